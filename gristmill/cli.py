@@ -1,0 +1,149 @@
+"""The command `gristmill`: gathers the rooms' commands, and turns every ending into a message and an exit code."""
+
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from gristmill.errors import GristmillError, Stopped
+from gristmill.runs import FinishedRun
+
+GROUP = "gristmill.commands"
+
+InOption = Annotated[list[str] | None, typer.Option("--in", help="Run folder, file, folder, glob or URL; repeatable.")]
+OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one key, e.g. train.lr=3e-4; repeatable.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Throw a finished run of these settings away and redo it.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the run's path.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=1, help="Worker processes; the output does not depend on it.")
+]
+
+
+def say(*lines: str) -> None:
+    """Print to stderr: what people read. stdout is for programs."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
+
+
+def conclude(
+    run: FinishedRun, summary: Iterable[str] = (), *, as_json: bool = False, extra: Mapping[str, Any] | None = None
+) -> None:
+    """End a command: the summary to stderr, the run folder's path (or one JSON object) as stdout's last line.
+
+    Exits with the code the run was sealed with, so a rerun that finds the work done ends as the first run did.
+    """
+    say(*summary)
+    if as_json:
+        print(json.dumps({"path": str(run.path), "counts": dict(run.counts), **_timings(run), **(extra or {})}))
+    else:
+        print(run.path)
+    if run.exit_code:
+        raise typer.Exit(run.exit_code)
+
+
+def _timings(run: FinishedRun) -> dict[str, Any]:
+    place = run.path / "telemetry.json"
+    return {"telemetry": json.loads(place.read_text())} if place.exists() else {}
+
+
+def build_app() -> typer.Typer:
+    """The whole command line: the core's commands and those of every room that is installed."""
+    from gristmill import core_commands
+
+    app = typer.Typer(
+        name="gristmill",
+        help="From web text to a language model you can answer for: crawl, prepare, pretrain, audit.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    core_commands.register(app)
+    for room in sorted(entry_points(group=GROUP), key=_order):
+        room.load()(app)
+    return app
+
+
+def _order(room: EntryPoint) -> tuple[int, str]:
+    """Rooms in the order the data flows; strangers' rooms after ours."""
+    ours = ["crawl", "prepare", "train", "audit"]
+    return (ours.index(room.name) if room.name in ours else len(ours), room.name)
+
+
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    if debug:
+        os.environ["GRISTMILL_DEBUG"] = "1"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _stop)
+    code = run(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == Stopped.exit_code:
+        os._exit(code)  # a runner's own threads may wait for a dead worker for ever
+    sys.exit(code)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        result = build_app()(args=arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except GristmillError as error:
+        return _tell(error)
+    except KeyboardInterrupt:
+        return _tell(Stopped("stopped by Ctrl-C; the same command continues where it was"))
+    except Exception as error:
+        return _tell_any(error)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Stopped(f"stopped by {signal.Signals(number).name}; the same command continues where it was")
+
+
+def _tell(error: GristmillError) -> int:
+    if os.environ.get("GRISTMILL_DEBUG"):
+        traceback.print_exc()
+    say(f"{'stopped' if isinstance(error, Stopped) else 'error'}: {error}")
+    return error.exit_code
+
+
+def _tell_any(error: Exception) -> int:
+    if hasattr(error, "exit_code") and hasattr(error, "show"):  # the command line's own complaints
+        error.show()
+        return int(error.exit_code)
+    if isinstance(error, typer.Abort):
+        return Stopped.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        say(
+            "error: the disk is full",
+            f"  file    {error.filename}",
+            "  to fix  free some space and run it again; it continues",
+        )
+        return 2
+    if os.environ.get("GRISTMILL_DEBUG"):
+        traceback.print_exc()
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    say(
+        f"internal error: {type(error).__name__}: {error}",
+        f"  at      {Path(last.filename).name}:{last.lineno} in {last.name}",
+        "  to fix  this is a fault of Gristmill: run it with `gristmill --debug ...` and report what it prints",
+    )
+    return 1

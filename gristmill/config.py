@@ -1,0 +1,151 @@
+"""Configuration: a TOML file and `--set a.b=c` overrides become one frozen, typed model that forbids unknown keys."""
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import pydantic
+from pydantic_core import ErrorDetails
+
+from gristmill.errors import ConfigError
+
+
+class Config(pydantic.BaseModel):
+    """The base of every configuration section: frozen, and an unknown key is an error."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load(model: type[C], path: str | Path | None = None, overrides: Sequence[str] = ()) -> C:
+    """Read `path` (TOML; None = all defaults), apply `overrides` ("a.b=c"), and validate as `model`.
+
+    Raises ConfigError naming the file, the key, and the nearest key that exists.
+    """
+    table = _read_toml(Path(path)) if path is not None else {}
+    for override in overrides:
+        _apply(table, override)
+    try:
+        return model.model_validate(table)
+    except pydantic.ValidationError as error:
+        raise _explain(model, error, "the defaults" if path is None else str(path)) from None
+
+
+def dump_toml(config: Config) -> str:
+    """Print a configuration as TOML that `load` reads back to an equal model."""
+    lines: list[str] = []
+    _emit(config.model_dump(mode="json", exclude_none=True), (), lines)
+    return "\n".join(lines).strip() + "\n"
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError("there is no such configuration file", {"file": path}, _near_file(path)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError("this configuration is not valid TOML", {"file": path, "problem": error}) from None
+
+
+def _near_file(path: Path) -> str:
+    near = sorted(str(found) for found in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    return f"choose one of {', '.join(near)}" if near else "give the path of a TOML file"
+
+
+def _apply(table: dict[str, Any], override: str) -> None:
+    key, equals, raw = override.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise ConfigError("an override must look like section.key=value", {"given": override})
+    for name in names[:-1]:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise ConfigError("an override goes through a value that is no section", {"given": override, "key": name})
+    table[names[-1]] = _parse_value(raw.strip())
+
+
+def _parse_value(raw: str) -> Any:
+    """Read a value as TOML would; anything TOML cannot read is the bare string itself."""
+    try:
+        return tomllib.loads(f"value = {raw}")["value"]
+    except tomllib.TOMLDecodeError:
+        return raw
+
+
+def _explain(model: type[Config], error: pydantic.ValidationError, origin: str) -> ConfigError:
+    rows: dict[str, object] = {"file": origin}
+    fixes = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
+        rows[key] = _problem(detail)
+        if detail["type"] == "extra_forbidden" and (near := _nearest(model, detail["loc"])):
+            fixes.append(f"did you mean `{near}` instead of `{key}`?")
+    return ConfigError("this configuration cannot be run", rows, " ".join(fixes) or None)
+
+
+def _problem(detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        return "no such key"
+    return f"{detail['msg'].removeprefix('Value error, ')} (given: {detail['input']!r})"
+
+
+def _nearest(model: type[Config], location: tuple[int | str, ...]) -> str | None:
+    """The existing key most like the unknown one: in its own section first, then anywhere."""
+    wanted = str(location[-1])
+    section = _section(model, location[:-1])
+    keys = list(section.model_fields) if section else []
+    near = difflib.get_close_matches(wanted, keys, n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def _section(model: type[Config], location: Iterable[int | str]) -> type[Config] | None:
+    found: type[Config] | None = model
+    for name in location:
+        if found is None or isinstance(name, int):
+            continue
+        field = found.model_fields.get(name)
+        found = _model_in(field.annotation) if field else None
+    return found
+
+
+def _model_in(annotation: Any) -> type[Config] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _emit(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    if path and (plain or not table):
+        lines += ["", f"[{'.'.join(map(_key, path))}]"]
+    lines += [f"{_key(key)} = {_literal(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, dict):
+            _emit(value, (*path, key), lines)
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _literal(name)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + "".join(_escape(char) for char in value) + '"'
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    if isinstance(value, dict):
+        inner = (f"{_key(key)} = {_literal(item)}" for key, item in value.items() if item is not None)
+        return "{" + ", ".join(inner) + "}"
+    return repr(value)
+
+
+def _escape(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else f"\\U{ord(char):08x}"

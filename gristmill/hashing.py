@@ -1,0 +1,73 @@
+"""Hashes that outlive a run: file digests, digests of plain values, stable document ids and 64-bit keys."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import xxhash
+
+CHUNK = 1 << 20
+KEY_MASK = (1 << 63) - 1
+
+
+def sha256_bytes(data: bytes) -> str:
+    """The SHA-256 of `data` in hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a local file in hex, read in chunks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def canonical_json(value: object) -> bytes:
+    """`value` as JSON with sorted keys and no spaces: equal values, equal bytes. Refuses NaN and unknown types."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(value: object) -> str:
+    """The SHA-256 in hex of a JSON-like value."""
+    return sha256_bytes(canonical_json(value))
+
+
+def document_id(source: str, locator: str, content: bytes) -> str:
+    """The stable id (32 hex digits) of a document.
+
+    `locator` is the URL where it is distinct per document, else the supplied id; `content` the captured
+    bytes before extraction. Lengths are hashed too, so no two triples share their concatenation.
+    """
+    hasher = hashlib.sha256()
+    for part in (source.encode(), locator.encode(), content):
+        hasher.update(len(part).to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.hexdigest()[:32]
+
+
+def key64(text: str, *, salt: int = 0) -> int:
+    """A 63-bit key of `text` (Beam's integer coder is signed); `salt` gives independent keys."""
+    return xxhash.xxh3_64_intdigest(text.encode(), seed=salt) & KEY_MASK
+
+
+def code_digest(parts: Iterable[str], libraries: Iterable[str] = ()) -> str:
+    """The digest of our own source files and the versions of output-affecting `libraries`.
+
+    A part is a package or module path below the folder that holds our packages: "pipelines/rules" or
+    "gristmill/document.py". Data files that steer the output (.toml) count like code.
+    """
+    root = Path(__file__).resolve().parent.parent
+    files: dict[str, str] = {}
+    for part in parts:
+        path = root / part
+        found = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in (".py", ".toml", ".txt")]
+        if not found:
+            raise FileNotFoundError(f"no source files for code digest: {part}")
+        files |= {p.relative_to(root).as_posix(): sha256_file(p) for p in found}
+    return digest({"files": files, "libraries": {name: _version(name) for name in libraries}})
+
+
+def _version(library: str) -> str:
+    from importlib.metadata import version
+
+    return version(library)

@@ -1,0 +1,80 @@
+"""`gristmill runs list|show|verify` and `gristmill config show`: look at what is there and at what would run."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gristmill import cli, runs
+from gristmill.config import dump_toml, load
+from gristmill.errors import ConfigError, RunError
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `runs` and `config`."""
+    group = typer.Typer(help="List, show and verify run folders.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command()(show)
+    group.command()(verify)
+    app.add_typer(group, name="runs")
+    configs = typer.Typer(help="Show the configuration that would run.", no_args_is_help=True)
+    configs.callback()(lambda: None)
+    configs.command("show")(config_show)
+    app.add_typer(configs, name="config")
+
+
+def list_(out: cli.OutOption = Path("runs")) -> None:
+    """List the sealed runs of a folder, oldest first.
+
+    Example: gristmill runs list --out runs
+    """
+    table = Table("run", "kept", "dropped", "quarantined", "files", "MB", box=None)
+    for run in runs.list_runs(out):
+        counts = [str(run.counts.get(fate, "-")) for fate in ("kept", "dropped", "quarantined")]
+        size = sum(file.bytes for file in run.data_files()) / 1e6
+        table.add_row(run.id, *counts, str(len(run.data_files())), f"{size:.1f}")
+    Console(stderr=False, width=100).print(table)
+
+
+def show(run: RunArgument) -> None:
+    """Print what a run is: its manifest without the list of files.
+
+    Example: gristmill runs show runs/decide-03c95a7e1b2d
+    """
+    manifest = dict(runs.open_run(run).manifest)
+    manifest["files"] = len(manifest["files"])
+    typer.echo(json.dumps(manifest, indent=1, ensure_ascii=False))
+
+
+def verify(run: RunArgument) -> None:
+    """Compare every file of a run with the hash in its manifest; exit code 2 where one differs.
+
+    Example: gristmill runs verify runs/pack-e41a0c7d9f52
+    """
+    sealed = runs.open_run(run)
+    if bad := sealed.verify():
+        raise RunError(
+            "files differ from their manifest", {"run": run, "files": ", ".join(bad)}, "run the step with --force"
+        )
+    cli.say(f"{len(sealed.data_files())} files as sealed")
+
+
+def config_show(
+    step: Annotated[str, typer.Argument(help="crawl, prepare, pretrain or audit.")],
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+) -> None:
+    """Print the whole configuration that a step would run, defaults included, as TOML.
+
+    Example: gristmill config show prepare --config configs/prepare/demo.toml --set decide.threshold=0.7
+    """
+    known = {point.name: point for point in entry_points(group="gristmill.configs")}
+    if step not in known:
+        raise ConfigError("no such step", {"given": step}, f"choose one of {', '.join(sorted(known))}")
+    typer.echo(dump_toml(load(known[step].load(), config, overrides or [])), nl=False)
