@@ -1,0 +1,22 @@
+"""What the demo text knows about a trade; the pronoun counts are skewed on purpose, so that an audit has something to find."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trade: its name, where it is done, how often she, he or they do it, sentences about the days, steps of the work."""
+
+    name: str
+    place: str
+    she: int
+    he: int
+    they: int
+    days: tuple[str, ...]
+    steps: tuple[str, ...]
+
+    def pronouns(self) -> list[str]:
+        """The pronouns to draw from, each as often as this trade's proportions say."""
+        return ["she"] * self.she + ["he"] * self.he + ["they"] * self.they

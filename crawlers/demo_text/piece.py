@@ -1,0 +1,28 @@
+"""One piece of demo text: a titled list of paragraphs in one language."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A text of our own; `topic` is the wiki category or news section under which the demo site serves it."""
+
+    slug: str
+    title: str
+    lang: str
+    kind: str
+    topic: str
+    paragraphs: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """The whole prose, paragraphs set apart by a blank line."""
+        return "\n\n".join(self.paragraphs)
+
+
+def slug_of(words: str) -> str:
+    """A short name for URLs: `A letter from Carrow` -> `a-letter-from-carrow`."""
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
