@@ -2,7 +2,7 @@
 
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -49,6 +49,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError("there is no such configuration file", {"file": path}, _near_file(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError("this configuration is not valid TOML", {"file": path, "problem": error}) from None
+    except OSError as error:
+        raise ConfigError("this configuration file cannot be read", {"file": path, "problem": error.strerror}) from None
 
 
 def _near_file(path: Path) -> str:
@@ -69,11 +71,12 @@ def _apply(table: dict[str, Any], override: str) -> None:
 
 
 def _parse_value(raw: str) -> Any:
-    """Read a value as TOML would; anything TOML cannot read is the bare string itself."""
+    """Read a value as TOML would; anything that is not one TOML value as a whole is the bare string itself."""
     try:
-        return tomllib.loads(f"value = {raw}")["value"]
+        values = tomllib.loads(f"value = [{raw}]")["value"]  # in brackets no comment or second line can hide
     except tomllib.TOMLDecodeError:
         return raw
+    return values[0] if len(values) == 1 else raw
 
 
 def _explain(model: type[Config], error: pydantic.ValidationError, origin: str) -> ConfigError:
@@ -82,8 +85,8 @@ def _explain(model: type[Config], error: pydantic.ValidationError, origin: str) 
     for detail in error.errors():
         key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
         rows[key] = _problem(detail)
-        if detail["type"] == "extra_forbidden" and (near := _nearest(model, detail["loc"])):
-            fixes.append(f"did you mean `{near}` instead of `{key}`?")
+        if detail["type"] == "extra_forbidden":
+            fixes.append(_suggestion(model, detail["loc"], key))
     return ConfigError("this configuration cannot be run", rows, " ".join(fixes) or None)
 
 
@@ -93,23 +96,32 @@ def _problem(detail: ErrorDetails) -> str:
     return f"{detail['msg'].removeprefix('Value error, ')} (given: {detail['input']!r})"
 
 
-def _nearest(model: type[Config], location: tuple[int | str, ...]) -> str | None:
-    """The existing key most like the unknown one: in its own section first, then anywhere."""
+def _suggestion(model: type[Config], location: tuple[int | str, ...], key: str) -> str:
+    """The existing key most like the unknown one: in its own section first, then anywhere, else all of its section."""
     wanted = str(location[-1])
     section = _section(model, location[:-1])
-    keys = list(section.model_fields) if section else []
-    near = difflib.get_close_matches(wanted, keys, n=1, cutoff=0.5)
-    return near[0] if near else None
+    near = difflib.get_close_matches(wanted, list(section.model_fields), n=1, cutoff=0.5)
+    near = near or [path for path in _paths(model) if path.split(".")[-1] == wanted][:1]
+    if near:
+        return f"did you mean `{near[0]}` instead of `{key}`?"
+    return f"the keys beside `{key}` are {', '.join(section.model_fields)}"
 
 
-def _section(model: type[Config], location: Iterable[int | str]) -> type[Config] | None:
-    found: type[Config] | None = model
+def _section(model: type[Config], location: Iterable[int | str]) -> type[Config]:
+    """The section a location lies in; positions in a list and the free keys of a table belong to the section inside."""
+    section = model
     for name in location:
-        if found is None or isinstance(name, int):
-            continue
-        field = found.model_fields.get(name)
-        found = _model_in(field.annotation) if field else None
-    return found
+        field = section.model_fields.get(str(name))
+        section = (_model_in(field.annotation) if field else None) or section
+    return section
+
+
+def _paths(model: type[Config], before: str = "") -> Iterator[str]:
+    """Every key of a model and its sections, with dots."""
+    for name, field in model.model_fields.items():
+        yield before + name
+        if section := _model_in(field.annotation):
+            yield from _paths(section, f"{before}{name}.")
 
 
 def _model_in(annotation: Any) -> type[Config] | None:

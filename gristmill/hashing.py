@@ -24,7 +24,7 @@ def sha256_file(path: str | Path) -> str:
 
 def canonical_json(value: object) -> bytes:
     """`value` as JSON with sorted keys and no spaces: equal values, equal bytes. Refuses NaN and unknown types."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def digest(value: object) -> str:
@@ -39,7 +39,7 @@ def document_id(source: str, locator: str, content: bytes) -> str:
     bytes before extraction. Lengths are hashed too, so no two triples share their concatenation.
     """
     hasher = hashlib.sha256()
-    for part in (source.encode(), locator.encode(), content):
+    for part in (_bytes_of(source), _bytes_of(locator), content):
         hasher.update(len(part).to_bytes(8, "little"))
         hasher.update(part)
     return hasher.hexdigest()[:32]
@@ -47,24 +47,34 @@ def document_id(source: str, locator: str, content: bytes) -> str:
 
 def key64(text: str, *, salt: int = 0) -> int:
     """A 63-bit key of `text` (Beam's integer coder is signed); `salt` gives independent keys."""
-    return xxhash.xxh3_64_intdigest(text.encode(), seed=salt) & KEY_MASK
+    return xxhash.xxh3_64_intdigest(_bytes_of(text), seed=salt) & KEY_MASK
+
+
+def _bytes_of(text: str) -> bytes:
+    """UTF-8; a lone surrogate, as JSON can hold it in a URL, must cost no more than its record."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def code_digest(parts: Iterable[str], libraries: Iterable[str] = ()) -> str:
     """The digest of our own source files and the versions of output-affecting `libraries`.
 
     A part is a package or module path below the folder that holds our packages: "pipelines/rules" or
-    "gristmill/document.py". Data files that steer the output (.toml) count like code.
+    "gristmill/document.py". Word lists, probes and tables that lie between the code count like code.
     """
     root = Path(__file__).resolve().parent.parent
     files: dict[str, str] = {}
     for part in parts:
         path = root / part
-        found = [path] if path.is_file() else [p for p in path.rglob("*") if p.suffix in (".py", ".toml", ".txt")]
+        found = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and not _is_leftover(p)]
         if not found:
             raise FileNotFoundError(f"no source files for code digest: {part}")
         files |= {p.relative_to(root).as_posix(): sha256_file(p) for p in found}
     return digest({"files": files, "libraries": {name: _version(name) for name in libraries}})
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a file was left by the interpreter, numba or an editor."""
+    return "__pycache__" in path.parts or path.name.startswith(".") or path.suffix in (".pyc", ".nbi", ".nbc")
 
 
 def _version(library: str) -> str:
