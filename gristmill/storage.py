@@ -36,7 +36,13 @@ class FileInfo:
 
 
 def is_local(path: str | Path) -> bool:
-    """Whether `path` lies on a local disk (no protocol, or file://)."""
+    """Whether `path` lies on a local disk (no protocol, or file://).
+
+    Raises InputError for a URL that went through a `Path`, which made "gs://b" the local folder "gs:/b".
+    """
+    scheme, colon, rest = str(path).partition(":/")
+    if colon and not rest.startswith("/") and scheme in fsspec.available_protocols():
+        raise InputError("a URL cannot be given here, only a local path", {"path": path})
     return bool(fsspec.utils.get_protocol(str(path)) == "file")
 
 
@@ -56,8 +62,10 @@ def commit(path: str | Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(target)  # a failed write or fsync names no file: the message would help nobody
         raise
     sync_folder(target.parent)
 
@@ -132,16 +140,37 @@ def exists(path: str | Path) -> bool:
 def listing(pattern: str | Path) -> list[FileInfo]:
     """The files that a path, a folder (its files, recursively) or a glob names, sorted by path; temporaries left out."""
     found = _local_listing(str(pattern).removeprefix("file://")) if is_local(pattern) else _remote_listing(str(pattern))
-    return sorted((info for info in found if TEMPORARY not in info.path), key=lambda info: info.path)
+    return sorted((info for info in found if not _is_temporary(info.path)), key=lambda info: info.path)
 
 
-def _local_listing(pattern: str) -> Iterator[FileInfo]:
-    roots = [Path(pattern)] if Path(pattern).exists() else [Path(name) for name in glob.glob(pattern, recursive=True)]
+def _is_temporary(path: str) -> bool:
+    return os.path.basename(path).startswith(TEMPORARY)
+
+
+def _local_listing(pattern: str) -> list[FileInfo]:
+    roots = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
+    walked: set[tuple[int, int]] = set()
+    found: dict[str, FileInfo] = {}  # `**` names a folder and its files: each file is listed once
     for root in roots:
-        for path in [root] if root.is_file() else root.rglob("*"):
-            if path.is_file():
-                status = path.stat()
-                yield FileInfo(str(path), status.st_size, str(status.st_mtime_ns))
+        for path in [Path(root)] if os.path.isfile(root) else _walk(root, walked):
+            status = path.stat()
+            found[str(path)] = FileInfo(str(path), status.st_size, str(status.st_mtime_ns))
+    return list(found.values())
+
+
+def _walk(root: str, walked: set[tuple[int, int]]) -> Iterator[Path]:
+    """The files below a folder, links followed; no real folder twice (links may circle), and none passed over."""
+    for folder, below, names in os.walk(root, onerror=_raise, followlinks=True):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in walked:
+            below.clear()
+            continue
+        walked.add((status.st_dev, status.st_ino))
+        yield from (path for name in names if (path := Path(folder, name)).is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _remote_listing(pattern: str) -> Iterator[FileInfo]:
