@@ -23,40 +23,64 @@ SPDX_IDS = frozenset(
     "CC0-1.0 CC-PDDC CC-PDM-1.0 GFDL-1.2-or-later GFDL-1.3-or-later GFDL-1.3-only MIT MIT-0 Apache-2.0 BSD-2-Clause "
     "BSD-3-Clause ISC MPL-2.0 GPL-2.0-only GPL-2.0-or-later GPL-3.0-only GPL-3.0-or-later LGPL-2.1-or-later "
     "LGPL-3.0-or-later AGPL-3.0-only AGPL-3.0-or-later PSF-2.0 Python-2.0 ODC-By-1.0 ODbL-1.0 PDDL-1.0 OGL-UK-3.0 "
-    "Unlicense 0BSD Artistic-2.0".split()
+    "Unlicense 0BSD Artistic-2.0 "
+    # The national ports of Creative Commons that SPDX lists: other legal texts than the unported ones.
+    "CC-BY-2.5-AU CC-BY-3.0-AT CC-BY-3.0-AU CC-BY-3.0-DE CC-BY-3.0-IGO CC-BY-3.0-NL CC-BY-3.0-US CC-BY-NC-3.0-DE "
+    "CC-BY-NC-ND-3.0-DE CC-BY-NC-ND-3.0-IGO CC-BY-NC-SA-2.0-DE CC-BY-NC-SA-2.0-FR CC-BY-NC-SA-2.0-UK CC-BY-NC-SA-3.0-DE "
+    "CC-BY-NC-SA-3.0-IGO CC-BY-ND-3.0-DE CC-BY-SA-2.0-UK CC-BY-SA-2.1-JP CC-BY-SA-3.0-AT CC-BY-SA-3.0-DE "
+    "CC-BY-SA-3.0-IGO".split()
 )
 """The SPDX ids this project meets; all other texts are `unknown` until added here."""
 
 _BY_LOWER = {name.lower(): name for name in SPDX_IDS}
-_CC_URL = re.compile(r"creativecommons\.org/licen[sc]es/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)", re.IGNORECASE)
+_CC_URL = re.compile(
+    r"(?<![\w-])creativecommons\.org/licen[sc]es/(by(?:-nc)?(?:-nd|-sa)?)/(\d\.\d)(?![\d.])(?:/([a-z]{2,3})(?!\w))?",
+    re.IGNORECASE,
+)
 _CC_NAME = re.compile(
     r"\b(?:cc|creative commons)[\s-]+((?:by|attribution)"
-    r"(?:[\s-]*(?:nc|non-?commercial))?(?:[\s-]*(?:sa|share-?alike|nd|no-?deriv(?:ative)?s?))?)"
-    r"[\s-]+(?:v(?:ersion)?\s*)?(\d\.\d)\b",
+    r"(?:[\s-]*(?:nc|non[\s-]?commercial))?"
+    r"(?:[\s-]*(?:sa|share[\s-]?alike|nd|no[\s-]?deriv(?:ative)?s?(?:[\s-]works)?))?)"
+    r"[\s-]+(?:licen[sc]e[\s-]+)?(?:v(?:ersion)?\s*)?(\d\.\d)(?!\.?\d)(?:[\s-]+((?-i:IGO|AT|AU|DE|FR|JP|NL|UK|US))\b)?",
     re.IGNORECASE,
 )
 _FIXED = (
-    (re.compile(r"creativecommons\.org/publicdomain/zero/1\.0|\bcc[\s-]?0\b|\bcc zero\b", re.I), "CC0-1.0"),
-    (re.compile(r"creativecommons\.org/publicdomain/mark/1\.0", re.I), "CC-PDM-1.0"),
+    (
+        re.compile(r"(?<![\w-])creativecommons\.org/publicdomain/zero/1\.0|\bcc[\s-]?(?:0\b(?!\.\d)|zero\b)", re.I),
+        "CC0-1.0",
+    ),
+    (re.compile(r"(?<![\w-])creativecommons\.org/publicdomain/mark/1\.0|^\s*public domain mark\b", re.I), "CC-PDM-1.0"),
     (
         re.compile(r"apache\.org/licenses/license-2\.0|\bapache[\s-]+(?:license,?[\s-]+)?(?:version )?2\.0\b", re.I),
         "Apache-2.0",
     ),
-    (re.compile(r"opensource\.org/licenses?/mit\b|^\s*(?:the )?mit(?: licen[sc]e)?\s*(?:\(.*\))?\s*$", re.I), "MIT"),
-    (re.compile(r"gnu\.org/(?:copyleft|licenses)/fdl", re.I), "GFDL-1.3-or-later"),
+    (
+        re.compile(
+            r"opensource\.org/licenses?/mit(?![\w-])|^\s*(?:the )?mit(?: licen[sc]e)?\s*(?:\((?:mit|expat|x11)\))?\s*$",
+            re.I,
+        ),
+        "MIT",
+    ),
+    (re.compile(r"gnu\.org/(?:copyleft|licenses)/fdl(?!-1\.[0-2])", re.I), "GFDL-1.3-or-later"),
     (re.compile(r"nationalarchives\.gov\.uk/doc/open-government-licence/version/3", re.I), "OGL-UK-3.0"),
-    (re.compile(r"^\s*public domain\b", re.I), "CC-PDDC"),
+    (re.compile(r"^\s*public domain\s*\.?\s*$", re.I), "CC-PDDC"),
 )
+_DOUBT = re.compile(r"(?i:all rights reserved)|\S AND \S")
+"""What makes a text more than the one licence it names: a reservation, or a conjunction of SPDX ids."""
 
 
 def normalize_licence(text: str | None) -> str:
-    """The SPDX id that a licence's id, name or URL means, or `unknown`. The first licence named wins."""
-    if not text:
+    """The SPDX id that a licence's id, name or URL means, or `unknown`.
+
+    Where several are named, Creative Commons goes before the others, and of those the first wins.
+    """
+    if not text or _DOUBT.search(text):
         return UNKNOWN
     if exact := _BY_LOWER.get(text.strip().lower()):
         return exact
     if found := _CC_URL.search(text) or _CC_NAME.search(text):
-        return _BY_LOWER.get(f"cc-{_cc_kind(found[1])}-{found[2]}", UNKNOWN)
+        port = f"-{found[3].lower()}" if found[3] else ""
+        return _BY_LOWER.get(f"cc-{_cc_kind(found[1])}-{found[2]}{port}", UNKNOWN)
     return next((name for pattern, name in _FIXED if pattern.search(text)), UNKNOWN)
 
 

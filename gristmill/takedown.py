@@ -7,10 +7,11 @@ honours it, so a rebuild cannot bring a document back.
 import csv
 import datetime
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 
 from gristmill import storage
 from gristmill.errors import InputError
@@ -21,12 +22,18 @@ HEADER = ["kind", "value", "reason", "date"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Takedown:
-    """One row: documents whose `kind` is `value` (a domain covers its subdomains) go, for `reason`, since `date`."""
+    """One row: documents whose `kind` is `value` (a domain covers its subdomains) go, for `reason`, since `date`.
+
+    The value is kept in the form in which it is compared; ValueError where it could never match.
+    """
 
     kind: str
     value: str
     reason: str
     date: datetime.date
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _normalize(self.kind, self.value))
 
 
 class TakedownList:
@@ -65,9 +72,14 @@ def read_takedowns(path: str | Path | None) -> TakedownList:
     except UnicodeDecodeError as error:
         raise InputError("a takedown list must be UTF-8", {"file": path, "problem": error}) from None
     lines = csv.reader(io.StringIO(text, newline=""))
-    if next(lines, None) != HEADER:
-        raise InputError("not a takedown list", {"file": path}, f"its first line must be {','.join(HEADER)}")
-    return TakedownList(_read_row(row, f"{path}, line {lines.line_num}") for row in lines if row)
+    try:
+        if next(lines, None) != HEADER:
+            raise InputError("not a takedown list", {"file": path}, f"its first line must be {','.join(HEADER)}")
+        return TakedownList(_read_row(row, f"{path}, line {lines.line_num}") for row in lines if row)
+    except csv.Error as error:
+        raise InputError(
+            "a takedown list must be CSV", {"at": f"{path}, line {lines.line_num}", "problem": error}
+        ) from None
 
 
 def write_takedowns(path: str | Path, rows: Iterable[Takedown]) -> None:
@@ -80,19 +92,44 @@ def write_takedowns(path: str | Path, rows: Iterable[Takedown]) -> None:
 
 
 def normalize_url(url: str) -> str:
-    """A URL as the list compares it: scheme and host in lower case, no fragment, no trailing slash, https for http."""
-    parts = urlsplit(url.strip())
-    path = parts.path.rstrip("/")
-    query = f"?{parts.query}" if parts.query else ""
-    return f"https://{parts.netloc.lower()}{path}{query}"
+    """A URL as the list compares it: https for http, host in lower case and punycode, no default port, no user, no
+    fragment, no trailing slash, and one way of percent-encoding. What is no URL is compared as it stands."""
+    try:
+        parts = _split(url)
+        host, port = _ascii(parts.hostname or ""), parts.port
+        path = "/".join(_encode(part) for part in parts.path.split("/")).rstrip("/")
+        query = "".join(part if part in "&=+;" else _encode(part) for part in re.split("([&=+;])", parts.query))
+    except ValueError:
+        return url.strip()
+    place = f"[{host}]" if ":" in host else host
+    return f"https://{place}{'' if port in (None, 80, 443) else f':{port}'}{path}{f'?{query}' if query else ''}"
 
 
 def host_of(url: str) -> str:
-    """The host of a URL in lower case, without port; empty where there is none."""
+    """The host of a URL (its scheme may be missing) in lower case and punycode, without port; empty where it has none."""
     try:
-        return (urlsplit(url).hostname or "").lower().rstrip(".")
+        return _ascii(_split(url).hostname or "")
     except ValueError:
         return ""
+
+
+def _split(url: str) -> SplitResult:
+    text = url.strip()
+    return urlsplit(text if re.match(r"([a-zA-Z][a-zA-Z0-9+.-]*:)?//", text) else f"//{text}")
+
+
+def _ascii(host: str) -> str:
+    """A host in lower case; in punycode where it has one, so that both spellings of a name are one."""
+    host = host.lower().strip(".")
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
+
+
+def _encode(part: str) -> str:
+    """One piece of a path or query, percent-encoded in one way whatever it came in; encoded separators stay encoded."""
+    return quote(unquote_to_bytes(part), safe="!$'()*,:@~")
 
 
 def _read_row(row: Sequence[str], where: str) -> Takedown:
@@ -105,10 +142,18 @@ def _read_row(row: Sequence[str], where: str) -> Takedown:
         date = datetime.date.fromisoformat(day)
     except ValueError:
         raise InputError("a takedown's date must look like 2026-11-23", {"at": where, "given": day}) from None
-    return Takedown(kind, _normalize(kind, value), reason, date)
+    try:
+        return Takedown(kind, value, reason, date)
+    except ValueError as error:
+        raise InputError(str(error), {"at": where, "given": value}, "write a domain like example.org") from None
 
 
 def _normalize(kind: str, value: str) -> str:
     if kind == "url":
         return normalize_url(value)
-    return value.lower().rstrip(".") if kind == "domain" else value
+    if kind != "domain":
+        return value.strip()
+    name = _ascii(value.strip().removeprefix("*."))
+    if not name or re.search(r"[\s/:@*?#]", name):
+        raise ValueError(f"this domain could never match a host: {value!r}")
+    return name
