@@ -90,15 +90,21 @@ def clustered_log_ratio(first: Floats, second: Floats) -> Estimate | None:
 
     Half an event is added to both sums when one is zero. None below two documents with any event.
     """
-    used = (first + second) > 0
-    n = int(used.sum())
+    n = int(((first + second) > 0).sum())
+    products = (first**2).sum(), (first * second).sum(), (second**2).sum()
+    return ratio_from_sums(n, first.sum(), second.sum(), *products)
+
+
+def ratio_from_sums(
+    n: int, first: float, second: float, first_squared: float, crossed: float, second_squared: float
+) -> Estimate | None:
+    """The same as `clustered_log_ratio` from running sums; n counts documents with any event of the two."""
     if n < 2:
         return None
-    first, second = first[used], second[used]
-    add = 0.5 if first.sum() == 0 or second.sum() == 0 else 0.0
-    top, bottom = first.sum() + add, second.sum() + add
-    pull = first / top - second / bottom
-    error = max(math.sqrt((pull**2).sum() * n / (n - 1)), math.sqrt(1 / top + 1 / bottom))
+    add = 0.5 if first == 0 or second == 0 else 0.0
+    top, bottom = first + add, second + add
+    spread = first_squared / top**2 - 2 * crossed / (top * bottom) + second_squared / bottom**2
+    error = max(math.sqrt(max(0.0, spread) * n / (n - 1)), math.sqrt(1 / top + 1 / bottom))
     return around(math.log(top / bottom), error, n=n)
 
 

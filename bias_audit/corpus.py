@@ -1,0 +1,95 @@
+"""Read documents row by row with the decisions made about them, as batches of plain arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from gristmill.document import as_text
+from gristmill.errors import RunError
+from gristmill.runs import FinishedRun
+
+BATCH_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Some documents of one language, and what `decide` said about each: reasons is a bit set, 0 means kept."""
+
+    lang: str
+    texts: pa.StringArray
+    sources: NDArray[np.object_]
+    keep: NDArray[np.bool_]
+    reasons: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """An annotate run, with the decide run over it where there is one."""
+
+    documents: tuple[Path, ...]
+    decisions: tuple[Path, ...]
+    legend: tuple[str, ...]
+    rows: int
+
+    def batches(self) -> Iterator[Documents]:
+        """All documents, split by language, in file order."""
+        verdicts: Sequence[Path | None] = self.decisions or [None] * len(self.documents)
+        for documents, decisions in zip(self.documents, verdicts, strict=True):
+            yield from _read(documents, decisions)
+
+
+def open_corpus(annotate: FinishedRun, decide: FinishedRun | None) -> Corpus:
+    """Find the files of both runs and refuse decisions that do not belong to these documents."""
+    documents = tuple(annotate.files("documents/"))
+    rows = sum(pq.ParquetFile(path).metadata.num_rows for path in documents)
+    if decide is None:
+        return Corpus(documents, (), (), rows)
+    decisions = tuple(decide.files("decisions/"))
+    if [path.name for path in decisions] != [path.name for path in documents]:
+        raise RunError(
+            "these decisions were not made about these documents",
+            {"documents": annotate.path, "decisions": decide.path},
+            "give the decide run, or any later run; its documents are found through it",
+        )
+    return Corpus(documents, decisions, tuple(decide.details["reasons"]), rows)
+
+
+def _read(documents: Path, decisions: Path | None) -> Iterator[Documents]:
+    file = pq.ParquetFile(documents)
+    verdicts = None if decisions is None else pq.read_table(decisions, columns=["keep", "reasons"])
+    if verdicts is not None and verdicts.num_rows != file.metadata.num_rows:
+        raise RunError(
+            "a decisions file has another number of rows than its documents",
+            {"documents": f"{documents} ({file.metadata.num_rows} rows)",
+             "decisions": f"{decisions} ({verdicts.num_rows} rows)"},
+            "run `gristmill decide` again with --force",
+        )  # fmt: skip
+    start = 0
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=["text", "source", "lang"]):
+        rows = None if verdicts is None else verdicts.slice(start, batch.num_rows)
+        start += batch.num_rows
+        yield from _by_language(batch, rows)
+
+
+def _by_language(batch: pa.RecordBatch, verdicts: pa.Table | None) -> Iterator[Documents]:
+    texts, langs = as_text(batch["text"]), as_text(batch["lang"])
+    sources = np.asarray(as_text(batch["source"]).to_pylist(), dtype=object)
+    if verdicts is None:
+        keep, reasons = np.ones(len(texts), dtype=np.bool_), np.zeros(len(texts), dtype=np.uint64)
+    else:
+        keep = verdicts["keep"].to_numpy().astype(np.bool_)
+        reasons = verdicts["reasons"].to_numpy().astype(np.uint64)
+    for lang in sorted(pc.unique(langs).to_pylist()):
+        rows = np.flatnonzero(pc.equal(langs, lang).to_numpy(zero_copy_only=False))
+        yield Documents(lang, texts.take(pa.array(rows)), sources[rows], keep[rows], reasons[rows])
