@@ -1,0 +1,112 @@
+"""What a crawl is told: who asks, how politely, under which policy, and a list of sources."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gristmill import __version__
+from gristmill.config import Config
+from gristmill.errors import ConfigError
+
+PRODUCT = "gristmill"
+_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.[^\s]+")
+
+
+class WikiSource(Config):
+    """One MediaWiki: all its articles, or the articles of some categories."""
+
+    kind: Literal["wiki"]
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    api: str = Field(pattern=r"^https?://\S+/api\.php$")
+    lang: str | None = None
+    categories: tuple[str, ...] = ()
+    max_documents: int | None = Field(default=None, ge=1)
+
+
+class NewsSource(Config):
+    """One news publisher: sites whose robots.txt names sitemaps, and RSS or Atom feeds."""
+
+    kind: Literal["news"]
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    sites: tuple[str, ...] = ()
+    feeds: tuple[str, ...] = ()
+    lang: str | None = None
+    max_documents: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _has_a_door(self) -> NewsSource:
+        if not self.sites and not self.feeds:
+            raise ValueError("a news source needs `sites` or `feeds`")
+        if bad := [url for url in (*self.sites, *self.feeds) if not re.match(r"https?://[^/\s]+", url)]:
+            raise ValueError(f"not an http address: {bad[0]!r}")
+        return self
+
+
+class SocialSource(Config):
+    """The public timeline of one Mastodon-compatible server."""
+
+    kind: Literal["social"]
+    name: str = Field(pattern=r"^[a-z0-9-]+$")
+    server: str = Field(pattern=r"^https?://[^/\s]+$")
+    local: bool = True
+    lang: str | None = None
+    max_documents: int | None = Field(default=None, ge=1)
+
+
+Source = Annotated[WikiSource | NewsSource | SocialSource, Field(discriminator="kind")]
+
+
+class Politeness(Config):
+    """How often one host is asked, and how long we wait for it."""
+
+    delay: float = Field(default=1.0, ge=0)
+    concurrency_per_host: int = Field(default=1, ge=1, le=16)
+    autothrottle: bool = True
+    timeout: float = Field(default=30.0, gt=0)
+    max_bytes: int = Field(default=16 << 20, ge=1024)
+    retries: int = Field(default=2, ge=0)
+
+
+class Demo(Config):
+    """Whether the crawl serves the built-in demo site itself; `text` adds the rows of a Parquet or JSONL file to it."""
+
+    serve: bool = False
+    text: str | None = None
+
+
+class CrawlConfig(Config):
+    """A whole crawl."""
+
+    contact: str = ""
+    policy: Literal["strict-eu", "research", "open-licence-only"] = "strict-eu"
+    private_hosts: tuple[str, ...] = ()
+    politeness: Politeness = Politeness()
+    demo: Demo = Demo()
+    sources: tuple[Source, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> CrawlConfig:
+        names = [source.name for source in self.sources]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are called {twice[0]!r}")
+        return self
+
+    @property
+    def budget(self) -> int | None:
+        """The most documents this crawl may bring, where every source has a limit."""
+        limits = [source.max_documents for source in self.sources]
+        return None if None in limits else sum(limit or 0 for limit in limits)
+
+
+def user_agent(config: CrawlConfig) -> str:
+    """How we introduce ourselves; raises ConfigError where nobody could be reached about this crawl."""
+    if not _CONTACT.fullmatch(config.contact.strip()):
+        raise ConfigError(
+            "a crawl needs a contact address in its User-Agent",
+            {"contact": repr(config.contact)},
+            'give an e-mail address or a page about the crawl: --set contact=you@example.org, or contact = "..." in the file',
+        )
+    return f"{PRODUCT}/{__version__} (+{config.contact.strip()})"
