@@ -61,3 +61,58 @@ def prepared(tmp_path) -> Callable[..., tuple[FinishedRun, FinishedRun]]:
         return annotate, decide
 
     return build
+
+
+SPECIALS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "cls_token": "[CLS]",
+            "sep_token": "[SEP]", "mask_token": "[MASK]"}  # fmt: skip
+
+
+def save_tokenizer(folder: Path, texts: Sequence[str]) -> int:
+    """Train a small BPE tokenizer on `texts`, save it with our special ids, and return its size."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIALS.values()), show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIALS).save_pretrained(folder)
+    return tokenizer.get_vocab_size()
+
+
+@pytest.fixture(scope="session")
+def causal_folder(tmp_path_factory) -> Path:
+    """A random Llama of a few thousand weights, saved as a Hugging Face folder."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from bias_audit.probe import load
+
+    folder = tmp_path_factory.mktemp("causal")
+    size = save_tokenizer(folder, [pair.stereo for lang in ("en", "zh") for pair in load(lang)])
+    torch.manual_seed(1)
+    torch.set_num_threads(1)
+    config = LlamaConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                         num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=96, bos_token_id=2,
+                         eos_token_id=3, pad_token_id=0, initializer_range=0.5)  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def masked_folder(tmp_path_factory) -> Path:
+    """A random BERT of a few thousand weights, saved as a Hugging Face folder."""
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    from bias_audit.probe import load
+
+    folder = tmp_path_factory.mktemp("masked")
+    size = save_tokenizer(folder, [pair.stereo for lang in ("en", "zh") for pair in load(lang)])
+    torch.manual_seed(2)
+    torch.set_num_threads(1)
+    config = BertConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, pad_token_id=0,
+                        num_attention_heads=2, max_position_embeddings=96, initializer_range=0.5)  # fmt: skip
+    BertForMaskedLM(config).save_pretrained(folder)
+    return folder
