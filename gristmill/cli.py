@@ -37,19 +37,25 @@ def say(*lines: str) -> None:
 
 
 def conclude(
-    run: FinishedRun, summary: Iterable[str] = (), *, as_json: bool = False, extra: Mapping[str, Any] | None = None
+    run: FinishedRun,
+    summary: Iterable[str] = (),
+    *,
+    as_json: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    exit_code: int | None = None,
 ) -> None:
     """End a command: the summary to stderr, the run folder's path (or one JSON object) as stdout's last line.
 
-    Exits with the code the run was sealed with, so a rerun that finds the work done ends as the first run did.
+    Exits with `exit_code`, or else the code the run was sealed with: a rerun that finds the work done ends as the
+    first run did.
     """
     say(*summary)
     if as_json:
         print(json.dumps({"path": str(run.path), "counts": dict(run.counts), **_timings(run), **(extra or {})}))
     else:
         print(run.path)
-    if run.exit_code:
-        raise typer.Exit(run.exit_code)
+    if code := run.exit_code if exit_code is None else exit_code:
+        raise typer.Exit(code)
 
 
 def _timings(run: FinishedRun) -> dict[str, Any]:

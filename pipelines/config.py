@@ -1,0 +1,130 @@
+"""The configuration of corpus preparation: one section per step, each hashed on its own into its run's name."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gristmill.config import Config
+from gristmill.rights import POLICIES, RightsPolicy
+
+MIB = 1 << 20
+
+
+class Columns(Config):
+    """What the columns of JSON Lines and Parquet inputs are called."""
+
+    text: str = "text"
+    id: str = "id"
+    url: str = "url"
+    title: str = "title"
+    source: str = "source"
+    kind: str = "type"
+    licence: str = "license"
+    published: str = "date"
+
+
+class Limits(Config):
+    """Deterministic limits on untrusted pages; what exceeds them is quarantined, never half-read."""
+
+    page_bytes: int = 4 * MIB
+    page_elements: int = 100_000
+    page_depth: int = 500
+    seconds: float = 30.0
+    memory_bytes: int = 2048 * MIB
+
+
+class AnnotateConfig(Config):
+    """How inputs are cut, read and extracted."""
+
+    split_bytes: Annotated[int, Field(ge=1024)] = 16 * MIB
+    slice_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
+    columns: Columns = Columns()
+    limits: Limits = Limits()
+    author_key: str = "gristmill"
+
+
+class Bound(Config):
+    """A threshold that replaces a preset's."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class NearConfig(Config):
+    """MinHash-LSH: `bands` of `rows` signature elements each; pairs below `min_similarity` (estimated) are let go."""
+
+    bands: Annotated[int, Field(ge=1)] = 14
+    rows: Annotated[int, Field(ge=1)] = 8
+    min_similarity: Annotated[float, Field(ge=0, le=1)] = 0.7
+
+    @model_validator(mode="after")
+    def _fits(self) -> "NearConfig":
+        if self.bands * self.rows > 112:
+            raise ValueError(f"a signature has 112 elements, {self.bands} bands x {self.rows} rows need more")
+        return self
+
+
+DEFAULT_PRESETS = {
+    "wiki": ("gopher", "repetition"),
+    "news": ("gopher", "repetition", "c4"),
+    "web": ("gopher", "repetition", "c4", "fineweb"),
+    "social": ("social",),
+    "docs": ("gopher", "repetition"),
+    "book": ("gopher", "repetition"),
+    "legal": ("gopher", "repetition"),
+    "speech": ("gopher", "repetition"),
+    "other": ("gopher", "repetition"),
+}
+"""99 % of short posts fail Gopher, so presets are chosen by kind of source."""
+
+
+class DecideConfig(Config):
+    """Which documents stay."""
+
+    presets: dict[str, tuple[str, ...]] = DEFAULT_PRESETS
+    thresholds: dict[str, Bound] = Field(default_factory=dict)
+    languages: tuple[str, ...] = ()
+    min_language_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rights: RightsPolicy = POLICIES["strict-eu"]
+    takedown: str | None = None
+    prefer: tuple[str, ...] = ()
+    near: NearConfig = NearConfig()
+
+
+class TokenizerConfig(Config):
+    """A sentencepiece BPE model with byte fallback, trained on a sample of the kept documents."""
+
+    vocab_size: Annotated[int, Field(ge=300, le=1 << 20)] = 8192
+    sample_bytes: Annotated[int, Field(ge=1024)] = 32 * MIB
+    seed: int = 0
+    threads: Annotated[int, Field(ge=1)] = 2
+    character_coverage: Annotated[float, Field(gt=0, le=1)] = 0.9995
+
+
+class PackConfig(Config):
+    """Token shards: how the corpus is split, shuffled and cut into files."""
+
+    shard_bytes: Annotated[int, Field(ge=1024)] = 256 * MIB
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    seed: int = 0
+    mask_personal: bool = True
+
+
+class Errors(Config):
+    """How many quarantined records a run may have before it ends with exit code 3."""
+
+    budget: Annotated[int, Field(ge=0)] = 0
+
+
+class PrepareConfig(Config):
+    """All steps of preparation."""
+
+    annotate: AnnotateConfig = AnnotateConfig()
+    decide: DecideConfig = DecideConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
+    errors: Errors = Errors()
+
+
+Runner = Literal["FnApiRunner", "PortableRunner", "DataflowRunner", "SparkRunner", "FlinkRunner"]

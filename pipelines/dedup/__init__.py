@@ -1,0 +1,1 @@
+"""Find duplicates from hashes and signatures, never from text."""

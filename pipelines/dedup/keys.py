@@ -1,0 +1,74 @@
+"""The packed rows that deduplication shuffles: nodes, content keys with their rank, and MinHash band keys.
+
+A node is one document of one run: (shard << 32) | row. Its rank decides which copy survives: (priority, date, id),
+the smallest first. All rows are int64; see `exchange` for how they travel.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+RANK_WIDTH = 4
+"""Columns of a rank: priority, date, and the two halves of the id."""
+
+EXACT_WIDTH = 2 + RANK_WIDTH + 1
+"""Columns of an exact key: the two halves of the content hash, the rank, the node."""
+
+NO_DATE = np.iinfo(np.int64).max
+
+
+def nodes_of(shard: int, rows: int) -> np.ndarray:
+    """int64 (rows,): the nodes of a shard."""
+    return (np.int64(shard) << 32) | np.arange(rows, dtype=np.int64)
+
+
+def halves(values: pa.Array) -> np.ndarray:
+    """int64 (n, 2): the two halves of 16-byte values, big-endian, shifted so that signed order is byte order."""
+    raw = np.frombuffer(b"".join(values.to_pylist()), ">u8").reshape(-1, 2)
+    return (raw ^ np.uint64(1 << 63)).astype(np.uint64).view(np.int64)
+
+
+def id_of(high: int, low: int) -> str:
+    """The document id whose halves these are."""
+    value = (((int(high) + (1 << 63)) & (2**64 - 1)) << 64) | ((int(low) + (1 << 63)) & (2**64 - 1))
+    return f"{value:032x}"
+
+
+def id_halves(ids: pa.Array) -> np.ndarray:
+    """int64 (n, 2): `halves` of document ids in hex."""
+    return halves(pa.array([bytes.fromhex(value) for value in ids.to_pylist()], pa.binary(16)))
+
+
+def ranks(table: pa.Table, prefer: Sequence[str]) -> np.ndarray:
+    """int64 (n, RANK_WIDTH): priority (place in `prefer` of the source or the kind), date, id."""
+    place = {name: number for number, name in enumerate(prefer)}
+    sources, kinds = table["source"].to_pylist(), table["kind"].to_pylist()
+    last = len(place)
+    priority = [min(place.get(s, last), place.get(k, last)) for s, k in zip(sources, kinds, strict=True)]
+    dates = table["published"].cast(pa.int64()).fill_null(NO_DATE).to_numpy()
+    ids = id_halves(table["id"].combine_chunks())
+    return np.column_stack([np.array(priority, np.int64), dates, ids]).astype(np.int64)
+
+
+def band_rows(signatures: np.ndarray, nodes: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
+    """int64 (n * bands, 2): (band key, node) of documents with these signatures uint32 (n, >= bands * rows).
+
+    A band's key is a 63-bit hash of its elements and its number, so bands never share keys (Leskovec, Rajaraman and
+    Ullman, Mining of Massive Datasets, 3.4).
+    """
+    used = signatures[:, : bands * rows].reshape(len(signatures), bands, rows).astype(np.uint64)
+    key = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64), used.shape[:2]).copy()
+    for column in range(rows):
+        key = _mix(key * np.uint64(0x9E3779B97F4A7C15) + used[:, :, column])
+    keys = (key >> np.uint64(1)).astype(np.int64)
+    return np.column_stack([keys.ravel(), np.repeat(nodes, bands)])
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    x = x ^ (x >> np.uint64(33))
+    x = x * np.uint64(0xFF51AFD7ED558CCD)
+    x = x ^ (x >> np.uint64(33))
+    x = x * np.uint64(0xC4CEB9FE1A85EC53)
+    mixed: np.ndarray = x ^ (x >> np.uint64(33))
+    return mixed

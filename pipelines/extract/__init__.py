@@ -1,0 +1,1 @@
+"""Turn HTML, wikitext and API answers into plain, normalized text."""

@@ -1,0 +1,17 @@
+"""The border between Arrow and the kernels: a string array as (bytes, offsets) without copying."""
+
+import numpy as np
+import pyarrow as pa
+
+
+def text_buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 data and int32 offsets (n + 1) of a `string` array; a null reads as an empty document.
+
+    Sliced arrays are handled: offsets stay absolute, so the data buffer is shared.
+    """
+    if text.type != pa.string():
+        raise TypeError(f"kernels take `string`, not {text.type}")
+    _, offsets, data = text.buffers()
+    cuts = np.frombuffer(offsets, np.int32, len(text) + 1, text.offset * 4) if offsets else np.zeros(1, np.int32)
+    values = np.frombuffer(data, np.uint8) if data and data.size else np.zeros(0, np.uint8)
+    return values, cuts

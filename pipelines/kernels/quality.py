@@ -1,0 +1,157 @@
+"""The quality signals of Gopher, C4 and FineWeb for every document of a batch, in one pass over its words and lines.
+
+Columns are named in FIELDS; `pipelines.signals.table` says what each means and where it comes from.
+"""
+
+import numpy as np
+from numba import njit, uint64
+
+from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
+from pipelines.kernels.unicode import DIGIT, SPACE, class_table, lower_table
+from pipelines.kernels.words import decode, mix64, split_words
+
+FIELDS = (
+    "chars", "words", "mean_word_length", "alpha_word_ratio", "stop_words", "symbol_word_ratio", "lines",
+    "bullet_line_ratio", "ellipsis_line_ratio", "terminal_line_ratio", "short_line_ratio", "newline_word_ratio",
+    "sentences", "digit_ratio", "curly_braces", "dup_line_ratio", "dup_line_char_ratio", "dup_paragraph_ratio",
+    "dup_paragraph_char_ratio", "top_2gram_ratio", "top_3gram_ratio", "top_4gram_ratio", "dup_5gram_ratio",
+    "dup_6gram_ratio", "dup_7gram_ratio", "dup_8gram_ratio", "dup_9gram_ratio", "dup_10gram_ratio",
+)  # fmt: skip
+"""The columns of `quality`, in order."""
+
+SHORT_LINE = 30
+"""Characters up to which FineWeb calls a line short."""
+
+_TERMINAL = np.array([ord(c) for c in '.!?"”’…。！？；」』）)؟۔।'], np.uint32)
+_SENTENCE_END = np.array([ord(c) for c in ".!?。！？؟۔।…"], np.uint32)
+_BULLETS = np.array([ord(c) for c in "•‣▪◦●○·*-–"], np.uint32)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _among(code, codes):  # type: ignore[no-untyped-def]
+    for c in codes:  # noqa: SIM110 - numba compiles no generator here
+        if c == code:
+            return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _word_signals(row, count, lengths, hashes, letters, stops):  # type: ignore[no-untyped-def]
+    """Fill columns 1 to 4: words, mean length, share with a letter, distinct stop words."""
+    total, alpha, seen = 0, 0, uint64(0)
+    for i in range(count):
+        total += lengths[i]
+        alpha += letters[i]
+        if stops.shape[0]:
+            at = np.searchsorted(stops, hashes[i])
+            if at < stops.shape[0] and stops[at] == hashes[i]:
+                seen |= uint64(1) << uint64(at & 63)
+    distinct = 0
+    while seen:
+        seen &= seen - uint64(1)
+        distinct += 1
+    row[1], row[4] = count, distinct
+    row[2] = total / count if count else 0.0
+    row[3] = alpha / count if count else 0.0
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_hash, part_chars):  # type: ignore[no-untyped-def]
+    """Fill the columns of characters and lines (5 to 14); returns how many lines and paragraphs were hashed."""
+    lines, parts = 0, 0
+    symbols, digits, ends, newlines, braces = 0, 0, 0, 0, 0
+    bullets, ellipses, terminals, shorts = 0, 0, 0, 0
+    h, chars, first, last, dots = uint64(0), 0, np.uint32(0), np.uint32(0), 0
+    ph, pchars = uint64(0), 0
+    at = start
+    previous_end = False
+    while at <= stop:
+        code, size = (10, 1) if at == stop else decode(data, at)
+        kind = classes[code] if code < classes.shape[0] else 0
+        if code == 10:
+            newlines += at < stop
+            if chars:
+                line_hash[lines], line_chars[lines] = mix64(h), chars
+                lines += 1
+                bullets += _among(first, _BULLETS)
+                ellipses += last == 0x2026 or dots >= 3
+                terminals += _among(last, _TERMINAL)
+                shorts += chars <= SHORT_LINE
+                ph, pchars = mix64(ph ^ h), pchars + chars
+            if (chars == 0 or at == stop) and pchars:
+                part_hash[parts], part_chars[parts] = ph, pchars
+                parts += 1
+                ph, pchars = uint64(0), 0
+            h, chars, dots, previous_end = uint64(0), 0, 0, False
+        elif kind != SPACE or chars:
+            if kind != SPACE:
+                if chars == 0:
+                    first = np.uint32(code)
+                last = np.uint32(code)
+                dots = dots + 1 if code == 0x2E else 0
+            chars += 1
+            h = (h ^ uint64(code)) * uint64(0x100000001B3)
+            symbols += code == 0x23 or code == 0x2026 or dots == 3
+            digits += kind == DIGIT
+            braces += code == 0x7B
+            is_end = _among(np.uint32(code), _SENTENCE_END)
+            ends += is_end and not previous_end
+            previous_end = is_end
+        at += size
+    row[5] = symbols / words if words else 0.0
+    row[6] = lines
+    per_line = 1.0 / lines if lines else 0.0
+    row[7], row[8], row[9], row[10] = bullets * per_line, ellipses * per_line, terminals * per_line, shorts * per_line
+    row[11] = newlines / words if words else 0.0
+    row[12], row[13], row[14] = ends, digits / row[0] if row[0] else 0.0, braces
+    return lines, parts
+
+
+@njit(nogil=True, cache=True)
+def _quality(data, offsets, stops, stop_cuts, languages, classes, lower, out):  # type: ignore[no-untyped-def]
+    longest = 0
+    for d in range(offsets.shape[0] - 1):
+        longest = max(longest, offsets[d + 1] - offsets[d])
+    room = longest + 2
+    starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
+    lengths, hashes, letters = np.empty(room, np.int32), np.empty(room, np.uint64), np.empty(room, np.bool_)
+    line_hash, line_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
+    part_hash, part_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
+    slots = table_mask(room) + 1
+    table, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
+    for d in range(offsets.shape[0] - 1):
+        row = out[d]
+        words, chars = split_words(
+            data, offsets[d], offsets[d + 1], classes, lower, starts, ends, lengths, hashes, letters
+        )
+        row[0] = chars
+        mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
+        in_words = _word_signals(row, words, lengths, hashes, letters, mine)
+        lines, parts = _scan(
+            row, data, offsets[d], offsets[d + 1], classes, words, line_hash, line_chars, part_hash, part_chars
+        )
+        per_char = 1.0 / chars if chars else 0.0
+        spans, inside = repeated_spans(line_hash, line_chars, lines, table)
+        row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
+        spans, inside = repeated_spans(part_hash, part_chars, parts, table)
+        row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
+        for n in range(2, 5):
+            row[17 + n] = top_ngram_chars(hashes, lengths, words, n, table, number, first) * per_char
+        for n in range(5, 11):
+            row[17 + n] = repeated_ngram_chars(hashes, lengths, words, n, table) / in_words if in_words else 0.0
+
+
+def quality(data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray]) -> np.ndarray:
+    """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
+
+    `languages[i]` is the index into `stop_lists` (sorted uint64 word hashes, at most 64 each) for document i.
+    """
+    out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
+    stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
+    cuts = np.cumsum([0, *map(len, stop_lists)])
+    _quality(
+        data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
+        class_table(), lower_table(), out,
+    )  # fmt: skip
+    return out

@@ -1,0 +1,263 @@
+"""`pack`: join documents with their decisions, cut, mask, encode, split, shuffle globally, write Arrow shards.
+
+    shards -> encode: token rows cut by output shard + receipt -> by output shard -> sorted by a keyed hash -> data-*.arrow
+
+The shuffle is exact: a document's place in its split is its rank by a hash of (seed, id), so it does not depend on the
+order of inputs. The split of a document is a hash of its id alone, so it stays when the corpus grows.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import sentencepiece
+import xxhash
+
+from gristmill import receipts, storage
+from gristmill.hashing import KEY_MASK, sha256_bytes
+from gristmill.ledger import Tally
+from gristmill.receipts import DataFile, Receipt, data_file
+from gristmill.runs import SPILL
+from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
+from pipelines.config import PackConfig
+from pipelines.dedup.graph import shard_path
+from pipelines.exchange import Numbers
+from pipelines.final_text import final_text
+from pipelines.tokens.sentences import sentence_starts, surface_lengths, token_starts
+
+ENCODE, STAGE = "encode", "shards"
+CODE = [
+    "pipelines/pack.py",
+    "pipelines/tokens/sentences.py",
+    "pipelines/final_text.py",
+    "pipelines/config.py",
+    "gristmill/shards.py",
+]
+LIBRARIES = ["sentencepiece", "pyarrow"]
+SPLITS = ("train", "validation", "test")
+SPLIT_SALT = 0x5EED
+BYTES_PER_TOKEN_BYTE = 0.6
+"""Bytes of ids per byte of text, a rough prior: it only steers how many shards are planned."""
+ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What an encoder needs to know: where things are, and how many output shards each split has."""
+
+    folder: str
+    documents: str
+    decisions: str
+    model: str
+    outputs: Mapping[str, int]
+
+    def offset(self, split: str) -> int:
+        """The number of a split's first output shard among all."""
+        return sum(self.outputs[name] for name in SPLITS[: SPLITS.index(split)])
+
+    @property
+    def total(self) -> int:
+        """All output shards."""
+        return sum(self.outputs.values())
+
+    def name_of(self, number: int) -> str:
+        """The path below the run of output shard `number`."""
+        split = next(name for name in reversed(SPLITS) if self.outputs[name] and number >= self.offset(name))
+        return f"{split}/{shard_name(number - self.offset(split), self.outputs[split])}"
+
+
+def plan_outputs(text_bytes: int, config: PackConfig) -> dict[str, int]:
+    """How many shards each split gets for a corpus of `text_bytes` kept bytes; a split with no share has none."""
+    shares = {"train": 1 - config.validation - config.test, "validation": config.validation, "test": config.test}
+    wanted = {name: text_bytes * BYTES_PER_TOKEN_BYTE * share / config.shard_bytes for name, share in shares.items()}
+    return {name: max(1, int(np.ceil(size))) if shares[name] > 0 else 0 for name, size in wanted.items()}
+
+
+def pack(pipeline: beam.Pipeline, places: Places, config: PackConfig, shards: int, metadata: Mapping[str, str]) -> None:
+    """The whole graph."""
+    encoded = pipeline | "shards" >> Numbers(shards) | "encode" >> beam.ParDo(EncodeShard(places, config))
+    outputs = pipeline | "outputs" >> Numbers(places.total) | "empty" >> beam.ParDo(_Keyed())
+    (
+        (encoded, outputs)
+        | "both" >> beam.Flatten()
+        | "by output" >> beam.GroupByKey()
+        | "write" >> beam.ParDo(WriteShard(places, dict(metadata)))
+    )
+
+
+class EncodeShard(beam.DoFn):  # type: ignore[misc]
+    """Encode one document shard into a file of token rows, one record batch per output shard."""
+
+    def __init__(self, places: Places, config: PackConfig) -> None:
+        self.places, self.config = places, config
+
+    def setup(self) -> None:
+        self.processor = sentencepiece.SentencePieceProcessor(model_file=self.places.model)
+        self.lengths = surface_lengths(self.processor)
+
+    def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
+        receipt = receipts.done(Path(self.places.folder), ENCODE, shard)
+        if receipt is None:
+            receipt = encode_shard(self.places, shard, self.config, self.processor, self.lengths)
+        for place, number in enumerate(receipt.details["outputs"]):
+            yield number, json.dumps([shard, place]).encode()
+
+
+class _Keyed(beam.DoFn):  # type: ignore[misc]
+    def process(self, number: int) -> Iterator[tuple[int, bytes]]:
+        yield number, b""
+
+
+def encode_shard(
+    places: Places, shard: int, config: PackConfig, processor: sentencepiece.SentencePieceProcessor, lengths: np.ndarray
+) -> Receipt:
+    """Encode the kept documents of a shard; write their rows by output shard, and the receipt."""
+    folder = Path(places.folder)
+    table = pq.read_table(shard_path(places.documents, shard), columns=["id", "text", "source", "lang", "personal"])
+    decisions = pq.read_table(shard_path(places.decisions, shard), columns=["keep", "cuts"])
+    tally = Tally()
+    dropped = table.filter(pc.invert(decisions["keep"]))
+    for source, lang in zip(dropped["source"].to_pylist(), dropped["lang"].to_pylist(), strict=True):
+        tally.add("dropped", "decided", source=source, lang=lang)
+    rows = encode_rows(table, decisions, config, processor, lengths, tally)
+    schema = shard_schema(processor.get_piece_size(), {}).append(pa.field("key", pa.int64()))
+    numbers = output_numbers(rows, places, config)
+    name = f"{SPILL}/tokens-{shard:05d}.arrow"
+    outputs = sorted(set(numbers))
+    by_number: dict[int, list[dict[str, Any]]] = {number: [] for number in outputs}
+    for row, number in zip(rows, numbers, strict=True):
+        by_number[number].append(row)
+    with storage.commit(folder / name) as file, pa.ipc.new_file(file, schema) as writer:
+        for number in outputs:
+            writer.write_batch(pa.RecordBatch.from_pylist(by_number[number], schema))
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    details = {"outputs": outputs, "tokens": tokens}
+    receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), (data_file(folder, name),), details)
+    receipts.commit(folder, receipt)
+    return receipt
+
+
+def encode_rows(
+    table: pa.Table,
+    decisions: pa.Table,
+    config: PackConfig,
+    processor: sentencepiece.SentencePieceProcessor,
+    lengths: np.ndarray,
+    tally: Tally,
+) -> list[dict[str, Any]]:
+    """The shard rows (with their sort key) of all kept documents; a text that cuts leave empty is dropped."""
+    kept = table.filter(decisions["keep"])
+    cuts = decisions["cuts"].filter(decisions["keep"]).to_pylist()
+    columns = {name: kept[name].to_pylist() for name in kept.schema.names}
+    texts = [
+        final_text(text, cut, personal, mask=config.mask_personal).strip()
+        for text, cut, personal in zip(columns["text"], cuts, columns["personal"], strict=True)
+    ]
+    rows = []
+    for place, (text, ids) in enumerate(zip(texts, processor.encode(texts, num_threads=1), strict=True)):
+        source, lang = columns["source"][place], columns["lang"][place]
+        if not ids:
+            tally.add("dropped", "empty_after_cuts", source=source, lang=lang)
+            continue
+        raw = text.encode()
+        tokens = np.array(ids, np.int64)
+        tally.add("kept", source=source, lang=lang, size=len(raw))
+        rows.append({
+            "input_ids": tokens, "sentences": token_starts(tokens, sentence_starts(raw), lengths, len(raw)),
+            "id": columns["id"][place], "source": source, "lang": lang, "bytes": len(raw),
+            "key": shuffle_key(columns["id"][place], config.seed),
+        })  # fmt: skip
+    return rows
+
+
+def shuffle_key(id: str, seed: int) -> int:
+    """The 63-bit key by which a document is ordered within its split."""
+    return xxhash.xxh3_64_intdigest(id.encode(), seed) & KEY_MASK
+
+
+def split_of(id: str, config: PackConfig) -> str:
+    """train, validation or test, by a hash of the id alone."""
+    share = xxhash.xxh3_64_intdigest(id.encode(), SPLIT_SALT) / 2**64
+    if share < config.validation:
+        return "validation"
+    return "test" if share < config.validation + config.test else "train"
+
+
+def output_numbers(rows: list[dict[str, Any]], places: Places, config: PackConfig) -> list[int]:
+    """The output shard of every row: its split's shards share the range of keys evenly."""
+    splits = [split_of(row["id"], config) for row in rows]
+    return [
+        places.offset(split) + row["key"] * places.outputs[split] // (KEY_MASK + 1)
+        for row, split in zip(rows, splits, strict=True)
+    ]
+
+
+class WriteShard(beam.DoFn):  # type: ignore[misc]
+    """Gather the rows of one output shard, sort them by key, write the shard and its receipt."""
+
+    def __init__(self, places: Places, metadata: dict[str, str]) -> None:
+        self.places, self.metadata = places, metadata
+
+    def process(self, group: tuple[int, Iterable[bytes]]) -> Iterator[int]:
+        number, parts = group
+        folder = Path(self.places.folder)
+        if receipts.done(folder, STAGE, number) is None:
+            write_output(self.places, number, sorted(json.loads(part) for part in parts if part), self.metadata)
+        yield number
+
+
+def write_output(places: Places, number: int, parts: list[list[int]], metadata: Mapping[str, str]) -> Receipt:
+    """Write output shard `number` from the (shard, batch) parts that hold its rows."""
+    folder = Path(places.folder)
+    processor = sentencepiece.SentencePieceProcessor(model_file=places.model)
+    schema = shard_schema(processor.get_piece_size(), metadata)
+    with_key = shard_schema(processor.get_piece_size(), {}).append(pa.field("key", pa.int64()))
+    rows = pa.Table.from_batches([_part(folder, shard, place) for shard, place in parts], with_key)
+    rows = rows.sort_by([("key", "ascending"), ("id", "ascending")]).drop_columns(["key"]).combine_chunks()
+    name = places.name_of(number)
+    write_shard(folder / name, rows.cast(schema).to_batches(max_chunksize=ROWS), schema)
+    tokens = sum(len(chunk.values) for chunk in rows["input_ids"].chunks)
+    receipt = Receipt(
+        STAGE, number, rows.num_rows, files=(data_file(folder, name, rows=rows.num_rows),), details={"tokens": tokens}
+    )
+    receipts.commit(folder, receipt)
+    return receipt
+
+
+def _part(folder: Path, shard: int, place: int) -> pa.RecordBatch:
+    return pa.ipc.open_file(pa.memory_map(str(folder / SPILL / f"tokens-{shard:05d}.arrow"))).get_batch(place)
+
+
+def write_sidecars(folder: Path, tokenizer: Path, outputs: Mapping[str, int], run: str) -> list[DataFile]:
+    """Write what lies beside the shards: the files `datasets` wants, and the tokenizer. Returns them."""
+    written = []
+    for split, count in outputs.items():
+        if count:
+            names = [shard_name(number, count) for number in range(count)]
+            write_dataset_files(folder / split, names, fingerprint=sha256_bytes(f"{run}/{split}".encode()))
+            written += [f"{split}/state.json", f"{split}/dataset_info.json"]
+    for path in sorted(tokenizer.iterdir()):
+        storage.commit_bytes(folder / "tokenizer" / path.name, path.read_bytes())
+        written.append(f"tokenizer/{path.name}")
+    return [data_file(folder, name) for name in written]
+
+
+def count_tokens(folder: Path, outputs: Mapping[str, int], shards: int) -> dict[str, dict[str, int]]:
+    """Documents and tokens of every split, from the receipts."""
+    done = receipts.load(folder, STAGE)
+    sums: dict[str, dict[str, int]] = {
+        split: {"documents": 0, "tokens": 0} for split, count in outputs.items() if count
+    }
+    for number in range(shards):
+        receipt = done[number]
+        split = receipt.files[0].path.split("/")[0]
+        sums[split]["documents"] += receipt.read
+        sums[split]["tokens"] += int(receipt.details["tokens"])
+    return sums

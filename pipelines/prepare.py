@@ -1,0 +1,184 @@
+"""The four steps of preparation as functions: each reads run folders and returns one sealed run folder.
+
+`prepare` is these four in order. Every one is idempotent: finished work is found by its name and returned as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gristmill import cli, receipts, runs
+from gristmill.config import Config
+from gristmill.errors import InputError, RunError
+from gristmill.runs import FinishedRun, Input, Run
+from pipelines import annotate as annotating
+from pipelines import decide as deciding
+from pipelines import engine, splits
+from pipelines import pack as packing
+from pipelines import tokenizer as tokenizing
+from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
+from pipelines.rules import chosen_rules, legend
+
+BYTES_PER_SHUFFLED_DOCUMENT = 14 * 16 * 4
+"""Working memory of a reducer per document: band rows, and their sorted copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to run a step; no byte of the output depends on it."""
+
+    out: Path
+    engine: engine.Engine
+    memory: int
+    force: bool = False
+    budget: int = 0
+
+
+def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How) -> FinishedRun:
+    """Annotate files and crawl runs."""
+    given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
+    with _start("annotate", config, given, annotating, how) as run:
+        if run.finished:
+            return _found(run.finished)
+        if not (run.path / splits.PLAN).exists():
+            patterns = [_pattern(source) for source in inputs]
+            splits.write_plan(run.path, splits.make_plan(patterns, config, run.path))
+        plan = splits.read_plan(run.path)
+        stages = {annotating.STAGE: len(plan)}
+        _say_reused(run, stages)
+        engine.run(
+            lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
+            how.engine, mode="processes", label="annotate", folder=run.path, stages=stages,
+        )  # fmt: skip
+        details = {
+            "splits": len(plan),
+            "whole": sorted({s.file.rsplit("/", 1)[-1] for s in plan if s.note and s.kind != "remainder"}),
+        }
+        return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, budget=how.budget)
+
+
+def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
+    """Decide over the documents of an annotate run."""
+    given = [annotated.as_input()]
+    if config.takedown:
+        given.append(runs.file_input(config.takedown))
+    rules = chosen_rules(config)
+    hashed = config.model_copy(update={"takedown": None})
+    with _start("decide", hashed, given, deciding, how) as run:
+        if run.finished:
+            return _found(run.finished)
+        shards, documents = _shards(annotated, "documents")
+        stages = {deciding.KEYS: shards, deciding.STAGE: shards}
+        partitions = max(1, annotated.counts["kept"] * BYTES_PER_SHUFFLED_DOCUMENT // how.memory + 1)
+        _say_reused(run, stages)
+        engine.run(
+            lambda pipeline: deciding.decide(pipeline, str(run.path), documents, config, shards, partitions),
+            how.engine, mode="threads", label="decide", folder=run.path, stages=stages,
+        )  # fmt: skip
+        details = {"reasons": legend(rules), "documents": annotated.id}
+        return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details)
+
+
+def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
+    """Train a tokenizer on the kept documents of a decide run."""
+    annotated = documents_of(decided)
+    with _start("tokenizer", config, [decided.as_input()], tokenizing, how) as run:
+        if run.finished:
+            return _found(run.finished)
+        if not decided.counts["kept"]:
+            raise InputError("no document was kept: there is nothing to train a tokenizer on", {"run": decided.path})
+        (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+        stages = {tokenizing.STAGE: shards}
+        _say_reused(run, stages)
+        engine.run(
+            lambda pipeline: tokenizing.candidates(pipeline, str(run.path), documents, decisions, config.seed, shards),
+            how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
+        )  # fmt: skip
+        nodes = tokenizing.choose(tokenizing.load_candidates(run.path, shards), config.sample_bytes)
+        texts = list(tokenizing.sample_texts(documents, decisions, nodes))
+        cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(texts)} documents")
+        details = tokenizing.train_and_write(run.path, texts, config)
+        return run.finish(counts={"documents": len(texts)}, details=details)
+
+
+def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> FinishedRun:
+    """Pack the kept documents of a decide run into token shards."""
+    annotated = documents_of(decided)
+    with _start("pack", config, [decided.as_input(), tokenizer.as_input()], packing, how) as run:
+        if run.finished:
+            return _found(run.finished)
+        (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+        kept_bytes = sum(entry.bytes for entry in runs.all_entries(decided) if entry.fate == "kept")
+        outputs = packing.plan_outputs(kept_bytes, config)
+        model = tokenizer.file("tokenizer/tokenizer.model")
+        places = packing.Places(str(run.path), documents, decisions, str(model), outputs)
+        metadata = {"gristmill.tokenizer": str(tokenizer.details["tokenizer"]), "gristmill.run": run.id}
+        stages = {packing.ENCODE: shards, packing.STAGE: places.total}
+        _say_reused(run, stages)
+        engine.run(
+            lambda pipeline: packing.pack(pipeline, places, config, shards, metadata),
+            how.engine, mode="processes", label="pack", folder=run.path, stages=stages,
+        )  # fmt: skip
+        return _seal_pack(run, tokenizer, outputs, stages)
+
+
+def _seal_pack(run: Run, tokenizer: FinishedRun, outputs: Mapping[str, int], stages: Mapping[str, int]) -> FinishedRun:
+    """Add the files beside the shards, and seal."""
+    written = packing.write_sidecars(run.path, tokenizer.path / "tokenizer", outputs, run.id)
+    tokens = packing.count_tokens(run.path, outputs, stages[packing.STAGE])
+    details: dict[str, Any] = {
+        "tokenizer": tokenizer.details["tokenizer"],
+        "vocab_size": tokenizer.details["vocab_size"],
+        "splits": tokens,
+    }
+    total = sum(split["tokens"] for split in tokens.values())
+    return runs.seal_from_receipts(
+        run, stages, ledger_stage=packing.ENCODE, details=details, counts={"tokens": total}, extra_files=written
+    )
+
+
+def documents_of(decided: FinishedRun) -> FinishedRun:
+    """The annotate run that a decide run judged; raises RunError where it is gone or is not the same any more."""
+    found = runs.of_step(runs.parents(decided), "annotate")
+    if found is None:
+        raise RunError(
+            "the documents of this run are not beside it",
+            {"run": decided.path, "needs": decided.details.get("documents")},
+        )
+    return found
+
+
+def _start(
+    step: str, config: Config, inputs: Sequence[Input], room: ModuleType, how: How
+) -> AbstractContextManager[Run]:
+    return runs.start(
+        step, out=how.out, config=config, inputs=inputs, code=room.CODE, libraries=room.LIBRARIES, force=how.force
+    )
+
+
+def _pattern(source: FinishedRun | Input) -> str:
+    if isinstance(source, Input):
+        return source.path
+    if source.step != "crawl":
+        raise RunError("annotate reads files or crawl runs", {"run": source.path, "is a run of": source.step})
+    return str(source.path / "captures")
+
+
+def _shards(run: FinishedRun, folder: str) -> tuple[int, str]:
+    """How many shards a run has, all their sizes checked, and the folder they lie in."""
+    files = run.files(f"{folder}/")
+    return len(files), str(run.path / folder)
+
+
+def _found(run: FinishedRun) -> FinishedRun:
+    cli.say(f"{run.step}  finished before: {run.path}")
+    return run
+
+
+def _say_reused(run: Run, stages: Mapping[str, int]) -> None:
+    for stage, total in stages.items():
+        if reused := len(receipts.load(run.path, stage)):
+            cli.say(f"{run.step}  {reused} of {total} splits of `{stage}` were done before and are reused")

@@ -1,0 +1,101 @@
+"""What readers yield: Arrow batches of records (a document before extraction), and the records that are broken."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Union
+
+import pyarrow as pa
+
+from gristmill.document import CAPTURE, DOCUMENT_SCHEMA
+
+RECORD_SCHEMA = pa.schema(
+    [
+        *(field for field in DOCUMENT_SCHEMA if field.name not in ("lang", "lang_score")),
+        pa.field("media", pa.string(), nullable=False),  # what `text` still is: text, html, wikitext or status
+    ]
+)
+"""A document that is not yet extracted: `text` holds the source's own markup."""
+
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        pa.field("file", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("compressed_offset", pa.int64(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("error", pa.string(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A record that cannot be read: where it lies (decompressed and, or -1, compressed offset), and why."""
+
+    file: str
+    offset: int
+    reason: str
+    error: str
+    compressed_offset: int = -1
+    source: str = "unknown"
+
+    def row(self) -> dict[str, Any]:
+        """As a row of QUARANTINE_SCHEMA."""
+        return {name: getattr(self, name) for name in QUARANTINE_SCHEMA.names}
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A record that was read well and is no document: why, and of which source."""
+
+    reason: str
+    source: str
+
+
+Item = Union[pa.RecordBatch, Broken, Left]  # noqa: UP007 - pyarrow is untyped: `|` would be no type to mypy
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """One unit of work: records `start` to `stop` of `file` (rows, or bytes), for the reader `kind`.
+
+    `origin` and `base` say where the bytes came from when `file` is a slice that we inflated; `expected` is an
+    independent count of its records (-1: only reading can tell).
+    """
+
+    number: int
+    kind: str
+    file: str
+    start: int
+    stop: int
+    expected: int = -1
+    origin: str = ""
+    base: int = 0
+    note: str = ""
+
+
+def batches_of(
+    rows: Iterator[Mapping[str, Any] | Broken | Left], *, size: int = 256, text_bytes: int = 8 << 20
+) -> Iterator[Item]:
+    """Gather row dictionaries into batches of RECORD_SCHEMA; everything else passes through in order."""
+    held: list[Mapping[str, Any]] = []
+    held_bytes = 0
+    for row in rows:
+        if not isinstance(row, Mapping):
+            yield row
+            continue
+        held.append(row)
+        held_bytes += len(row["text"])
+        if len(held) >= size or held_bytes >= text_bytes:
+            yield _batch(held)
+            held, held_bytes = [], 0
+    if held:
+        yield _batch(held)
+
+
+def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([dict(row) for row in rows], RECORD_SCHEMA)
+
+
+def capture_column(file: str, offsets: Sequence[int]) -> pa.Array:
+    """The `capture` of records that are rows or lines of a file."""
+    return pa.array([{"file": file, "offset": offset, "item": 0} for offset in offsets], CAPTURE)

@@ -1,0 +1,115 @@
+"""Rules: from signals to reasons. Presets are data (presets.toml); judging is a comparison of whole columns."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from gristmill.errors import ConfigError
+from pipelines.config import Bound, DecideConfig
+from pipelines.kernels.quality import FIELDS
+
+FIXED_REASONS = ("takedown", "opt_out", "licence", "language", "exact_duplicate", "near_duplicate")
+"""Reasons that are no rule of a preset, first in every legend: bit i of `reasons` is legend[i]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Drop a document of `preset` whose `signal` is below `low` or above `high`, for the reason `name`."""
+
+    name: str
+    preset: str
+    signal: str
+    low: float
+    high: float
+    by_language: Mapping[str, tuple[float, float]]
+    only_languages: tuple[str, ...] = ()
+
+    def applies(self, values: np.ndarray, languages: Sequence[str]) -> np.ndarray:
+        """bool (n,): which documents with these signal values and languages the rule drops."""
+        distinct, place = np.unique(np.asarray(languages, dtype=object).astype(str), return_inverse=True)
+        bounds = np.array([self._bounds(lang) for lang in distinct], np.float64).reshape(-1, 2)[place]
+        dropped: np.ndarray = (values < bounds[:, 0]) | (values > bounds[:, 1])
+        return dropped
+
+    def _bounds(self, lang: str) -> tuple[float, float]:
+        if self.only_languages and lang not in self.only_languages:
+            return -np.inf, np.inf
+        return self.by_language.get(lang, (self.low, self.high))
+
+
+@lru_cache(maxsize=1)
+def all_rules() -> tuple[Rule, ...]:
+    """Every rule of every preset, in the order of the file."""
+    presets = tomllib.loads((Path(__file__).parent / "presets.toml").read_text(encoding="utf-8"))
+    return tuple(_read(name, preset, raw) for preset, rules in presets.items() for name, raw in rules.items())
+
+
+def _read(name: str, preset: str, raw: Mapping[str, object]) -> Rule:
+    low, high = _pair(raw, (-np.inf, np.inf))
+    languages = raw.get("by_language", {})
+    assert isinstance(languages, dict)
+    by_language = {lang: _pair(bound, (low, high)) for lang, bound in languages.items()}
+    only = raw.get("only_languages", ())
+    assert isinstance(only, (list, tuple))
+    assert raw["signal"] in FIELDS, f"rule {name} uses a signal that is not there"
+    return Rule(name, preset, str(raw["signal"]), low, high, by_language, tuple(only))
+
+
+def _pair(raw: Mapping[str, object], default: tuple[float, float]) -> tuple[float, float]:
+    low, high = raw.get("min", default[0]), raw.get("max", default[1])
+    return float(low), float(high)  # type: ignore[arg-type]
+
+
+def chosen_rules(config: DecideConfig) -> tuple[Rule, ...]:
+    """The rules of the presets in use, with the configuration's thresholds. Raises ConfigError for unknown names."""
+    presets = {rule.preset for rule in all_rules()}
+    wanted = {name for names in config.presets.values() for name in names}
+    if unknown := sorted(wanted - presets):
+        raise ConfigError(
+            "no such preset of rules", {"given": ", ".join(unknown)}, f"choose from {', '.join(sorted(presets))}"
+        )
+    rules = [rule for rule in all_rules() if rule.preset in wanted]
+    names = {rule.name for rule in rules}
+    if unknown := sorted(set(config.thresholds) - names):
+        raise ConfigError("no such rule", {"given": ", ".join(unknown)}, f"choose from {', '.join(sorted(names))}")
+    return tuple(_override(rule, config.thresholds.get(rule.name)) for rule in rules)
+
+
+def _override(rule: Rule, bound: Bound | None) -> Rule:
+    """A threshold from the configuration holds for every language."""
+    if bound is None:
+        return rule
+    low = rule.low if bound.min is None else bound.min
+    high = rule.high if bound.max is None else bound.max
+    return replace(rule, low=low, high=high, by_language={})
+
+
+def legend(rules: Sequence[Rule]) -> list[str]:
+    """The names of all reasons; bit i of a document's `reasons` stands for the i-th."""
+    names = [*FIXED_REASONS, *(rule.name for rule in rules)]
+    if len(names) > 63:
+        raise ConfigError("more reasons than a bit set of 63 can hold", {"rules": len(rules)})
+    return names
+
+
+def judge(
+    columns: Mapping[str, np.ndarray],
+    kinds: Sequence[str],
+    languages: Sequence[str],
+    rules: Sequence[Rule],
+    config: DecideConfig,
+) -> np.ndarray:
+    """int64 (n,): the bits of every rule that drops each document, by the presets of its kind.
+
+    `columns` holds the numeric signals by name; a kind without presets of its own is judged as `other`.
+    """
+    bits = np.zeros(len(kinds), np.int64)
+    presets = {kind: config.presets.get(kind, config.presets.get("other", ())) for kind in set(kinds)}
+    for place, rule in enumerate(rules, start=len(FIXED_REASONS)):
+        mine = np.array([rule.preset in presets[kind] for kind in kinds], bool)
+        bits |= np.where(mine & rule.applies(columns[rule.signal], languages), np.int64(1) << place, 0)
+    return bits

@@ -1,0 +1,116 @@
+"""The signals: every column that `annotate` adds to a document, what it means, its unit and its source."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.minhash import signatures
+from pipelines.kernels.quality import FIELDS, quality
+from pipelines.kernels.words import word_hashes
+from pipelines.signals.personal import SPANS, spans_column
+
+PERMUTATIONS = 112
+GOPHER, C4, FINEWEB = "Rae et al. 2021", "Raffel et al. 2020", "Penedo et al. 2024"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One column: its name, its meaning with unit, and where the definition comes from."""
+
+    name: str
+    meaning: str
+    source: str
+
+
+SIGNALS = (
+    Signal("chars", "characters (code points)", "ours"),
+    Signal("words", "words; a character each in scripts without spaces", GOPHER),
+    Signal("mean_word_length", "characters per word", GOPHER),
+    Signal("alpha_word_ratio", "share of words with a letter, 0 to 1", GOPHER),
+    Signal("stop_words", "distinct stop words of the document's language", GOPHER),
+    Signal("symbol_word_ratio", "`#` and ellipses per word", GOPHER),
+    Signal("lines", "lines that are not blank", "ours"),
+    Signal("bullet_line_ratio", "share of lines that begin with a bullet, 0 to 1", GOPHER),
+    Signal("ellipsis_line_ratio", "share of lines that end with an ellipsis, 0 to 1", GOPHER),
+    Signal("terminal_line_ratio", "share of lines that end with terminal punctuation, 0 to 1", FINEWEB),
+    Signal("short_line_ratio", "share of lines of at most 30 characters, 0 to 1", FINEWEB),
+    Signal("newline_word_ratio", "line breaks per word", FINEWEB),
+    Signal("sentences", "runs of sentence-ending punctuation", C4),
+    Signal("digit_ratio", "share of characters that are digits, 0 to 1", "ours"),
+    Signal("curly_braces", "opening curly braces", C4),
+    Signal("dup_line_ratio", "share of lines that occurred before, 0 to 1", GOPHER),
+    Signal("dup_line_char_ratio", "share of characters in such lines, 0 to 1", GOPHER),
+    Signal("dup_paragraph_ratio", "share of paragraphs that occurred before, 0 to 1", GOPHER),
+    Signal("dup_paragraph_char_ratio", "share of characters in such paragraphs, 0 to 1", GOPHER),
+    *(Signal(f"top_{n}gram_ratio", f"characters of the most frequent {n}-gram per character", GOPHER) for n in (2, 3, 4)),
+    *(Signal(f"dup_{n}gram_ratio", f"share of word characters in repeated {n}-grams", GOPHER) for n in range(5, 11)),
+)  # fmt: skip
+"""All numeric signals in the order of the kernel's columns; DESIGN of rules refers to them by name."""
+
+HASH = pa.binary(16)
+SIGNATURE = pa.binary(4 * PERMUTATIONS)
+
+
+def _type_of(signal: Signal) -> pa.DataType:
+    whole = ("chars", "words", "stop_words", "lines", "sentences", "curly_braces")
+    return pa.int32() if signal.name in whole else pa.float32()
+
+
+SIGNAL_FIELDS = [
+    *(pa.field(s.name, _type_of(s), nullable=False, metadata={"is": s.meaning, "source": s.source}) for s in SIGNALS),
+    pa.field("text_hash", HASH, nullable=False, metadata={"is": "XXH3-128 of the text, case and spacing folded"}),
+    pa.field("signature", SIGNATURE, metadata={"is": f"MinHash, {PERMUTATIONS} x uint32; null under 5 words"}),
+    pa.field("personal", SPANS, nullable=False, metadata={"is": "spans of personal data in UTF-8 bytes"}),
+]
+"""The Arrow fields of all signals, numeric and other."""
+
+
+@lru_cache(maxsize=1)
+def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
+    """Index by language, and the sorted hash lists; list 0 is empty, for languages without one."""
+    table = tomllib.loads((Path(__file__).parent / "stop_words.toml").read_text(encoding="utf-8"))
+    lists = [np.zeros(0, np.uint64), *(np.sort(word_hashes(words)) for words in table.values())]
+    return {lang: place for place, lang in enumerate(table, start=1)}, lists
+
+
+def fold(text: str) -> bytes:
+    """The form in which exact duplicates are equal: lower case, every run of white space one space."""
+    return " ".join(text.lower().split()).encode()
+
+
+def signal_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
+    """The columns of SIGNAL_FIELDS for a batch of texts and their languages."""
+    data, offsets = text_buffers(text)
+    index, lists = _stop_lists()
+    languages = np.array([index.get(code, 0) for code in lang.to_pylist()], np.int64)
+    numbers = quality(data, offsets, languages, lists)
+    columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(FIELDS)])]
+    hashes = [xxhash.xxh3_128_digest(fold(value)) for value in text.to_pylist()]
+    return [*columns, pa.array(hashes, HASH), signature_column(data, offsets), spans_column(text)]
+
+
+def _numpy(field: pa.Field) -> type[np.generic]:
+    return np.int32 if field.type == pa.int32() else np.float32
+
+
+def signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
+    """The MinHash signatures of a batch as fixed-size binary; null where there is none."""
+    matrix, counts = signatures(data, offsets, PERMUTATIONS)
+    valid = pa.array(counts > 0).buffers()[1]
+    return pa.Array.from_buffers(SIGNATURE, len(counts), [valid, pa.py_buffer(np.ascontiguousarray(matrix, "<u4"))])
+
+
+def signature_matrix(column: pa.Array) -> np.ndarray:
+    """uint32 (n, PERMUTATIONS) view of a signature column; rows of nulls are meaningless."""
+    flat = np.frombuffer(column.buffers()[1], "<u4") if len(column) else np.zeros(0, "<u4")
+    start = column.offset * PERMUTATIONS
+    return flat[start : start + len(column) * PERMUTATIONS].reshape(len(column), PERMUTATIONS)
+
+
+assert tuple(signal.name for signal in SIGNALS) == FIELDS, "the kernel and the table must name the same columns"

@@ -1,0 +1,110 @@
+"""`tokenizer`: train a sentencepiece model on a deterministic sample of the kept documents; a run of its own.
+
+shards -> (key, bytes, node) of kept documents + receipt -> the smallest keys of each source and language -> train
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import xxhash
+
+from gristmill import receipts, storage
+from gristmill.hashing import key64, sha256_bytes
+from gristmill.receipts import Receipt, data_file
+from gristmill.runs import SPILL
+from pipelines.config import TokenizerConfig
+from pipelines.dedup.graph import shard_path
+from pipelines.dedup.keys import nodes_of
+from pipelines.exchange import Numbers, sort_rows
+from pipelines.final_text import final_text
+from pipelines.tokens.hugging_face import check_equal, fast_tokenizer, write_tokenizer
+from pipelines.tokens.training import train
+
+STAGE = "sample"
+CODE = ["pipelines/tokenizer.py", "pipelines/tokens", "pipelines/final_text.py", "pipelines/config.py"]
+LIBRARIES = ["sentencepiece", "tokenizers"]
+WIDTH = 4
+"""Columns of a candidate: stratum, key, bytes, node."""
+
+
+def candidates(pipeline: beam.Pipeline, folder: str, documents: str, decisions: str, seed: int, shards: int) -> None:
+    """The whole graph: one file of candidates per shard."""
+    work = ShardCandidates(folder, documents, decisions, seed)
+    pipeline | "shards" >> Numbers(shards) | "candidates" >> beam.ParDo(work)
+
+
+class ShardCandidates(beam.DoFn):  # type: ignore[misc]
+    """Write the candidates of one shard and their receipt."""
+
+    def __init__(self, folder: str, documents: str, decisions: str, seed: int) -> None:
+        self.folder, self.documents, self.decisions, self.seed = folder, documents, decisions, seed
+
+    def process(self, shard: int) -> Iterator[int]:
+        folder = Path(self.folder)
+        if receipts.done(folder, STAGE, shard) is None:
+            rows = shard_candidates(self.documents, self.decisions, shard, self.seed)
+            name = f"{SPILL}/candidates-{shard:05d}.npy"
+            with storage.commit(folder / name) as file:
+                np.save(file, rows)
+            receipts.commit(folder, Receipt(STAGE, shard, len(rows), files=(data_file(folder, name),)))
+        yield shard
+
+
+def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> np.ndarray:
+    """int64 (kept, WIDTH): stratum, key, bytes of text and node of every kept document."""
+    table = pq.read_table(shard_path(documents, shard), columns=["id", "source", "lang", "text"])
+    keep = pq.read_table(shard_path(decisions, shard), columns=["keep"])["keep"].to_numpy()
+    names = zip(table["source"].to_pylist(), table["lang"].to_pylist(), strict=True)
+    stratum = np.array([key64(f"{source}\t{lang}") for source, lang in names], np.int64)
+    keys = np.array([xxhash.xxh3_64_intdigest(name.encode(), seed) >> 1 for name in table["id"].to_pylist()], np.int64)
+    sizes = pc.binary_length(table["text"]).to_numpy().astype(np.int64)
+    rows: np.ndarray = np.column_stack([stratum, keys, sizes, nodes_of(shard, table.num_rows)])[keep]
+    return rows
+
+
+def choose(rows: np.ndarray, sample_bytes: int) -> np.ndarray:
+    """The nodes of the sample, sorted: from every stratum its share of `sample_bytes`, by smallest key."""
+    rows = sort_rows(rows)
+    total = int(rows[:, 2].sum())
+    if total <= sample_bytes:
+        return np.sort(rows[:, 3])
+    chosen = []
+    for stratum in np.unique(rows[:, 0]):
+        mine = rows[rows[:, 0] == stratum]
+        before = np.cumsum(mine[:, 2]) - mine[:, 2]
+        chosen.append(mine[before * total < sample_bytes * int(mine[:, 2].sum()), 3])
+    return np.sort(np.concatenate(chosen))
+
+
+def sample_texts(documents: str, decisions: str, nodes: np.ndarray) -> Iterator[str]:
+    """The final texts of the sample: masked, so that no personal data becomes a piece of the vocabulary."""
+    for shard in np.unique(nodes >> 32).tolist():
+        rows = nodes[nodes >> 32 == shard] & 0xFFFFFFFF
+        table = pq.read_table(shard_path(documents, shard), columns=["text", "personal"]).take(rows)
+        cuts = pq.read_table(shard_path(decisions, shard), columns=["cuts"]).take(rows)["cuts"].to_pylist()
+        for text, personal, cut in zip(table["text"].to_pylist(), table["personal"].to_pylist(), cuts, strict=True):
+            yield final_text(text, cut, personal, mask=True)
+
+
+def load_candidates(folder: Path, shards: int) -> np.ndarray:
+    """All candidates of a run."""
+    parts = [np.load(folder / SPILL / f"candidates-{shard:05d}.npy") for shard in range(shards)]
+    return np.concatenate([np.zeros((0, WIDTH), np.int64), *parts])
+
+
+def train_and_write(folder: Path, texts: list[str], config: TokenizerConfig) -> dict[str, object]:
+    """Train, check the Hugging Face form on the whole sample, write both; returns the manifest's details."""
+    model = train(texts, config)
+    tokenizer = fast_tokenizer(model)
+    checked = check_equal(model, tokenizer, texts)
+    write_tokenizer(folder / "tokenizer", model, tokenizer)
+    return {
+        "tokenizer": sha256_bytes(model),
+        "vocab_size": tokenizer.get_vocab_size(),
+        "sample_documents": checked,
+        "sample_bytes": sum(len(text.encode()) for text in texts),
+    }

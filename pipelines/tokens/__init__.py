@@ -1,0 +1,1 @@
+"""Tokenizers: sentencepiece training, the exact Hugging Face form, sentence offsets."""

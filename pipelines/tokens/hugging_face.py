@@ -1,0 +1,93 @@
+"""The Hugging Face form of a sentencepiece BPE model, with ids that are equal on every text.
+
+Every stock class of transformers 5.23 converts such a model wrongly without an error, so the fast tokenizer is built
+here, piece by piece, and checked on the training sample; an unequal id refuses the export.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+
+from gristmill import storage
+from gristmill.errors import GristmillError
+from pipelines.tokens.training import BOS, CLS, EOS, MASK, PAD, SEP, SPECIAL, UNK
+
+NORMAL = 1
+SPACE = "▁"
+
+
+class UnequalError(GristmillError):
+    """The Hugging Face form gives other ids than sentencepiece: a fault of ours."""
+
+
+def fast_tokenizer(model: bytes) -> Tokenizer:
+    """The `tokenizers` form of a sentencepiece BPE model trained by `training.train`."""
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model)
+    pieces = list(proto.pieces)
+    ids = {piece.piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(
+        models.BPE(ids, merges(pieces, ids), unk_token=SPECIAL[UNK], fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in SPECIAL])
+    return tokenizer
+
+
+def merges(pieces: Iterable[Any], ids: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Every way to split a normal piece into two, best score first: the order in which sentencepiece would join them."""
+    score = {piece.piece: piece.score for piece in pieces if piece.type == NORMAL}
+    splits = [
+        (-score[word], ids[word[:at]], ids[word[at:]], word[:at], word[at:])
+        for word in score
+        for at in range(1, len(word))
+        if word[:at] in score and word[at:] in score
+    ]
+    return [(left, right) for *_, left, right in sorted(splits)]
+
+
+def check_equal(model: bytes, tokenizer: Tokenizer, texts: Iterable[str]) -> int:
+    """Compare both forms on every text; returns how many. Raises UnequalError at the first difference."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    tokenizer.encode_special_tokens = True
+    count = 0
+    for text in texts:
+        count += 1
+        ours, theirs = processor.encode(text), tokenizer.encode(text, add_special_tokens=False).ids
+        if ours != theirs:
+            at = next(
+                (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+            )
+            raise UnequalError(
+                f"ids differ from token {at} on: {text[:80]!r}: {ours[at : at + 5]} != {theirs[at : at + 5]}"
+            )
+    return count
+
+
+def write_tokenizer(folder: Path, model: bytes, tokenizer: Tokenizer) -> None:
+    """Write `tokenizer.model` and the files that `AutoTokenizer.from_pretrained` opens."""
+    storage.commit_bytes(folder / "tokenizer.model", model)
+    tokenizer.encode_special_tokens = False
+    storage.commit_json(folder / "tokenizer.json", json.loads(tokenizer.to_str()))
+    roles = {
+        "pad_token": PAD, "unk_token": UNK, "bos_token": BOS, "eos_token": EOS, "cls_token": CLS, "sep_token": SEP,
+        "mask_token": MASK,
+    }  # fmt: skip
+    names = {role: SPECIAL[number] for role, number in roles.items()}
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 1 << 30,
+        "split_special_tokens": True,
+        **names,
+    }
+    storage.commit_json(folder / "tokenizer_config.json", config)
+    storage.commit_json(folder / "special_tokens_map.json", names)
