@@ -81,18 +81,20 @@ def _refusals(signals: Iterable[Signal]) -> Iterator[str]:
                 yield signal.value
 
 
+VALUED = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"}
+
+
 def _directives(value: str) -> Iterator[str]:
-    """The refusals in one robots directive list; `agent: noai` concerns that agent only."""
-    agent, colon, rest = value.partition(":")
-    if (
-        colon
-        and re.fullmatch(r"[\w-]+", agent.strip())
-        and agent.strip().lower() not in ("unavailable_after", "max-snippet")
-    ):
-        if agent.strip().lower() != AGENT:
-            return
-        value = rest
-    words = {word.strip().lower() for word in value.split(",")}
+    """The refusals in one robots directive list; what follows `agent:` concerns that agent only."""
+    words, agent = set(), AGENT
+    for part in value.lower().split(","):
+        name, colon, rest = part.partition(":")
+        if colon and name.strip() in VALUED:
+            continue
+        if colon and re.fullmatch(r"[a-z][\w-]*", name.strip()):
+            agent, part = name.strip(), rest
+        if agent == AGENT:
+            words.add(part.strip())
     yield from ["noai"] * bool(words & {"noai", "noml"})
     yield from ["notrain"] * bool(words & {"notrain", "notraining"})
     yield from ["noindex"] * bool(words & {"noindex", "none"})

@@ -59,7 +59,8 @@ def _inflate(body: bytes) -> bytes:
 
 
 def _tag(node: etree._Element) -> str:
-    return etree.QName(node).localname.lower() if isinstance(node.tag, str) else ""
+    """The local name in lower case; a prefix that was never declared (feeds do that) counts as one all the same."""
+    return re.split("[}:]", node.tag)[-1].lower() if isinstance(node.tag, str) else ""
 
 
 def _text(node: etree._Element, name: str) -> str | None:

@@ -7,12 +7,14 @@ User-Agent), and Wikipedia's robots.txt, written for page crawlers, excludes its
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from crawlers.config import WikiSource
-from crawlers.politeness import host_of
+from crawlers.politeness import host_of, retry_after
 from crawlers.rights import judge, rightsinfo_signals
+from crawlers.session import LONGEST_PAUSE
 from crawlers.spiders.base import SourceSpider
 from crawlers.spiders.readers import Unreadable, WikiBatch, read_wiki
 
@@ -111,6 +113,7 @@ class WikiSpider(SourceSpider):
             self.session.failed(self.source, f"api_{error}", response.url)
             return
         header = (response.headers.get(b"Retry-After") or b"").decode("latin-1")
-        self.session.hold(host_of(response.url), float(header) if header.isdigit() else LAG_SECONDS)
+        seconds = retry_after(header, datetime.now(UTC)) or LAG_SECONDS
+        self.session.hold(host_of(response.url), min(seconds, LONGEST_PAUSE))
         facts = {"signals": response.meta["signals"]} if "signals" in response.meta else {}
         yield self._call(response.meta["query"], response.meta["format"], callback, lags=lags + 1, **facts)

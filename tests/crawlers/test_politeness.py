@@ -1,0 +1,99 @@
+"""Politeness as plain functions: Retry-After, private addresses, what a robots.txt answer stands for."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scrapy.exceptions import DownloadTimeoutError
+
+from crawlers.politeness import bare, host_of, is_private, retry_after
+from crawlers.robots import DISALLOW_ALL, LARGEST, effective_rules
+from crawlers.spiders.base import reason_of
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120.0),
+        (" 0 ", 0.0),
+        ("Mon, 23 Nov 2026 12:02:00 GMT", 120.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value, seconds):
+    assert retry_after(value, NOW) == seconds
+
+
+@given(st.text())
+def test_any_retry_after_is_a_time_or_nothing(value):
+    found = retry_after(value, NOW)
+    assert found is None or found >= 0
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.169.254",
+        "0.0.0.0",
+        "::1",
+        "fe80::1%eth0",
+        "fd00::1",
+        "::ffff:127.0.0.1",
+        "100.64.0.1",
+    ],
+)
+def test_private_addresses_are_private(address):
+    assert is_private(address)
+
+
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
+def test_public_addresses_are_not(address):
+    assert not is_private(address)
+
+
+@pytest.mark.parametrize(
+    ("status", "rules"),
+    [
+        (200, b"User-agent: *\n"),
+        (404, b""),
+        (403, b""),
+        (410, b""),
+        (500, DISALLOW_ALL),
+        (503, DISALLOW_ALL),
+        (429, DISALLOW_ALL),
+    ],
+)
+def test_a_robots_txt_that_fails_on_the_server_forbids_everything_and_a_missing_one_nothing(status, rules):
+    assert effective_rules(status, b"User-agent: *\n") == rules
+
+
+def test_a_giant_robots_txt_is_read_in_part():
+    assert len(effective_rules(200, b"#" * (LARGEST + 1))) == LARGEST
+
+
+def test_hosts_are_compared_without_www_case_and_port():
+    assert host_of("https://User@WWW.Example.org:8443/a") == "www.example.org"
+    assert bare("www.example.org") == "example.org" and bare("wwwexample.org") == "wwwexample.org"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (DownloadTimeoutError(), "timeout"),
+        (ConnectionRefusedError(), "connection_refused"),
+        (OSError(), "connection_failed"),
+    ],
+)
+def test_a_broken_download_has_a_short_reason(error, reason):
+    assert reason_of(error) == reason

@@ -1,0 +1,166 @@
+"""Readers of sitemaps, feeds and API answers, on saved pages: the exact record."""
+
+import contextlib
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawlers.spiders.news import newest_first
+from crawlers.spiders.readers import (
+    Sitemap,
+    Unreadable,
+    WikiBatch,
+    next_link,
+    read_feed,
+    read_sitemap,
+    read_timeline,
+    read_wiki,
+    sitemap_urls,
+)
+from crawlers.spiders.wiki import page_query, site_query
+
+
+def test_a_sitemap_index_names_its_sitemaps(saved):
+    assert read_sitemap(saved("sitemap_index.xml")) == Sitemap(
+        "index",
+        (
+            ("https://www.example.org/post-sitemap1.xml", "2025-11-02T08:00:00+00:00"),
+            ("https://www.example.org/post-sitemap2.xml.gz", "2026-11-02T08:00:00+00:00"),
+            ("https://www.example.org/news-sitemap.xml", None),
+        ),
+    )
+
+
+def test_news_sitemaps_come_first_then_the_newest(saved):
+    assert [url.rsplit("/", 1)[1] for url in newest_first(read_sitemap(saved("sitemap_index.xml")))] == [
+        "news-sitemap.xml",
+        "post-sitemap2.xml.gz",
+        "post-sitemap1.xml",
+    ]
+
+
+def test_a_news_sitemap_names_pages_with_their_dates_and_no_images(saved):
+    expected = Sitemap(
+        "pages",
+        (
+            ("https://www.example.org/2026/11/bridge-reopens?a=1&b=2", "2026-11-20T06:00:00Z"),
+            ("https://www.example.org/2026/11/no-date", None),
+        ),
+    )
+    assert read_sitemap(saved("sitemap_news.xml")) == expected
+    assert read_sitemap(gzip.compress(saved("sitemap_news.xml"))) == expected
+
+
+def test_a_gzipped_sitemap_that_is_cut_off_is_unreadable(saved):
+    with pytest.raises(Unreadable, match="no gzip"):
+        read_sitemap(gzip.compress(saved("sitemap_news.xml"))[:-20])
+
+
+@pytest.mark.parametrize("body", [b"", b"<html><body>not found</body></html>", b"plain words", b"\x1f\x8bgarbage"])
+def test_what_is_no_sitemap_is_unreadable(body):
+    with pytest.raises(Unreadable):
+        read_sitemap(body)
+
+
+def test_entities_are_not_expanded():
+    bomb = b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY f SYSTEM "file:///etc/passwd">]><urlset><url><loc>http://e.org/&f;</loc></url></urlset>'
+    assert read_sitemap(bomb).entries == (("http://e.org/", None),)
+
+
+@pytest.mark.parametrize(
+    ("page", "links"),
+    [
+        (
+            "feed_rss.xml",
+            ["https://example.org/one?utm_source=rss", "https://example.org/two", "https://example.org/three"],
+        ),
+        ("feed_atom.xml", ["https://example.org/一", "https://example.org/two"]),
+        ("feed_rdf.xml", ["https://example.org/a"]),
+    ],
+)
+def test_a_feed_names_each_article_once(saved, page, links):
+    assert read_feed(saved(page), "https://example.org/feed") == links
+
+
+def test_a_sitemap_is_no_feed(saved):
+    with pytest.raises(Unreadable, match="urlset"):
+        read_feed(saved("sitemap_news.xml"), "https://example.org/")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_sitemap_and_a_feed_or_unreadable(body):
+    for read in (read_sitemap, lambda data: read_feed(data, "http://e.org/"), read_wiki, read_timeline):
+        with contextlib.suppress(Unreadable):
+            read(body)
+
+
+def test_robots_txt_names_sitemaps_in_any_case_and_relative_or_not():
+    robots = "User-agent: *\nSITEMAP: /a.xml\nsitemap:https://example.org/b.xml\n Sitemap: /a.xml # again\n"
+    assert sitemap_urls(robots, "https://example.org/robots.txt") == [
+        "https://example.org/a.xml",
+        "https://example.org/b.xml",
+    ]
+
+
+def test_without_a_sitemap_line_the_customary_place_is_tried():
+    assert sitemap_urls("User-agent: *\n", "https://example.org/robots.txt") == ["https://example.org/sitemap.xml"]
+
+
+def test_a_wiki_answer_has_pages_with_content_and_a_cursor(saved):
+    batch = read_wiki(saved("wiki_batch.json"))
+    assert [page["title"] for page in batch.pages] == ["Nurse"]
+    assert batch.cursor == {"gcmcontinue": "page|4249|123", "continue": "gcmcontinue||"} and batch.error is None
+
+
+def test_a_lagging_wiki_says_so(saved):
+    assert read_wiki(saved("wiki_maxlag.json")) == WikiBatch((), {}, {}, "maxlag")
+
+
+def test_queries_name_the_generator_and_accept_lag():
+    assert site_query()["maxlag"] == page_query(None)["maxlag"] == "5"
+    assert page_query(None)["generator"] == "allpages" and page_query(None)["gapfilterredir"] == "nonredirects"
+    assert (
+        page_query("Category:Nurses", 20)["gcmtitle"] == "Category:Nurses"
+        and page_query("Category:Nurses", 20)["gcmlimit"] == "20"
+    )
+
+
+def test_a_timeline_keeps_its_broken_items(saved):
+    found = read_timeline(saved("timeline.json"))
+    assert len(found) == 3 and found[2] == "no status"
+
+
+@pytest.mark.parametrize("body", [b'{"error": "x"}', b"<html>", b"[1"])
+def test_what_is_no_timeline_is_unreadable(body):
+    with pytest.raises(Unreadable):
+        read_timeline(body)
+
+
+@pytest.mark.parametrize(
+    ("header", "following"),
+    [
+        (
+            '<https://s.example/p?max_id=2>; rel="next", <https://s.example/p?min_id=9>; rel="prev"',
+            "https://s.example/p?max_id=2",
+        ),
+        ("<https://s.example/p?a=1,2>; rel=prev, </p?max_id=3>; rel=next", "https://s.example/p?max_id=3"),
+        ('<x>; title="a"; rel="last next"', "https://s.example/x"),
+        ('<https://s.example/p>; rel="prev"', None),
+        ("", None),
+    ],
+)
+def test_the_next_page_is_in_the_link_header(header, following):
+    assert next_link(header, "https://s.example/") == following
+
+
+def test_every_real_feed_and_sitemap_is_read_or_named_unreadable(shared_data):
+    names = (
+        sorted((shared_data / "crawl" / "sitemaps").rglob("*.xml"))
+        + sorted((shared_data / "crawl" / "feeds").rglob("*.xml"))[:200]
+    )
+    for path in names:
+        for read in (read_sitemap, lambda data: read_feed(data, "http://e.org/")):
+            with contextlib.suppress(Unreadable):
+                read(path.read_bytes())

@@ -1,0 +1,160 @@
+"""Rights: what is read from headers, pages and statuses, and how it is judged under each policy."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawlers.rights import Signal, judge, licence_of, page_signals, rightsinfo_signals, status_signals
+from gristmill.rights import OPT_OUTS, POLICIES
+
+STRICT, RESEARCH, OPEN = (POLICIES[name] for name in ("strict-eu", "research", "open-licence-only"))
+BY = "https://creativecommons.org/licenses/by/4.0/"
+ND = "https://creativecommons.org/licenses/by-nd/4.0/"
+
+
+@pytest.mark.parametrize(
+    ("signals", "policy", "licence", "opt_out", "refused"),
+    [
+        ([], STRICT, "unknown", (), None),
+        ([], RESEARCH, "unknown", (), None),
+        ([], OPEN, "unknown", (), "licence"),
+        ([("X-Robots-Tag", "noai")], STRICT, "unknown", ("noai",), "opt_out"),
+        ([("X-Robots-Tag", "noai")], RESEARCH, "unknown", ("noai",), None),
+        ([("X-Robots-Tag", "noimageai")], STRICT, "unknown", (), None),
+        ([("X-Robots-Tag", "noindex, NoAI")], STRICT, "unknown", ("noai", "noindex"), "opt_out"),
+        ([("X-Robots-Tag", "none")], STRICT, "unknown", ("noindex",), "opt_out"),
+        ([("X-Robots-Tag", "googlebot: noindex")], STRICT, "unknown", (), None),
+        ([("X-Robots-Tag", "gristmill: noindex")], STRICT, "unknown", ("noindex",), "opt_out"),
+        ([("X-Robots-Tag", "googlebot: nofollow, otherbot: noai")], STRICT, "unknown", (), None),
+        ([("X-Robots-Tag", "unavailable_after: 25 Jun 2030, noai")], STRICT, "unknown", ("noai",), "opt_out"),
+        ([("meta robots", "index, follow")], STRICT, "unknown", (), None),
+        ([("meta robots", "noai, noimageai")], STRICT, "unknown", ("noai",), "opt_out"),
+        ([("meta robots", "notrain")], STRICT, "unknown", ("notrain",), "opt_out"),
+        ([("tdm-reservation header", "1")], STRICT, "unknown", ("tdm-reservation",), "opt_out"),
+        ([("tdm-reservation header", "0")], STRICT, "unknown", (), None),
+        ([("meta tdm-reservation", "1")], STRICT, "unknown", ("tdm-reservation",), "opt_out"),
+        ([("tdm-reservation header", "0"), ("meta tdm-reservation", "1")], STRICT, "unknown", (), None),
+        ([("json-ld isAccessibleForFree", "False")], STRICT, "unknown", ("paywall",), "opt_out"),
+        ([("json-ld isAccessibleForFree", "true")], STRICT, "unknown", (), None),
+        ([("mastodon", "nobot")], STRICT, "unknown", ("nobot",), "opt_out"),
+        ([("rel=license", BY)], STRICT, "CC-BY-4.0", (), None),
+        ([("rel=license", BY)], OPEN, "CC-BY-4.0", (), None),
+        ([("rel=license", BY), ("X-Robots-Tag", "noai")], OPEN, "CC-BY-4.0", ("noai",), "opt_out"),
+        ([("rel=license", ND)], OPEN, "CC-BY-ND-4.0", (), "licence"),
+        ([("rel=license", ND)], STRICT, "CC-BY-ND-4.0", (), None),
+        ([("rel=license", BY), ("rel=license", ND)], STRICT, "unknown", (), None),
+        ([("rel=license", BY), ("json-ld license", ND)], STRICT, "CC-BY-4.0", (), None),
+        ([("rel=license", "/terms"), ("json-ld license", ND)], STRICT, "CC-BY-ND-4.0", (), None),
+        ([("footer link", BY)], STRICT, "CC-BY-4.0", (), None),
+        ([("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/deed.en")], OPEN, "CC-BY-SA-4.0", (), None),
+    ],
+)
+def test_judge_says_what_the_licence_is_what_was_refused_and_whether_the_policy_heeds_it(
+    signals, policy, licence, opt_out, refused
+):
+    evidence = tuple(Signal(*pair) for pair in signals)
+    verdict = judge(evidence, policy)
+    assert (verdict.licence, verdict.opt_out, verdict.refused) == (licence, opt_out, refused)
+    assert verdict.evidence == evidence
+
+
+@given(
+    st.lists(
+        st.builds(
+            Signal,
+            st.sampled_from(["X-Robots-Tag", "meta robots", "mastodon", "rel=license", "footer link"]),
+            st.text(),
+        )
+    )
+)
+def test_judge_never_fails_and_never_invents_a_refusal(signals):
+    verdict = judge(signals, STRICT)
+    assert set(verdict.opt_out) <= set(OPT_OUTS)
+    assert (verdict.refused == "opt_out") == bool(verdict.opt_out)
+
+
+def test_everything_a_page_says_about_its_use_is_read_in_order(saved):
+    headers = {
+        "x-robots-tag": ["noarchive"],
+        "tdm-reservation": ["1"],
+        "tdm-policy": ["https://example.org/p.json"],
+        "link": ['<https://spdx.org/licenses/MIT>; rel="license"'],
+    }
+    assert [signal.record() for signal in page_signals(headers, saved("article_licensed.html").decode())] == [
+        {"signal": "X-Robots-Tag", "value": "noarchive"},
+        {"signal": "tdm-reservation header", "value": "1"},
+        {"signal": "tdm-policy header", "value": "https://example.org/p.json"},
+        {"signal": "rel=license", "value": "https://spdx.org/licenses/MIT"},
+        {"signal": "meta robots", "value": "max-image-preview:large, NOAI"},
+        {"signal": "meta tdm-reservation", "value": "0"},
+        {"signal": "rel=license", "value": "https://creativecommons.org/licenses/by/3.0/"},
+        {"signal": "json-ld license", "value": "https://creativecommons.org/licenses/by/3.0/"},
+        {"signal": "json-ld isAccessibleForFree", "value": "False"},
+        {"signal": "footer link", "value": "https://creativecommons.org/licenses/by/4.0/"},
+    ]
+
+
+def test_a_directive_with_a_value_is_not_taken_for_an_agent(saved):
+    verdict = judge(page_signals({}, saved("article_licensed.html").decode()), STRICT)
+    assert (verdict.licence, verdict.opt_out) == ("CC-BY-3.0", ("noai", "paywall"))
+
+
+@pytest.mark.parametrize(
+    "html", ["", "<", "\x00<html>", "<html><script type='application/ld+json'>[1, null]</script>", "<p>" * 300]
+)
+def test_broken_pages_say_nothing(html):
+    assert page_signals({}, html) == ()
+
+
+@given(st.text())
+def test_any_text_can_be_read_as_a_page(html):
+    page_signals({}, html)
+
+
+@pytest.mark.parametrize(
+    ("text", "licence"),
+    [
+        ("https://spdx.org/licenses/PSF-2.0.html", "PSF-2.0"),
+        ("http://spdx.org/licenses/MIT", "MIT"),
+        ("https://spdx.org/licenses/", "unknown"),
+        (BY, "CC-BY-4.0"),
+        ("", "unknown"),
+    ],
+)
+def test_a_licence_is_named_by_its_address(text, licence):
+    assert licence_of(text) == licence
+
+
+@pytest.mark.parametrize(
+    ("status", "opt_out"),
+    [
+        ({"account": {"discoverable": True, "indexable": True, "noindex": False}, "visibility": "public"}, ()),
+        ({"account": {}}, ()),
+        ({"account": {"discoverable": None, "indexable": None, "noindex": None}}, ()),
+        ({"account": {"discoverable": False}}, ("not-discoverable",)),
+        ({"account": {"indexable": False}}, ("not-indexable",)),
+        ({"account": {"noindex": True}}, ("noindex",)),
+        ({"account": {"note": '<p>hi <a href="/tags/nobot">#<span>NoBot</span></a></p>'}}, ("nobot",)),
+        ({"account": {"note": "I like #nobottles"}}, ()),
+        ({"account": {}, "visibility": "unlisted"}, ("not-indexable",)),
+        ({"account": "gone"}, ()),
+    ],
+)
+def test_consent_flags_of_a_status_become_refusals(status, opt_out):
+    assert judge(status_signals(status), STRICT).opt_out == opt_out
+
+
+@pytest.mark.parametrize(
+    ("query", "licence"),
+    [
+        (
+            {"rightsinfo": {"url": "https://creativecommons.org/licenses/by-sa/4.0/", "text": "CC BY-SA"}},
+            "CC-BY-SA-4.0",
+        ),
+        ({"rightsinfo": {"url": "", "text": "Creative Commons Attribution-ShareAlike 4.0"}}, "CC-BY-SA-4.0"),
+        ({"rightsinfo": {"url": "", "text": ""}}, "unknown"),
+        ({}, "unknown"),
+    ],
+)
+def test_a_wiki_states_its_licence_in_rightsinfo(query, licence):
+    assert judge(rightsinfo_signals(query), STRICT).licence == licence
