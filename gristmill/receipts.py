@@ -12,7 +12,7 @@ from typing import Any
 from gristmill import storage
 from gristmill.errors import InputError
 from gristmill.hashing import sha256_file
-from gristmill.ledger import Entry, check_balance
+from gristmill.ledger import Entry, Unbalanced, check_balance
 
 FOLDER = "receipts"
 
@@ -63,16 +63,14 @@ def load(folder: Path, stage: str) -> dict[int, Receipt]:
     """The valid receipts of a stage by split: readable, and all their files are there with the recorded size."""
     found: dict[int, Receipt] = {}
     for info in storage.listing(folder / FOLDER / stage):
-        if info.path.endswith(".json") and (receipt := _read(info.path)) and _files_are_there(folder, receipt.files):
+        if info.path.endswith(".json") and (receipt := _read(folder, stage, Path(info.path))):
             found[receipt.split] = receipt
     return dict(sorted(found.items()))
 
 
 def done(folder: Path, stage: str, split: int) -> Receipt | None:
     """The valid receipt of one split, or None where it has still to be done."""
-    path = receipt_path(folder, stage, split)
-    receipt = _read(path) if path.exists() else None
-    return receipt if receipt and _files_are_there(folder, receipt.files) else None
+    return _read(folder, stage, receipt_path(folder, stage, split))
 
 
 def count(folder: Path, stage: str) -> int:
@@ -83,11 +81,12 @@ def count(folder: Path, stage: str) -> int:
     )
 
 
-def _read(path: str | Path) -> Receipt | None:
-    """A receipt, or None for one that a crash or an older version left unreadable: the split is simply done again."""
+def _read(folder: Path, stage: str, path: Path) -> Receipt | None:
+    """A valid receipt; None for one that is absent, garbled, of another split, or whose files are not as recorded:
+    the split is simply done again."""
     try:
         raw = storage.read_json(path)
-        return Receipt(
+        receipt = Receipt(
             stage=raw["stage"],
             split=raw["split"],
             read=raw["read"],
@@ -95,7 +94,9 @@ def _read(path: str | Path) -> Receipt | None:
             files=tuple(DataFile(**file) for file in raw["files"]),
             details=raw["details"],
         )
-    except (InputError, KeyError, TypeError, ValueError):
+        own = (receipt.stage, receipt_path(folder, stage, receipt.split)) == (stage, path)
+        return receipt if own and _files_are_there(folder, receipt.files) else None
+    except (InputError, Unbalanced, KeyError, TypeError, ValueError):
         return None
 
 

@@ -24,7 +24,7 @@ from gristmill.report.charts import (
 )
 
 SVG = "{http://www.w3.org/2000/svg}"
-NASTY = '<script>alert("1")</script> & \'x\''
+NASTY = "<script>alert(\"1\")</script> & 'x'"
 
 
 def parse(chart: str) -> ElementTree.Element:
@@ -69,7 +69,10 @@ def test_the_style_sheet_has_every_colour_in_light_and_dark():
 
 
 def test_bars_are_as_long_as_their_values():
-    widths = [float(r.get("width", 0)) for r in parse(bar_chart("t", [Bar("a", 4), Bar("b", 1), Bar("c", 0)])).iter(f"{SVG}rect")]
+    widths = [
+        float(r.get("width", 0))
+        for r in parse(bar_chart("t", [Bar("a", 4), Bar("b", 1), Bar("c", 0)])).iter(f"{SVG}rect")
+    ]
     assert widths[0] == pytest.approx(4 * widths[1])
     assert widths[2] == 0
 
@@ -108,7 +111,9 @@ def test_a_falling_line_goes_down_the_page():
 
 
 def test_an_interval_that_excludes_no_difference_is_drawn_as_a_square():
-    svg = parse(forest_plot("t", [Interval("a", 0.6, 0.55, 0.7, 9), Interval("b", 0.6, 0.4, 0.7, 9)], null=0.5, unit="u"))
+    svg = parse(
+        forest_plot("t", [Interval("a", 0.6, 0.55, 0.7, 9), Interval("b", 0.6, 0.4, 0.7, 9)], null=0.5, unit="u")
+    )
     assert len([r for r in svg.iter(f"{SVG}rect") if r.get("class") != "band"]) == 1
     assert len(list(svg.iter(f"{SVG}circle"))) == 1
 
