@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gristmill.errors import GristmillError, Stopped
+from gristmill.errors import GristmillError, Stopped, UserError
 from gristmill.runs import FinishedRun
 
 GROUP = "gristmill.commands"
@@ -110,18 +110,26 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        result = build_app()(args=arguments, standalone_mode=False)
-        return result if isinstance(result, int) else 0
+        # Not `app(...)`: typer would turn Ctrl-C into code 130, and the EOFError of a cut gzip into a silent abort.
+        command = typer.main.get_command(build_app())
+        with command.make_context("gristmill", list(sys.argv[1:] if arguments is None else arguments)) as context:
+            command.invoke(context)
+        return 0
+    except typer.Exit as ended:
+        return int(ended.exit_code)
     except GristmillError as error:
         return _tell(error)
-    except KeyboardInterrupt:
-        return _tell(Stopped("stopped by Ctrl-C; the same command continues where it was"))
+    except KeyboardInterrupt as stop:
+        return _tell(
+            Stopped(f"stopped by {stop.args[0] if stop.args else 'Ctrl-C'}; the same command continues where it was")
+        )
     except Exception as error:
         return _tell_any(error)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(f"stopped by {signal.Signals(number).name}; the same command continues where it was")
+    """As Ctrl-C does: an `except Exception` around one record must not swallow the signal."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _tell(error: GristmillError) -> int:
@@ -131,19 +139,25 @@ def _tell(error: GristmillError) -> int:
     return error.exit_code
 
 
+_FULL = ("the disk is full", "free some space and run it again; it continues")
+_OF_THE_MACHINE = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL) | {
+    number: (os.strerror(number), "choose another folder, or ask for the right to use this one")
+    for number in (errno.EACCES, errno.EPERM, errno.EROFS)
+}
+
+
 def _tell_any(error: Exception) -> int:
     if hasattr(error, "exit_code") and hasattr(error, "show"):  # the command line's own complaints
         error.show()
         return int(error.exit_code)
     if isinstance(error, typer.Abort):
         return Stopped.exit_code
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        say(
-            "error: the disk is full",
-            f"  file    {error.filename}",
-            "  to fix  free some space and run it again; it continues",
-        )
-        return 2
+    if isinstance(error, BrokenPipeError):  # `gristmill runs list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush must not complain again
+        return 1
+    if isinstance(error, OSError) and (mend := _OF_THE_MACHINE.get(error.errno or 0)):
+        what, fix = mend
+        return _tell(UserError(what, {"file": error.filename} if error.filename else {}, fix))
     if os.environ.get("GRISTMILL_DEBUG"):
         traceback.print_exc()
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -18,9 +18,9 @@ class Progress:
     ...     bar.advance(1, note="12 quarantined")
     """
 
-    def __init__(self, label: str, *, total: float | None = None, unit: str = "") -> None:
+    def __init__(self, label: str, *, total: float | None = None, unit: str = "", done: float = 0.0) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self.done = 0.0
+        self.done = self._before = done  # what an earlier, stopped run did is no work of this one: not in the rate
         self._note = ""
         self._started = self._last_line = time.monotonic()
         self._bar: RichProgress | None = None
@@ -29,7 +29,8 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._started = self._last_line = time.monotonic()
         if sys.stderr.isatty():
-            columns = (TextColumn("{task.fields[label]}"), BarColumn(), TextColumn("{task.fields[state]}"))
+            texts = [TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("label", "state")]
+            columns = (texts[0], BarColumn(), texts[1])  # no markup: a note may hold a name from the web
             self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task("", total=self.total, label=self.label, state="")
             self._bar.start()
@@ -58,7 +59,7 @@ class Progress:
 
     def state(self, elapsed: float) -> str:
         """The figures as text: done of total, rate, time left."""
-        rate = self.done / elapsed if elapsed > 0 else 0.0
+        rate = (self.done - self._before) / elapsed if elapsed > 0 else 0.0
         of = "" if self.total is None else f"/{_short(self.total)}"
         parts = [f"{_short(self.done)}{of} {self.unit}".rstrip(), f"{_short(rate)}/s"]
         if self.total is not None and rate > 0:
