@@ -45,37 +45,47 @@ MAX_COLUMN_BYTES = (1 << 31) - (1 << 20)
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """The one border for text from outside: any string-like column as one valid-UTF-8 `string` array.
 
-    large_string, string_view, dictionary and binary columns occur in the wild; all become `string`, nulls stay.
+    large_string, string_view, dictionary, binary and all-null columns occur in the wild; all become `string`, nulls stay.
     Raises InputError for what is not text, is not UTF-8, or does not fit 32-bit offsets.
     """
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    kind = column.type
-    if not (_is_binary(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()):
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not _is_text(kind):
         raise InputError("a text column must hold strings", {"type": kind})
-    if _bytes_of(column) > MAX_COLUMN_BYTES:
-        raise InputError("a text column chunk is larger than 2 GiB", {"bytes": _bytes_of(column)}, "read fewer rows")
+    # Before anything is unrolled or joined: pyarrow lets the offsets of a decoded dictionary overflow without a word.
+    size = sum(pc.sum(_lengths(chunk)).as_py() or 0 for chunk in chunks)
+    if size > MAX_COLUMN_BYTES:
+        raise InputError("a text column chunk is larger than 2 GiB", {"bytes": size}, "read fewer rows")
     try:
-        text = column.cast(pa.string())
+        texts = [_plain(chunk).cast(pa.string()) for chunk in chunks]
+        text = texts[0] if len(texts) == 1 else pa.concat_arrays([pa.array([], pa.string()), *texts])
         text.validate(full=True)
     except pa.ArrowInvalid as error:
         raise InputError("a text column holds bytes that are not UTF-8", {"problem": str(error)[:200]}) from None
     return text
 
 
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or kind == pa.binary_view())
+def _is_text(kind: pa.DataType) -> bool:
+    views = kind in (pa.string_view(), pa.binary_view())
+    large = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
+    return bool(views or large or pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_null(kind))
 
 
-def _bytes_of(column: pa.Array) -> int:
-    return pc.sum(pc.binary_length(column.cast(pa.large_binary()))).as_py() or 0
+def _plain(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _lengths(column: pa.Array) -> pa.Array:
+    """The bytes of each value, whatever the type: views and dictionaries have no kernel of their own."""
+    if pa.types.is_dictionary(column.type):
+        return pc.take(_lengths(column.dictionary), column.indices)
+    return pc.binary_length(column.cast(pa.large_binary()))
 
 
 def slice_batches(table: pa.Table, *, rows: int = 1000, text_bytes: int = 8 << 20) -> Iterator[pa.RecordBatch]:
     """Cut a table with a `text` column into the batches that flow: at most `rows` documents and about `text_bytes`."""
-    ends = pc.cumulative_sum(pc.fill_null(pc.binary_length(table["text"]), 0).cast(pa.int64())).to_numpy()
+    lengths = pa.chunked_array([_lengths(chunk) for chunk in table["text"].chunks], pa.int64())
+    ends = pc.cumulative_sum(pc.fill_null(lengths, 0)).to_numpy()
     start = 0
     while start < table.num_rows:
         before = int(ends[start - 1]) if start else 0

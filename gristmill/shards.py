@@ -69,7 +69,9 @@ def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = 
         ):
             raise InputError("a shard is cut off: its end-of-stream marker is missing", {"shard": path})
         table = pa.ipc.open_stream(source).read_all()
-    except pa.ArrowInvalid as error:
+        if source.tell() != actual:  # something follows: Arrow would read the first of two streams and be content
+            raise InputError("a shard does not end where its stream ends", {"shard": path})
+    except (pa.ArrowException, OSError) as error:
         raise InputError("a shard cannot be read as an Arrow stream", {"shard": path, "problem": error}) from None
     if rows is not None and table.num_rows != rows:
         raise InputError(
