@@ -69,6 +69,7 @@ def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = 
         ):
             raise InputError("a shard is cut off: its end-of-stream marker is missing", {"shard": path})
         table = pa.ipc.open_stream(source).read_all()
+        table.validate()  # cheap; without it a view of buffers shorter than their offsets say reads foreign memory
         if source.tell() != actual:  # something follows: Arrow would read the first of two streams and be content
             raise InputError("a shard does not end where its stream ends", {"shard": path})
     except (pa.ArrowException, OSError) as error:

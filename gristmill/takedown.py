@@ -120,9 +120,11 @@ def _split(url: str) -> SplitResult:
 
 def _ascii(host: str) -> str:
     """A host in lower case; in punycode where it has one, so that both spellings of a name are one."""
+    if re.search(r"\s", host):
+        raise ValueError(f"a host cannot hold a space: {host!r}")
     host = host.lower().strip(".")
     try:
-        return host if host.isascii() else host.encode("idna").decode("ascii")
+        return host if host.isascii() else host.encode("idna").decode("ascii").lower().strip(".")
     except UnicodeError:
         return host
 

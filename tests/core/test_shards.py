@@ -1,6 +1,8 @@
 """Shards: what is written opens anywhere without a copy, and a cut or changed file is never read as a shorter one."""
 
 import contextlib
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -226,6 +228,32 @@ def test_a_changed_byte_gives_an_input_error_or_a_table_but_never_another_failur
     path.write_bytes(data)
     with contextlib.suppress(InputError):
         assert isinstance(open_shard(path), pa.Table)
+
+
+READ_ALL_CHANGED = """
+import sys
+from pathlib import Path
+from gristmill.errors import InputError
+from gristmill.shards import open_shard, token_view
+data, place = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
+for position in range(0, len(data), 3):
+    changed = bytearray(data)
+    changed[position] ^= 0x80
+    place.unlink(missing_ok=True)
+    place.write_bytes(changed)
+    try:
+        [values.sum() + offsets.sum() for values, offsets in token_view(open_shard(place))]
+    except (InputError, KeyError):
+        pass
+print("alive")
+"""
+
+
+def test_a_changed_byte_never_makes_a_view_read_foreign_memory(tmp_path):
+    path = written(tmp_path / "s.arrow", [[1, 2, 3]], [[4]])
+    command = [sys.executable, "-c", READ_ALL_CHANGED, str(path), str(tmp_path / "changed")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr
 
 
 # ---- open to others

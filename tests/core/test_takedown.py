@@ -4,7 +4,7 @@ import datetime
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gristmill.errors import InputError
@@ -135,6 +135,10 @@ def test_an_address_is_compared_in_this_form():
 
 
 @given(st.text(max_size=40))
+@example("\u2024")  # becomes a dot in punycode
+@example("http://\u2024a\u3002/")
+@example("http://\ufe52")
+@example("0 #")
 def test_any_text_as_an_address_is_compared_without_failing_and_only_once(text):
     once = normalize_url(text)
     assert normalize_url(once) == once
