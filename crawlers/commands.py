@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,6 +90,6 @@ def demo_site(port: PortOption = 0, text: TextOption = None) -> None:
 
     with DemoSite(port=port, text=text) as site:
         say(*site.summary(), "stop it with Ctrl-C")
-        print(site.url, flush=True)  # noqa: T201 - the address is this command's result
-        while True:
-            time.sleep(3600)
+        typer.echo(site.url)
+        with contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a server
+            threading.Event().wait()

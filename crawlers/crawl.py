@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -97,7 +99,25 @@ def _run_spiders(config: CrawlConfig, session: Session, settings: dict[str, Any]
     process = AsyncCrawlerProcess(settings)
     for source in config.sources:
         process.crawl(kinds[source.kind], source=source, session=session)
-    process.start()
+    with _stopping_at_once(session):
+        process.start(install_signal_handlers=False)
+
+
+@contextlib.contextmanager
+def _stopping_at_once(session: Session) -> Iterator[None]:
+    """End the crawl on Ctrl-C and SIGTERM without waiting for requests that are held back: nothing is kept of it anyway."""
+    from twisted.internet import reactor
+
+    def stop(number: int, _: FrameType | None) -> None:
+        session.stopped = signal.Signals(number).name
+        reactor.callFromThread(reactor.crash)
+
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _check(session: Session) -> None:
@@ -105,7 +125,9 @@ def _check(session: Session) -> None:
     if session.fault is not None:
         raise session.fault
     if session.stopped is not None:
-        raise Stopped("the crawl was stopped; nothing was sealed, the same command starts it again")
+        raise Stopped(
+            f"the crawl was stopped ({session.stopped}); nothing was sealed, the same command starts it again"
+        )
     sums = totals(session.tally.entries())
     if not sums["kept"] and not sums.get("dropped:opt_out") and not sums.get("dropped:licence"):
         rows: dict[str, object] = {reason: count for reason, count in sums.items() if count and ":" in reason}

@@ -106,15 +106,21 @@ def planted_articles(good: Sequence[Article]) -> list[Article]:
     ]
 
 
+GARBAGE = (
+    b"<html><head><title>"
+    + bytes(range(128, 160))
+    + b"</title></head><body><article><p>"
+    + bytes(range(128, 256)) * 20
+    + b"</p></article></body></html>"
+)
+
+
 def _broken(sample: str, chinese_sample: str) -> dict[str, Reply]:
     """The pages that are no good HTML or no good answer at all."""
     middle = sample.index("<main>")
     return {
         "/planted/bad-charset.html": Reply(chinese_sample.encode("gb18030"), HTML),
-        "/planted/unknown-charset.html": Reply(
-            b"\xff\xfe\xfd" + sample.encode("utf-16-le")[::2][:4000] + bytes(range(128, 256)) * 20,
-            "text/html; charset=x-none",
-        ),
+        "/planted/unknown-charset.html": Reply(GARBAGE, "text/html; charset=x-none"),
         "/planted/truncated.html": Reply(sample[:middle].encode()[: sample.index("<style>")]),
         "/planted/empty.html": Reply(b""),
         "/planted/server-error.html": Reply(b"<h1>Internal Server Error</h1>", status=500),

@@ -19,7 +19,9 @@ HOSTS = tuple(origin.removeprefix("http://") for origin in (WIKI, NEWS, SOCIAL, 
 class Planted:
     """One planted case: the source and locator (URL, wiki page or status) it is served under and what must become of it.
 
-    `step` names who decides: `crawl` (never stored), `prepare` (dropped, cut or masked), or `kept` (must survive).
+    `step` names who decides: `crawl` (never stored), `prepare` (dropped, cut or masked), or `kept` (must survive). Of a
+    duplicate and its `original` one is kept, whichever the preparation prefers. Text with a `bad_charset` is recovered or
+    dropped, as the extractor can.
     """
 
     name: str
@@ -27,19 +29,19 @@ class Planted:
     locator: str
     step: str
     outcome: str
+    original: str | None = None
 
 
-def _news(name: str, path: str, step: str, outcome: str) -> Planted:
-    return Planted(name, "demo-news", NEWS + path, step, outcome)
+def _news(name: str, path: str, step: str, outcome: str, original: str | None = None) -> Planted:
+    return Planted(name, "demo-news", NEWS + path, step, outcome, original and NEWS + original)
 
 
-def _social(name: str, number: int, step: str, outcome: str) -> Planted:
-    return Planted(name, "demo-social", f"{SOCIAL}/@{name}/{status_id(number)}", step, outcome)
+def _social(name: str, number: int, step: str, outcome: str, original: str | None = None) -> Planted:
+    return Planted(name, "demo-social", f"{SOCIAL}/@{name}/{status_id(number)}", step, outcome, original)
 
 
-def _wiki(name: str, source: str, title: str, step: str, outcome: str) -> Planted:
-    path = "/wiki/" if source.endswith("en") else "/zh/wiki/"
-    return Planted(name, source, WIKI + path + title.replace(" ", "_"), step, outcome)
+def _wiki(name: str, title: str, outcome: str, original: str | None = None) -> Planted:
+    return Planted(name, "demo-wiki-en", f"{WIKI}/wiki/{title.replace(' ', '_')}", "prepare", outcome, original)
 
 
 def status_id(number: int) -> str:
@@ -47,10 +49,13 @@ def status_id(number: int) -> str:
     return str(113_000_000_000_000_000 + number * 1_000_003)
 
 
+FIRST_ARTICLE = "/news/high-water-on-the-sorn-and-other-news-maria-kowal-2006.html"
+FIRST_CHINESE = "/news/zh-news-0.html"
+
 PLANTED: tuple[Planted, ...] = (
-    _news("exact_duplicate", "/planted/exact-copy.html", "prepare", "exact_duplicate"),
-    _news("near_duplicate", "/planted/near-copy.html", "prepare", "near_duplicate"),
-    _news("near_duplicate_zh", "/planted/near-copy-zh.html", "prepare", "near_duplicate"),
+    _news("exact_duplicate", "/planted/exact-copy.html", "prepare", "exact_duplicate", FIRST_ARTICLE),
+    _news("near_duplicate", "/planted/near-copy.html", "prepare", "near_duplicate", FIRST_ARTICLE),
+    _news("near_duplicate_zh", "/planted/near-copy-zh.html", "prepare", "near_duplicate", FIRST_CHINESE),
     _news("noai_header", "/planted/noai-header.html", "prepare", "opt_out"),
     _news("noai_meta", "/planted/noai-meta.html", "prepare", "opt_out"),
     _news("tdm_header", "/planted/tdm-header.html", "prepare", "opt_out"),
@@ -76,16 +81,16 @@ PLANTED: tuple[Planted, ...] = (
     _news("busy", "/planted/busy.html", "kept", "retry_after"),
     _news("disallowed", "/private/minutes.html", "crawl", "robots"),
     Planted("robots_unreachable", "demo-down", f"{DOWN}/news.html", "crawl", "robots"),
-    _wiki("redirect_page", "demo-wiki-en", "Old Millbrook", "prepare", "redirect"),
-    _wiki("stub_page", "demo-wiki-en", "Weir Lane", "prepare", "too_short"),
-    _wiki("hidden_revision", "demo-wiki-en", "Removed page", "prepare", "extraction_failed"),
-    _wiki("duplicate_page", "demo-wiki-en", "Millbrook (town)", "prepare", "exact_duplicate"),
+    _wiki("redirect_page", "Old Millbrook", "redirect"),
+    _wiki("stub_page", "Weir Lane", "too_short"),
+    _wiki("hidden_revision", "Removed page", "extraction_failed"),
+    _wiki("duplicate_page", "Millbrook (town)", "exact_duplicate", f"{WIKI}/wiki/Millbrook"),
     _social("hidden_account", 901, "prepare", "opt_out"),
     _social("not_indexable", 902, "prepare", "opt_out"),
     _social("noindex_account", 903, "prepare", "opt_out"),
     _social("nobot_bio", 904, "prepare", "opt_out"),
     _social("unlisted", 905, "prepare", "opt_out"),
-    _social("repost", 906, "prepare", "exact_duplicate"),
+    _social("repost", 906, "prepare", "exact_duplicate", f"{SOCIAL}/@writer_0/{status_id(0)}"),
     _social("contact_post", 907, "prepare", "pii"),
     _social("tiny_post", 908, "prepare", "too_short"),
     _social("broken_item", 909, "prepare", "extraction_failed"),
@@ -115,7 +120,7 @@ CONTACT = (
     "The repair café in the old fire station opens again on the first Saturday of the month, and everything with a plug or a seam is welcome.",
     "Whoever wants to help with bicycles should write to anna.petrenko@example.org or call +44 20 7946 0958 in the evening.",
     "Last year the volunteers mended four hundred toasters, lamps and coats, and they weighed what did not go to the tip.",
-    "The booking server at 93.184.216.34 was slow in the first week, so a paper list hangs beside the door as well.",
+    "The booking server at 203.0.113.77 was slow in the first week, so a paper list hangs beside the door as well.",
     "Coffee is free, cake costs what you think it is worth, and children may take apart one broken radio each.",
     "A retired electrician checks every machine before it goes home, and he is known to be strict about cables.",
 )

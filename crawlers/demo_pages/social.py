@@ -50,7 +50,7 @@ def _posts(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
             joiner = "" if piece.lang == "zh" else " "
             out.append((joiner.join(found[start : start + 3]).strip(), piece.lang))
             out.append((joiner.join(found[start + 3 : start + 6]).strip(), piece.lang))
-    return out
+    return list(dict.fromkeys(out))  # letters share lines; an accidental repost would look planted
 
 
 def _planted(original: str) -> list[Any]:

@@ -65,16 +65,24 @@ def topics() -> list[Piece]:
     return out
 
 
+def _documented(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """The public classes, methods and functions of a module or class in the order of the source, conditional ones included."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield node
+        if isinstance(node, ast.ClassDef | ast.If | ast.Try):
+            yield from _documented(node.body)
+
+
 def _docstrings(module: str) -> Iterator[str]:
-    """The documentation of a module and of everything public in it, in the order of the source; nothing is imported."""
+    """The documentation of a module and of everything public in it; nothing is run, only read."""
     found = importlib.util.find_spec(module)
     if found is None or found.origin is None or not found.origin.endswith(".py"):
         return
     tree = ast.parse(Path(found.origin).read_bytes())
     yield ast.get_docstring(tree) or ""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            yield ast.get_docstring(node) or ""
+    for node in _documented(tree.body):
+        yield ast.get_docstring(node) or ""
 
 
 def docstrings() -> list[Piece]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,10 @@ class SourceSpider(scrapy.Spider):
         return True
 
     @property
-    def full(self) -> bool:
-        """Whether the source's budget is used up."""
+    def room(self) -> int:
+        """How many more documents the source's budget allows. What one API answer holds is stored whole, so it may be passed."""
         limit = self.source.max_documents
-        return limit is not None and self.session.documents[self.source.name] >= limit
+        return sys.maxsize if limit is None else max(0, limit - self.session.documents[self.source.name])
 
     def refused(self, failure: Failure) -> None:
         """Give a request that brought nothing its fate: forbidden, or failed and why."""

@@ -30,7 +30,7 @@ class SocialSpider(SourceSpider):
 
     async def start(self) -> AsyncIterator[Request]:
         """Begin with the newest page."""
-        size = min(STATUSES_A_PAGE, self.source.max_documents or STATUSES_A_PAGE)
+        size = min(STATUSES_A_PAGE, self.room)
         query = urlencode({"limit": size, **({"local": "true"} if self.source.local else {})})
         yield self.ask(f"{self.source.server}/api/v1/timelines/public?{query}", "mastodon-api", self.parse_page)
 
@@ -45,11 +45,11 @@ class SocialSpider(SourceSpider):
             self._count(status, response.url)
         header = b", ".join(response.headers.getlist(b"Link")).decode("latin-1")
         following = next_link(header, response.url)
-        if found and following and not self.full:
+        if found and following and self.room:
             yield self.ask(following, "mastodon-api", self.parse_page)
 
     def _count(self, status: Any, where: str) -> None:
         if not isinstance(status, Mapping) or not isinstance(status.get("content"), str):
             self.session.failed(self.source, "broken_item", f"{where} (a status without content)")
-        elif self.new(str(status.get("uri") or status.get("id"))):
+        else:
             self.session.stored(self.source, judge(status_signals(status), self.session.policy), len(status["content"]))

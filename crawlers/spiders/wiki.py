@@ -80,7 +80,7 @@ class WikiSpider(SourceSpider):
             yield from self._again(response, batch.error, self.parse_site)
             return
         found = rightsinfo_signals(batch.query)
-        pages = min(PAGES_A_CALL, self.source.max_documents or PAGES_A_CALL)
+        pages = min(PAGES_A_CALL, self.room)
         for category in self.source.categories or (None,):
             yield self._call(page_query(category, pages), "mediawiki-api", self.parse_batch, signals=found)
 
@@ -93,9 +93,8 @@ class WikiSpider(SourceSpider):
             return
         verdict = judge(self.signals_of(response), self.session.policy)
         for page in batch.pages:
-            if self.new(str(page.get("pageid", page.get("title")))):
-                self.session.stored(self.source, verdict, len(str(page["revisions"])))
-        if batch.cursor and not self.full:
+            self.session.stored(self.source, verdict, len(str(page["revisions"])))
+        if batch.cursor and self.room:
             query = {**response.meta["query"], **batch.cursor}
             yield self._call(query, "mediawiki-api", self.parse_batch, signals=response.meta["signals"])
 

@@ -1,9 +1,9 @@
 """A whole crawl of the demo site over loopback: what is fetched, stored, refused and failed, and what stopping it leaves."""
 
 import json
-import os
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +17,6 @@ from gristmill.ledger import totals
 from gristmill.runs import FinishedRun, all_entries, open_run
 
 DEMO = ("crawl", "--config", "configs/crawl/demo.toml")
-SLOW = ("--set", "politeness.delay=0.4", "--set", "politeness.concurrency_per_host=1")
 KEYS = {"source", "kind", "format", "lang_hint", "licence", "evidence", "opt_out", "robots"}
 
 
@@ -187,18 +186,29 @@ def test_a_second_run_is_a_no_op_and_a_fresh_one_is_the_next_sequence_with_equal
     )
 
 
+SMALL = """contact = "t@example.org"
+[demo]
+serve = true
+[politeness]
+delay = %s
+autothrottle = false
+[[sources]]
+kind = "wiki"
+name = "small"
+api = "http://wiki.demo.test/zh/wiki/api.php"
+"""
+
+
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
 def test_a_crawl_that_is_stopped_leaves_no_finished_run(tmp_path, repository, environment, command, how, code):
+    (tmp_path / "small.toml").write_text(SMALL % "60.0")
+    arguments = ["crawl", "--config", tmp_path / "small.toml", "--out", tmp_path / "runs"]
     process = subprocess.Popen(
-        [*command, *DEMO, *SLOW, "--out", tmp_path],
-        cwd=repository,
-        env=environment,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+        [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob("*.warc.gz")) and time.monotonic() < deadline:
-        os.sched_yield()
+        threading.Event().wait(0.05)
     process.send_signal(how)
     _, told = process.communicate(timeout=60)
     assert process.returncode == code, told.decode()
@@ -206,13 +216,16 @@ def test_a_crawl_that_is_stopped_leaves_no_finished_run(tmp_path, repository, en
     assert b"Traceback" not in told
 
 
-def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(demo_crawl, tmp_path, gristmill):
-    left = tmp_path / demo_crawl.id / "captures" / "00007.warc.gz"
+def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(tmp_path, gristmill):
+    (tmp_path / "small.toml").write_text(SMALL % "0.0")
+    first = gristmill("crawl", "--config", tmp_path / "small.toml", "--out", tmp_path / "a")
+    name = Path(first.stdout.strip()).name
+    left = tmp_path / "b" / name / "captures" / "00007.warc.gz"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half a file")
-    again = gristmill(*DEMO, "--out", tmp_path)
+    again = gristmill("crawl", "--config", tmp_path / "small.toml", "--out", tmp_path / "b")
     assert again.returncode == 0 and not left.exists()
-    assert [f.path for f in open_run(tmp_path / demo_crawl.id).data_files("captures/")] == ["captures/00000.warc.gz"]
+    assert [f.path for f in open_run(tmp_path / "b" / name).data_files("captures/")] == ["captures/00000.warc.gz"]
 
 
 @pytest.mark.parametrize("config", ["configs/crawl/default.toml", None])
