@@ -359,7 +359,7 @@ def seal_from_receipts(
     return run.finish(
         counts={"read": read, **sums, **(counts or {})},
         details=details,
-        files=[ledger, *(file for file in files if not file.path.startswith(f"{SPILL}/"))],
+        files=[ledger, *extra_files, *(file for file in files if not file.path.startswith(f"{SPILL}/"))],
         exit_code=3 if over else 0,
         telemetry=telemetry,
     )

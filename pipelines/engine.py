@@ -1,11 +1,12 @@
 """Run a Beam pipeline: which runner, how many workers, progress from receipts, and an end when a worker dies.
 
-The local runner is named explicitly: plain DirectRunner first tries to download a binary. Under multi_processing a
-killed worker hangs Beam's job for ever, so the launcher watches its children and stops with exit code 75.
+The local runner is named explicitly: plain DirectRunner first tries to download a binary. Beam waits for ever for a
+worker process that was killed, so the launcher watches its workers and stops with exit code 75.
 """
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,16 +21,17 @@ from gristmill.errors import ConfigError, Stopped
 from gristmill.progress import Progress
 
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
-POLL_SECONDS = 0.2
+WORKER = "pipelines.worker"
+POLL_SECONDS = 0.1
+GRACE_SECONDS = 3.0
+"""How long a job may go on after a worker left: workers leave just before their job is done."""
+
+Mode = Literal["processes", "threads"]
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How to run: none of this changes a byte of the output.
-
-    `mode` says what local workers are: processes (for extraction, which holds the GIL) or threads.
-    `beam` are options handed to Beam as they are.
-    """
+    """How to run: none of this changes a byte of the output. `beam` are options handed to Beam as they are."""
 
     runner: str = "FnApiRunner"
     workers: int = 1
@@ -38,27 +40,43 @@ class Engine:
     def __post_init__(self) -> None:
         if self.runner == "DaskRunner":
             raise ConfigError("the Dask runner of Beam 2.77 loses data without an error", {"runner": self.runner})
+        if self.runner not in LOCAL_RUNNERS:
+            raise ConfigError(
+                "a remote runner needs run folders on shared storage, and this version writes local ones only",
+                {"runner": self.runner},
+                "use --runner FnApiRunner, or PortableRunner with LOOPBACK workers",
+            )
 
-    def options(self, mode: Literal["processes", "threads"]) -> list[str]:
-        """The command-line options that make Beam run this way."""
+    def pipeline(self, mode: Mode) -> Any:
+        """A new Beam pipeline; `mode` says what several local workers are: processes where work holds the GIL."""
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+        from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+        for name in ("apache_beam", "root"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+        options = [f"--direct_num_workers={self.workers}", *self.beam]
         if self.runner != "FnApiRunner":
-            return [f"--runner={self.runner}", *self.beam]
-        if self.workers == 1:
-            return ["--runner=FnApiRunner", *self.beam]
-        kind = "multi_processing" if mode == "processes" else "multi_threading"
-        return [
-            "--runner=FnApiRunner",
-            f"--direct_running_mode={kind}",
-            f"--direct_num_workers={self.workers}",
-            *self.beam,
-        ]
+            return beam.Pipeline(options=PipelineOptions([f"--runner={self.runner}", *self.beam]))
+        if self.workers > 1 and mode == "threads":
+            options.append("--direct_running_mode=multi_threading")
+        runner = FnApiRunner(default_environment=self._environment(mode))
+        return beam.Pipeline(runner=runner, options=PipelineOptions(options))
+
+    def _environment(self, mode: Mode) -> Any:
+        from apache_beam.transforms.environments import EmbeddedPythonEnvironment, SubprocessSDKEnvironment
+
+        if self.workers > 1 and mode == "processes":
+            return SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m {WORKER}")
+        return EmbeddedPythonEnvironment.default()
 
 
 def run(
     build: Callable[[Any], None],
     engine: Engine,
     *,
-    mode: Literal["processes", "threads"],
+    mode: Mode,
     label: str,
     folder: Path,
     stages: Mapping[str, int],
@@ -67,24 +85,14 @@ def run(
 
     Raises Stopped when a worker process dies; whatever the pipeline itself raises comes through.
     """
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    _quiet()
-    if engine.runner not in LOCAL_RUNNERS:
-        raise ConfigError(
-            "a remote runner needs run folders on shared storage, and this version writes local ones only",
-            {"runner": engine.runner, "out": folder.parent},
-            "use --runner FnApiRunner, or PortableRunner with LOOPBACK workers",
-        )
-    before = _children()
-    pipeline = beam.Pipeline(options=PipelineOptions(engine.options(mode)))
+    pipeline = engine.pipeline(mode)
     build(pipeline)
     job = _Job(lambda: pipeline.run().wait_until_finish())
+    watch = _Watch()
     with Progress(label, total=sum(stages.values()), unit="splits") as bar:
         while not job.finished.wait(POLL_SECONDS):
             bar.update(sum(receipts.count(folder, stage) for stage in stages))
-            _stop_if_one_died(before, engine)
+            watch.check()
         bar.update(sum(receipts.count(folder, stage) for stage in stages))
     if job.error is not None:
         raise job.error
@@ -108,43 +116,35 @@ class _Job:
             self.finished.set()
 
 
-def _children() -> set[int]:
-    return {child.pid for child in psutil.Process().children(recursive=True)}
+class _Watch:
+    """Knows the worker processes of this job, and notices when one is gone while the job goes on."""
+
+    def __init__(self) -> None:
+        self._before = set(_workers())
+        self._seen: dict[int, psutil.Process] = {}
+        self._missing_since: float | None = None
+
+    def check(self) -> None:
+        """Raise Stopped where a worker has been gone for GRACE_SECONDS; its fellows are ended first."""
+        alive = {pid: child for pid, child in _workers().items() if pid not in self._before}
+        self._seen |= alive
+        gone = sorted(set(self._seen) - set(alive))
+        if not gone:
+            return
+        self._missing_since = self._missing_since or time.monotonic()
+        if time.monotonic() - self._missing_since >= GRACE_SECONDS:
+            for child in alive.values():
+                child.kill()
+            raise Stopped(f"worker process {gone[0]} died; the same command continues where it was")
 
 
-def _workers(before: set[int]) -> list[psutil.Process]:
-    """The worker processes Beam started since `before`."""
-    found = []
-    for child in psutil.Process().children():
+def _workers() -> dict[int, psutil.Process]:
+    """The living worker processes that this process started, by id."""
+    found = {}
+    for child in psutil.Process().children(recursive=True):
         try:
-            if child.pid not in before and any("sdk_worker_main" in word for word in child.cmdline()):
-                found.append(child)
-        except (psutil.NoSuchProcess, psutil.ZombieProcess):
-            found.append(child)
-    return found
-
-
-def _stop_if_one_died(before: set[int], engine: Engine) -> None:
-    """Beam's workers only end when the job does; one that is a zombie before was killed."""
-    if engine.workers == 1 or engine.runner != "FnApiRunner":
-        return
-    for child in psutil.Process().children():
-        if child.pid in before:
-            continue
-        try:
-            dead = child.status() == psutil.STATUS_ZOMBIE
+            if WORKER in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
+                found[child.pid] = child
         except psutil.NoSuchProcess:
-            dead = False
-        if dead:
-            time.sleep(POLL_SECONDS)  # a job that is just ending reaps its own workers
-            if psutil.pid_exists(child.pid) and child.status() == psutil.STATUS_ZOMBIE:
-                for other in _workers(before):
-                    other.kill()
-                raise Stopped(f"worker process {child.pid} died; the same command continues where it was")
-
-
-def _quiet() -> None:
-    """Beam warns about extras we do not use; its workers log every start."""
-    for name in ("apache_beam", "root"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+            continue
+    return found

@@ -37,7 +37,7 @@ def count_lines(split: Split) -> int:
 
 
 def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken]:
-    origin = split.origin or split.file
+    origin = os.path.basename(split.origin or split.file)
     with storage.open_input(split.file) as file:
         for at, line in lines_of(file, split.start, split.stop):
             if line.strip():
@@ -45,7 +45,7 @@ def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken
 
 
 def _row(line: bytes, file: str, offset: int, columns: Columns) -> Mapping[str, Any] | Broken:
-    source = os.path.basename(file).split(".")[0]
+    source = file.split(".")[0]
     try:
         value = json.loads(line.decode("utf-8"))
         if not isinstance(value, dict):
@@ -61,13 +61,13 @@ def _row(line: bytes, file: str, offset: int, columns: Columns) -> Mapping[str, 
         reason = "cut_line" if not line.endswith(b"\n") else "bad_json"
         return Broken(file, offset, reason, str(error)[:300], source=source)
     fields = row_fields(value, columns, default_source=source)
-    given = value.get(columns.id) or fields["url"] or f"{os.path.basename(file)}#{offset}"
+    given = value.get(columns.id) or fields["url"] or f"{file}#{offset}"
     text = value[columns.text]
     return {
         **fields,
         "id": document_id(fields["source"], str(given), text.encode()),
         "text": text,
         "published": moment(value.get(columns.published)),
-        "capture": {"file": os.path.basename(file), "offset": offset, "item": 0},
+        "capture": {"file": file, "offset": offset, "item": 0},
         "media": "text",
     }

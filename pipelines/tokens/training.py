@@ -41,10 +41,12 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
             minloglevel=2,
         )  # fmt: skip
     except RuntimeError as error:
+        problem = str(error).strip().splitlines()[-1][-200:]
+        fix = "give it more text, or choose a smaller vocabulary: --set tokenizer.vocab_size=..."
+        if "required_chars" in problem:
+            fix = "choose a larger vocabulary (--set tokenizer.vocab_size=...) or a lower tokenizer.character_coverage"
         raise ConfigError(
-            "sentencepiece cannot train this vocabulary",
-            {"vocab_size": config.vocab_size, "problem": str(error).strip().splitlines()[-1][-300:]},
-            "choose a smaller vocabulary (--set tokenizer.vocab_size=...) or give it more text",
+            "sentencepiece cannot train this vocabulary", {"vocab_size": config.vocab_size, "problem": problem}, fix
         ) from None
     return model.getvalue()
 

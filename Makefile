@@ -1,0 +1,73 @@
+# Gristmill. `make help` lists the targets; every one installs what it needs first.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= runs
+WORKERS ?= 2
+TORCH_ARGS ?= torch==2.13.0
+BIN := $(VENV)/bin
+GRISTMILL := $(BIN)/gristmill
+INSTALLED := $(VENV)/.installed
+
+# CONFIG= and IN= (space-separated) are handed to the step; without IN= a step reads the newest run it can use.
+config = $(if $(CONFIG),--config $(CONFIG),$(if $(1),--config $(1)))
+inputs = $(foreach input,$(IN),--in $(input))
+
+.PHONY: help setup demo test test-slow lint crawl prepare pretrain audit report doctor bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo "  Variables: CONFIG=file.toml IN=run-or-file OUT=$(OUT) WORKERS=$(WORKERS) TORCH_ARGS='$(TORCH_ARGS)'"
+
+# Torch comes first and pinned: an unpinned torch pulls gigabytes of CUDA onto a machine without a GPU.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet $(TORCH_ARGS)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	$(BIN)/python -m pip check
+	@touch $@
+
+setup: $(INSTALLED) ## Install everything but the cloud extras into .venv
+
+demo: $(INSTALLED) ## Crawl the demo site, prepare, pretrain two models, audit, report: about five minutes
+	@bash scripts/demo.sh $(GRISTMILL) $(OUT)/demo $(WORKERS)
+
+test: $(INSTALLED) ## Run the tests
+	$(BIN)/python -m pytest
+
+test-slow: $(INSTALLED) ## Run the tests that take minutes
+	$(BIN)/python -m pytest -m slow --timeout=3600
+
+lint: $(INSTALLED) ## Check format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+crawl: $(INSTALLED) ## Crawl the sources of CONFIG (default: Wikipedia, news, Mastodon; needs your contact address)
+	$(GRISTMILL) crawl $(call config,configs/crawl/default.toml) --out $(OUT)
+
+prepare: $(INSTALLED) ## Turn IN (default: the newest crawl) into token shards
+	$(GRISTMILL) prepare $(inputs) $(call config,configs/prepare/default.toml) --out $(OUT) --workers $(WORKERS)
+
+pretrain: $(INSTALLED) ## Pretrain a model on IN (default: the newest pack run)
+	$(GRISTMILL) pretrain $(inputs) $(call config,configs/train/small-causal.toml) --out $(OUT)
+
+audit: $(INSTALLED) ## Audit corpus, rules and models of IN (default: the newest runs)
+	$(GRISTMILL) audit $(inputs) $(call config,configs/audit/default.toml) --out $(OUT)
+
+report: $(INSTALLED) ## Write report.html for IN (default: the newest runs and what led to them)
+	$(GRISTMILL) report $(IN) --runs $(OUT) --out report.html
+
+doctor: $(INSTALLED) ## Say what is installed and what is missing
+	$(GRISTMILL) doctor
+
+bench: $(INSTALLED) ## Run the benchmarks; they compare with peers in the same run
+	for file in benchmarks/*.py; do $(BIN)/python $$file; done
+
+clean: ## Remove the virtual environment and caches (never runs)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

@@ -1,0 +1,19 @@
+"""A local worker process: Beam's own, without the log lines it prints before it reads its options.
+
+Started by `engine` as `python -m pipelines.worker`; its parent talks to it through the environment, as Beam does.
+"""
+
+import logging
+import sys
+
+
+def main() -> None:
+    """Serve until the job ends."""
+    logging.disable(logging.WARNING)
+    from apache_beam.runners.worker import sdk_worker_main
+
+    sdk_worker_main.main(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
