@@ -6,7 +6,7 @@ import contextlib
 import importlib.util
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -77,7 +77,7 @@ def _next_run(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[runs
         sequence += 1
 
 
-def _open(settings: CrawlConfig, out: Path, sequence: int):  # type: ignore[no-untyped-def] # a context manager of the core
+def _open(settings: CrawlConfig, out: Path, sequence: int) -> AbstractContextManager[runs.Run]:
     inputs = [runs.file_input(settings.demo.text)] if settings.demo.text else []
     return runs.start(
         "crawl", out=out, config=settings, inputs=inputs, code=CODE, libraries=LIBRARIES, sequence=sequence

@@ -49,8 +49,9 @@ def _one_line(value: str) -> str:
 
 
 def _http(first_line: str, headers: Headers, body: bytes) -> bytes:
+    # Header bytes were read as latin-1, so writing latin-1 gives them back unchanged.
     lines = [first_line, *(f"{name}: {_one_line(value)}" for name, value in headers)]
-    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "xmlcharrefreplace") + body
 
 
 def record(kind: str, fields: Mapping[str, str], block: bytes, *, content_type: str) -> bytes:

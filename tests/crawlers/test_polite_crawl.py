@@ -1,5 +1,6 @@
 """How a crawl treats hosts, watched from the server's side: delays, Retry-After, failing robots.txt, private addresses, lag."""
 
+import gzip
 import itertools
 import json
 import threading
@@ -9,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from warcio.archiveiterator import ArchiveIterator
 
 from gristmill.runs import open_run
 
@@ -77,9 +79,9 @@ def news_site(robots=(200, {}, b"User-agent: *\nSitemap: {url}/sitemap.xml\n"), 
     }
 
 
-def write_config(tmp_path, source, *, private=("127.0.0.1",), lines=()):
+def write_config(tmp_path, source, *, private=("127.0.0.1",), lines=(), policy="strict-eu"):
     body = "\n".join(f"{key} = {json.dumps(value)}" for key, value in source.items())
-    text = f'contact = "t@example.org"\nprivate_hosts = {json.dumps(list(private))}\n[politeness]\ndelay = 0.0\nautothrottle = false\nconcurrency_per_host = 4\nretries = 2\n'
+    text = f'contact = "t@example.org"\npolicy = "{policy}"\nprivate_hosts = {json.dumps(list(private))}\n[politeness]\ndelay = 0.0\nautothrottle = false\nconcurrency_per_host = 4\nretries = 2\n'
     path = tmp_path / "crawl.toml"
     path.write_text("\n".join([text, *lines, "[[sources]]", body]) + "\n")
     return path
@@ -172,6 +174,29 @@ def test_what_is_no_text_is_dropped_and_what_is_too_large_fails(serve, crawl):
     )
     _, run = crawl(news(server), lines=["max_bytes = 4096"])
     assert run.counts["dropped:not_html"] == 1 and run.counts["quarantined"] == 1 and run.counts["kept"] == 2
+
+
+def test_a_compressed_page_is_stored_as_it_reads(serve, crawl):
+    packed = gzip.compress(ARTICLE)
+    server = serve(news_site(pages=["/p0.html"], **{"/p0.html": (200, {"Content-Encoding": "gzip"}, packed)}))
+    _, run = crawl(news(server))
+    with open(run.file("captures/00000.warc.gz"), "rb") as file:
+        pages = [
+            (r.http_headers["Content-Length"], r.http_headers["Content-Encoding"], r.content_stream().read())
+            for r in ArchiveIterator(file)
+            if r.rec_type == "response" and r.rec_headers["WARC-Target-URI"].endswith("/p0.html")
+        ]
+    assert pages == [(str(len(ARTICLE)), None, ARTICLE)]
+
+
+def test_an_open_licence_policy_refuses_pages_without_one(serve, crawl):
+    licensed = ARTICLE.replace(
+        b"<body>", b'<head><link rel="license" href="https://creativecommons.org/licenses/by/4.0/"></head><body>'
+    )
+    server = serve(news_site(**{"/p1.html": (200, {}, licensed)}))
+    _, run = crawl(news(server), policy="open-licence-only")
+    assert (run.counts["kept"], run.counts["dropped:licence"]) == (1, 3)
+    assert run.details["policy"] == "open-licence-only" and run.counts["captures"] == 4 + 3
 
 
 def test_a_lagging_wiki_is_waited_for(serve, crawl):
