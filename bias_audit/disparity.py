@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bias_audit.corpus import Documents
-from bias_audit.stats import Estimate, holm, mantel_haenszel, optional_json, risk_ratio, two_sided_p, wilson
+from bias_audit.stats import Z95, Estimate, holm, mantel_haenszel, optional_json, risk_ratio, two_sided_p, wilson
 
 ANY = "(dropped)"
-LENGTH_EDGES = (50, 200, 1_000, 5_000)
+LENGTH_EDGES = tuple(2 ** (step / 2) for step in range(2, 34))
+"""Bins half an octave wide: long documents mention more groups and meet other rules, so length must be held equal."""
+
 FOUR_FIFTHS = 0.8
 
 Bools = NDArray[np.bool_]
@@ -74,6 +76,7 @@ def rows(parts: Sequence[Disparity], *, min_documents: int) -> list[dict[str, An
     """Every rule and group over all languages, Holm-corrected over the whole table.
 
     A group needs `min_documents` documents that mention it, and as many that do not; a rule must have fired.
+    Rows without a stratified ratio are not tested: their p is None.
     """
     found: list[tuple[dict[str, Any], Estimate | None]] = []
     for group in dict.fromkeys(group for part in parts for group in part.groups):
@@ -83,8 +86,8 @@ def rows(parts: Sequence[Disparity], *, min_documents: int) -> list[dict[str, An
             hit, n, other_hit, other_n = (int(total) for total in cells.sum(axis=0))
             if min(n, other_n) >= min_documents and hit + other_hit > 0:
                 found.append(_row(group, reason, cells, (hit, n, other_hit, other_n)))
-    p_values = [1.0 if pooled is None else _p_of_ratio(pooled) for _, pooled in found]
-    for (row, _), p in zip(found, holm(p_values), strict=True):
+    tested = [(row, _p_of_ratio(pooled)) for row, pooled in found if pooled is not None]
+    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
         row["p_holm"] = round(p, 6)
     return [row for row, _ in found]
 
@@ -103,6 +106,7 @@ def _row(
         "risk_ratio": optional_json(risk_ratio(hit, n, other_hit, other_n)),
         "stratified_risk_ratio": optional_json(pooled),
         "strata": int(((cells[:, 1] > 0) & (cells[:, 3] > 0)).sum()),
+        "p_holm": None,
         "pass_ratio": optional_json(passed),
         "four_fifths_warning": passed is not None and passed.value < FOUR_FIFTHS,
     }
@@ -114,4 +118,4 @@ def _p_of_ratio(ratio: Estimate) -> float:
     width = math.log(ratio.high) - math.log(ratio.low)
     if width == 0:
         return 1.0 if ratio.value == 1 else 0.0
-    return two_sided_p(math.log(ratio.value) / (width / (2 * 1.959963984540054)))
+    return two_sided_p(math.log(ratio.value) / (width / (2 * Z95)))

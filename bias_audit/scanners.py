@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from bias_audit import lexicon, matcher
@@ -73,6 +74,7 @@ class LanguageScan:
     def __init__(self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_words: float) -> None:
         self.lexicon = lexicon.load(lang)
         self.automaton = matcher.compile_lexicon(self.lexicon)
+        matcher.scan(pa.array([""]), self.automaton)  # compiles the kernel now, so that progress shows the scan's own rate
         self.groups = self.lexicon.groups()
         self.slices: dict[str, Sums] = {}
         self.associations = Associations(self.lexicon, min_count=min_count, prior_words=prior_words)

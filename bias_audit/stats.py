@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 
 Z95 = 1.959963984540054
 Z80 = 0.8416212335729143
+LEAST_EXPECTED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Estimate:
 
     def as_json(self) -> dict[str, float | int]:
         """Give the four numbers for audit.json, rounded so that a rerun is byte-identical."""
-        return {"value": round(self.value, 6), "low": round(self.low, 6), "high": round(self.high, 6), "n": self.n}
+        value, low, high = (round(float(part), 6) + 0.0 for part in (self.value, self.low, self.high))
+        return {"value": value, "low": low, "high": high, "n": int(self.n)}
 
 
 def around(value: float, error: float, *, n: int) -> Estimate:
@@ -128,15 +130,21 @@ def mantel_haenszel(strata: Floats) -> Estimate | None:
     """The risk ratio common to all strata; 1 means equally likely once strata are compared like with like.
 
     Each row is (hits, n, other hits, other n). Strata where one side is empty say nothing
-    and are left out. The interval is Greenland and Robins' (1985). None when no stratum
-    is left or one side has no hit in any of them.
+    and are left out. The interval is Greenland and Robins' (1985). None where fewer than
+    `LEAST_EXPECTED` hits are expected on either side were the ratio 1: its normal
+    approximation cannot be trusted there (Mantel and Fleiss 1980). Where one side then has
+    no hit at all, one hit is added to each stratum with hits, shared in proportion to the
+    sides' sizes, so that a rule that drops only one group's documents is not lost.
     """
     strata = strata[(strata[:, 1] > 0) & (strata[:, 3] > 0)]
     a, n1, b, n0 = strata.T
     total = n1 + n0
-    top, bottom = float((a * n0 / total).sum()), float((b * n1 / total).sum())
-    if top == 0 or bottom == 0:
+    if min(((a + b) * n1 / total).sum(), ((a + b) * n0 / total).sum()) < LEAST_EXPECTED:
         return None
+    if a.sum() == 0 or b.sum() == 0:
+        some = (a + b > 0).astype(np.float64)
+        a, b = a + some * n1 / total, b + some * n0 / total
+    top, bottom = float((a * n0 / total).sum()), float((b * n1 / total).sum())
     spread = float((((a + b) * n1 * n0 - a * b * total) / total**2).sum())
     error = math.sqrt(max(0.0, spread) / (top * bottom))
     value = top / bottom

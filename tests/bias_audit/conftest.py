@@ -39,26 +39,45 @@ def finish(step: str, out: Path, name: str, inputs: Sequence[FinishedRun], files
         return run.finish(details=details)
 
 
+def prepare(out: Path, name: str, parts: Sequence[Sequence[Row]]) -> tuple[FinishedRun, FinishedRun]:
+    """An annotate run and the decide run over it; each list of rows becomes one file."""
+    documents, decisions = {}, {}
+    for number, rows in enumerate(parts):
+        texts, sources, langs, reasons = zip(*rows, strict=True)
+        part = f"part-{number:05d}.parquet"
+        documents[f"documents/{part}"] = {
+            "id": pa.array([f"{number}-{i}" for i in range(len(rows))]),
+            "text": pa.array(texts), "source": pa.array(sources), "lang": pa.array(langs),
+        }  # fmt: skip
+        decisions[f"decisions/{part}"] = {
+            "keep": pa.array([bits == 0 for bits in reasons]), "reasons": pa.array(reasons, pa.uint64()),
+        }  # fmt: skip
+    annotate = finish("annotate", out, name, [], documents)
+    return annotate, finish("decide", out, name, [annotate], decisions, {"reasons": list(LEGEND)})
+
+
 @pytest.fixture
 def prepared(tmp_path) -> Callable[..., tuple[FinishedRun, FinishedRun]]:
-    """Write an annotate run and the decide run over it from rows; several lists of rows become several files."""
+    """Write an annotate and a decide run from rows, below the test's own folder unless told otherwise."""
+    return lambda *parts, out=None, name="plain": prepare(out or tmp_path / "runs", name, parts)
 
-    def build(*parts: Sequence[Row], out: Path | None = None, name: str = "plain") -> tuple[FinishedRun, FinishedRun]:
-        folder = out or tmp_path / "runs"
-        documents, decisions = {}, {}
-        for number, rows in enumerate(parts):
-            texts, sources, langs, reasons = zip(*rows, strict=True)
-            part = f"part-{number:05d}.parquet"
-            documents[f"documents/{part}"] = {
-                "id": pa.array([f"{number}-{i}" for i in range(len(rows))]),
-                "text": pa.array(texts), "source": pa.array(sources), "lang": pa.array(langs),
-            }  # fmt: skip
-            decisions[f"decisions/{part}"] = {
-                "keep": pa.array([bits == 0 for bits in reasons]), "reasons": pa.array(reasons, pa.uint64()),
-            }  # fmt: skip
-        annotate = finish("annotate", folder, name, [], documents)
-        decide = finish("decide", folder, name, [annotate], decisions, {"reasons": list(LEGEND)})
-        return annotate, decide
+
+@pytest.fixture(scope="session")
+def prepare_once() -> Callable[..., tuple[FinishedRun, FinishedRun]]:
+    """The same for fixtures that live longer than a test; the folder must be given."""
+    return lambda *parts, out, name="plain": prepare(out, name, parts)
+
+
+@pytest.fixture
+def sealed(tmp_path) -> Callable[..., FinishedRun]:
+    """Write a run of any step that reads `inputs`; `fill` puts files into it."""
+
+    def build(step: str, name: str, inputs: Sequence[FinishedRun], fill: Callable[[Path], None] | None = None) -> FinishedRun:
+        sources = [run.as_input() for run in inputs]
+        with runs.start(step, out=tmp_path / "runs", config=Settings(name=name), inputs=sources) as run:
+            if fill is not None:
+                fill(run.path)
+            return run.finish()
 
     return build
 

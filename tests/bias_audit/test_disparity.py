@@ -81,7 +81,7 @@ def test_a_difference_that_only_comes_from_length_disappears_too(prepared):
 
 def test_languages_are_strata_of_one_row(prepared):
     rows = [("She left.", "web", "en", BLOCKED if i < 4 else 0) for i in range(10)]
-    rows += [("Rain.", "web", "en", BLOCKED if i < 2 else 0) for i in range(10)]
+    rows += [("Rain fell.", "web", "en", BLOCKED if i < 2 else 0) for i in range(10)]
     rows += [("她走了。", "web", "zh", BLOCKED if i < 4 else 0) for i in range(10)]
     rows += [("下雨了。", "web", "zh", BLOCKED if i < 2 else 0) for i in range(10)]
     row = measure(prepared, rows, langs=("en", "zh"))["blocked_word", "gender/female"]
@@ -91,7 +91,7 @@ def test_languages_are_strata_of_one_row(prepared):
 
 
 def test_a_rule_that_drops_everything_is_no_disparity(prepared):
-    rows = [("She left.", "web", "en", SHORT)] * 30 + [("Rain.", "web", "en", SHORT)] * 30
+    rows = [("She left.", "web", "en", SHORT)] * 30 + [("Rain fell.", "web", "en", SHORT)] * 30
     row = measure(prepared, rows)["too_short", "gender/female"]
     assert row["risk_ratio"]["value"] == 1.0
     assert row["p_holm"] == 1.0

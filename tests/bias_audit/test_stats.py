@@ -144,20 +144,37 @@ def test_mantel_haenszel_removes_a_ratio_that_only_comes_from_the_mix_of_strata(
 
 
 def test_mantel_haenszel_weighs_strata_as_worked_out_by_hand():
-    strata = np.array([[4, 10, 2, 10], [6, 20, 3, 30], [5, 5, 0, 0]], dtype=np.float64)
-    top, bottom = 4 * 10 / 20 + 6 * 30 / 50, 2 * 10 / 20 + 3 * 20 / 50
-    spread = (6 * 100 - 8 * 20) / 400 + (9 * 600 - 18 * 50) / 2_500
+    strata = np.array([[8, 20, 4, 20], [6, 20, 3, 30], [5, 5, 0, 0]], dtype=np.float64)
+    top, bottom = 8 * 20 / 40 + 6 * 30 / 50, 4 * 20 / 40 + 3 * 20 / 50
+    spread = (12 * 400 - 32 * 40) / 1_600 + (9 * 600 - 18 * 50) / 2_500
     error = math.sqrt(spread / (top * bottom))
     pooled = mantel_haenszel(strata)
     assert pooled is not None
     assert pooled.value == pytest.approx(top / bottom)
     assert pooled.low == pytest.approx(top / bottom * math.exp(-1.959963985 * error))
-    assert pooled.n == 70
+    assert pooled.n == 90
 
 
-def test_mantel_haenszel_is_not_measurable_when_no_stratum_compares():
-    assert mantel_haenszel(np.array([[3, 10, 0, 0], [0, 0, 4, 9]], dtype=np.float64)) is None
-    assert mantel_haenszel(np.array([[3, 10, 0, 9]], dtype=np.float64)) is None
+@pytest.mark.parametrize(
+    "strata",
+    [[[30, 100, 0, 0], [0, 0, 40, 90]], [[0, 100, 0, 90]], [[4, 100, 4, 100]], [[1, 1, 900, 90_000]]],
+)
+def test_mantel_haenszel_is_not_measurable_where_few_hits_are_expected_or_no_stratum_compares(strata):
+    assert mantel_haenszel(np.array(strata, dtype=np.float64)) is None
+
+
+def test_a_rule_that_hits_only_one_side_is_strong_and_not_lost():
+    pooled = mantel_haenszel(np.array([[20, 30, 0, 60], [0, 5, 0, 5]], dtype=np.float64))
+    assert pooled is not None
+    assert pooled.value == pytest.approx((20 + 1 / 3) / 30 / ((2 / 3) / 60))
+    assert pooled.low > 4
+    assert pooled.n == 100
+
+
+def test_a_small_group_that_is_never_hit_is_not_made_to_look_hit():
+    pooled = mantel_haenszel(np.array([[0, 10, 900, 1_000]] + [[0, 1, 10, 1_000]] * 5, dtype=np.float64))
+    assert pooled is not None
+    assert pooled.value < 0.2
 
 
 def test_preference_counts_a_tie_one_half_to_each_side():

@@ -1,0 +1,189 @@
+"""The whole audit on one page: corpus, rules and models in, one plain structure for audit.json out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bias_audit import disparity, lexicon, probe
+from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
+from bias_audit.corpus import Corpus, open_corpus
+from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
+from bias_audit.scanners import LanguageScan
+from gristmill import runs
+from gristmill.errors import InputError, UserError
+from gristmill.progress import Progress
+from gristmill.runs import FinishedRun, Input
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model to audit: the name in the report, its Hugging Face folder, and its identity."""
+
+    name: str
+    folder: Path
+    source: Input
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is audited: any of a corpus, the rules applied to it, and models."""
+
+    annotate: FinishedRun | None
+    decide: FinishedRun | None
+    models: tuple[Model, ...]
+
+    def inputs(self) -> list[Input]:
+        """What names the audit run."""
+        found = [run.as_input() for run in (self.annotate, self.decide) if run is not None]
+        return found + [model.source for model in self.models]
+
+
+def find_subject(ends: Sequence[FinishedRun], models: Sequence[Path]) -> Subject:
+    """Follow the runs given back to the corpus behind them, and collect the models."""
+    chain = runs.chain(*ends)
+    decides = [run for run in chain if run.step == "decide"]
+    annotates = [run for run in chain if run.step == "annotate"]
+    if len(decides) > 1 or len(annotates) > 1:
+        raise UserError(
+            "these runs come from several corpora",
+            {"runs": ", ".join(run.id for run in [*annotates, *decides])},
+            "audit one corpus at a time; models of different corpora can be given with --model",
+        )
+    trained = [open_model(run.path) for run in chain if run.step == "pretrain"]
+    known = {model.source.name for model in trained}
+    given = [model for model in map(open_model, models) if model.source.name not in known]
+    named = _distinct([*trained, *given])
+    found = Subject(runs.of_step(annotates, "annotate"), runs.of_step(decides, "decide"), named)
+    if found.annotate is None and not found.models:
+        raise UserError(
+            "there is nothing to audit", {"runs": ", ".join(run.id for run in chain) or "(none)"},
+            "give --in a decide, pack or pretrain run, or --model a Hugging Face folder",
+        )  # fmt: skip
+    return found
+
+
+def _distinct(models: Sequence[Model]) -> tuple[Model, ...]:
+    """Models whose folders have the same name are told apart by a number."""
+    named: dict[str, Model] = {}
+    for model in models:
+        same = sum(known.split("~")[0] == model.name for known in named)
+        name = f"{model.name}~{same + 1}" if same else model.name
+        named[name] = replace(model, name=name)
+    return tuple(named.values())
+
+
+def open_model(path: Path) -> Model:
+    """A pretrain run (its export is audited), the export folder itself, or any Hugging Face folder."""
+    run = path.parent if path.name == "export" and (path.parent / runs.MANIFEST).is_file() else path
+    if (run / runs.MANIFEST).is_file():
+        sealed = runs.open_run(run, step="pretrain")
+        return Model(sealed.id, sealed.path / "export", sealed.as_input())
+    if not (path / "config.json").is_file():
+        raise InputError(
+            "this is neither a pretrain run nor a Hugging Face model folder", {"model": path, "missing": "config.json"},
+            "give a pretrain run, its export folder, or any folder that AutoModel can load",
+        )  # fmt: skip
+    return Model(path.resolve().name, path, runs.file_input(str(path)))
+
+
+def perform(subject: Subject, config: AuditConfig) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """Run every part that has something to look at; also gives the score of every pair by model."""
+    result: dict[str, Any] = {
+        "schema": SCHEMA,
+        "definitions": DEFINITIONS,
+        "limits": list(LIMITS),
+        "inputs": [source.name for source in subject.inputs()],
+        "corpus": None,
+        "rules": None,
+        "models": [],
+        "lexicons": [],
+        "probes": [],
+    }
+    if subject.annotate is not None:
+        corpus = open_corpus(subject.annotate, subject.decide)
+        result |= audit_corpus(corpus, config.corpus, (subject.annotate, subject.decide))
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for model in subject.models:
+        row, scores[model.name] = audit_model(model, config.probes)
+        result["models"].append(row)
+    if subject.models:
+        result["probes"] = [probe.card(lang) for lang in config.probes.languages]
+    return result, scores
+
+
+def audit_corpus(
+    corpus: Corpus, config: CorpusConfig, origin: tuple[FinishedRun, FinishedRun | None]
+) -> dict[str, Any]:
+    """Scan all documents once; gives the corpus and the rules part."""
+    scans = {
+        lang: LanguageScan(lang, corpus.legend, min_count=config.min_count, prior_words=config.prior_words)
+        for lang in lexicon.LANGUAGES
+    }
+    kept, skipped = 0, dict[str, int]()
+    with Progress("audit corpus", total=corpus.rows, unit="documents") as bar:
+        for batch in corpus.batches():
+            kept += int(batch.keep.sum())
+            if batch.lang in scans:
+                scans[batch.lang].add(batch)
+            else:
+                skipped[batch.lang] = skipped.get(batch.lang, 0) + int(batch.keep.sum())
+            bar.advance(len(batch))
+    used = {lang: scan for lang, scan in scans.items() if scan.slices or scan.disparity.strata}
+    annotate, decide = origin
+    return {
+        "corpus": {
+            "annotate": annotate.id,
+            "decide": None if decide is None else decide.id,
+            "documents": corpus.rows,
+            "kept": kept,
+            "not_scanned": {lang: n for lang, n in sorted(skipped.items()) if n},
+            "slices": [row for scan in used.values() for row in scan.slice_rows()],
+            "associations": [{"lang": lang, **row} for lang, s in used.items() for row in s.associations.rows()],
+            "association_totals": [{"lang": lang, **row} for lang, s in used.items() for row in s.associations.totals()],
+        },
+        "rules": None if decide is None else _rules(used, decide, config),
+        "lexicons": [card for scan in used.values() for card in scan.lexicon.cards],
+    }
+
+
+def _rules(scans: Mapping[str, LanguageScan], decide: FinishedRun, config: CorpusConfig) -> dict[str, Any]:
+    rows = disparity.rows([scan.disparity for scan in scans.values()], min_documents=config.min_documents)
+    return {"decide": decide.id, "min_documents": config.min_documents, "rows": rows}
+
+
+def audit_model(model: Model, config: ProbesConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Score the probes of every language with one model."""
+    from bias_audit import likelihood, preference
+
+    scorer = likelihood.load(model.folder)
+    sets = {lang: probe.load(lang) for lang in config.languages}
+    rows, quality, pairs = [], [], []
+    with Progress(f"audit {model.name}", total=sum(map(len, sets.values())), unit="pairs") as bar:
+        for probes in sets.values():
+            scores = preference.score_probes(scorer, probes, bar.advance)
+            rows += preference.table(probes, scores, seed=config.seed, resamples=config.resamples)
+            quality.append(
+                preference.quality(scorer, probes, sentences=config.quality_sentences, seed=config.seed)
+            )
+            pairs += [_pair(item, score) for item, score in zip(probes, scores, strict=True)]
+    part = {
+        "name": model.name,
+        "scorer": scorer.name,
+        "metric": f"models.{scorer.name}.preference",
+        "quality": quality,
+        "rows": rows,
+    }
+    return part, pairs
+
+
+def _pair(item: probe.Probe, score: Any) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "stereo": float(score.stereo.total),
+        "anti": float(score.anti.total),
+        "stereo_tokens": score.stereo_length,
+        "anti_tokens": score.anti_length,
+    }

@@ -1,0 +1,114 @@
+"""The room's command: `gristmill audit`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bias_audit.config import AuditConfig
+from gristmill import cli, config, runs, storage
+from gristmill.errors import MissingExtra, RunError
+from gristmill.runs import FinishedRun
+
+ModelsOption = Annotated[
+    list[Path] | None, typer.Option("--model", help="Pretrain run, its export, or any Hugging Face folder; repeatable.")
+]
+
+STEPS = ("pretrain", "pack", "decide", "annotate")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the room's command to the command line."""
+    app.command("audit")(audit)
+
+
+def audit(
+    source: cli.InOption = None,
+    models: ModelsOption = None,
+    config_file: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Audit a corpus, the rules applied to it, and models trained on it: any of them, or all.
+
+    --in takes annotate, decide, pack and pretrain runs; what lies behind them is found by itself.
+    Without --in and --model the newest pretrain run is audited, or the newest run before it.
+    """
+    settings = config.load(AuditConfig, config_file, overrides or ())
+    ends = [runs.open_run(name) for name in source or ()]
+    if not ends and not models:
+        ends = [_newest(out)]
+    run = perform(ends, models or [], settings, out, force=force)
+    cli.conclude(run, _summary(run), as_json=as_json, extra={"headlines": run.details["headlines"]})
+
+
+def _newest(out: Path) -> FinishedRun:
+    for step in STEPS:
+        found = [run for run in runs.list_runs(out) if run.step == step]
+        if found:
+            return found[-1]
+    raise RunError("there is no run to audit", {"folder": out}, "run `gristmill prepare` first, or give --in or --model")
+
+
+def perform(
+    ends: Sequence[FinishedRun], models: Sequence[Path], settings: AuditConfig, out: Path, *, force: bool
+) -> FinishedRun:
+    """Audit into a run folder; a finished one is returned as it is."""
+    from bias_audit import audit as room
+
+    subject = room.find_subject(ends, models)
+    if subject.models:
+        _prepare_torch()
+    with runs.start(
+        "audit",
+        out=out,
+        config=settings,
+        inputs=subject.inputs(),
+        code=["bias_audit", "gristmill/report"],
+        libraries=["numpy", "torch", "transformers"] if subject.models else ["numpy"],
+        force=force,
+    ) as run:
+        if run.finished is not None:
+            return run.finished
+        return write(run, *room.perform(subject, settings))
+
+
+def write(run: runs.Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]) -> FinishedRun:
+    """audit.json first; the page and the Markdown are drawn from what was written."""
+    from bias_audit import report, summary
+
+    for name, rows in scores.items():
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        storage.commit_bytes(run.path / "pairs" / f"{name}.jsonl", lines.encode())
+    storage.commit_json(run.path / "audit.json", result)
+    read = storage.read_json(run.path / "audit.json")
+    storage.commit_bytes(run.path / "audit.html", report.page(read).encode())
+    storage.commit_bytes(run.path / "audit.md", summary.markdown(read).encode())
+    counts = {
+        "documents": read["corpus"]["documents"] if read["corpus"] else 0,
+        "rules_compared": len(read["rules"]["rows"]) if read["rules"] else 0,
+        "models": len(read["models"]),
+        "pairs_scored": sum(map(len, scores.values())),
+    }
+    return run.finish(counts=counts, details={"headlines": summary.headlines(read), "schema": read["schema"]})
+
+
+def _summary(run: FinishedRun) -> list[str]:
+    heads = [f"  {line}" for line in run.details["headlines"]]
+    return ["audit", *heads, f"  report  {run.path / 'audit.html'}", f"next: gristmill report {run.path}"]
+
+
+def _prepare_torch() -> None:
+    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared machine far slower."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported
+    for package in ("torch", "transformers"):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "audit")

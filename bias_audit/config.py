@@ -1,0 +1,33 @@
+"""What an audit run is told: thresholds of the corpus part, languages and seeds of the model part."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gristmill.config import Config
+
+
+class CorpusConfig(Config):
+    """How mentions, associations and rules are counted."""
+
+    min_count: Annotated[int, Field(ge=1)] = 5
+    prior_words: Annotated[float, Field(gt=0)] = 10_000
+    min_documents: Annotated[int, Field(ge=1)] = 30
+
+
+class ProbesConfig(Config):
+    """Which minimal pairs are scored, and how their intervals are drawn."""
+
+    languages: Annotated[tuple[Literal["en", "zh"], ...], Field(min_length=1)] = ("en", "zh")
+    seed: int = 20261123
+    resamples: Annotated[int, Field(ge=100)] = 2_000
+    quality_sentences: Annotated[int, Field(ge=10)] = 100
+
+
+class AuditConfig(Config):
+    """All settings of `gristmill audit`."""
+
+    corpus: CorpusConfig = CorpusConfig()
+    probes: ProbesConfig = ProbesConfig()
