@@ -4,6 +4,7 @@ The local runner is named explicitly: plain DirectRunner first tries to download
 worker process that was killed, so the launcher watches its workers and stops with exit code 75.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -95,7 +96,15 @@ def run(
             watch.check()
         bar.update(sum(receipts.count(folder, stage) for stage in stages))
     if job.error is not None:
-        raise job.error
+        raise _told_again(job.error)
+
+
+def _told_again(error: BaseException) -> BaseException:
+    """Beam hands a worker's exception on as text; a full disk must stay recognizable as one."""
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if f"[Errno {number}]" in str(error):
+            return OSError(number, os.strerror(number))
+    return error
 
 
 class _Job:

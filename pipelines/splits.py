@@ -74,7 +74,7 @@ def read_plan(folder: Path) -> list[Split]:
 def _cut(info: storage.FileInfo, config: AnnotateConfig, folder: Path) -> Iterator[Split]:
     kind = kind_of_file(info.path)
     if kind == "parquet":
-        yield from _cut_table(info.path, config.split_bytes)
+        yield from _cut_table(info.path, config)
     elif kind == "lines":
         yield from _cut_bytes(Split(0, "lines", info.path, 0, info.size), config.split_bytes)
     elif kind == "packed":
@@ -83,16 +83,23 @@ def _cut(info: storage.FileInfo, config: AnnotateConfig, folder: Path) -> Iterat
         yield Split(0, kind, info.path, 0, info.size, note="read whole: one split")
 
 
-def _cut_table(path: str, split_bytes: int) -> Iterator[Split]:
+def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:
     with storage.open_input(path) as file:
         try:
-            metadata = pq.ParquetFile(file).metadata
+            table = pq.ParquetFile(file)
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError("this is no readable Parquet file", {"file": path, "problem": error}) from None
+        names, metadata = table.schema_arrow.names, table.metadata
+    if config.columns.text not in names:
+        raise InputError(
+            "this file has no text column",
+            {"file": path, "wanted": config.columns.text, "there are": ", ".join(names)},
+            "name it: --set annotate.columns.text=...",
+        )
     first = 0
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows
-        pieces = max(1, math.ceil(metadata.row_group(group).total_byte_size / split_bytes))
+        pieces = max(1, math.ceil(metadata.row_group(group).total_byte_size / config.split_bytes))
         bounds = [first + rows * piece // pieces for piece in range(pieces + 1)]
         for start, stop in itertools.pairwise(bounds):
             if stop > start:

@@ -21,14 +21,7 @@ ROWS = 1000
 def read_table(split: Split, columns: Columns) -> Iterator[Item]:
     """The records of rows [start, stop) of a Parquet file."""
     with storage.open_input(split.file) as file:
-        table = pq.ParquetFile(file)
-        if columns.text not in table.schema_arrow.names:
-            raise InputError(
-                "this file has no text column",
-                {"file": split.file, "wanted": columns.text, "there are": ", ".join(table.schema_arrow.names)},
-                "name it: --set annotate.columns.text=...",
-            )
-        for start, batch in _row_batches(table, split, columns):
+        for start, batch in _row_batches(pq.ParquetFile(file), split, columns):
             yield from _records(batch, os.path.basename(split.file), start, columns)
 
 
