@@ -14,14 +14,15 @@ from pathlib import Path
 def _cache_folder() -> Path:
     sources = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))))
     name = f"gristmill-kernels-{os.getuid()}-{sources.hexdigest()[:12]}"
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    for base in (home, Path(tempfile.gettempdir())):
-        place = base / name
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for base in (home, tempfile.gettempdir()):
+        place = Path(base) / name
         try:
-            place.mkdir(parents=True, exist_ok=True)
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(place, os.W_OK):
+        # What lies there is run: a folder that somebody else put into a shared one will not do.
+        if place.is_absolute() and place.stat().st_uid == os.getuid() and os.access(place, os.W_OK):
             return place
     return Path(tempfile.mkdtemp(prefix=name))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def text_buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -11,6 +12,8 @@ def text_buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """
     if text.type != pa.string():
         raise TypeError(f"kernels take `string`, not {text.type}")
+    if text.null_count:  # what lies under a null may have a length
+        text = pc.fill_null(text, "")
     _, offsets, data = text.buffers()
     cuts = np.frombuffer(offsets, np.int32, len(text) + 1, text.offset * 4) if offsets else np.zeros(1, np.int32)
     values = np.frombuffer(data, np.uint8) if data and data.size else np.zeros(0, np.uint8)

@@ -8,7 +8,7 @@ from numba import njit, uint64
 
 from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table, lower_table
-from pipelines.kernels.words import decode, mix64, split_words
+from pipelines.kernels.words import BASIS, PRIME, decode, mix64, split_words
 
 FIELDS = (
     "chars", "words", "mean_word_length", "alpha_word_ratio", "stop_words", "symbol_word_ratio", "lines",
@@ -62,7 +62,7 @@ def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_ha
     lines, parts = 0, 0
     symbols, digits, ends, newlines, braces = 0, 0, 0, 0, 0
     bullets, ellipses, terminals, shorts = 0, 0, 0, 0
-    h, chars, first, last, dots = uint64(0), 0, np.uint32(0), np.uint32(0), 0
+    h, chars, first, last, dots = BASIS, 0, np.uint32(0), np.uint32(0), 0
     ph, pchars = uint64(0), 0
     at = start
     previous_end = False
@@ -83,7 +83,7 @@ def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_ha
                 part_hash[parts], part_chars[parts] = ph, pchars
                 parts += 1
                 ph, pchars = uint64(0), 0
-            h, chars, dots, previous_end = uint64(0), 0, 0, False
+            h, chars, dots, previous_end = BASIS, 0, 0, False
         elif kind != SPACE or chars:
             if kind != SPACE:
                 if chars == 0:
@@ -91,8 +91,8 @@ def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_ha
                 last = np.uint32(code)
                 dots = dots + 1 if code == 0x2E else 0
             chars += 1
-            h = (h ^ uint64(code)) * uint64(0x100000001B3)
-            symbols += code == 0x23 or code == 0x2026 or dots == 3
+            h = (h ^ uint64(code)) * PRIME
+            symbols += code == 0x23 or code == 0x2026 or (code == 0x2E and dots == 3)
             digits += kind == DIGIT
             braces += code == 0x7B
             is_end = _among(np.uint32(code), _SENTENCE_END)

@@ -3,10 +3,10 @@
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.unicode import DIGIT, LETTER, MARK, OTHER, SINGLE
+from pipelines.kernels.unicode import DIGIT, LETTER, MARK, OTHER, SINGLE, lower_table
 
-_PRIME = np.uint64(0x100000001B3)
-_BASIS = np.uint64(0xCBF29CE484222325)
+PRIME = np.uint64(0x100000001B3)
+BASIS = np.uint64(0xCBF29CE484222325)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -43,7 +43,7 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
     count = 0
     chars = 0
     inside = False
-    h = _BASIS
+    h = BASIS
     length = 0
     has_letter = False
     alone = False
@@ -68,7 +68,7 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
         if not inside and (kind in (LETTER, DIGIT, SINGLE)):
             inside = True
             alone = kind == SINGLE
-            h = _BASIS
+            h = BASIS
             length = 0
             has_letter = False
             starts[count] = at
@@ -78,7 +78,7 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
                 folded = uint64(lower[code])
             if code == 0x2019:
                 folded = uint64(0x27)
-            h = (h ^ folded) * _PRIME
+            h = (h ^ folded) * PRIME
             length += 1
             if kind in (LETTER, SINGLE):
                 has_letter = True
@@ -93,13 +93,14 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
 @njit(nogil=True, cache=True)
 def hash_of_word(code_points):  # type: ignore[no-untyped-def]
     """The hash that `split_words` gives a word of these lower-case code points: for stop-word lists."""
-    h = _BASIS
+    h = BASIS
     for i in range(code_points.shape[0]):
-        h = (h ^ uint64(code_points[i])) * _PRIME
+        h = (h ^ uint64(code_points[i])) * PRIME
     return mix64(h)
 
 
 def word_hashes(words: list[str]) -> np.ndarray:
     """uint64 hashes of `words`, as `split_words` would hash them in a text, in the order given."""
-    points = [np.array([ord(char) for char in word.lower()], np.uint32) for word in words]
+    lower = lower_table()
+    points = [lower[[ord(char) for char in word.replace("’", "'")]] for word in words]
     return np.array([hash_of_word(point) for point in points], np.uint64)

@@ -1,0 +1,61 @@
+"""The folder of compiled kernels: found without a home, never somebody else's, renamed when a kernel changes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHOW = "import pipelines.kernels, os; print(os.environ['NUMBA_CACHE_DIR'])"
+NOBODY = "import pwd, os\ndef none(_): raise KeyError\npwd.getpwuid = none\nos.environ.pop('HOME', None)\n"
+
+
+@pytest.fixture
+def cache_folder(repository, tmp_path):
+    """A function: the cache folder that a new interpreter with this environment chooses."""
+
+    def choose(code=SHOW, **environment):
+        clean = {
+            k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "TMPDIR")
+        }
+        env = clean | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(repository)} | environment
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        return Path(done.stdout.strip())
+
+    return choose
+
+
+def test_the_cache_lies_below_the_home_or_where_xdg_says(cache_folder, tmp_path):
+    home, other = tmp_path / "home", tmp_path / "other"
+    assert cache_folder(HOME=str(home)).parent == home / ".cache"
+    assert cache_folder(HOME=str(home), XDG_CACHE_HOME=str(other)).parent == other
+
+
+def test_without_a_home_directory_the_cache_goes_to_the_temporary_folder(cache_folder, tmp_path):
+    assert cache_folder(HOME="/dev/null").parent == tmp_path
+
+
+def test_a_user_unknown_to_the_system_gets_a_cache(cache_folder, tmp_path):
+    assert cache_folder(NOBODY + SHOW).parent == tmp_path
+
+
+def test_a_folder_of_another_user_is_not_used(cache_folder, tmp_path):
+    mine = cache_folder(HOME="/dev/null")
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    os.chown(mine, 12345, -1)
+    assert cache_folder(HOME="/dev/null") != mine
+
+
+def test_the_folder_is_private_and_named_by_the_kernels(cache_folder, tmp_path):
+    first = cache_folder(HOME="/dev/null")
+    assert first == cache_folder(HOME="/dev/null")
+    assert first.stat().st_mode & 0o777 == 0o700
+    assert first.name.startswith(f"gristmill-kernels-{os.getuid()}-")
+
+
+def test_a_folder_that_the_user_names_stays(cache_folder, tmp_path):
+    assert cache_folder(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == tmp_path / "mine"
