@@ -1,0 +1,175 @@
+"""Read the documents and decisions of a corpus, by column and in batches: counts in one pass, a few texts in another."""
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gristmill.errors import RunError
+from gristmill.report.clusters import Clusters
+from gristmill.report.facts import Corpus, Licence, Reason, Sample
+from gristmill.report.texts import Place, read_samples
+from gristmill.runs import FinishedRun
+
+COLUMNS = ["id", "source", "licence", "evidence", "opt_out", "personal"]
+DECIDED = ["keep", "reasons", "cluster", "cluster_size", "kept_id", "similarity"]
+BATCH = 1 << 16
+SAMPLES = 2
+
+
+def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
+    """Everything the report says of single documents; texts are read only for the samples."""
+    shards = annotated.files("documents/")
+    verdicts = [None] * len(shards) if decided is None else _verdicts(decided, len(shards))
+    scan, clusters = Scan(() if decided is None else tuple(decided.details["reasons"])), Clusters()
+    for number, (path, verdict) in enumerate(zip(shards, verdicts, strict=True)):
+        for start, batch in aligned_batches(path, verdict):
+            scan.add(batch, number, start)
+            clusters.add(batch)
+    pairs = clusters.choose(_pairs_of(shards, verdicts)) if decided is not None else []
+    wanted = [place for chosen in scan.samples.values() for _, place in chosen]
+    wanted += [place for pair in pairs for place in (pair.kept, pair.dropped) if place is not None]
+    texts = read_samples(shards, wanted)
+    return Corpus(
+        documents=scan.documents,
+        decided=decided is not None,
+        licences=scan.licence_rows(),
+        opt_outs=dict(sorted(scan.opt_outs.items())),
+        personal=dict(sorted(scan.personal.items())),
+        reasons=scan.reason_rows(texts),
+        duplicates=None if decided is None else clusters.facts(pairs, texts),
+    )
+
+
+def _verdicts(decided: FinishedRun, shards: int) -> list[Path | None]:
+    found: list[Path | None] = list(decided.files("decisions/"))
+    if len(found) != shards:
+        raise RunError(
+            "this decide run has not as many shards as its documents",
+            {"run": decided.path, "decisions": len(found), "documents": shards},
+            "run `gristmill decide` again",
+        )
+    return found
+
+
+def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[int, pa.Table]]:
+    """Batches of a shard's documents, the columns of its decisions beside them, each with its first row's number."""
+    file = pq.ParquetFile(documents)
+    verdict = None if decisions is None else pq.read_table(decisions, columns=DECIDED)
+    if verdict is not None and verdict.num_rows != file.metadata.num_rows:
+        raise RunError(
+            "a decisions file has not as many rows as its documents",
+            {"decisions": decisions, "rows": verdict.num_rows, "documents": file.metadata.num_rows},
+            "run `gristmill decide` again",
+        )
+    start = 0
+    for batch in file.iter_batches(BATCH, columns=COLUMNS):
+        table = pa.Table.from_batches([batch])
+        if verdict is not None:
+            for name in DECIDED:
+                table = table.append_column(name, verdict[name].slice(start, batch.num_rows))
+        yield start, table
+        start += batch.num_rows
+
+
+def _pairs_of(shards: Sequence[Path], verdicts: Sequence[Path | None]) -> Iterator[tuple[int, pa.Table, Path]]:
+    for number, (path, verdict) in enumerate(zip(shards, verdicts, strict=True)):
+        if verdict is not None:
+            yield number, pq.read_table(verdict, columns=["keep", "cluster", "similarity"]), path
+
+
+@dataclass(slots=True)
+class Scan:
+    """Running counts over the documents, and the places of the samples: the smallest ids of every reason."""
+
+    legend: Sequence[str]
+    documents: int = 0
+    licences: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: Counter[tuple[str, str]] = field(default_factory=Counter)
+    evidence: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    opt_outs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    personal: Counter[str] = field(default_factory=Counter)
+    first: Counter[str] = field(default_factory=Counter)
+    any: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[tuple[str, Place]]] = field(default_factory=dict)
+
+    def add(self, batch: pa.Table, shard: int, start: int) -> None:
+        """Count a batch whose first row is row `start` of its shard."""
+        self.documents += batch.num_rows
+        decided = "keep" in batch.schema.names
+        kept = batch.filter(batch["keep"]) if decided else batch
+        self.licences.update(counts(batch.select(["source", "licence"])))
+        self.kept.update(counts(kept.select(["source", "licence"])))
+        self.evidence.update(counts(spread(batch, ["source", "licence"], "evidence", "signal")))
+        self.opt_outs.update(counts(spread(batch, ["source"], "opt_out")))
+        types = pc.struct_field(pc.list_flatten(kept["personal"].combine_chunks()), "type")
+        self.personal.update(types.to_pylist())
+        if decided:
+            self._add_reasons(batch, shard, start)
+
+    def _add_reasons(self, batch: pa.Table, shard: int, start: int) -> None:
+        bits = batch["reasons"].to_numpy().astype(np.uint64)
+        for place, name in enumerate(self.legend):
+            self.any[name] += int(np.count_nonzero(bits >> np.uint64(place) & np.uint64(1)))
+        rows = np.flatnonzero(bits)
+        ids = batch["id"].take(pa.array(rows)).to_pylist()
+        for row, id in zip(rows.tolist(), ids, strict=True):
+            name = self.legend[lowest_bit(int(bits[row]))]
+            self.first[name] += 1
+            keep_smallest(self.samples.setdefault(name, []), (id, Place(shard, start + row)), SAMPLES)
+
+    def licence_rows(self) -> tuple[Licence, ...]:
+        """One row for each source and licence, the most documents of a source first."""
+        order = sorted(self.licences, key=lambda key: (key[0], -self.licences[key], key[1]))
+        return tuple(
+            Licence(
+                source, licence, self.licences[source, licence], self.kept[source, licence],
+                {signal: n for (*own, signal), n in sorted(self.evidence.items()) if own == [source, licence]},
+            )
+            for source, licence in order
+        )  # fmt: skip
+
+    def reason_rows(self, texts: Mapping[Place, Sample]) -> tuple[Reason, ...]:
+        """One row for each reason that occurs, the one that decided most documents first."""
+        order = sorted((name for name in self.legend if self.any[name]), key=lambda name: (-self.first[name], name))
+        return tuple(
+            Reason(name, self.first[name], self.any[name], tuple(texts[p] for _, p in self.samples.get(name, ())))
+            for name in order
+        )
+
+
+def lowest_bit(bits: int) -> int:
+    """The place of the lowest bit set: the reason that comes first in the legend."""
+    return (bits & -bits).bit_length() - 1
+
+
+def keep_smallest(found: list[tuple[str, Place]], new: tuple[str, Place], most: int) -> None:
+    """Insert into a sorted list that holds at most `most`."""
+    if len(found) < most or new < found[-1]:
+        insort(found, new)
+        del found[most:]
+
+
+def counts(table: pa.Table) -> dict[Any, int]:
+    """How often each combination of the columns' values occurs."""
+    names = table.schema.names
+    grouped = table.group_by(names).aggregate([([], "count_all")]).to_pylist()
+    return {tuple(row[name] for name in names): row["count_all"] for row in grouped}
+
+
+def spread(table: pa.Table, beside: Sequence[str], column: str, member: str = "") -> pa.Table:
+    """One row for each document and distinct value in a list column, with the columns `beside` it."""
+    lists = table[column].combine_chunks()
+    owners = pc.list_parent_indices(lists)
+    values = pc.list_flatten(lists)
+    values = pc.struct_field(values, member) if member else values
+    once = pa.table({"owner": owners, "value": values}).group_by(["owner", "value"]).aggregate([])
+    columns = {name: table[name].take(once["owner"]) for name in beside}
+    return pa.table({**columns, "value": once["value"]})

@@ -1,0 +1,60 @@
+"""Put the sections together into one self-contained page: no network, no scripts, nothing that data could inject."""
+
+import base64
+import hashlib
+
+from gristmill.report.bias import audited
+from gristmill.report.duplicates import duplicates
+from gristmill.report.facts import Facts
+from gristmill.report.funnel import funnel
+from gristmill.report.learning import tokens, trained
+from gristmill.report.markup import FORBIDDEN, Html, content, tag
+from gristmill.report.opening import headline, opening
+from gristmill.report.origins import crawled, spoken
+from gristmill.report.style import CSS
+from gristmill.report.trail import followed, limits
+
+CONTENTS = (
+    ("top", "Overview"), ("crawl", "What was read"), ("funnel", "The funnel"), ("languages", "Languages, sources"),
+    ("duplicates", "Duplicates"), ("tokens", "Tokens"), ("training", "Training"), ("audit", "Bias audit"),
+    ("trail", "Following a number back"), ("limits", "Limits"),
+)  # fmt: skip
+SECTIONS = (crawled, funnel, spoken, duplicates, tokens, trained, audited, followed, limits)
+
+
+def page(facts: Facts) -> str:
+    """The whole page; equal facts give equal bytes."""
+    links = [tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in CONTENTS]
+    body = tag(
+        "div",
+        tag("nav", tag("ol", *links), aria_label="Contents"),
+        tag("main", opening(facts), *(draw(facts) for draw in SECTIONS), _footer(facts)),
+        class_="frame",
+    )
+    whole = "<!doctype html>\n" + tag("html", head(facts), "\n", tag("body", body), lang="en") + "\n"
+    return FORBIDDEN.sub("\ufffd", whole)  # charts escape markup, but let control characters through
+
+
+def head(facts: Facts) -> Html:
+    """Title, style, and a policy under which the page can load or run nothing at all."""
+    style = Html(CSS)
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy(style)),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="referrer", content="no-referrer"),
+        tag("title", f"Gristmill report: {headline(facts)}"),
+        tag("style", style),
+    )
+
+
+def policy(style: str) -> str:
+    """Only this very style sheet is allowed."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def _footer(facts: Facts) -> Html:
+    versions = sorted({run.version for run in facts.runs})
+    return tag("footer", content("Made by Gristmill ", ", ".join(versions), " from ", ", ".join(facts.ends), "."))

@@ -1,0 +1,63 @@
+"""Fetch the beginnings of a few documents by their place, with personal data masked before anything is shown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.report.facts import Sample
+from gristmill.report.words import shortened
+
+COLUMNS = ["id", "text", "source", "lang", "capture", "personal"]
+SHOWN = 320
+"""Characters of a text that a sample shows."""
+
+
+class Place(NamedTuple):
+    """Where a document lies: the number of its shard and its row."""
+
+    shard: int
+    row: int
+
+
+def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, Sample]:
+    """The samples at these places; of every shard only the row groups that hold one are read, one at a time."""
+    found: dict[Place, Sample] = {}
+    by_shard: dict[int, list[int]] = {}
+    for place in sorted(set(places)):
+        by_shard.setdefault(place.shard, []).append(place.row)
+    for shard, rows in by_shard.items():
+        file = pq.ParquetFile(shards[shard])
+        starts = np.cumsum([0, *(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))])
+        groups = np.searchsorted(starts, rows, side="right") - 1
+        for group in sorted(set(groups.tolist())):
+            inside = [row for row, own in zip(rows, groups, strict=True) if own == group]
+            table = file.read_row_group(group, columns=COLUMNS).take(pa.array([r - int(starts[group]) for r in inside]))
+            found.update({Place(shard, row): sample(raw) for row, raw in zip(inside, table.to_pylist(), strict=True)})
+    return found
+
+
+def sample(row: Mapping[str, Any]) -> Sample:
+    """A row of documents as a sample."""
+    text = masked(row["text"], row["personal"] or ())
+    return Sample(row["id"], row["source"], row["lang"], shortened(text.strip(), SHOWN), _capture(row["capture"]))
+
+
+def _capture(capture: Mapping[str, Any] | None) -> str:
+    if not capture or not capture.get("file"):
+        return ""
+    name = str(capture["file"]).rsplit("/", 1)[-1]
+    return f"{name}, offset {capture['offset']}, item {capture['item']}"
+
+
+def masked(text: str, spans: Iterable[Mapping[str, Any]]) -> str:
+    """`text` with its spans (UTF-8 bytes, of a type) replaced by their type in brackets."""
+    raw, pieces, at = text.encode(), [], 0
+    for start, end, kind in sorted((span["start"], span["end"], span["type"]) for span in spans):
+        if end > at:
+            pieces += [raw[at : max(start, at)], f"[{kind}]".encode()]
+            at = end
+    return b"".join([*pieces, raw[at:]]).decode(errors="replace")
