@@ -31,7 +31,12 @@ def pretrain(
     force: cli.ForceOption = False,
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Train a causal model or a BERT on a pack run, and export it for Hugging Face."""
+    """Train a causal model or a BERT on a pack run, and export it for Hugging Face.
+
+    Without --in the newest pack run is read. Stopped or killed, the same command continues from the last checkpoint.
+
+    Example: gristmill pretrain --in runs/pack-e41a0c7d9f52 --config configs/train/tiny-causal.toml
+    """
     settings = config.load(PretrainConfig, config_file, overrides or ())
     packs = [Path(name) for name in source or ()] or [runs.latest(out, "pack").path]
     if len(packs) > 1:
@@ -54,7 +59,10 @@ def pretrain(
 
 
 def generate(model: ModelOption, prompt: PromptOption, tokens: TokensOption = 48, seed: SeedOption = 1) -> None:
-    """Let a model continue a text, or fill its masks."""
+    """Let a trained model continue a text, or fill its masks.
+
+    Example: gristmill generate --model runs/pretrain-4c3309136629 --prompt "The baker's daughter"
+    """
     _prepare_torch()
     from training.speak import speak
 

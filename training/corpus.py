@@ -56,7 +56,11 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     model = folder / "tokenizer.model"
     if not model.is_file():
         raise InputError("there is no sentencepiece model", {"file": model}, "pack the documents again")
-    pieces = spm.SentencePieceProcessor(model_file=str(model))
+    try:
+        pieces = spm.SentencePieceProcessor(model_file=str(model))
+    except RuntimeError as error:
+        fix = "copy it again, or pack the documents again"
+        raise InputError("this sentencepiece model cannot be read", {"file": model, "problem": error}, fix) from None
     wrong = {piece: pieces.piece_to_id(piece) for id_, piece in SPECIAL_PIECES.items() if pieces.id_to_piece(id_) != piece}
     if wrong:
         wanted = ", ".join(f"{piece}={id_.value}" for id_, piece in SPECIAL_PIECES.items())

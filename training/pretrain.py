@@ -8,6 +8,7 @@ from gristmill import runs, storage
 from gristmill.cli import say
 from gristmill.progress import clock
 from gristmill.runs import FinishedRun, Run
+from training.checkpoint import complete_steps
 from training.config import PretrainConfig
 from training.corpus import Corpus, open_corpus
 from training.export import check_export, write_export
@@ -54,12 +55,13 @@ def _announce(trainer: Trainer, corpus: Corpus, config: PretrainConfig, paramete
     """Say what will be trained and how long it will take, before it starts."""
     per_step = config.loop.batch * config.data.sequence_length
     step_seconds = trainer.seconds_a_step()
+    left = config.loop.steps - max(complete_steps(trainer.folder), default=0)
     say(
         f"pretrain  {config.objective}: {parameters:,} parameters, vocabulary {corpus.tokenizer.vocabulary:,}",
         f"  train       {corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens",
         f"  validation  {corpus.validation.documents:,} documents, {corpus.validation.tokens:,} tokens",
-        f"  {config.loop.steps} steps of up to {per_step:,} tokens, {step_seconds:.2f} s each on {config.loop.threads} threads:"
-        f" about {clock(step_seconds * config.loop.steps)}",
+        f"  {left} of {config.loop.steps} steps to go, up to {per_step:,} tokens each, {step_seconds:.2f} s a step"
+        f" on {config.loop.threads} threads: about {clock(step_seconds * left)}",
     )
 
 

@@ -151,8 +151,7 @@ class Trainer:
         self._resume()
         started, first = time.monotonic(), self.counters
         loop = self.config.loop
-        with Progress("pretrain", total=loop.steps, unit="steps") as bar, stop_requests() as stops:
-            bar.update(first.step)
+        with Progress("pretrain", total=loop.steps, unit="steps", done=first.step) as bar, stop_requests() as stops:
             while self.counters.step < loop.steps:
                 result = self._step()
                 bar.advance(note=f"loss {result.loss:.3f}")

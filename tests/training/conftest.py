@@ -1,12 +1,13 @@
 """A small packed corpus of sentences written for these tests, with its tokenizer in both forms, sealed as a pack run."""
 
 import io
-import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sentencepiece as spm
 import torch
@@ -58,15 +59,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture(scope="session")
-def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`tokenizer.model` and its Hugging Face form."""
-    folder = tmp_path_factory.mktemp("tokenizer")
+def train_tokenizer(folder: Path, documents: Sequence[list[str]], *, vocabulary: int) -> Path:
+    """Write `tokenizer.model` and its Hugging Face form into `folder`."""
     model = io.BytesIO()
     spm.SentencePieceTrainer.train(
-        sentence_iterator=(text for document in write_documents(300, seed=1) for text in document),
+        sentence_iterator=(text for document in documents for text in document),
         model_writer=model,
-        vocab_size=512,
+        vocab_size=vocabulary,
         model_type="bpe",
         byte_fallback=True,
         pad_id=0,
@@ -80,6 +79,12 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     storage.commit_bytes(folder / "tokenizer.model", model.getvalue())
     write_hugging_face_form(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer of 512 pieces for the written documents."""
+    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"), write_documents(300, seed=1), vocabulary=512)
 
 
 def write_hugging_face_form(folder: Path) -> None:
@@ -132,31 +137,48 @@ def shard_batch(documents: Sequence[list[str]], pieces: spm.SentencePieceProcess
 
 
 PackMaker = Callable[..., FinishedRun]
+Documents = Sequence[list[str]]
+
+
+def seal_pack(out: Path, tokenizer: Path, splits: Mapping[str, Documents], *, made_with: str | None = None) -> FinishedRun:
+    """Seal a pack run below `out`: the tokenizer's folder, and each split in two shards of several batches."""
+    pieces = spm.SentencePieceProcessor(model_file=str(tokenizer / "tokenizer.model"))
+    sha256 = sha256_file(tokenizer / "tokenizer.model")
+    schema = shard_schema(pieces.vocab_size(), {"gristmill.tokenizer": made_with or sha256})
+    with runs.start("pack", out=out, config=PackSettings()) as run:
+        for path in tokenizer.iterdir():
+            storage.commit_bytes(run.path / "tokenizer" / path.name, path.read_bytes())
+        for name, documents in splits.items():
+            middle = len(documents) // 2
+            names = [shard_name(number, 2) for number in range(2)]
+            for shard, half in zip(names, (documents[:middle], documents[middle:]), strict=True):
+                third = len(half) // 3
+                batches = [shard_batch(part, pieces, schema) for part in (half[:third], half[third:]) if part]
+                write_shard(run.path / name / shard, batches, schema)
+            write_dataset_files(run.path / name, names, fingerprint=sha256)
+        return run.finish(details={"tokenizer": sha256, "vocab_size": pieces.vocab_size()})
 
 
 @pytest.fixture(scope="session")
 def make_pack(tokenizer_folder: Path) -> PackMaker:
-    """A function that seals a pack run below a folder: `train` documents in two shards, some for validation."""
-    pieces = spm.SentencePieceProcessor(model_file=str(tokenizer_folder / "tokenizer.model"))
+    """A function that seals a pack run of written documents below a folder."""
 
     def make(out: Path, *, train: int = 240, validation: int = 60, made_with: str | None = None) -> FinishedRun:
-        sha256 = sha256_file(tokenizer_folder / "tokenizer.model")
-        schema = shard_schema(512, {"gristmill.tokenizer": made_with or sha256})
-        with runs.start("pack", out=out, config=PackSettings()) as run:
-            for path in tokenizer_folder.iterdir():
-                storage.commit_bytes(run.path / "tokenizer" / path.name, path.read_bytes())
-            for name, count, seed in (("train", train, 2), ("validation", validation, 3)):
-                documents = write_documents(count, seed=seed)
-                halves = [documents[: count // 2], documents[count // 2 :]]
-                names = [shard_name(number, 2) for number in range(2)]
-                for shard, half in zip(names, halves, strict=True):
-                    third = len(half) // 3  # several batches a shard, as a real writer leaves them
-                    batches = [shard_batch(part, pieces, schema) for part in (half[:third], half[third:]) if part]
-                    write_shard(run.path / name / shard, batches, schema)
-                write_dataset_files(run.path / name, names, fingerprint=sha256)
-            return run.finish(details={"tokenizer": sha256, "vocab_size": 512})
+        splits = {"train": write_documents(train, seed=2), "validation": write_documents(validation, seed=3)}
+        return seal_pack(out, tokenizer_folder, splits, made_with=made_with)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def wikipedia_pack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """A pack run of 1,200 real Wikipedia articles with a tokenizer of 4,096 pieces."""
+    texts = pq.read_table(shared_data / "corpus" / "wiki_en.parquet", columns=["text"])["text"].to_pylist()[:1200]
+    documents = [[part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part] for text in texts]
+    documents = [document for document in documents if document]
+    folder = train_tokenizer(tmp_path_factory.mktemp("real"), documents[:600], vocabulary=4096)
+    splits = {"train": documents[100:], "validation": documents[:100]}
+    return seal_pack(tmp_path_factory.mktemp("real-runs"), folder, splits)
 
 
 @pytest.fixture(scope="session")
@@ -221,8 +243,3 @@ def make_config() -> Callable[..., PretrainConfig]:
         return PretrainConfig.model_validate(table)
 
     return make
-
-
-def as_json(path: Path) -> object:
-    """A JSON file's value."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -84,6 +84,14 @@ def test_resuming_at_any_checkpoint_gives_the_bytes_of_an_uninterrupted_run(corp
         assert hashes(folder) == wanted
 
 
+def test_two_threads_give_the_same_bytes_every_time_and_after_a_resume(corpus, make_config, tmp_path):
+    config = make_config(loop={"threads": 2}, model={"width": 128}, data={"sequence_length": 64})
+    Trainer(tmp_path / "whole", corpus, config).run()
+    run_until(Trainer(tmp_path / "stopped", corpus, config), 5)
+    assert Trainer(tmp_path / "stopped", corpus, config).run()["threads"] == 2
+    assert hashes(tmp_path / "stopped") == hashes(tmp_path / "whole")
+
+
 CHECKPOINT = ("manifest.json", "model.safetensors", "optimizer.safetensors", "state.json")
 
 

@@ -1,0 +1,106 @@
+"""The commands as users type them: what they say, and how they refuse."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from gristmill import cli, runs
+from gristmill import config as settings
+from gristmill.errors import RunError
+from training import commands
+
+
+@pytest.fixture
+def gristmill(monkeypatch):
+    """A function running the room's commands in this process; returns the exit code."""
+
+    def only_this_room() -> typer.Typer:
+        app = typer.Typer()
+        commands.register(app)
+        return app
+
+    monkeypatch.setattr(cli, "build_app", only_this_room)
+    return lambda *arguments: cli.run([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def config_file(make_config, tmp_path) -> Path:
+    path = tmp_path / "smallest.toml"
+    path.write_text(settings.dump_toml(make_config(loop={"steps": 2})))
+    return path
+
+
+def test_without_in_the_newest_pack_run_is_trained_on_and_the_next_command_named(
+    gristmill, make_pack, config_file, tmp_path, capsys
+):
+    pack = make_pack(tmp_path / "runs", train=40, validation=20)
+    assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs") == 0
+    printed = capsys.readouterr()
+    run = runs.latest(tmp_path / "runs", "pretrain")
+    assert printed.out.splitlines() == [str(run.path)]
+    assert "pretrain  causal: " in printed.err
+    assert "train       40 documents, " in printed.err
+    assert "validation  20 documents, " in printed.err
+    assert "2 of 2 steps to go, up to 256 tokens each, " in printed.err
+    assert f"next: gristmill audit --in {pack.path} --model {run.path / 'export'}" in printed.err
+    assert [parent.id for parent in runs.parents(run)] == [pack.id]
+
+
+def test_without_any_pack_run_the_step_before_is_named(gristmill, config_file, tmp_path, capsys):
+    assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "none") == 2
+    assert "there is no finished run of `pack`" in capsys.readouterr().err
+
+
+def test_two_pack_runs_at_once_are_refused(gristmill, pack, config_file, tmp_path, capsys):
+    arguments = ("--in", pack.path, "--in", pack.path, "--config", config_file, "--out", tmp_path)
+    assert gristmill("pretrain", *arguments) == 2
+    assert "one pack run is trained on at a time" in capsys.readouterr().err
+
+
+def test_an_unknown_setting_names_the_nearest(gristmill, pack, config_file, tmp_path, capsys):
+    arguments = ("--in", pack.path, "--config", config_file, "--out", tmp_path, "--set", "loop.step=3")
+    assert gristmill("pretrain", *arguments) == 2
+    assert "steps" in capsys.readouterr().err
+    assert runs.list_runs(tmp_path) == []
+
+
+def test_a_missing_package_names_the_extra(gristmill, config_file, pack, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "find_spec", lambda name: None)
+    assert gristmill("pretrain", "--in", pack.path, "--config", config_file, "--out", tmp_path) == 2
+    assert "torch is not installed" in capsys.readouterr().err
+
+
+def test_force_trains_again(gristmill, make_pack, config_file, tmp_path, capsys):
+    make_pack(tmp_path / "runs", train=40, validation=20)
+    arguments = ("pretrain", "--config", config_file, "--out", tmp_path / "runs")
+    assert gristmill(*arguments) == 0
+    run = runs.latest(tmp_path / "runs", "pretrain")
+    before = (run.path / "telemetry.json").read_bytes()
+    assert gristmill(*arguments) == 0
+    assert (run.path / "telemetry.json").read_bytes() == before
+    assert gristmill(*arguments, "--force") == 0
+    assert (run.path / "telemetry.json").read_bytes() != before
+    assert run.verify() == []
+
+
+def test_a_diverged_training_ends_with_2_and_says_what_to_change(gristmill, make_pack, config_file, tmp_path, capsys):
+    pack = make_pack(tmp_path / "runs", train=40, validation=20)
+    huge = ("--set", "optim.learning_rate=1e30", "--set", "optim.warmup_steps=0")
+    arguments = ("--in", pack.path, "--config", config_file, "--out", tmp_path / "runs", *huge)
+    assert gristmill("pretrain", *arguments) == 2
+    said = capsys.readouterr().err
+    assert "the loss is not a finite number" in said
+    assert "step           2" in said
+    assert "lower optim.learning_rate" in said
+    with pytest.raises(RunError, match="there is no finished run of `pretrain`"):
+        runs.latest(tmp_path / "runs", "pretrain")
+
+
+def test_generate_speaks_with_a_trained_model(gristmill, make_pack, config_file, tmp_path, capsys):
+    make_pack(tmp_path / "runs", train=40, validation=20)
+    assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs") == 0
+    run = runs.latest(tmp_path / "runs", "pretrain")
+    capsys.readouterr()
+    assert gristmill("generate", "--model", run.path, "--prompt", "Old Tomas", "--tokens", 5) == 0
+    assert capsys.readouterr().out.startswith("Old Tomas")
