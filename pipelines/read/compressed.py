@@ -17,6 +17,9 @@ import zstandard
 from gristmill import storage
 
 READ, STEP = 1 << 18, 1 << 12
+GZIP = b"\x1f\x8b"
+LONGEST_WINDOW = 1 << 31
+"""What `zstd --long=31` asks for; public archives are packed so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class _Tail:
 def inflate(path: str, folder: Path, slice_bytes: int) -> tuple[list[Slice], Remainder | None]:
     """Write the slices of `path` (.gz or .zst) below `folder`; returns them and, for a broken stream, its remainder."""
     slices: list[Slice] = []
-    held, start = b"", 0
+    held, start = bytearray(), 0
     remainder = None
     with storage.open_input(path) as file:
         tail = _Tail(file)
@@ -63,17 +66,18 @@ def inflate(path: str, folder: Path, slice_bytes: int) -> tuple[list[Slice], Rem
                 block = next(blocks, None)
             except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
                 remainder = Remainder(start + held.rfind(b"\n") + 1, tail.read_bytes, str(error))
-                held = held[: held.rfind(b"\n") + 1]
+                del held[held.rfind(b"\n") + 1 :]
                 break
             if block is None:
                 break
             held += block
             while len(held) >= slice_bytes and b"\n" in held:
                 cut = (held.rfind(b"\n", 0, slice_bytes) + 1) or held.find(b"\n") + 1
-                slices.append(_commit(folder, path, len(slices), start, held[:cut]))
-                held, start = held[cut:], start + cut
+                slices.append(_commit(folder, path, len(slices), start, bytes(held[:cut])))
+                del held[:cut]
+                start += cut
     if held:
-        slices.append(_commit(folder, path, len(slices), start, held))
+        slices.append(_commit(folder, path, len(slices), start, bytes(held)))
     return slices, remainder
 
 
@@ -97,13 +101,26 @@ def _gunzip(file: _Tail) -> Iterator[bytes]:
                 raise EOFError("the gzip stream ends before its end-of-stream marker")
             yield stream.decompress(data[:STEP])
             data = data[STEP:]
-        rest = (stream.unused_data + bytes(data)).lstrip(b"\0") or file.read(READ)
-        if rest and not rest.startswith(b"\x1f\x8b"):
+        rest = (stream.unused_data + bytes(data)).lstrip(b"\0")
+        while len(rest) < len(GZIP) and (more := file.read(READ)):
+            rest = (rest + more).lstrip(b"\0")
+        if rest and not rest.startswith(GZIP):
             raise gzip.BadGzipFile("bytes after the last gzip member are no member")
         data = memoryview(rest)
 
 
 def _unzstd(file: _Tail) -> Iterator[bytes]:
-    stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)  # type: ignore[arg-type]
-    while block := stream.read(READ):
-        yield block
+    """Blocks of a zstd file of one or more frames; raises where a frame is damaged or cut.
+
+    Frame by frame: the stream reader of `zstandard` takes a cut file for a whole one.
+    """
+    data = file.read(READ)
+    while data:
+        stream = zstandard.ZstdDecompressor(max_window_size=LONGEST_WINDOW).decompressobj()
+        while not stream.eof:
+            data = data or file.read(READ)
+            if not data:
+                raise EOFError("the zstd stream ends inside a frame")
+            yield stream.decompress(data[:STEP])
+            data = data[STEP:]
+        data = stream.unused_data + data or file.read(READ)

@@ -54,11 +54,16 @@ def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str)
         "kind": kind_of(row.get(columns.kind)),
         "fetched": None,
         "licence": licence,
-        "evidence": [{"signal": columns.licence, "value": str(stated)}] if stated else [],
+        "evidence": [{"signal": columns.licence, "value": clean(str(stated))}] if stated else [],
         "opt_out": [],
         "author": None,
     }
 
 
+def clean(text: str) -> str:
+    """`text` without lone surrogates, which JSON can hold and UTF-8 cannot: a bad title costs no document."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _text(value: object) -> str | None:
-    return str(value) if value not in (None, "") else None
+    return clean(str(value)) if value not in (None, "") else None

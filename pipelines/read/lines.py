@@ -47,7 +47,7 @@ def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken
 def _row(line: bytes, file: str, offset: int, columns: Columns) -> Mapping[str, Any] | Broken:
     source = file.split(".")[0]
     try:
-        value = json.loads(line.decode("utf-8"))
+        value = json.loads(line.decode("utf-8" if offset else "utf-8-sig"))
         if not isinstance(value, dict):
             raise ValueError(f"a line must be a JSON object, not {type(value).__name__}")
         if not isinstance(value.get(columns.text), str):
