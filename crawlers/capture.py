@@ -45,6 +45,7 @@ class CaptureMiddleware:
                 spider.source, exchange_of(request, response), format=format, verdict=verdict, robots=robots
             )
         except OSError as error:
+            error.filename = error.filename or str(session.writer.folder)
             session.fault = error
             self.crawler.engine.close_spider(spider, "capture_failed")
             raise

@@ -88,8 +88,7 @@ def demo_site(port: PortOption = 0, text: TextOption = None) -> None:
     """Serve a wiki, a news site and a social timeline on this machine, to try crawls without a network."""
     from crawlers.demo_site import DemoSite
 
-    with DemoSite(port=port, text=text) as site:
+    with DemoSite(port=port, text=text) as site, contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a server
         say(*site.summary(), "stop it with Ctrl-C")
         typer.echo(site.url)
-        with contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a server
-            threading.Event().wait()
+        threading.Event().wait()

@@ -228,6 +228,19 @@ def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(tmp_path, gristmill
     assert [f.path for f in open_run(tmp_path / "b" / name).data_files("captures/")] == ["captures/00000.warc.gz"]
 
 
+def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_no_finished_run(
+    tmp_path, repository, environment, command
+):
+    (tmp_path / "small.toml").write_text(SMALL % "0.0")
+    arguments = ["crawl", "--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs")]
+    limited = ["bash", "-c", 'ulimit -f 20 && exec "$@"', "bash", *command, *arguments]
+    done = subprocess.run(
+        limited, cwd=repository, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2 and "captures" in done.stderr, done.stderr
+    assert not list(tmp_path.rglob("manifest.json")) and not list(tmp_path.rglob("*.warc.gz"))
+
+
 @pytest.mark.parametrize("config", ["configs/crawl/default.toml", None])
 def test_no_crawl_starts_without_a_contact_address(tmp_path, gristmill, config):
     done = gristmill("crawl", *(("--config", config) if config else ()), "--out", tmp_path)
