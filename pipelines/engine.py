@@ -4,12 +4,12 @@ The local runner is named explicitly: plain DirectRunner first tries to download
 worker process that was killed, so the launcher watches its workers and stops with exit code 75.
 """
 
+import contextlib
 import errno
 import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,6 @@ from gristmill.progress import Progress
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
 WORKER = "pipelines.worker"
 POLL_SECONDS = 0.1
-GRACE_SECONDS = 3.0
-"""How long a job may go on after a worker left: workers leave just before their job is done."""
 
 Mode = Literal["processes", "threads"]
 
@@ -54,8 +52,7 @@ class Engine:
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-        for name in ("apache_beam", "root"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what fails is raised; the log repeats it in pages
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         options = [f"--direct_num_workers={self.workers}", *self.beam]
         if self.runner != "FnApiRunner":
@@ -88,9 +85,9 @@ def run(
     """
     pipeline = engine.pipeline(mode)
     build(pipeline)
-    job = _Job(lambda: pipeline.run().wait_until_finish())
-    watch = _Watch()
-    with Progress(label, total=sum(stages.values()), unit="splits") as bar:
+    total, before = sum(stages.values()), sum(receipts.count(folder, stage) for stage in stages)
+    with _Watch() as watch, Progress(label, total=total, unit="splits", done=before) as bar:
+        job = _Job(lambda: pipeline.run().wait_until_finish())
         while not job.finished.wait(POLL_SECONDS):
             bar.update(sum(receipts.count(folder, stage) for stage in stages))
             watch.check()
@@ -126,34 +123,41 @@ class _Job:
 
 
 class _Watch:
-    """Knows the worker processes of this job, and notices when one is gone while the job goes on."""
+    """Notices when a worker process of this job ends with an error while the job goes on.
+
+    Beam waits for each of its workers in a thread, and raises there when one ends badly; the job itself waits for ever.
+    """
 
     def __init__(self) -> None:
-        self._before = set(_workers())
-        self._seen: dict[int, psutil.Process] = {}
-        self._missing_since: float | None = None
+        self._deaths: list[str] = []
+
+    def __enter__(self) -> "_Watch":
+        self._hook = threading.excepthook
+        threading.excepthook = self._note
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        threading.excepthook = self._hook
 
     def check(self) -> None:
-        """Raise Stopped where a worker has been gone for GRACE_SECONDS; its fellows are ended first."""
-        alive = {pid: child for pid, child in _workers().items() if pid not in self._before}
-        self._seen |= alive
-        gone = sorted(set(self._seen) - set(alive))
-        if not gone:
-            return
-        self._missing_since = self._missing_since or time.monotonic()
-        if time.monotonic() - self._missing_since >= GRACE_SECONDS:
-            for child in alive.values():
-                child.kill()
-            raise Stopped(f"worker process {gone[0]} died; the same command continues where it was")
+        """Raise Stopped where a worker died; its fellows are ended first."""
+        if self._deaths:
+            for worker in _workers():
+                worker.kill()
+            raise Stopped(f"a worker process died ({self._deaths[0]}); the same command continues where it was")
+
+    def _note(self, fault: threading.ExceptHookArgs) -> None:
+        if "Worker subprocess exited" in str(fault.exc_value):
+            self._deaths.append(str(fault.exc_value).removeprefix("Worker subprocess exited with "))
+        elif not self._deaths:  # what follows a death is only its echo
+            self._hook(fault)
 
 
-def _workers() -> dict[int, psutil.Process]:
-    """The living worker processes that this process started, by id."""
-    found = {}
+def _workers() -> list[psutil.Process]:
+    """The living worker processes that this process started."""
+    found = []
     for child in psutil.Process().children(recursive=True):
-        try:
-            if WORKER in child.cmdline() and child.status() != psutil.STATUS_ZOMBIE:
-                found[child.pid] = child
-        except psutil.NoSuchProcess:
-            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if WORKER in child.cmdline():
+                found.append(child)
     return found
