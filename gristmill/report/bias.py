@@ -95,19 +95,20 @@ def interval(label: str, estimate: Json, *, blind: float = 0.0) -> Interval:
 
 
 def _rules(audit: Json) -> Iterator[Html]:
-    rows = [row for row in audit["rules"]["rows"] if row["stratified_risk_ratio"] is not None]
+    every = audit["rules"]["rows"]
+    rows = [row for row in every if row["stratified_risk_ratio"] is not None]
     sure = sorted((r for r in rows if r["p_holm"] < ALPHA), key=lambda r: (r["p_holm"], r["reason"], r["group"]))
     points = [interval(f"{row['reason']} x {row['group']}", row["stratified_risk_ratio"]) for row in sure[:MOST_RULES]]
     title = "Drop rate where a group is mentioned / elsewhere"
-    yield note(f"{len(sure)} of {len(rows)} pairs of a rule and a group differ beyond chance (Holm, {ALPHA:.0%}), compared within "
-               "source, language and length. 1 means equal. A difference is a place to look, not a verdict.")  # fmt: skip
+    yield note(f"{len(sure)} of {len(every)} pairs of a rule and a group differ beyond chance (Holm, {ALPHA:.0%}), compared within "
+               f"source, language and length; for {len(rows)} there was something to compare. 1 means equal. A difference is a place to look, not a verdict.")  # fmt: skip
     if points:
         yield chart(forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True))
-    every = sorted(rows, key=lambda row: (row["p_holm"], row["reason"], row["group"]))
+    ranked = sorted(rows, key=lambda row: (row["p_holm"], row["reason"], row["group"]))
     head = ("rule", "group", "#risk ratio", "95 %", "#n", "#p (Holm)")
     cells = [
         (code(r["reason"]), r["group"], *_figures(r["stratified_risk_ratio"]), f"{r['p_holm']:.3f}")
-        for r in every[:100]
+        for r in ranked[:100]
     ]
     if cells:
         yield folded(f"The {len(cells)} pairs that differ most, as a table", table(title, head, cells))

@@ -52,8 +52,8 @@ def _cell(value: Content, number: bool, place: int) -> Html:
 
 
 def chart(drawn: str) -> Html:
-    """A chart of `charts`, which escapes what it is given."""
-    return Html(drawn)
+    """A chart of `charts`, which escapes what it is given; its box can be scrolled by keyboard."""
+    return Html(drawn.replace('<div class="chart">', '<div class="chart" tabindex="0">', 1))
 
 
 def folded(title: str, *parts: Content) -> Html:
@@ -80,4 +80,8 @@ def sample(found: Sample) -> Html:
     """The beginning of a document, and where it came from."""
     origin = [code(found.id), found.source, language(found.lang), found.capture]
     line = [content(" · " if place else "", item) for place, item in enumerate(filter(None, origin))]
+    if found.text is None:
+        return tag(
+            "figure", tag("p", "Its text is withheld.", class_="note"), tag("figcaption", *line), class_="sample"
+        )
     return tag("figure", quoted(found.text, found.lang), tag("figcaption", *line), class_="sample")

@@ -3,7 +3,7 @@
 from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ COLUMNS = ["id", "source", "licence", "evidence", "opt_out", "personal"]
 DECIDED = ["keep", "reasons", "cluster", "cluster_size", "kept_id", "similarity"]
 BATCH = 1 << 16
 SAMPLES = 2
+WITHHELD = ("takedown", "opt_out", "licence")
+"""Reasons whose texts are not ours to show; their ids are."""
 
 
 def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
@@ -139,10 +141,11 @@ class Scan:
     def reason_rows(self, texts: Mapping[Place, Sample]) -> tuple[Reason, ...]:
         """One row for each reason that occurs, the one that decided most documents first."""
         order = sorted((name for name in self.legend if self.any[name]), key=lambda name: (-self.first[name], name))
-        return tuple(
-            Reason(name, self.first[name], self.any[name], tuple(texts[p] for _, p in self.samples.get(name, ())))
-            for name in order
-        )
+        return tuple(Reason(name, self.first[name], self.any[name], self._shown(name, texts)) for name in order)
+
+    def _shown(self, name: str, texts: Mapping[Place, Sample]) -> tuple[Sample, ...]:
+        found = (texts[place] for _, place in self.samples.get(name, ()))
+        return tuple(replace(sample, text=None) if name in WITHHELD else sample for sample in found)
 
 
 def lowest_bit(bits: int) -> int:

@@ -32,7 +32,7 @@ def duplicates(facts: Facts) -> Html:
         table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows),
         paragraph(f"{counted(clusters, 'near-duplicate cluster')}, and {counted(groups, 'group')} of equal texts outside them. "
                   "One document of each is kept."),
-        chart(bar_chart("Clusters by number of documents", list(size_bars(found.sizes)), unit="clusters")),
+        chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
         part("The largest clusters", *map(_cluster, found.largest)),
         note(f"n = {count(documents)} documents. Similarity is estimated from MinHash signatures; beside each kept text stands the least "
              "similar one dropped for it. Documents that a rule dropped take no part."),

@@ -43,12 +43,12 @@ class Licence:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The beginning of one document's text, its personal data masked."""
+    """The beginning of one document's text, its personal data masked; None where it must not be shown."""
 
     id: str
     source: str
     lang: str
-    text: str
+    text: str | None
     capture: str
 
 

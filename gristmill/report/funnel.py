@@ -141,7 +141,8 @@ def _samples(facts: Facts) -> Iterator[Html]:
         return
     shown = [reason for reason in facts.corpus.reasons if reason.samples]
     yield note("Of every reason the documents with the smallest ids: chosen by rule, not by taste. Personal data found by pattern is "
-               "masked; names, handles and addresses of pages in the text are not. What annotate drops is not kept as text.")  # fmt: skip
+               "masked; names, handles and addresses of pages in the text are not. Texts that were taken down, or whose rights do not allow it, "
+               "are not shown. What annotate drops is not kept as text.")  # fmt: skip
     yield from map(_reason, shown)
 
 
@@ -157,5 +158,5 @@ def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
         return
     rows = [(q.step, q.file, count(q.offset), code(q.reason), shortened(q.error, 200)) for q in facts.quarantined]
     yield from long_table("Quarantined records", ("step", "file", "#offset", "reason", "error"), rows)
-    yield note(f"{counted(len(rows), 'row')} of {count(total)} shown; the rest lies in the quarantine folder of the run. "
-               "The offset counts bytes, or rows of a table.")  # fmt: skip
+    rest = f" {counted(total - len(rows), 'more record')}: in the run's folder quarantine." if total > len(rows) else ""
+    yield note(f"n = {counted(total, 'record')}; the offset counts bytes, or rows of a table.{rest}")

@@ -90,9 +90,11 @@ def _tokenizer(found: Tokens, run: RunFacts | None) -> Html:
             f"{counted(int(run.details['sample_documents']), 'document')}, {size(int(run.details['sample_bytes']))}"
         )
         rows += [("trained on", trained)] if "sample_bytes" in run.details else []
-        rows += [
-            (name.replace("_", " "), str(value)) for name, value in run.config.items() if isinstance(value, int | float)
-        ]
+        rows += (
+            [("character coverage", str(run.config["character_coverage"]))]
+            if "character_coverage" in run.config
+            else []
+        )
         rows.append(("run", code(run.id)))
     return table("The tokenizer", ("property", "value"), rows)
 
@@ -132,7 +134,8 @@ def _bits(row: Mapping[str, float]) -> str | None:
 def _training(run: Training) -> Html:
     whole = [Line(LABELS[name], points) for name, points in run.curves.items() if name in LABELS]
     parts = [Line(_words(name), points) for name, points in run.curves.items() if name not in LABELS]
-    drawn = [line_chart(f"{run.run} ({run.objective}): loss", whole, x_label="step", y_label="nats a token")]
+    title = f"{ {'causal': 'Causal model', 'mlm_nsp': 'BERT'}.get(run.objective, run.objective) }, {run.run}"
+    drawn = [line_chart(f"{run.run}: loss", whole, x_label="step", y_label="nats a token")]
     if parts:
         drawn.append(line_chart(f"{run.run}: the parts of the loss", parts, x_label="step", y_label="nats"))
     loop = run.settings.get("loop", {})
@@ -149,7 +152,7 @@ def _training(run: Training) -> Html:
         else ""
     )
     return content(
-        tag("h3", run.run),
+        tag("h3", title),
         *map(chart, drawn),
         table(f"{run.run}, first and last validation", ("measure", "#untrained", "#last"), _first_and_last(run)),
         note(windows + checked),
@@ -164,7 +167,7 @@ def _words(name: str) -> str:
 
 
 def _first_and_last(run: Training) -> Iterator[tuple[str, str, str]]:
-    for name, value in run.last.items():
+    for name, value in sorted(run.last.items(), key=lambda item: (item[0] != "step", "bits" in item[0], item[0])):
         start = f"{run.first[name]:.3f}" if name in run.first else "–"
         if name == "step":
             yield name, count(int(run.first.get(name, 0))), count(int(value))

@@ -43,12 +43,7 @@ def headline(facts: Facts) -> str:
 
 def describe_model(training: Training) -> str:
     """A model in three words."""
-    kind = {"causal": "causal model", "mlm_nsp": "BERT"}.get(training.objective, training.objective)
-    return f"a {kind} of {_millions(training.counts.get('parameters', 0))} parameters"
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:.1f} million" if number >= 100_000 else count(number)
+    return {"causal": "a causal model", "mlm_nsp": "a BERT"}.get(training.objective, f"a model ({training.objective})")
 
 
 def tiles(facts: Facts) -> Iterator[tuple[str, str, str]]:

@@ -49,8 +49,8 @@ def _crawl(run: RunFacts) -> Html:
         table(f"Sources of {run.id}", ("source", "#fetched", "#items kept", "#dropped", "#failed"), [*rows, total]),
         note(
             "Fetched counts answers of servers, robots.txt, feeds and listings included; one answer of an interface "
-            f"holds many items. The crawl refused by the policy {run.details.get('policy', 'of its settings')} before "
-            "anything was stored. Dropped and failed by reason: ", _reasons(run.entries), ".",
+            f"holds many items. Rights were judged by the policy {run.details.get('policy', 'of its settings')}. "
+            "Dropped and failed by reason: ", _reasons(run.entries), ".",
         ),
         folded(f"Failures: {counted(len(failures), 'line')}", *map(quoted, failures[:50])) if failures else None,
     )  # fmt: skip

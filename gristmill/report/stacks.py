@@ -53,12 +53,11 @@ def _legend(parts: Sequence[str], y: float) -> tuple[str, float]:
     """Names of the parts in lines, and where they end."""
     x, line, drawn = 8.0, y + 12, []
     for place, name in enumerate(parts):
-        words = f"{place + 1} {name}"
-        wide = 30 + len(words) * charts.CHARACTER
+        wide = 38 + sum(2 if ord(char) > 0x2E7F else 1 for char in name) * charts.CHARACTER
         if x + wide > charts.WIDTH and x > 8:
             x, line = 8.0, line + 18
-        drawn.append(f'<rect x="{x:.1f}" y="{line - 10}" width="12" height="12" fill="{shade(place)}"/>')
-        drawn.append(charts.text(x + 17, line, words))
+        drawn.append(f'<rect x="{x:.1f}" y="{line - 11}" width="16" height="14" fill="{shade(place)}"/>')
+        drawn.append(charts.text(x + 8, line, str(place + 1), "on", anchor="middle") + charts.text(x + 21, line, name))
         x += wide
     return "".join(drawn), line + 10
 

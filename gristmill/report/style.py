@@ -23,7 +23,7 @@ nav { border-bottom: 1px solid var(--line); padding-bottom: 0.7rem; margin-botto
 }
 main { min-width: 0; }
 .kicker { margin: 0; color: var(--accent); font-weight: 600; font-size: 0.85rem; letter-spacing: 0.04em; }
-h1 { font-size: clamp(1.35rem, 1rem + 1.6vw, 2rem); line-height: 1.25; margin: 0.3rem 0 1.1rem; max-width: 48rem; font-weight: 650;
+h1 { font-size: clamp(1.35rem, 1rem + 1.6vw, 2rem); line-height: 1.25; margin: 0.3rem 0 1.1rem; max-width: 52rem; font-weight: 650;
   text-wrap: balance; }
 h2 { font-size: 1.35rem; line-height: 1.3; margin: 2.8rem 0 0.8rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
 h2.small { font-size: 1rem; margin: 1.6rem 0 0.5rem; padding: 0; border: 0; }
@@ -34,6 +34,7 @@ ul { padding-left: 1.2rem; max-width: 48rem; } li { margin: 0.25rem 0; }
 code, pre { font-family: ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; font-size: 0.86em; }
 code { overflow-wrap: anywhere; }
 pre { background: var(--box); border: 1px solid var(--line); border-radius: 6px; padding: 0.6rem 0.8rem; overflow-x: auto; line-height: 1.5; }
+pre.commands { white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100%; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: 0.7rem; margin: 0 0 1rem; }
 .tiles div { background: var(--box); border: 1px solid var(--line); border-radius: 8px; padding: 0.6rem 0.8rem; }
 .tiles dt { color: var(--soft); font-size: 0.82rem; } .tiles dd { margin: 0; }
@@ -42,9 +43,13 @@ pre { background: var(--box); border: 1px solid var(--line); border-radius: 6px;
 .verdict { list-style: none; margin: 0; padding: 0; max-width: none; border: 1px solid var(--line); border-radius: 8px; }
 .verdict li { margin: 0; padding: 0.4rem 0.8rem; display: grid; grid-template-columns: 3.4rem 1fr; border-top: 1px solid var(--line); }
 .verdict li:first-child { border: 0; } .good b { color: var(--good); } .look b { color: var(--look); } .wrong b { color: var(--wrong); }
-.chain { list-style: none; margin: 0; padding: 0.2rem 0; display: flex; flex-wrap: wrap; gap: 0.5rem 1.7rem; max-width: none; }
+.chain { list-style: none; margin: 0; padding: 0.2rem 0; display: flex; flex-wrap: wrap; gap: 0.6rem 1.7rem; max-width: none; }
 .chain li { display: flex; flex-direction: column; justify-content: center; gap: 0.5rem; position: relative; margin: 0; }
-.chain li + li::before { content: "\\2192" / "then"; position: absolute; left: -1.4rem; top: 50%; transform: translateY(-50%); color: var(--soft); }
+.chain li:not(:last-child)::after { content: "\\2192" / "then"; position: absolute; right: -1.35rem; top: 50%; transform: translateY(-50%);
+  color: var(--soft); }
+@media (max-width: 40rem) { .chain { flex-direction: column; gap: 1.5rem; } .chain li { flex-direction: row; justify-content: flex-start;
+  flex-wrap: wrap; } .chain li:not(:last-child)::after { content: "\\2193" / "then"; right: auto; left: 1.2rem; top: auto; bottom: -1.5rem;
+  transform: none; } }
 .run { border: 1px solid var(--line); border-left: 3px solid var(--accent); border-radius: 6px; padding: 0.3rem 0.6rem; background: var(--box); }
 .run b, .run code, .run span { display: block; line-height: 1.4; } .run b { font-size: 0.9rem; }
 .run code { font-size: 0.74rem; color: var(--soft); } .run span { font-size: 0.78rem; }
@@ -53,7 +58,8 @@ pre { background: var(--box); border: 1px solid var(--line); border-radius: 6px;
 table { border-collapse: collapse; font-size: 0.86rem; line-height: 1.4; min-width: min(100%, 30rem); }
 caption { text-align: left; font-weight: 600; padding: 0 0 0.3rem; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.28rem 1.1rem 0.28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
-thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; } tbody th { font-weight: 500; }
+thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; } tbody th { font-weight: 500; min-width: 8rem; }
+td:not(.n):last-child { min-width: 12rem; }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } td code, th code { white-space: nowrap; }
 details { margin: 0.5rem 0; max-width: 100%; } summary { cursor: pointer; color: var(--accent); font-size: 0.92rem; padding: 0.15rem 0; }
 figure.sample { margin: 0.5rem 0 0.9rem; max-width: 48rem; } figcaption { font-size: 0.78rem; color: var(--soft); margin-top: 0.2rem; }
@@ -66,7 +72,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 0.8re
 """
     + charts.CSS
     + """
-.chart svg { max-width: 47rem; min-width: 34rem; } .chart .on { fill: var(--page); font-size: 11px; font-weight: 600; }
+.chart svg { max-width: 47rem; min-width: 40rem; } .chart .on { fill: var(--page); font-size: 11px; font-weight: 600; }
 @media print {
   :root { --page: #fff; --ink: #000; --soft: #444; --line: #bbb; --box: #f7f7f7; --accent: #0a4f83; }
   body { font-size: 10.5pt; } nav { display: none; } .frame { display: block; max-width: none; padding: 0; }

@@ -87,7 +87,9 @@ def by_id(folder: str, annotate: str, id: str) -> str:
 
 def example(facts: Facts) -> str:
     """The id of some document that the page shows, so that the command can be tried."""
-    found = [sample.id for reason in facts.corpus.reasons for sample in reason.samples] if facts.corpus else []
+    found = (
+        [s.id for reason in facts.corpus.reasons for s in reason.samples if s.text is not None] if facts.corpus else []
+    )
     return min(found, default="ID")
 
 
