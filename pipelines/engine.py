@@ -130,6 +130,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self._deaths: list[str] = []
+        self._others: list[threading.ExceptHookArgs] = []
 
     def __enter__(self) -> "_Watch":
         self._hook = threading.excepthook
@@ -138,6 +139,9 @@ class _Watch:
 
     def __exit__(self, *_: object) -> None:
         threading.excepthook = self._hook
+        if not self._deaths:  # what comes with a death is only its echo
+            for fault in self._others:
+                self._hook(fault)
 
     def check(self) -> None:
         """Raise Stopped where a worker died; its fellows are ended first."""
@@ -149,8 +153,8 @@ class _Watch:
     def _note(self, fault: threading.ExceptHookArgs) -> None:
         if "Worker subprocess exited" in str(fault.exc_value):
             self._deaths.append(str(fault.exc_value).removeprefix("Worker subprocess exited with "))
-        elif not self._deaths:  # what follows a death is only its echo
-            self._hook(fault)
+        else:
+            self._others.append(fault)
 
 
 def _workers() -> list[psutil.Process]:

@@ -9,7 +9,7 @@ import sys
 
 def main() -> None:
     """Serve until the job ends."""
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)  # errors reach the launcher as exceptions
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main(sys.argv)

@@ -336,7 +336,7 @@ def test_a_killed_worker_process_ends_the_run_with_75_and_the_same_command_conti
 
     def one_works() -> bool:
         workers[:] = [
-            c for c in psutil.Process(process.pid).children(recursive=True) if "pipelines.worker" in " ".join(_words(c))
+            c for c in psutil.Process(process.pid).children(recursive=True) if "pipelines.worker" in _words(c)
         ]
         return bool(workers) and bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json")))
 
