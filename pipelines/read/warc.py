@@ -10,15 +10,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from pydantic import BaseModel
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 
 from gristmill import storage
 from gristmill.hashing import document_id
 from pipelines.extract.api import mastodon_items, mediawiki_items
 from pipelines.read.fields import kind_of, moment
+from pipelines.read.http_body import MAX_BODY, BadBodyError, decode_body
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
+from pipelines.read.warc_end import tail_fault
 
-MAX_BODY = 64 << 20
 READERS = {"mediawiki-api": mediawiki_items, "mastodon-api": mastodon_items}
 Row = Mapping[str, Any] | Broken | Left
 
@@ -32,32 +34,43 @@ def _rows(path: str) -> Iterator[Row]:
     name = os.path.basename(path)
     held: _Capture | None = None
     with storage.open_input(path) as file:
-        records = ArchiveIterator(file, record_types=WarcRecordType.response | WarcRecordType.metadata, parse_http=True)
-        at = 0
-        while True:
-            try:
-                record = next(records, None)
-                at = record.stream_pos if record is not None else at
-                found = _read_record(record, name) if record is not None else None
-            except Exception as error:  # any fault of the archive itself: what follows it cannot be located
-                if held:
-                    yield from held.rows({})
-                yield Broken(name, at, "unknown_remainder", str(error)[:300], compressed_offset=file.tell())
-                return
-            if isinstance(found, dict):
-                if held:
+        at, fault = 0, None
+        try:
+            for record in ArchiveIterator(file, record_types=WarcRecordType.any_type, parse_http=True):
+                at = record.stream_pos
+                found = _read_record(record, name)
+                if isinstance(found, dict) and held:
                     yield from held.rows(found)
-                held = None
-                continue
-            if held:
-                yield from held.rows({})
-            held = None
-            if found is None:
-                return
-            if isinstance(found, Broken):
-                yield found
-            else:
-                held = found
+                elif held and not (isinstance(found, Broken) and record.record_type == WarcRecordType.metadata):
+                    yield from held.rows({})  # a capture whose own rights record is cut goes with it
+                held = found if isinstance(found, _Capture) else None
+                if isinstance(found, Broken):
+                    yield found
+        except OSError as error:  # a fault of the archive itself: what follows it cannot be located
+            fault = str(error)[:300]
+        fault = fault or tail_fault(path, at)
+        if held and not (fault and held.offset == at):
+            yield from held.rows({})
+        if fault:
+            yield Broken(name, at, "unknown_remainder", fault, compressed_offset=file.tell())
+
+
+class Evidence(BaseModel):
+    """One thing that a licence or an opt-out was read from."""
+
+    signal: str
+    value: str
+
+
+class RightsRecord(BaseModel):
+    """What our crawler says of a capture; a metadata record of another shape is a stranger's."""
+
+    source: str | None = None
+    kind: str | None = None
+    format: str | None = None
+    licence: str | None = None
+    evidence: list[Evidence] | None = None
+    opt_out: list[str] | None = None
 
 
 class _Capture:
@@ -116,7 +129,11 @@ class _Capture:
             row["evidence"] = [*self._base(source, about)["evidence"], *item.get("evidence", [])]
             row["capture"]["item"] = number
             row["published"] = moment(item.get("published"))
-            content = json.dumps(item.get("raw"), sort_keys=True, ensure_ascii=False).encode()
+            try:
+                content = json.dumps(item.get("raw"), sort_keys=True, ensure_ascii=False).encode()
+            except UnicodeEncodeError:
+                yield Broken(self.file, self.offset, "bad_item", f"item {number}: a lone surrogate", source=source)
+                continue
             yield {**row, "id": document_id(source, str(item["url"]), content)}
 
 
@@ -124,40 +141,29 @@ ITEM_FIELDS = ("text", "title", "url", "author", "media")
 
 
 def _read_record(record: WarcRecord, file: str) -> _Capture | dict[str, Any] | Broken | None:
-    if record.record_type == WarcRecordType.metadata:
-        return _metadata(record)
-    url = record.headers.get("WARC-Target-URI") or ""
-    if record.content_length > MAX_BODY:
-        return Broken(file, record.stream_pos, "too_large", f"{record.content_length} bytes: {url}")
-    status = record.http_headers.status_code if record.http_headers else 200
-    if record.http_headers and record.http_headers.get("Content-Encoding"):
-        body = _decoded(record)
-        if body is None:
-            return Broken(file, record.stream_pos, "bad_encoding", f"the body's content encoding is broken: {url}")
-    else:
-        body = record.reader.read(MAX_BODY)
-    return _Capture(url, record.record_date, status or 0, body, file, record.stream_pos)
-
-
-def _decoded(record: WarcRecord) -> bytes | None:
-    import gzip
-    import zlib
-
-    encoding = (record.http_headers.get("Content-Encoding") or "").lower()
-    raw: bytes = record.reader.read(MAX_BODY)
-    try:
-        if "gzip" in encoding:
-            return gzip.decompress(raw)
-        return zlib.decompress(raw) if "deflate" in encoding else raw
-    except (OSError, EOFError, zlib.error):
+    """A capture, what a metadata record says, a broken record, or None for one of no interest."""
+    if record.record_type not in (WarcRecordType.response, WarcRecordType.metadata):
         return None
+    url, at = record.headers.get("WARC-Target-URI") or "", record.stream_pos
+    if record.content_length > MAX_BODY:
+        return Broken(file, at, "too_large", f"{record.content_length} bytes: {url}")
+    raw: bytes = record.reader.read(MAX_BODY)
+    if len(raw) != record.content_length:
+        return Broken(file, at, "cut_record", f"{len(raw)} of {record.content_length} bytes: {url}")
+    if record.record_type == WarcRecordType.metadata:
+        return _metadata(raw)
+    http = record.http_headers
+    try:
+        body = decode_body(raw, http.get) if http else raw
+    except BadBodyError as error:
+        return Broken(file, at, "bad_encoding", f"{error}: {url}")
+    return _Capture(url, record.record_date, (http.status_code if http else 200) or 0, body, file, at)
 
 
-def _metadata(record: WarcRecord) -> dict[str, Any]:
+def _metadata(raw: bytes) -> dict[str, Any]:
     """The rights evidence of the capture before it; {} for metadata records of strangers."""
     try:
-        value = json.loads(record.reader.read(MAX_BODY))
-        return value if isinstance(value, dict) else {}
+        return RightsRecord.model_validate_json(raw).model_dump(exclude_none=True)
     except ValueError:
         return {}
 

@@ -1,0 +1,371 @@
+"""WARC: every capture is read with its rights or quarantined, whoever wrote the file and wherever it is cut."""
+
+import contextlib
+import gzip
+import json
+import random
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.read.http_body import BadBodyError, dechunk, decode_body
+from pipelines.read.records import Broken, Left, Split
+from pipelines.read.warc import decode_page, read_warc
+
+ABOUT = {
+    "source": "wikinews-en", "kind": "news", "format": "html", "lang_hint": "en", "licence": "CC-BY-2.5",
+    "evidence": [{"signal": "rel=license", "value": "https://creativecommons.org/licenses/by/2.5/"}],
+    "opt_out": ["noai"], "robots": "allowed",
+}  # fmt: skip
+
+
+def record(kind, body, content_type, *, url="http://x.org/1", concurrent="", length=None):
+    more = f"WARC-Concurrent-To: {concurrent}\r\n" if concurrent else ""
+    head = (
+        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{random.Random(body).getrandbits(128):032x}>\r\n"
+        f"WARC-Target-URI: {url}\r\nWARC-Date: 2026-01-02T03:04:05Z\r\nContent-Type: {content_type}\r\n{more}"
+        f"Content-Length: {len(body) if length is None else length}\r\n\r\n"
+    )
+    return head.encode() + body + b"\r\n\r\n"
+
+
+def response(body, *headers, status="200 OK", url="http://x.org/1"):
+    head = "\r\n".join([f"HTTP/1.1 {status}", "Content-Type: text/html; charset=utf-8", *headers])
+    return record("response", head.encode() + b"\r\n\r\n" + body, "application/http; msgtype=response", url=url)
+
+
+def request(url="http://x.org/1"):
+    return record("request", b"GET / HTTP/1.1\r\nHost: x.org\r\n\r\n", "application/http; msgtype=request", url=url)
+
+
+def about(**changes):
+    return record("metadata", json.dumps(ABOUT | changes).encode(), "application/json")
+
+
+def capture(number, **changes):
+    url = f"http://x.org/{number}"
+    return [request(url), response(f"<p>page {number}</p>".encode(), url=url), about(**changes)]
+
+
+def read(path):
+    rows, broken, left = [], [], []
+    for item in read_warc(Split(0, "warc", str(path), 0, 0)):
+        if isinstance(item, Broken):
+            broken.append(item)
+        elif isinstance(item, Left):
+            left.append(item)
+        else:
+            rows += item.to_pylist()
+    return rows, broken, left
+
+
+@pytest.fixture
+def warc(tmp_path):
+    """A function that writes records as a WARC (plain or one gzip member a record) and reads it."""
+
+    def make(*records, packed=False):
+        path = tmp_path / ("a.warc.gz" if packed else "a.warc")
+        path.write_bytes(b"".join(gzip.compress(one, mtime=0) if packed else one for one in records))
+        return read(path)
+
+    return make
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_our_records_carry_their_rights(packed, warc):
+    rows, broken, left = warc(*capture(1), *capture(2, source="other", opt_out=[], licence="CC0-1.0"), packed=packed)
+    assert broken == left == []
+    first, second = rows
+    wanted = {"text": "<p>page 1</p>", "media": "html", "url": "http://x.org/1", "source": "wikinews-en", "kind": "news",
+              "licence": "CC-BY-2.5", "evidence": ABOUT["evidence"], "opt_out": ["noai"], "title": None, "author": None}  # fmt: skip
+    assert {name: first[name] for name in wanted} == wanted
+    assert first["fetched"].isoformat() == "2026-01-02T03:04:05+00:00"
+    assert first["capture"]["file"] == ("a.warc.gz" if packed else "a.warc")
+    assert (second["source"], second["licence"], second["opt_out"]) == ("other", "CC0-1.0", [])
+    assert len({first["id"], second["id"]}) == 2
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_offset_of_a_capture_is_where_its_record_lies(packed, warc, tmp_path):
+    rows, _, _ = warc(*capture(1), *capture(2), packed=packed)
+    raw = (tmp_path / ("a.warc.gz" if packed else "a.warc")).read_bytes()
+    for row in rows:
+        part = raw[row["capture"]["offset"] :]
+        part = zlib.decompressobj(31).decompress(part) if packed else part
+        assert part.startswith(b"WARC/1.1\r\nWARC-Type: response") and row["text"].encode() in part
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"format": "discovery"}, "not_content")],
+)
+def test_discovery_is_left_out(changes, reason, warc):
+    rows, broken, left = warc(*capture(1, **changes), *capture(2))
+    assert [item.reason for item in left] == [reason] and len(rows) == 1 and broken == []
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [(response(b"gone", status="404 Not Found"), "http_status"), (response(b"", status="301 Moved"), "http_status"),
+     (response(b"  \n"), "empty_body")],
+)  # fmt: skip
+def test_answers_without_a_page_are_left_out_with_their_reason(made, reason, warc):
+    rows, broken, left = warc(made, about(), *capture(2))
+    assert [(item.reason, item.source) for item in left] == [(reason, "wikinews-en")]
+    assert [row["url"] for row in rows] == ["http://x.org/2"] and broken == []
+
+
+STRANGE = [
+    record("metadata", b"fetchTimeMs: 12\r\n", "application/warc-fields"),
+    record("metadata", b"[1, 2]", "application/json"),
+    record("metadata", b'"text"', "application/json"),
+    record("metadata", b"\xff\xfe", "application/json"),
+    record("metadata", json.dumps({"evidence": "everything"}).encode(), "application/json"),
+    record("metadata", json.dumps({"opt_out": [1, {}], "source": 5}).encode(), "application/json"),
+    record("metadata", b'{"source": "\\ud800"}', "application/json"),
+    record("metadata", json.dumps({"evidence": [{"signal": 1}]}).encode(), "application/json"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(STRANGE)))
+def test_metadata_of_strangers_gives_no_rights_and_no_error(number, warc):
+    rows, broken, left = warc(response(b"<p>page</p>"), STRANGE[number], *capture(2))
+    assert broken == left == [] and len(rows) == 2
+    assert (rows[0]["source"], rows[0]["licence"], rows[0]["opt_out"], rows[0]["kind"]) == ("web", "unknown", [], "web")
+
+
+def test_a_capture_without_metadata_is_not_given_its_neighbours(warc):
+    rows, _, _ = warc(response(b"<p>a</p>", url="http://x/a"), *capture(2), response(b"<p>b</p>", url="http://x/b"))
+    assert [(row["url"], row["licence"]) for row in rows] == [
+        ("http://x/a", "unknown"), ("http://x.org/2", "CC-BY-2.5"), ("http://x/b", "unknown"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_cut_anywhere_gives_only_whole_captures_and_names_the_rest(packed, tmp_path):
+    captures = [capture(number) for number in range(3)]
+    parts = [gzip.compress(one, mtime=0) if packed else one for records in captures for one in records]
+    raw, path = b"".join(parts), tmp_path / ("a.warc.gz" if packed else "a.warc")
+    ends = [sum(map(len, parts[: i + 1])) for i in range(len(parts))]
+    for cut in [*range(1, len(raw), 53), *(end - 1 - (0 if packed else 4) for end in ends)]:
+        path.write_bytes(raw[:cut])
+        rows, broken, left = read(path)
+        whole = [f"<p>page {number}</p>" for number in range(3) if cut >= ends[3 * number + 1] - (0 if packed else 4)]
+        assert [row["text"] for row in rows] in (whole, whole[:-1]), cut
+        with_rights = [number for number in range(3) if cut >= ends[3 * number + 2] - (0 if packed else 4)]
+        assert [row["licence"] for row in rows[: len(with_rights)]] == ["CC-BY-2.5"] * len(with_rights)
+        if not any(end - (0 if packed else 4) <= cut <= end for end in ends):
+            assert broken, f"cut at {cut}: nobody was told"
+        assert left == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_capture_whose_rights_are_cut_is_not_read_without_them(packed, tmp_path):
+    parts = [gzip.compress(one, mtime=0) if packed else one for one in capture(1)]
+    path = tmp_path / ("a.warc.gz" if packed else "a.warc")
+    for cut in (30, 60):
+        path.write_bytes(b"".join(parts)[:-cut])
+        rows, broken, _ = read(path)
+        assert rows == [] and broken
+
+
+def test_noise_in_a_file_is_never_an_exception(tmp_path):
+    rng = random.Random(3)
+    raw = b"".join(one for number in range(4) for one in capture(number))
+    packed = b"".join(gzip.compress(one) for number in range(4) for one in capture(number))
+    for round_, data in enumerate([raw, packed] * 100):
+        noisy = bytearray(data)
+        for _ in range(rng.randint(1, 4)):
+            noisy[rng.randrange(len(noisy))] = rng.randrange(256)
+        path = tmp_path / f"a{round_}.warc"
+        path.write_bytes(noisy)
+        rows, _, _ = read(path)
+        assert len(rows) <= 8
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"no archive", b"WARC/1.1\r\n", b"\x1f\x8b\x08", b"\0" * 100], ids=repr)
+def test_a_file_that_is_no_archive_is_nothing_or_one_remainder(data, tmp_path):
+    path = tmp_path / "a.warc"
+    path.write_bytes(data)
+    rows, broken, left = read(path)
+    assert rows == left == [] and len(broken) == (1 if data.strip() else 0)
+
+
+def test_a_record_longer_than_it_says_or_said_costs_itself(warc):
+    body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>short</p>"
+    rows, broken, _ = warc(
+        *capture(1), record("response", body, "application/http; msgtype=response", length=len(body) + 900)
+    )
+    assert [row["text"] for row in rows] == ["<p>page 1</p>"] and {item.reason for item in broken} == {
+        "cut_record",
+        "unknown_remainder",
+    }
+
+
+PAGE = b"<p>" + b"hello " * 200 + b"</p>"
+
+
+def chunked(body, size=100):
+    parts = [body[i : i + size] for i in range(0, len(body), size)]
+    return b"".join(b"%x;ext=1\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+def raw_deflate(body):
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(body) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ([], PAGE),
+        (["Content-Encoding: identity"], PAGE),
+        (["Content-Encoding: gzip"], gzip.compress(PAGE)),
+        (["Content-Encoding: GZIP"], gzip.compress(PAGE)),
+        (["Content-Encoding: gzip"], PAGE),
+        (["Content-Encoding: deflate"], zlib.compress(PAGE)),
+        (["Content-Encoding: deflate"], raw_deflate(PAGE)),
+        (["Transfer-Encoding: chunked"], chunked(PAGE)),
+        (["Transfer-Encoding: chunked"], PAGE),
+        (["Transfer-Encoding: chunked", "Content-Encoding: gzip"], chunked(gzip.compress(PAGE), 20)),
+        (["Content-Encoding: deflate, gzip"], gzip.compress(zlib.compress(PAGE))),
+    ],
+)
+def test_bodies_are_decoded(headers, body, warc):
+    rows, broken, _ = warc(response(body, *headers), *capture(2))
+    assert broken == [] and [row["text"] for row in rows] == [PAGE.decode(), "<p>page 2</p>"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        (["Content-Encoding: gzip"], gzip.compress(PAGE)[:-9]),
+        (["Content-Encoding: gzip"], b"\x1f\x8b" + PAGE),
+        (["Content-Encoding: deflate"], PAGE),
+        (["Content-Encoding: br"], b"\x0b\x02\x80abc\x03"),
+        (["Content-Encoding: zstd"], b"\x28\xb5\x2f\xfd"),
+        (["Content-Encoding: nonsense"], PAGE),
+        (["Transfer-Encoding: chunked"], chunked(PAGE)[:-50]),
+    ],
+)
+def test_a_body_that_cannot_be_decoded_costs_one_capture(headers, body, warc):
+    rows, broken, _ = warc(response(body, *headers), *capture(2))
+    assert [item.reason for item in broken] == ["bad_encoding"] and "http://x.org/1" in broken[0].error
+    assert [row["text"] for row in rows] == ["<p>page 2</p>"]
+
+
+def test_a_body_that_unpacks_to_too_much_is_refused():
+    bomb = gzip.compress(b"\0" * (65 << 20))
+    with pytest.raises(BadBodyError, match="larger than allowed"):
+        decode_body(bomb, {"Content-Encoding": "gzip"}.get)
+
+
+@settings(max_examples=100, deadline=None)
+@given(body=st.binary(max_size=300), size=st.integers(1, 50))
+def test_chunks_of_any_size_give_the_body(body, size):
+    assert dechunk(chunked(body, size)) == body
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    raw=st.binary(max_size=60),
+    encoding=st.sampled_from(["gzip", "deflate", "gzip, deflate", "br", ""]),
+    transfer=st.sampled_from(["chunked", ""]),
+)
+def test_any_body_is_decoded_or_refused(raw, encoding, transfer):
+    with contextlib.suppress(BadBodyError):
+        assert isinstance(decode_body(raw, {"Content-Encoding": encoding, "Transfer-Encoding": transfer}.get), bytes)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<p>Grüße 中文</p>".encode(), "<p>Grüße 中文</p>"),
+        ('<meta charset="gbk"><p>中文网页的内容</p>'.encode("gbk"), '<meta charset="gbk"><p>中文网页的内容</p>'),
+        (
+            '<meta charset="shift_jis"><p>日本語のページ</p>'.encode("shift_jis"),
+            '<meta charset="shift_jis"><p>日本語のページ</p>',
+        ),
+        (
+            '<meta charset="windows-1252"><p>Café “x”</p>'.encode("cp1252"),
+            '<meta charset="windows-1252"><p>Café “x”</p>',
+        ),
+    ],
+)
+def test_a_page_is_decoded_by_the_encoding_it_declares(body, text):
+    assert decode_page(body) == text
+
+
+def test_a_page_of_noise_is_undecodable(warc):
+    rng = random.Random(1)
+    noise = b'<meta charset="utf-8">' + bytes(rng.randrange(128, 256) for _ in range(3000))
+    assert decode_page(noise) is None
+    rows, broken, _ = warc(response(noise), about(), *capture(2))
+    assert [item.reason for item in broken] == ["undecodable"] and len(rows) == 1
+    assert broken[0].source == "wikinews-en"
+
+
+def wiki(*pages):
+    return json.dumps({"query": {"pages": list(pages)}}).encode()
+
+
+def page(title, text="Some ''text''.", **more):
+    return {"title": title, "pageid": 1, "fullurl": f"https://en.wikinews.org/wiki/{title}",
+            "revisions": [{"revid": 7, "timestamp": "2026-01-01T00:00:00Z", "slots": {"main": {"content": text}}}], **more}  # fmt: skip
+
+
+def test_a_mediawiki_answer_is_one_record_a_page_and_a_broken_page_costs_itself(warc):
+    made = response(wiki(page("A"), {"title": "B", "missing": True}, page("C")))
+    rows, broken, _ = warc(made, about(format="mediawiki-api", kind="wiki"))
+    assert [(row["title"], row["capture"]["item"], row["media"]) for row in rows] == [
+        ("A", 0, "wikitext"),
+        ("C", 2, "wikitext"),
+    ]
+    assert [item.reason for item in broken] == ["bad_item"] and "item 1" in broken[0].error
+    assert rows[0]["url"] == "https://en.wikinews.org/wiki/A"
+    assert rows[0]["evidence"] == [*ABOUT["evidence"], {"signal": "revision", "value": "7"}]
+    assert rows[0]["published"].isoformat() == "2026-01-01T00:00:00+00:00"
+
+
+def test_a_status_adds_its_accounts_refusals_to_those_of_the_capture(warc):
+    status = {
+        "content": "<p>Hi</p>",
+        "url": "https://m.org/@a/1",
+        "account": {"url": "https://m.org/@a", "noindex": True},
+    }
+    rows, broken, _ = warc(
+        response(json.dumps([status, {"id": 5}]).encode()), about(format="mastodon-api", kind="social")
+    )
+    assert (
+        rows[0]["opt_out"] == ["noai", "noindex"]
+        and rows[0]["media"] == "status"
+        and rows[0]["author"] == "https://m.org/@a"
+    )
+    assert [item.reason for item in broken] == ["bad_item"]
+
+
+def test_a_lone_surrogate_in_an_api_answer_costs_its_item(warc):
+    made = response(wiki(page("A"), page("B", text="bad \ud800 text"), page("C")))
+    rows, broken, _ = warc(made, about(format="mediawiki-api"))
+    assert [row["title"] for row in rows] == ["A", "C"]
+    assert [(item.reason, item.error) for item in broken] == [("bad_item", "item 1: a lone surrogate")]
+
+
+@pytest.mark.parametrize("name", ["warcfile.warc", "warcfile.warc.gz", "warcfile.warc.lz4", "clueweb-quirk.warc.gz", "clipped.warc.gz",
+                                  "block-sized-records.warc", "block-sized-records.warc.gz", "block-sized-records.warc.lz4"])  # fmt: skip
+def test_files_of_strangers_are_read_or_quarantined(name, shared_data):
+    rows, broken, _ = read(shared_data / "crawl/warc/resiliparse/tests/data" / name)
+    expected = {"warcfile": (16, 0), "clueweb-quirk": (29, 0), "clipped": (0, 2), "block-sized-records": (0, 0)}
+    assert (len(rows), len(broken)) == expected[name.split(".")[0]]
+    assert all(row["licence"] == "unknown" and row["text"] for row in rows)
+
+
+def test_packing_changes_no_record(shared_data):
+    folder = shared_data / "crawl/warc/resiliparse/tests/data"
+    texts = [
+        [(row["url"], row["id"], row["text"]) for row in read(folder / f"warcfile.{end}")[0]]
+        for end in ("warc", "warc.gz", "warc.lz4")
+    ]
+    assert texts[0] == texts[1] == texts[2]
