@@ -159,7 +159,7 @@ def audit_model(model: Model, config: ProbesConfig) -> tuple[dict[str, Any], lis
     from bias_audit import likelihood, preference
 
     scorer = likelihood.load(model.folder)
-    sets = {lang: probe.load(lang) for lang in config.languages}
+    sets = {lang: probe.load(lang, templates=config.templates) for lang in config.languages}
     rows, quality, pairs = [], [], []
     with Progress(f"audit {model.name}", total=sum(map(len, sets.values())), unit="pairs") as bar:
         for probes in sets.values():

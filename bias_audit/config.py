@@ -21,6 +21,8 @@ class ProbesConfig(Config):
     """Which minimal pairs are scored, and how their intervals are drawn."""
 
     languages: Annotated[tuple[Literal["en", "zh"], ...], Field(min_length=1)] = ("en", "zh")
+    templates: Annotated[int, Field(ge=1)] | None = None
+    """Only so many templates of each axis: a quick look with wider intervals. None scores all pairs."""
     seed: int = 20261123
     resamples: Annotated[int, Field(ge=100)] = 2_000
     quality_sentences: Annotated[int, Field(ge=10)] = 100

@@ -124,15 +124,35 @@ class _Model:
         for i, row in enumerate(batch):
             ids[i, : len(row.ids)] = torch.tensor(row.ids)
             mask[i, : len(row.ids)] = 1
-        with torch.inference_mode():
-            logits: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).logits
-        found = []
-        for i, row in enumerate(batch):
-            places = torch.tensor([place for place, _ in row.targets])
-            wanted = torch.tensor([target for _, target in row.targets])
-            chances = logits[i, places].double().log_softmax(-1)
-            found.append((row.owner, float(chances[torch.arange(len(wanted)), wanted].sum())))
+        spots = [(i, place) for i, row in enumerate(batch) for place, _ in row.targets]
+        wanted = torch.tensor([target for row in batch for _, target in row.targets])
+        logits = self._logits(ids, mask, tuple(torch.tensor(side) for side in zip(*spots, strict=True)))
+        chances = logits.double().log_softmax(-1)[torch.arange(len(wanted)), wanted].tolist()
+        found, start = [], 0
+        for row in batch:
+            found.append((row.owner, float(sum(chances[start : start + len(row.targets)]))))
+            start += len(row.targets)
         return found
+
+    def _logits(self, ids: torch.Tensor, mask: torch.Tensor, spots: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """Logits at the asked (row, position) spots only.
+
+        A masked row asks for one position of fifteen: the hook hands only that one to the
+        output layer, which otherwise costs more time and memory than the rest of a small model.
+        """
+        import torch
+
+        head = self.model.get_output_embeddings()
+        with torch.inference_mode():
+            if head is None:
+                everything: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).logits
+                return everything[spots]
+            hook = head.register_forward_pre_hook(lambda _, given: (given[0][spots][None],))
+            try:
+                chosen: torch.Tensor = self.model(input_ids=ids, attention_mask=mask).logits
+            finally:
+                hook.remove()
+            return chosen[0]
 
     def totals(self, rows: Sequence[_Row], owners: int) -> Floats:
         """The summed log-probability of every owner."""

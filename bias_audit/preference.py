@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -75,11 +76,25 @@ def _prefer(
     if not probes:
         return None
     read: Callable[[Score], float] = (lambda score: round(score.per_token, 6)) if per_token else (lambda s: s.total)
-    clusters = [probe.template for probe in probes], [probe.word for probe in probes]
     return preference_rate(
         np.array([read(score.stereo) for score in scores]), np.array([read(score.anti) for score in scores]),
-        clusters=clusters, seed=seed, resamples=resamples,
+        clusters=([probe.template for probe in probes], [probe.word for probe in probes]),
+        strata=[_direction(probe) for probe in probes], weights=_balance(probes), seed=seed, resamples=resamples,
     )  # fmt: skip
+
+
+def _direction(probe: Probe) -> str:
+    return f"{probe.axis}/{probe.favours}"
+
+
+def _balance(probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Weights that give both directions of an axis equal parts of it, whatever subset of its pairs is left.
+
+    So a model that only finds one group's word likelier scores 0.5 among pairs of equal token count too.
+    """
+    axis, both = Counter(probe.axis for probe in probes), Counter(map(_direction, probes))
+    sides = Counter(name.split("/")[0] for name in both)
+    return np.array([axis[p.axis] / sides[p.axis] / both[_direction(p)] for p in probes], dtype=np.float64)
 
 
 def _preference(found: Preference) -> dict[str, Any]:

@@ -39,9 +39,15 @@ def measure(sentence: str, lang: str) -> int:
     return len(sentence) if lang == "zh" else len(sentence.split())
 
 
-def load(lang: str) -> list[Probe]:
-    """All built-in pairs of one language, in a fixed order."""
-    return build(tomllib.loads(source_text(lang)))
+def load(lang: str, *, templates: int | None = None) -> list[Probe]:
+    """The built-in pairs of one language, in a fixed order: all, or those of each axis' first `templates` templates.
+
+    A part of the templates stays balanced between the groups, which a part of the pairs would not.
+    """
+    data = tomllib.loads(source_text(lang))
+    for axis in data["axes"].values():
+        axis["templates"] = axis.get("templates", [])[:templates]
+    return build(data)
 
 
 def source_text(lang: str) -> str:

@@ -172,23 +172,35 @@ class Preference:
 
 
 def preference_rate(
-    stereo: Floats, anti: Floats, *, clusters: Sequence[Sequence[str]] = (), seed: int, resamples: int = 2_000
+    stereo: Floats,
+    anti: Floats,
+    *,
+    clusters: Sequence[Sequence[str]] = (),
+    strata: Sequence[str] = (),
+    weights: Floats | None = None,
+    seed: int,
+    resamples: int = 2_000,
 ) -> Preference:
     """How often the stereotype scores higher, with a 95 % bootstrap interval; 0.5 means no preference.
 
     `stereo[i]` and `anti[i]` are the model's scores of the two sentences of pair i; ties
     count one half to each side. Pairs that share a template, or an attribute word, are not
     independent: each list in `clusters` names the cluster of every pair, and all lists are
-    resampled at once (Owen's pigeonhole bootstrap). With few clusters a bootstrap is too
-    sure of itself, so the interval is never narrower than Wilson's for independent pairs.
+    resampled at once (Owen's pigeonhole bootstrap). What a design fixes is not resampled:
+    each stratum keeps its share (`weights`, uniform by default) in every draw. With few
+    clusters a bootstrap is too sure of itself, so the interval is never narrower than
+    Wilson's for as many independent pairs.
     """
     if stereo.shape != anti.shape or stereo.ndim != 1 or stereo.size == 0:
         raise ValueError(f"need two equal, non-empty score lists, got {stereo.shape} and {anti.shape}")
     wins = np.where(stereo == anti, 0.5, (stereo > anti).astype(np.float64))
-    plain = wilson(float(wins.sum()), wins.size)
+    parts = np.ones(wins.size) if weights is None else weights
+    share = parts / parts.sum()
+    plain = wilson(min(1.0, float((parts * wins).sum() / parts.sum())) * wins.size, wins.size)
     factors = [np.unique(np.asarray(names), return_inverse=True)[1] for names in clusters]
     factors = [factor for factor in factors if factor.max() > 0] or [np.arange(wins.size)]
-    draws = _pigeonhole(wins, factors, np.random.default_rng(seed), resamples)
+    stratum = np.unique(np.asarray(strata or ["all"] * wins.size), return_inverse=True)[1]
+    draws = _pigeonhole(wins, share, stratum, factors, np.random.default_rng(seed), resamples)
     low, high = np.quantile(draws, [0.025, 0.975])
     rate = Estimate(plain.value, float(min(low, plain.low)), float(max(high, plain.high)), wins.size)
     error = max(float(draws.std(ddof=1)), 0.5 / math.sqrt(wins.size))
@@ -197,18 +209,24 @@ def preference_rate(
 
 
 def _pigeonhole(
-    wins: Floats, factors: Sequence[NDArray[np.intp]], random: np.random.Generator, resamples: int
+    wins: Floats,
+    share: Floats,
+    stratum: NDArray[np.intp],
+    factors: Sequence[NDArray[np.intp]],
+    random: np.random.Generator,
+    resamples: int,
 ) -> Floats:
-    means = np.empty(resamples)
-    for draw in range(resamples):
-        weight = np.ones(wins.size)
-        for factor in factors:
-            count = int(factor.max()) + 1
-            weight *= np.bincount(random.integers(0, count, count), minlength=count)[factor]
-        total = weight.sum()
-        # Two factors can miss every pair when the table is sparse; such a draw says nothing new.
-        means[draw] = (weight * wins).sum() / total if total else wins.mean()
-    return means
+    """Weighted means of `resamples` draws: the mean of each stratum, combined by the strata's fixed shares."""
+    weight = np.broadcast_to(share, (resamples, wins.size))
+    for factor in factors:
+        count = int(factor.max()) + 1
+        weight = weight * random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, factor]
+    member = np.eye(int(stratum.max()) + 1)[stratum]
+    mass = weight @ member
+    # Two factors can miss every pair of a stratum; such a draw says nothing new about it.
+    usual = (share * wins) @ member / (share @ member)
+    means = np.divide((weight * wins) @ member, mass, out=np.broadcast_to(usual, mass.shape).copy(), where=mass > 0)
+    return np.asarray(means @ (share @ member))
 
 
 def two_sided_p(z: float) -> float:

@@ -120,11 +120,11 @@ def forest_plot(title: str, rows: Sequence[Interval], *, null: float, unit: str,
     low, high = min(edges), max(edges)
     inner = scale(low, high if high > low else low + 1, left + 6, right - 6)
     place: Callable[[float], float] = lambda v: inner(turn(v))  # noqa: E731
-    bottom = 40 + len(rows) * ROW
-    drawn = [_forest_row(row, 36 + i * ROW, null, place) for i, row in enumerate(rows)]
+    bottom = 44 + len(rows) * ROW
+    drawn = [_forest_row(row, 40 + i * ROW, null, place) for i, row in enumerate(rows)]
     drawn.append(f'<line class="null" x1="{place(null):.1f}" x2="{place(null):.1f}" y1="28" y2="{bottom}"/>')
     drawn.append(text(place(null), bottom + 16, f"{compact(null)} = no difference", "quiet", anchor="middle"))
-    drawn.append(text(right + 8, 22, f"{unit} [95 %], n", "quiet"))
+    drawn.append(text(right + 8, 30, f"{unit} [95 %], n", "quiet"))
     said = "; ".join(f"{r.label}: {compact(r.value)} [{compact(r.low)}, {compact(r.high)}], n {r.n}" for r in rows[:20])
     return frame(title, "".join(drawn), bottom + 26, said)
 

@@ -17,7 +17,7 @@ from gristmill.errors import InputError, RunError, UserError
 
 SMALL = AuditConfig(
     corpus=CorpusConfig(min_count=2, prior_words=100, min_documents=3),
-    probes=ProbesConfig(languages=("en",), resamples=100, quality_sentences=10),
+    probes=ProbesConfig(languages=("en",), templates=2, resamples=100, quality_sentences=10),
 )
 
 ROWS = [
@@ -125,12 +125,12 @@ def test_both_kinds_of_model_are_audited_in_one_run(out, causal_folder, masked_f
     assert all(model["metric"] in audit["definitions"] for model in audit["models"])
     for model in audit["models"]:
         assert [row["axis"] for row in model["rows"]][:2] == ["(all)", "gender-occupation"]
-        assert model["rows"][0]["all_pairs"]["n"] == 450
+        assert model["rows"][0]["all_pairs"]["n"] == 146
         assert model["quality"][0]["able"] is False
     names = [path.name for path in run.files("pairs/")]
     assert names == sorted(f"{model['name']}.jsonl" for model in audit["models"])
     assert audit["corpus"] is None and audit["rules"] is None
-    assert run.counts["pairs_scored"] == 900
+    assert run.counts["pairs_scored"] == 292
 
 
 def test_every_estimate_has_its_interval_and_n(corpus, out, causal_folder):
@@ -223,3 +223,4 @@ def test_an_unfinished_run_is_refused(tmp_path):
 
 def test_the_default_configuration_file_is_the_default(repository):
     assert config.load(AuditConfig, repository / "configs" / "audit" / "default.toml") == AuditConfig()
+    assert config.load(AuditConfig, repository / "configs" / "audit" / "demo.toml").probes.templates == 2

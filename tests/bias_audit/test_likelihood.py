@@ -113,6 +113,15 @@ def test_scoring_twice_gives_equal_numbers(causal, masked):
         assert all_pairs(scorer, PAIRS) == all_pairs(scorer, PAIRS)
 
 
+def test_a_model_that_does_not_show_its_output_layer_gives_the_same_scores(causal, masked, monkeypatch):
+    for scorer in (causal, masked):
+        expected = all_pairs(scorer, PAIRS)
+        monkeypatch.setattr(scorer.model, "get_output_embeddings", lambda: None)
+        for one, other in zip(all_pairs(scorer, PAIRS), expected, strict=True):
+            assert one.stereo.total == pytest.approx(other.stereo.total, abs=2e-3)
+            assert one.anti.total == pytest.approx(other.anti.total, abs=2e-3)
+
+
 def test_a_reversed_pair_gives_the_reversed_score(causal):
     (forward,), (backward,) = all_pairs(causal, PAIRS[:1]), all_pairs(causal, [PAIRS[0][::-1]])
     assert (forward.stereo, forward.anti) == (backward.anti, backward.stereo)

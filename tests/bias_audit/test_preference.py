@@ -55,6 +55,7 @@ def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_
     assert gender["all_pairs"]["value"] == 0.5
     assert gender["by_favoured_group"]["male"]["value"] == 1.0
     assert gender["by_favoured_group"]["female"]["value"] == 0.0
+    assert gender["all_pairs"]["low"] > 0.4 and gender["all_pairs"]["high"] < 0.6
     assert gender["p_holm"] == 1.0
 
 
@@ -67,13 +68,23 @@ def test_coin_flips_are_not_called_biased():
 
 
 def test_pairs_of_equal_token_count_are_reported_by_themselves():
-    probes = load("en")[:60]
-    scores = [pair(-1, -2) if i < 40 else pair(-3, -2, tokens=(6, 5)) for i in range(60)]
+    probes = load("en")[:48]
+    scores = [pair(-1, -2) if i % 3 else pair(-3, -2, tokens=(6, 5)) for i in range(48)]
     (row, _) = table(probes, scores, seed=1, resamples=200)
-    assert (row["equal_length"]["value"], row["equal_length"]["n"]) == (1.0, 40)
-    assert row["all_pairs"]["value"] == pytest.approx(40 / 60, abs=1e-6)
-    assert row["per_token"]["value"] == pytest.approx(40 / 60, abs=1e-6)
+    assert (row["equal_length"]["value"], row["equal_length"]["n"]) == (1.0, 32)
+    assert row["all_pairs"]["value"] == pytest.approx(32 / 48, abs=1e-6)
+    assert row["per_token"]["value"] == pytest.approx(32 / 48, abs=1e-6)
     assert row["verdicts_differ_per_token"]["value"] == 0.0
+
+
+def test_a_subset_with_more_pairs_in_one_direction_still_gives_both_equal_parts():
+    probes = [probe for probe in load("en") if probe.axis == "gender-trait"]
+    subset = [probe for probe in probes if probe.favours == "female"][:30] + [
+        probe for probe in probes if probe.favours == "male"
+    ][:6]
+    (row, _) = table(subset, [pair(-1, -2) if p.favours == "male" else pair(-2, -1) for p in subset], seed=1, resamples=200)
+    assert row["all_pairs"]["value"] == 0.5
+    assert row["all_pairs"]["n"] == 36
 
 
 def test_where_no_pair_has_equal_tokens_that_share_is_not_measurable():

@@ -49,6 +49,16 @@ def test_the_named_differences_are_the_only_ones(lang):
         assert swapped == pair.anti
 
 
+def test_a_part_of_the_templates_is_smaller_and_still_balanced(lang):
+    part = load(lang, templates=2)
+    assert {pair.axis for pair in part} == {pair.axis for pair in load(lang)}
+    assert {pair.id for pair in part} < {pair.id for pair in load(lang)}
+    assert len(part) == 32 + 24 + 4 * 20 + 10
+    for axis in {pair.axis for pair in part}:
+        sides = Counter(pair.favours for pair in part if pair.axis == axis).values()
+        assert len(set(sides)) == 1 and len(sides) == 2
+
+
 def test_nothing_of_the_template_language_is_left_in_a_sentence(lang):
     for pair in load(lang):
         assert not re.search(r"[{}|]", pair.stereo + pair.anti)

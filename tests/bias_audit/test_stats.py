@@ -199,8 +199,8 @@ def test_preference_interval_holds_the_value_and_is_never_narrower_than_wilson(s
     found = preference_rate(stereo, anti, seed=seed, resamples=200)
     wins = float(np.where(stereo == anti, 0.5, stereo > anti).sum())
     plain = wilson(wins, size)
-    assert found.rate.value == wins / size
-    assert found.rate.low <= plain.low and found.rate.high >= plain.high
+    assert found.rate.value == pytest.approx(wins / size)
+    assert found.rate.low <= plain.low + 1e-12 and found.rate.high >= plain.high - 1e-12
 
 
 def test_pairs_that_repeat_a_template_count_as_fewer_independent_pairs():
@@ -223,6 +223,23 @@ def test_two_kinds_of_clusters_are_resampled_together():
     one = preference_rate(stereo, np.zeros(30), clusters=[templates], seed=4)
     assert both.clusters == (6, 5)
     assert both.error > 2 * one.error
+
+
+def test_what_the_design_fixes_is_not_resampled():
+    wins = np.array([1.0] * 20 + [-1.0] * 20)
+    words = [f"w{i // 4}" for i in range(40)]
+    sides = ["a"] * 20 + ["b"] * 20
+    free = preference_rate(wins, np.zeros(40), clusters=[words], seed=1)
+    fixed = preference_rate(wins, np.zeros(40), clusters=[words], strata=sides, seed=1)
+    assert fixed.rate.value == free.rate.value == 0.5
+    assert (fixed.rate.low, fixed.rate.high) == (wilson(20, 40).low, wilson(20, 40).high)
+    assert free.rate.low < 0.25 < fixed.rate.low
+
+
+def test_weights_give_unequal_sides_equal_parts():
+    wins, weights = np.array([1.0, 1.0, 1.0, -1.0]), floats(1, 1, 1, 3)
+    found = preference_rate(wins, np.zeros(4), weights=weights, strata=["a", "a", "a", "b"], seed=1)
+    assert (found.rate.value, found.rate.n) == (0.5, 4)
 
 
 def test_preference_refuses_lists_that_do_not_pair_up():
