@@ -105,6 +105,6 @@ def limits(facts: Facts) -> Html:
     other = [run.id for run in facts.runs if not run.main]
     if other:
         absent.append(
-            f"The tokenizer was trained on another corpus: {counted(len(other), 'run')} of that chain are listed, not told of."
+            f"The tokenizer was trained on another corpus: its chain ({counted(len(other), 'run')}) is listed, not told of."
         )
     return section("limits", "Limits", bullets([*LIMITS, *absent]))
