@@ -45,8 +45,8 @@ class Axis:
 class Associations:
     """Sentence counts of terms beside the groups of every axis that has exactly two groups."""
 
-    def __init__(self, lexicon: Lexicon, *, min_count: int, prior_words: float) -> None:
-        self.min_count, self.prior_words = min_count, prior_words
+    def __init__(self, lexicon: Lexicon, *, min_count: int, prior_share: float) -> None:
+        self.min_count, self.prior_share = min_count, prior_share
         self.terms = [label for label in lexicon.labels if label.kind in KINDS]
         number = {id(label): place for place, label in enumerate(self.terms)}
         self._term_of = np.array([number.get(id(label), -1) for label in lexicon.labels])
@@ -94,22 +94,30 @@ class Associations:
 
     def _family(self, axis: Axis, kind: str) -> list[dict[str, Any]]:
         first, second = axis.sides
-        often = first.counts + second.counts >= self.min_count
+        if not axis.events:
+            return []
+        # Counted in documents, not sentences: one document that repeats itself is one piece of evidence.
+        often = self._documents(axis) >= self.min_count
         chosen = np.flatnonzero(often & np.array([label.kind == kind for label in self.terms]))
         if chosen.size == 0 or min(first.sentences, second.sentences) == 0:
             return []
-        background = self.background[chosen] / self.words
+        background, prior = self.background[chosen] / self.words, self.prior_share * self.words
         delta, variance = log_odds(
             first.counts[chosen].astype(np.float64), first.words, second.counts[chosen].astype(np.float64),
-            second.words, background=background, prior=self.prior_words,
+            second.words, background=background, prior=prior,
         )  # fmt: skip
-        spread, documents = self._document_spread(axis, chosen, background * self.prior_words)
+        spread, documents = self._document_spread(axis, chosen, background * prior)
         error = np.sqrt(np.maximum(variance, spread))
         adjusted = holm([two_sided_p(float(z)) for z in delta / error])
         return [
             self._row(axis, int(term), around(float(delta[i]), float(error[i]), n=int(documents[i])), z, p)
             for i, (term, z, p) in enumerate(zip(chosen, delta / np.sqrt(variance), adjusted, strict=True))
         ]
+
+    def _documents(self, axis: Axis) -> Longs:
+        """In how many documents each term stands beside one of the groups."""
+        events = np.unique(np.concatenate(axis.events)[:, :2], axis=0)
+        return np.bincount(events[:, 0], minlength=len(self.terms))
 
     def _document_spread(self, axis: Axis, chosen: Longs, alpha: Floats) -> tuple[Floats, Longs]:
         """Variance of the log-odds over documents (linearised), and how many documents hold the term."""

@@ -119,7 +119,7 @@ def audit_corpus(
 ) -> dict[str, Any]:
     """Scan all documents once; gives the corpus and the rules part."""
     scans = {
-        lang: LanguageScan(lang, corpus.legend, min_count=config.min_count, prior_words=config.prior_words)
+        lang: LanguageScan(lang, corpus.legend, min_count=config.min_count, prior_share=config.prior_share)
         for lang in lexicon.LANGUAGES
     }
     kept, skipped = 0, dict[str, int]()

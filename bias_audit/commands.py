@@ -41,6 +41,8 @@ def audit(
 
     --in takes annotate, decide, pack and pretrain runs; what lies behind them is found by itself.
     Without --in and --model the newest pretrain run is audited, or the newest run before it.
+
+    Example: gristmill audit --in runs/pack-e41a0c7d9f52 --model runs/pretrain-4c3309136629
     """
     settings = config.load(AuditConfig, config_file, overrides or ())
     ends = [runs.open_run(name) for name in source or ()]

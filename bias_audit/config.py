@@ -13,7 +13,8 @@ class CorpusConfig(Config):
     """How mentions, associations and rules are counted."""
 
     min_count: Annotated[int, Field(ge=1)] = 5
-    prior_words: Annotated[float, Field(gt=0)] = 10_000
+    prior_share: Annotated[float, Field(gt=0)] = 0.1
+    """Share of all text mixed into both sides of a log-odds ratio, so that rare words shrink to 0."""
     min_documents: Annotated[int, Field(ge=1)] = 30
 
 

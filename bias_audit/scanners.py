@@ -71,13 +71,13 @@ class Sums:
 class LanguageScan:
     """Everything counted in the documents of one language, fed batch by batch."""
 
-    def __init__(self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_words: float) -> None:
+    def __init__(self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_share: float) -> None:
         self.lexicon = lexicon.load(lang)
         self.automaton = matcher.compile_lexicon(self.lexicon)
         matcher.scan(pa.array([""]), self.automaton)  # compiles the kernel now, so that progress shows the scan's own rate
         self.groups = self.lexicon.groups()
         self.slices: dict[str, Sums] = {}
-        self.associations = Associations(self.lexicon, min_count=min_count, prior_words=prior_words)
+        self.associations = Associations(self.lexicon, min_count=min_count, prior_share=prior_share)
         self.disparity = Disparity(self.groups, legend)
         order = {name: number for number, name in enumerate(self.groups)}
         labels = self.lexicon.labels

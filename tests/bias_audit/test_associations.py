@@ -26,9 +26,9 @@ def controlled(seed: int, *, sentences: int = 60, shares: dict[str, float] = PLA
     return [" ".join(lines[i : i + 3]) for i in range(0, len(lines), 3)]
 
 
-def associate(prepared, texts: list[str], lang: str = "en", min_count: int = 5) -> Associations:
+def associate(prepared, texts: list[str], lang: str = "en", min_count: int = 5, prior: float = 0.1) -> Associations:
     corpus = open_corpus(*prepared([(text, "wiki", lang, 0) for text in texts]))
-    found = LanguageScan(lang, corpus.legend, min_count=min_count, prior_words=100)
+    found = LanguageScan(lang, corpus.legend, min_count=min_count, prior_share=prior)
     for batch in corpus.batches():
         found.add(batch)
     return found.associations
@@ -64,7 +64,7 @@ def test_a_permuted_control_finds_nothing(prepared):
 
 def test_counts_z_and_ppmi_are_those_worked_out_by_hand(prepared):
     texts = ["She is a nurse."] * 6 + ["He is a nurse."] * 2 + ["He is a pilot."] * 8 + ["Nothing here."] * 4
-    found = associate(prepared, texts, min_count=2)
+    found = associate(prepared, texts, min_count=2, prior=100 / 72)
     rows = gender(found.rows())
     a = 100 * 8 / 72
     y1, y2 = 6 + a, 2 + a
@@ -79,6 +79,15 @@ def test_counts_z_and_ppmi_are_those_worked_out_by_hand(prepared):
     assert totals["sentences"] == [6, 10] and totals["words"] == [24, 40] and totals["all_sentences"] == 20
 
 
+def test_a_rare_word_seen_beside_one_group_only_is_pulled_towards_zero(prepared):
+    texts = ["He is a miner."] * 5 + ["She is a nurse."] * 200 + ["He is a pilot."] * 200
+    weak, strong = (
+        gender(associate(lambda part, s=share: prepared(part, name=f"prior-{s}"), texts, prior=share).rows())["miner"]
+        for share in (0.001, 0.1)
+    )
+    assert weak["log_odds"]["value"] < strong["log_odds"]["value"] - 2 < 0
+
+
 def test_sentences_that_mention_both_groups_count_for_neither(prepared):
     found = associate(prepared, ["She and he saw a nurse.", "She saw a nurse."], min_count=1)
     assert gender(found.rows()) == {}
@@ -87,14 +96,20 @@ def test_sentences_that_mention_both_groups_count_for_neither(prepared):
 
 
 def test_one_document_that_repeats_itself_is_weaker_evidence_than_many(prepared):
-    spread = associate(lambda part: prepared(part, name="many"), ["She is a nurse."] * 20 + ["He is a pilot."] * 20)
-    bunched = associate(
-        lambda part: prepared(part, name="two"), [" ".join(["She is a nurse."] * 20), " ".join(["He is a pilot."] * 20)]
-    )
+    lines = ["She is a nurse. "] * 40 + ["He is a nurse. "] * 40
+    spread = associate(lambda part: prepared(part, name="many"), lines)
+    bunched = associate(lambda part: prepared(part, name="ten"), ["".join(lines[i : i + 8]) for i in range(0, 80, 8)])
     wide, narrow = gender(bunched.rows())["nurse"], gender(spread.rows())["nurse"]
-    assert wide["z"] == narrow["z"]
-    assert wide["log_odds"]["n"] == 1 and narrow["log_odds"]["n"] == 20
-    assert wide["log_odds"]["low"] < 0 < narrow["log_odds"]["low"]
+    assert wide["counts"] == narrow["counts"] == [40, 40]
+    assert wide["z"] == narrow["z"] == 0
+    assert wide["log_odds"]["n"] == 10 and narrow["log_odds"]["n"] == 80
+    assert wide["log_odds"]["high"] > 2 * narrow["log_odds"]["high"]
+
+
+def test_one_document_alone_is_no_evidence_however_often_it_repeats_itself(prepared):
+    found = associate(prepared, ["She is a nurse. " * 40, "He is a pilot. " * 40])
+    assert found.rows() == []
+    assert found.totals()[0]["sentences"] == [40, 40]
 
 
 def test_terms_below_the_minimum_count_are_left_out(prepared):
@@ -109,7 +124,7 @@ def test_chinese_associations_work_the_same_way(prepared):
 
 def test_dropped_documents_are_not_counted():
     words = lexicon.load("en")
-    found = Associations(words, min_count=1, prior_words=100)
+    found = Associations(words, min_count=1, prior_share=0.1)
     import pyarrow as pa
 
     scan = matcher.scan(pa.array(["She is a nurse.", "He is a pilot."]), matcher.compile_lexicon(words))

@@ -16,7 +16,7 @@ from gristmill import cli, config, runs
 from gristmill.errors import InputError, RunError, UserError
 
 SMALL = AuditConfig(
-    corpus=CorpusConfig(min_count=2, prior_words=100, min_documents=3),
+    corpus=CorpusConfig(min_count=2, prior_share=0.1, min_documents=3),
     probes=ProbesConfig(languages=("en",), templates=2, resamples=100, quality_sentences=10),
 )
 

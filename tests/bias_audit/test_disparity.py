@@ -13,7 +13,7 @@ SHORT, BLOCKED = 1, 2
 
 def measure(prepared, rows, *, min_documents: int = 1, langs: tuple[str, ...] = ("en",)) -> dict[tuple[str, str], dict]:
     corpus = open_corpus(*prepared(rows))
-    scans = {lang: LanguageScan(lang, corpus.legend, min_count=5, prior_words=100) for lang in langs}
+    scans = {lang: LanguageScan(lang, corpus.legend, min_count=5, prior_share=0.1) for lang in langs}
     for batch in corpus.batches():
         if batch.lang in scans:
             scans[batch.lang].add(batch)

@@ -14,7 +14,7 @@ from bias_audit.stats import clustered_log_ratio, clustered_rate
 
 def scan(prepared, rows, lang="en") -> LanguageScan:
     corpus = open_corpus(*prepared(rows))
-    found = LanguageScan(lang, corpus.legend, min_count=1, prior_words=100)
+    found = LanguageScan(lang, corpus.legend, min_count=1, prior_share=0.1)
     for batch in corpus.batches():
         if batch.lang == lang:
             found.add(batch)
