@@ -47,7 +47,12 @@ def crawl(
     fresh: FreshOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Fetch wiki, news and social sources into WARC files, with the evidence of their rights."""
+    """Fetch wiki, news and social sources into WARC files, with the evidence of their rights.
+
+    A sealed crawl of the same settings is returned as it is; --fresh crawls again.
+
+    Example: gristmill crawl --config configs/crawl/default.toml --set contact=you@example.org
+    """
     settings = configuration.load(CrawlConfig, config or DEFAULT, set_ or ())
     user_agent(settings)
     if importlib.util.find_spec("scrapy") is None:
@@ -85,7 +90,10 @@ def _open(settings: CrawlConfig, out: Path, sequence: int) -> AbstractContextMan
 
 
 def demo_site(port: PortOption = 0, text: TextOption = None) -> None:
-    """Serve a wiki, a news site and a social timeline on this machine, to try crawls without a network."""
+    """Serve a wiki, a news site and a social timeline on this machine, to try crawls without a network.
+
+    Example: gristmill demo-site --port 8080 --text my-pages.parquet
+    """
     from crawlers.demo_site import DemoSite
 
     with DemoSite(port=port, text=text) as site, contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a server

@@ -83,6 +83,7 @@ class CrawlConfig(Config):
     contact: str = ""
     policy: Literal["strict-eu", "research", "open-licence-only"] = "strict-eu"
     private_hosts: tuple[str, ...] = ()
+    capture_file_bytes: int = Field(default=16 << 20, ge=65536)
     politeness: Politeness = Politeness()
     demo: Demo = Demo()
     sources: tuple[Source, ...] = Field(min_length=1)

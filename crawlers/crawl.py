@@ -77,7 +77,7 @@ def crawl(config: CrawlConfig, run: Run) -> FinishedRun:
     folder = run.path / CAPTURES
     shutil.rmtree(folder, ignore_errors=True)
     with _origins(config) as origins, Progress("crawl", total=config.budget, unit="documents") as progress:
-        session = Session(config, WarcWriter(folder), progress, origins)
+        session = Session(config, WarcWriter(folder, rotate=config.capture_file_bytes), progress, origins)
         try:
             _run_spiders(config, session, settings)
             _check(session)

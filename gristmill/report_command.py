@@ -16,7 +16,7 @@ RunsArgument = Annotated[
 ]
 PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write.")]
 
-FOLDER = Path("runs")
+FolderOption = Annotated[Path, typer.Option("--runs", help="Folder of the run folders, used where no RUN is given.")]
 STEPS = ("audit", "pretrain", "pack", "decide", "annotate", "crawl")
 """The furthest step first: its newest run is reported where none is given."""
 
@@ -26,13 +26,18 @@ def register(app: typer.Typer) -> None:
     app.command()(report)
 
 
-def report(given: RunsArgument = None, out: PageOption = Path("report.html"), as_json: cli.JsonOption = False) -> None:
+def report(
+    given: RunsArgument = None,
+    out: PageOption = Path("report.html"),
+    folder: FolderOption = Path("runs"),
+    as_json: cli.JsonOption = False,
+) -> None:
     """Write one HTML page about a chain of runs: sources, funnel, duplicates, tokens, training, audit.
 
-    Without RUN the newest run of the furthest step in the folder `runs` is told of.
+    Without RUN the newest run of the furthest step in the folder --runs is told of.
     Example: gristmill report runs/audit-3afee7c26b36 --out report.html
     """
-    ends = [runs.open_run(path) for path in given or ()] or [newest(FOLDER)]
+    ends = [runs.open_run(path) for path in given or ()] or [newest(folder)]
     cli.say(f"report  {', '.join(end.id for end in ends)} and what led there")
     started = time.monotonic()
     told = write(ends, out)
