@@ -27,7 +27,7 @@ def funnel(facts: Facts) -> Html:
         )
     return section(
         "funnel", "The funnel: what became of every record",
-        chart(bar_chart("Kept by each step", [_bar(run) for run in runs])),
+        chart(bar_chart("Kept by each step, and its share of what the step read", [_bar(run) for run in runs])),
         table("Records by step and fate", ("step", "what is counted", "#read", "#kept", "#dropped", "#quarantined"), map(_row, runs)),
         note("In every row read = kept + dropped + quarantined. Crawl counts items as it meets them, annotate the records "
              "of its input (robots.txt and listings among them): these two need not agree. Documents that decide dropped are read once "
@@ -47,7 +47,7 @@ COUNTED = {
 
 
 def _bar(run: RunFacts) -> Bar:
-    return Bar(run.step, run.counts["kept"], f"of {count(run.counts['read'])} read")
+    return Bar(run.step, run.counts["kept"], f"({share(run.counts['kept'], run.counts['read'])})")
 
 
 def _row(run: RunFacts) -> list[str]:
@@ -69,7 +69,10 @@ def _dropped(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
         return
     order = sorted(reasons, key=lambda key: (-reasons[key], key))
     read = {run.step: run.counts["read"] for run in runs}
-    bars = [Bar(f"{step}: {name}", reasons[step, name], share(reasons[step, name], read[step])) for step, name in order]
+    bars = [
+        Bar(f"{step}: {name}", reasons[step, name], f"({share(reasons[step, name], read[step])})")
+        for step, name in order
+    ]
     head, tail = bars[:ROWS_SHOWN], bars[ROWS_SHOWN:]
     yield chart(bar_chart("Why records were dropped, share of what the step read", head))
     if tail:

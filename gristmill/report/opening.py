@@ -34,11 +34,18 @@ def headline(facts: Facts) -> str:
     documents = Counter[str]()
     for entry in last.entries:
         documents[entry.lang] += entry.documents if entry.fate == "kept" else 0
-    known = [language(code).split(" (")[0] for code, n in documents.most_common() if code and n]
+    known = main_languages(documents)
     sources = {entry.source for entry in last.entries if entry.fate == "kept"}
     said = f"{counted(last.counts.get('kept', 0), 'document')} from {counted(len(sources), 'source')}"
-    said += f" in {listed(known, most=3)}" if known else ""
+    said += f" {'mostly ' if len(+documents) > len(known) else ''}in {listed(known)}" if known else ""
     return f"{said}, and {listed(models)} trained on them" if models else said
+
+
+def main_languages(documents: Counter[str]) -> list[str]:
+    """The names of languages of at least one document in a hundred: fewer may be slips of the identifier."""
+    enough = max(1, documents.total() / 100)
+    order = sorted(documents, key=lambda code: (-documents[code], code))
+    return [language(code).split(" (")[0] for code in order if code and documents[code] >= enough]
 
 
 def describe_model(training: Training) -> str:

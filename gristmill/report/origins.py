@@ -172,4 +172,4 @@ def long_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Conten
     """A table whose rows beyond the first are folded away."""
     yield table(caption, head, rows[:MOST_ROWS])
     if rest := rows[MOST_ROWS:]:
-        yield folded(f"{count(len(rest))} more rows", table(f"{caption}, continued", head, rest))
+        yield folded(counted(len(rest), "more row"), table(f"{caption}, continued", head, rest))
