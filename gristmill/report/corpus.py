@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.errors import RunError
+from gristmill.progress import Progress
 from gristmill.report.clusters import Clusters
 from gristmill.report.facts import Corpus, Licence, Reason, Sample
 from gristmill.report.texts import Place, read_samples
@@ -31,10 +32,13 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
     shards = annotated.files("documents/")
     verdicts = [None] * len(shards) if decided is None else _verdicts(decided, len(shards))
     scan, clusters = Scan(() if decided is None else tuple(decided.details["reasons"])), Clusters()
-    for number, (path, verdict) in enumerate(zip(shards, verdicts, strict=True)):
-        for start, batch in aligned_batches(path, verdict):
-            scan.add(batch, number, start)
-            clusters.add(batch)
+    rows = sum(file.rows for file in annotated.data_files("documents/"))
+    with Progress("report", total=rows if rows > 0 else None, unit="documents") as bar:
+        for number, (path, verdict) in enumerate(zip(shards, verdicts, strict=True)):
+            for start, batch in aligned_batches(path, verdict):
+                scan.add(batch, number, start)
+                clusters.add(batch)
+                bar.advance(batch.num_rows)
     pairs = clusters.choose(_pairs_of(shards, verdicts)) if decided is not None else []
     wanted = [place for chosen in scan.samples.values() for _, place in chosen]
     wanted += [place for pair in pairs for place in (pair.kept, pair.dropped) if place is not None]
