@@ -334,6 +334,17 @@ def test_the_headline_says_how_much_of_what_and_the_models():
     assert headline(facts(runs=(run("pretrain"),), **NOTHING)) == "A chain of 1 run, without a corpus beside it"
 
 
+def test_a_language_of_less_than_one_document_in_a_hundred_is_not_in_the_headline():
+    rows = (
+        Entry("a", "en", "kept", "", 995, 0),
+        Entry("a", "tl", "kept", "", 5, 0),
+        Entry("a", "fr", "dropped", "x", 9, 0),
+    )
+    counts = {"read": 1009, "kept": 1000}
+    only = facts(runs=(run("pack", entries=rows, counts=counts),), trainings=())
+    assert headline(only) == "1,000 documents from 1 source mostly in English"
+
+
 def test_the_tiles_carry_what_stands_behind_their_figures():
     assert list(tiles(facts())) == [
         ("Documents kept", "7", "77.8 % of 9 judged"),
