@@ -17,13 +17,14 @@ _DROPPED_TAG = (
 _DROPPED = re.compile(rf"<({_DROPPED_TAG})\b[^<>]*>(?:(?!<\1\b).)*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _OPEN_OR_CLOSE = re.compile(r"\{\{|\}\}|\{\||\|\}")
+_PARAMETER = re.compile(r"\{\{\{[^{}]*+\}\}\}")
 _LINK = re.compile(r"\[\[([^\[\]|]*)(?:\|([^\[\]]*))?\]\]")
 _NOT_PROSE_LINK = re.compile(
     r"^\s*:?\s*(?:file|image|category|datei|bild|kategorie|文件|檔案|档案|图像|圖像|分类|分類|media)\s*:", re.IGNORECASE
 )
 _INTERWIKI = re.compile(r"^\s*[a-z]{2,3}(?:-[a-z]+)?:")
-_EXTERNAL = re.compile(r"\[(?:https?:)?//[^\s\[\]]+(?:\s+([^\[\]]*))?\]")
-_HEADING = re.compile(r"^(=+)\s*(.*?)\s*=+\s*$", re.MULTILINE)
+_EXTERNAL = re.compile(r"\[(?:https?:)?//[^\s\[\]]++(?:\s([^\[\]]*+))?\]")
+_HEADING = re.compile(r"^(={1,6})([^\n]*)\1[ \t]*$", re.MULTILINE)
 _QUOTES = re.compile(r"'{2,5}")
 _LIST = re.compile(r"^[*#:;]+\s*", re.MULTILINE)
 _MAGIC = re.compile(r"__[A-Z]+__")
@@ -46,11 +47,11 @@ def wikitext_to_text(text: str) -> str:
     text = _SELF_CLOSED.sub("", text)
     text = _VARIANT.sub(_variant, text)
     text = _repeat(_DROPPED, text)
-    text = drop_nested(text)
+    text = drop_nested(_PARAMETER.sub("", text))
     text = _TAIL.sub("", text)
     text = _repeat_links(text)
-    text = _EXTERNAL.sub(lambda match: match[1] or "", text)
-    text = _HEADING.sub(r"\n\2\n", text)
+    text = _EXTERNAL.sub(lambda match: (match[1] or "").strip(), text)
+    text = _HEADING.sub(lambda match: "\n" + match[2].strip("= \t") + "\n", text)
     text = _LIST.sub("", _QUOTES.sub("", text))
     text = html.unescape(_MAGIC.sub("", _TAG.sub("", text)))
     lines = [line for line in text.split("\n") if not line.lstrip().startswith(("|", "!", "{|"))]
@@ -61,9 +62,9 @@ def drop_nested(text: str) -> str:
     """Remove balanced {{templates}} and {| tables |}; what never closes is kept as it stands from its line's end on."""
     kept: list[str] = []
     stack: list[tuple[str, int]] = []
-    at = 0
-    for match in _OPEN_OR_CLOSE.finditer(text):
-        token = match[0]
+    at = seek = 0
+    while match := _OPEN_OR_CLOSE.search(text, seek):
+        token, seek = match[0], match.end()
         if not stack:
             kept.append(text[at : match.start()])
             at = match.start()
@@ -73,6 +74,8 @@ def drop_nested(text: str) -> str:
             stack.pop()
             if not stack:
                 at = match.end()
+        elif token == "|}":
+            seek = match.start() + 1  # an empty parameter: the brace belongs to the template's end, `|}}`
     if stack:
         first = stack[0][1]
         line_end = text.find("\n", first)

@@ -16,6 +16,9 @@ from pipelines.read.fields import moment
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
 
 Row = Mapping[str, Any] | Broken | Left
+FAULTS = (ElementTree.ParseError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, LookupError)
+"""What a damaged stream raises; the last two come from encodings that the XML parser does not know."""
+
 WIKIMEDIA_LICENCE = "CC-BY-SA-4.0"
 """The licence of Wikimedia's text since June 2023; dumps do not state one."""
 
@@ -41,15 +44,17 @@ def _rows(path: str) -> Iterator[Row]:
     last = 0
     with open_dump(path) as stream:
         try:
-            for event, element in ElementTree.iterparse(stream, events=("end",)):
-                tag = element.tag.rsplit("}", 1)[-1]
+            events = ElementTree.iterparse(stream, events=("start", "end"))
+            root = next(events)[1]
+            for event, element in events:
+                tag = element.tag.rsplit("}", 1)[-1] if event == "end" else ""
                 if tag == "siteinfo":
                     site = _site(element, site)
-                elif tag == "page" and event == "end":
+                elif tag == "page":
                     last += 1
                     yield _page(element, name, last, site)
-                    element.clear()
-        except (ElementTree.ParseError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+                    root.clear()  # the page itself would leave an empty element behind, millions in a dump
+        except FAULTS as error:
             yield Broken(name, last, "unknown_remainder", f"after page {last}: {error}", source=site["source"])
 
 
@@ -72,6 +77,11 @@ def _site(element: ElementTree.Element, site: dict[str, str]) -> dict[str, str]:
     return {"source": _text_of(element, "dbname") or site["source"], "base": base.rsplit("/", 1)[0], "licence": licence}
 
 
+def _in_url(title: str) -> str:
+    """A title as the end of a URL: readable, but what would end the path is escaped."""
+    return title.replace(" ", "_").replace("%", "%25").replace("?", "%3F").replace("#", "%23")
+
+
 def _page(page: ElementTree.Element, file: str, number: int, site: Mapping[str, str]) -> Row:
     title, space = _text_of(page, "title"), _text_of(page, "ns")
     revisions = [child for child in page if child.tag.rsplit("}", 1)[-1] == "revision"]
@@ -81,7 +91,7 @@ def _page(page: ElementTree.Element, file: str, number: int, site: Mapping[str, 
         return Broken(file, number, "bad_item", f"page {title!r} has no revision", source=site["source"])
     newest = max(revisions, key=lambda revision: _text_of(revision, "timestamp"))
     text, revision_id = _text_of(newest, "text"), _text_of(newest, "id")
-    url = f"{site['base']}/{title.replace(' ', '_')}" if site["base"] else None
+    url = f"{site['base']}/{_in_url(title)}" if site["base"] else None
     return {
         "id": document_id(site["source"], url or f"page:{_text_of(page, 'id')}", text.encode()),
         "text": text, "media": "wikitext", "title": title, "url": url, "source": site["source"], "kind": "wiki",

@@ -1,0 +1,170 @@
+"""Wikitext: markup goes and prose stays, unbalanced braces cost a line, and time is linear on hostile pages."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.extract.normalize import normalize
+from pipelines.extract.wikitext import drop_nested, is_redirect, wikitext_to_text
+
+
+def plain(text):
+    return normalize(wikitext_to_text(text))
+
+
+CASES = {
+    "plain": ("Just prose.", "Just prose."),
+    "bold and italic": ("'''Bold''' and ''italic'' and '''''both'''''", "Bold and italic and both"),
+    "an apostrophe stays": ("it's the dogs' bone", "it's the dogs' bone"),
+    "link": ("the [[River]] bank", "the River bank"),
+    "link with a label": ("the [[River|wide river]] bank", "the wide river bank"),
+    "link with a tail": ("[[mill]]s", "mills"),
+    "link to a section": ("[[Mill#History|history]]", "history"),
+    "link with two pipes": ("[[a|b|c]]", "c"),
+    "category": ("x [[Category:Mills]]", "x"),
+    "category shown as a link": ("[[:Category:Mills|mills]] x", "x"),
+    "image with a caption": ("[[File:A.jpg|thumb|left|A [[mill]] by a [[river|wide river]].]]Text", "Text"),
+    "Chinese image": ("[[文件:A.jpg|thumb|一座[[磨坊]]]]正文", "正文"),
+    "interwiki": ("x [[fr:Moulin]]", "x"),
+    "external link with text": ("see [https://x.org/a?b=c the site] now", "see the site now"),
+    "external link without": ("see [https://x.org/a] now", "see now"),
+    "external link of any protocol": ("[//x.org  two  spaces ]", "two spaces"),
+    "heading": ("a\n== The mill ==\nb", "a\n\nThe mill\n\nb"),
+    "headings of all levels": ("=A=\n==B==\n===C===\n====D====", "A\n\nB\n\nC\n\nD"),
+    "no heading": ("a = b\nc == d ==  e", "a = b\nc == d == e"),
+    "unbalanced heading": ("=== A ==", "A"),
+    "lists": ("* one\n** two\n# three\n: four\n; five", "one\ntwo\nthree\nfour\nfive"),
+    "reference": ("fact<ref>Smith, 1999</ref> stands", "fact stands"),
+    "named reference": ('fact<ref name="a" group=b>x</ref> and<ref name="a"/> stands', "fact and stands"),
+    "references side by side": ("a<ref>x</ref><ref>y</ref>b", "ab"),
+    "unclosed reference": ("a<ref>b c", "ab c"),
+    "comment": ("a<!-- secret\nlines -->b", "ab"),
+    "unclosed comment": ("a<!-- the rest is gone", "a"),
+    "template": ("a {{cite|b=c}} d", "a d"),
+    "nested templates": ("a {{x|{{y|{{z}}}}|w}} d", "a d"),
+    "template with an empty last parameter": ("a {{x|y=1|}} d", "a d"),
+    "template over lines": ("{{Infobox\n| name = Mill\n| size = {{convert|3|m}}\n|}}\nProse.", "Prose."),
+    "parameter with a default": ("{{x|{{{1|}}}}} y", "y"),
+    "table": ("a\n{| class=x\n|-\n| cell || cell\n|}\nb", "a\n\nb"),
+    "table in a template": ("{{box|\n{|\n| a\n|}}}b", "b"),
+    "template in a table": ("{|\n| {{x|y}}\n|}b", "b"),
+    "table in a table": ("{|\n|\n{|\n| a\n|}\n|}b", "b"),
+    "stray closing braces": ("a }} b |} c", "a }} b |} c"),
+    "unclosed template": ("Good.\n{{broken | here\nMore prose.", "Good.\n\nMore prose."),
+    "unclosed template at the end": ("Good. {{broken", "Good."),
+    "math": ("so <math>x^2 {{y}}</math> holds", "so holds"),
+    "line break": ("a<br>b<br/>c", "abc"),
+    "small tags": ("<small>tiny</small> <span style='x'>y</span>", "tiny y"),
+    "entities": ("a&nbsp;&amp;&lt;b&gt; &#20013;", "a &<b> 中"),
+    "magic words": ("__NOTOC__Text __FORCETOC__", "Text"),
+    "references section": ("Text.\n== References ==\n* a\n* b", "Text."),
+    "a section after the references": ("Text.\n== See also ==\n* a\n== Life ==\nMore.", "Text.\n\nLife\n\nMore."),
+    "Chinese tail": ("正文。\n== 参考文献 ==\n* 书\n== 外部链接 ==\n* x", "正文。"),
+    "Chinese variant": ("这是-{zh-hans:计算机; zh-hant:電腦}-。", "这是计算机。"),
+    "Chinese variant without choice": ("-{里}-面", "里面"),
+    "Chinese variant with a flag": ("-{A|zh-cn:信息;zh-tw:資訊}-", "信息"),
+    "gallery": ("a<gallery>\nA.jpg|cap\n</gallery>b", "ab"),
+    "code": ("a<syntaxhighlight lang='c'>x[[1]]</syntaxhighlight>b", "ab"),
+    "empty": ("", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_markup_goes_and_prose_stays(name):
+    text, expected = CASES[name]
+    assert plain(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["#REDIRECT [[A]]", "#redirect [[A]]", "  # Redirect: [[A]]", "#重定向 [[甲]]", "#WEITERLEITUNG [[A]]"]
+)
+def test_redirects_are_known(text):
+    assert is_redirect(text)
+
+
+@pytest.mark.parametrize("text", ["A page about #REDIRECT", "# a list", "", "redirect [[A]]"])
+def test_other_pages_are_no_redirects(text):
+    assert not is_redirect(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.lists(st.sampled_from(["a", " ", "\n", "x y"]), max_size=20).map("".join))
+def test_text_without_markup_is_untouched(text):
+    assert drop_nested(text) == text
+
+
+def balanced():
+    inner = st.recursive(
+        st.sampled_from(["a", "b c", "|", "=", "|x=", "\n"]),
+        lambda parts: (
+            st.lists(parts, max_size=3).map(lambda some: "{{" + "".join(some) + "}}")
+            | st.lists(parts, max_size=3).map(lambda some: "{|\n" + "".join(some) + "\n|}")
+        ),
+        max_leaves=12,
+    )
+    return inner.map(lambda text: "{{t" + text + "}}")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    parts=st.lists(
+        st.one_of(st.tuples(st.just(0), st.sampled_from(["one ", "two\n", "3 "])), st.tuples(st.just(1), balanced())),
+        max_size=8,
+    )
+)
+def test_balanced_templates_and_tables_leave_exactly_what_is_outside(parts):
+    assert drop_nested("".join(text for _, text in parts)) == "".join(text for kind, text in parts if kind == 0)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(st.sampled_from("{}[]|<>='*#:-_/!ar \n中"), max_size=60))
+def test_any_markup_soup_is_read_without_an_exception(text):
+    assert isinstance(plain(text), str)
+
+
+HOSTILE = {
+    "open braces": "{", "open templates": "{{a ", "close": "}}", "mixed": "{{{|", "tables": "{|\n", "pipes": "|}", "links": "[[a|",
+    "brackets": "[", "refs": "<ref>", "ref starts": "<ref ", "comments": "<!--", "tags": "<a", "quotes": "'", "equals": "=",
+    "heads": "=\n", "spaced heads": "== \n", "spaces": " ", "variants": "-{", "variant bars": "-{|", "stars": "*", "under": "_A", "math": "<math><ref>",
+}  # fmt: skip
+
+
+def seconds(text):
+    best = float("inf")
+    for _ in range(2):
+        begin = time.process_time()
+        wikitext_to_text(text)
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_time_is_linear_on_hostile_pages(name):
+    unit = HOSTILE[name]
+    small, large = (seconds(unit * (size // len(unit))) for size in (20_000, 160_000))
+    assert large <= 24 * small + 0.05, f"8 times the page took {large / small:.0f} times as long"
+
+
+@pytest.mark.parametrize(
+    ("head", "unit", "tail"),
+    [
+        ("=", " ", ""),
+        ("==", "=", "x"),
+        ("[//a ", " ", ""),
+        ("== References", " ", "x"),
+        ("-{", "a", ""),
+        ("[[a|", "b", ""),
+        ("<ref", " ", ""),
+        ("{{", "a", ""),
+    ],
+)
+def test_time_is_linear_on_one_construct_that_never_ends(head, unit, tail):
+    small, large = (seconds(head + unit * size + tail) for size in (8_000, 64_000))
+    assert large <= 24 * small + 0.05, f"8 times the page took {large / small:.0f} times as long"
+
+
+def test_a_million_braces_take_linear_time():
+    small, large = seconds("{{" * 62_500), seconds("{{" * 500_000)
+    assert large <= 24 * small + 0.1
