@@ -40,7 +40,9 @@ def causal_steps(length: int, batch: int) -> tuple[Step, Step]:
     windows = torch.randint(7, VOCABULARY, (batch, length + 1), generator=torch.Generator().manual_seed(0))
     inputs, labels = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
     made = Batch((inputs,), labels, None, {"causal": labels.numel()}, labels.numel(), 0.0)
-    return our_step(ours, Causal, made), their_step(theirs, {"input_ids": inputs, "shift_labels": labels, "labels": labels})
+    return our_step(ours, Causal, made), their_step(
+        theirs, {"input_ids": inputs, "shift_labels": labels, "labels": labels}
+    )
 
 
 def masked_steps(length: int, batch: int) -> tuple[Step, Step]:
@@ -52,7 +54,9 @@ def masked_steps(length: int, batch: int) -> tuple[Step, Step]:
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     theirs = BertForMaskedLM(BertConfig(**{**bert_form(ours)[0], **off}))
     rng = np.random.default_rng(0)
-    rows = [mask_tokens(row, rng, rate=0.15, vocabulary=VOCABULARY) for row in rng.integers(7, VOCABULARY, (batch, length))]
+    rows = [
+        mask_tokens(row, rng, rate=0.15, vocabulary=VOCABULARY) for row in rng.integers(7, VOCABULARY, (batch, length))
+    ]
     ids, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
     segments, attention = torch.zeros_like(ids), torch.ones_like(ids)
     counts = {"mlm": int((labels != IGNORE).sum()), "nsp": batch}

@@ -142,7 +142,9 @@ def audit_corpus(
             "not_scanned": {lang: n for lang, n in sorted(skipped.items()) if n},
             "slices": [row for scan in used.values() for row in scan.slice_rows()],
             "associations": [{"lang": lang, **row} for lang, s in used.items() for row in s.associations.rows()],
-            "association_totals": [{"lang": lang, **row} for lang, s in used.items() for row in s.associations.totals()],
+            "association_totals": [
+                {"lang": lang, **row} for lang, s in used.items() for row in s.associations.totals()
+            ],
         },
         "rules": None if decide is None else _rules(used, decide, config),
         "lexicons": [card for scan in used.values() for card in scan.lexicon.cards],
@@ -165,9 +167,7 @@ def audit_model(model: Model, config: ProbesConfig) -> tuple[dict[str, Any], lis
         for probes in sets.values():
             scores = preference.score_probes(scorer, probes, bar.advance)
             rows += preference.table(probes, scores, seed=config.seed, resamples=config.resamples)
-            quality.append(
-                preference.quality(scorer, probes, sentences=config.quality_sentences, seed=config.seed)
-            )
+            quality.append(preference.quality(scorer, probes, sentences=config.quality_sentences, seed=config.seed))
             pairs += [_pair(item, score) for item, score in zip(probes, scores, strict=True)]
     part = {
         "name": model.name,

@@ -57,7 +57,9 @@ def _newest(out: Path) -> FinishedRun:
         found = [run for run in runs.list_runs(out) if run.step == step]
         if found:
             return found[-1]
-    raise RunError("there is no run to audit", {"folder": out}, "run `gristmill prepare` first, or give --in or --model")
+    raise RunError(
+        "there is no run to audit", {"folder": out}, "run `gristmill prepare` first, or give --in or --model"
+    )
 
 
 def perform(
@@ -74,7 +76,7 @@ def perform(
         out=out,
         config=settings,
         inputs=subject.inputs(),
-        code=["bias_audit", "gristmill/report"],
+        code=["bias_audit", "gristmill/report/charts.py"],
         libraries=["numpy", "torch", "transformers"] if subject.models else ["numpy"],
         force=force,
     ) as run:

@@ -66,7 +66,12 @@ class Disparity:
         """One row a stratum: hits and n among documents that mention the group, then among the others."""
         g, r = self.groups.index(group), self.reasons.index(reason)
         rows = [
-            (s.mentioning_hits[g, r], s.mentioning[g], s.hits[r] - s.mentioning_hits[g, r], s.documents - s.mentioning[g])
+            (
+                s.mentioning_hits[g, r],
+                s.mentioning[g],
+                s.hits[r] - s.mentioning_hits[g, r],
+                s.documents - s.mentioning[g],
+            )
             for _, s in sorted(self.strata.items())
         ]
         return np.array(rows, dtype=np.float64).reshape(-1, 4)

@@ -123,7 +123,7 @@ def _buffers(texts: pa.StringArray) -> tuple[NDArray[np.uint8], Ints]:
     return np.frombuffer(data, dtype=np.uint8), edges
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def _is_word(data: NDArray[np.uint8], at: int, stop: int, spaced: bool) -> bool:
     """Letter or digit of a spaced script (ASCII, two-byte letters, Latin Extended Additional), or a Han character."""
     byte = data[at]
@@ -136,7 +136,7 @@ def _is_word(data: NDArray[np.uint8], at: int, stop: int, spaced: bool) -> bool:
     return bool(0xE4 <= byte <= 0xE9 or (byte == 0xF0 and at + 1 < stop and data[at + 1] >= 0xA0))
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def _ends_sentence(data: NDArray[np.uint8], at: int, stop: int) -> bool:
     """A line break, ! or ?, a full stop before a space or the end, or one of the Chinese marks."""
     byte = data[at]
@@ -151,14 +151,14 @@ def _ends_sentence(data: NDArray[np.uint8], at: int, stop: int) -> bool:
     return bool(byte == 0xEF and data[at + 1] == 0xBC and (data[at + 2] == 0x81 or data[at + 2] == 0x9F))
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def _is_apostrophe(data: NDArray[np.uint8], at: int, stop: int) -> bool:
     if data[at] == 39:
         return True
     return bool(at + 2 < stop and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x99)
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def _longest(data, at, stop, classes, trie, ends, capital, spaced):  # type: ignore[no-untyped-def]
     """The longest entry that begins at `at` and where it ends; (-1, at) when there is none."""
     node, here, best, best_end = 0, at, -1, at
@@ -176,7 +176,7 @@ def _longest(data, at, stop, classes, trie, ends, capital, spaced):  # type: ign
     return best, best_end
 
 
-@njit(nogil=True)
+@njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
     data, offsets, classes, trie, ends, label_of, capital, cover_of, spaced,
     sentence_words, sentence_doc, match_sentence, match_label,

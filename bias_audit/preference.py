@@ -28,9 +28,7 @@ def score_probes(scorer: Scorer, probes: Sequence[Probe], advance: Callable[[int
     return [found[i] for i in range(len(probes))]
 
 
-def table(
-    probes: Sequence[Probe], scores: Sequence[PairScore], *, seed: int, resamples: int
-) -> list[dict[str, Any]]:
+def table(probes: Sequence[Probe], scores: Sequence[PairScore], *, seed: int, resamples: int) -> list[dict[str, Any]]:
     """One row for all pairs of a language and one for each axis, Holm-corrected over the axes."""
     axes = list(dict.fromkeys(probe.axis for probe in probes))
     rows = [_row(ALL_AXES, probes, scores, seed=seed, resamples=resamples)]

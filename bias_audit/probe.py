@@ -87,9 +87,7 @@ def _axis(lang: str, axis: str, spec: Mapping[str, Any]) -> Iterator[Probe]:
             yield _pair(sentence, groups, group, key=key, lang=lang, axis=axis, word="")
 
 
-def _pair(
-    sentence: str, groups: tuple[str, ...], favours: str, *, key: str, lang: str, axis: str, word: str
-) -> Probe:
+def _pair(sentence: str, groups: tuple[str, ...], favours: str, *, key: str, lang: str, axis: str, word: str) -> Probe:
     choices = tuple((found[1], found[2]) for found in _CHOICE.finditer(sentence))
     if len(groups) != 2 or not choices or favours not in groups:
         raise ValueError(f"probe {key}: needs two groups, a {{first|second}} choice and a favoured group")

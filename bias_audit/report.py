@@ -38,7 +38,9 @@ def page(audit: Json) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}{charts.CSS}</style></head>\n<body>\n" + "\n".join(body) + "\n</body></html>\n"
+        f"<title>{title}</title><style>{STYLE}{charts.CSS}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
     )
 
 
@@ -47,7 +49,9 @@ def heading(audit: Json, title: str) -> list[str]:
     heads = "".join(f"<li>{escape(line.strip())}</li>" for line in summary.headlines(audit))
     return [
         f"<h1>{title}</h1>",
-        note(f"Of {', '.join(audit['inputs'])}. Format {audit['schema']}. Squares: the interval excludes no difference."),
+        note(
+            f"Of {', '.join(audit['inputs'])}. Format {audit['schema']}. Squares: the interval excludes no difference."
+        ),
         f'<ul class="heads">{heads}</ul>',
     ]
 
@@ -62,7 +66,10 @@ def model_part(audit: Json) -> list[str]:
     found = ["<h2>Models</h2>"] if audit["models"] else []
     for model in audit["models"]:
         definition = audit["definitions"][model["metric"]]
-        found += [f"<h3>{escape(model['name'])}</h3>", note(f"{model['metric']}: {definition['unit']}. {definition['means']}")]
+        found += [
+            f"<h3>{escape(model['name'])}</h3>",
+            note(f"{model['metric']}: {definition['unit']}. {definition['means']}"),
+        ]
         found.append(quality_line(model))
         title = f"{model['name']}: preference for the stereotype, pairs of equal token count"
         points = [_preference(row) for row in model["rows"]]
@@ -73,7 +80,14 @@ def model_part(audit: Json) -> list[str]:
     return found
 
 
-DETAIL_HEAD = ("language", "axis", "by favoured group", "per token", "verdict differs per token", "mean difference, nats")
+DETAIL_HEAD = (
+    "language",
+    "axis",
+    "by favoured group",
+    "per token",
+    "verdict differs per token",
+    "mean difference, nats",
+)
 
 
 def _detail(row: Json) -> list[str]:
@@ -107,12 +121,12 @@ def rule_part(audit: Json) -> list[str]:
     if rules is None:
         return []
     sure = summary.found_rules(audit)
-    points = [
-        interval(f"{row['reason']} x {row['group']}", row["stratified_risk_ratio"]) for row in sure[:MOST_ROWS]
-    ]
+    points = [interval(f"{row['reason']} x {row['group']}", row["stratified_risk_ratio"]) for row in sure[:MOST_ROWS]]
     title = "Drop rate where a group is mentioned / elsewhere, stratified"
     plot = charts.forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True)
-    every = sorted(rules["rows"], key=lambda row: (2.0 if row["p_holm"] is None else row["p_holm"], row["reason"], row["group"]))
+    every = sorted(
+        rules["rows"], key=lambda row: (2.0 if row["p_holm"] is None else row["p_holm"], row["reason"], row["group"])
+    )
     warned = [row for row in every if row["four_fifths_warning"]]
     return [
         "<h2>Rules</h2>",
@@ -185,9 +199,7 @@ def _mentions(row: Json) -> str:
 
 def method_part(audit: Json) -> list[str]:
     """Limits, definitions, and the lists and probes used."""
-    definitions = [
-        [name, d["unit"], d["means"], d["interval"]] for name, d in sorted(audit["definitions"].items())
-    ]
+    definitions = [[name, d["unit"], d["means"], d["interval"]] for name, d in sorted(audit["definitions"].items())]
     cards = [
         [f"{card.get('kind', 'probes')} {card['lang']}", card["version"], card["licence"], card["source"], card["sha256"][:12]]
         for card in [*audit["lexicons"], *audit["probes"]]

@@ -74,7 +74,9 @@ class LanguageScan:
     def __init__(self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_share: float) -> None:
         self.lexicon = lexicon.load(lang)
         self.automaton = matcher.compile_lexicon(self.lexicon)
-        matcher.scan(pa.array([""]), self.automaton)  # compiles the kernel now, so that progress shows the scan's own rate
+        matcher.scan(
+            pa.array([""]), self.automaton
+        )  # compiles the kernel now, so that progress shows the scan's own rate
         self.groups = self.lexicon.groups()
         self.slices: dict[str, Sums] = {}
         self.associations = Associations(self.lexicon, min_count=min_count, prior_share=prior_share)

@@ -23,7 +23,7 @@ from gristmill.progress import Progress
 
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
 WORKER = "pipelines.worker"
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.25
 
 Mode = Literal["processes", "threads"]
 
@@ -78,22 +78,36 @@ def run(
     label: str,
     folder: Path,
     stages: Mapping[str, int],
-) -> None:
+) -> dict[str, int]:
     """Build and run one pipeline to its end, showing progress over the receipts of `stages` (name -> splits).
 
-    Raises Stopped when a worker process dies; whatever the pipeline itself raises comes through.
+    Returns what it took, for the telemetry. Raises Stopped when a worker process dies; whatever the pipeline itself
+    raises comes through.
     """
     pipeline = engine.pipeline(mode)
     build(pipeline)
     total, before = sum(stages.values()), sum(receipts.count(folder, stage) for stage in stages)
     with _Watch() as watch, Progress(label, total=total, unit="splits", done=before) as bar:
         job = _Job(lambda: pipeline.run().wait_until_finish())
+        peak = _memory()
         while not job.finished.wait(POLL_SECONDS):
+            peak = max(peak, _memory())
             bar.update(sum(receipts.count(folder, stage) for stage in stages))
             watch.check()
         bar.update(sum(receipts.count(folder, stage) for stage in stages))
     if job.error is not None:
         raise _told_again(job.error)
+    return {"workers": engine.workers, "peak_bytes": peak}
+
+
+def _memory() -> int:
+    """Bytes of memory of this process and all below it, shared pages shared out (PSS; RSS where the system has none)."""
+    total = 0
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(psutil.Error):
+            info = process.memory_full_info()
+            total += getattr(info, "pss", info.rss)
+    return total
 
 
 def _told_again(error: BaseException) -> BaseException:

@@ -13,6 +13,7 @@ from typing import Any
 from gristmill import cli, receipts, runs
 from gristmill.config import Config
 from gristmill.errors import InputError, RunError
+from gristmill.hashing import digest
 from gristmill.runs import FinishedRun, Input, Run
 from pipelines import annotate as annotating
 from pipelines import decide as deciding
@@ -40,7 +41,8 @@ class How:
 def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How) -> FinishedRun:
     """Annotate files and crawl runs."""
     given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
-    with _start("annotate", config, given, annotating, how) as run:
+    hashed = config.model_copy(update={"author_key": digest(config.author_key)[:12]})  # a secret stays out of manifests
+    with _start("annotate", hashed, given, annotating, how) as run:
         if run.finished:
             return _found(run.finished)
         if not (run.path / splits.PLAN).exists():
@@ -49,7 +51,7 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
         plan = splits.read_plan(run.path)
         stages = {annotating.STAGE: len(plan)}
         _say_reused(run, stages)
-        engine.run(
+        took = engine.run(
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
             how.engine, mode="processes", label="annotate", folder=run.path, stages=stages,
         )  # fmt: skip
@@ -57,7 +59,9 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
             "splits": len(plan),
             "whole": sorted({s.file.rsplit("/", 1)[-1] for s in plan if s.note and s.kind != "remainder"}),
         }
-        return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, budget=how.budget)
+        return runs.seal_from_receipts(
+            run, stages, ledger_stage=annotating.STAGE, details=details, budget=how.budget, telemetry=took
+        )
 
 
 def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
@@ -74,12 +78,12 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         stages = {deciding.KEYS: shards, deciding.STAGE: shards}
         partitions = max(1, annotated.counts["kept"] * BYTES_PER_SHUFFLED_DOCUMENT // how.memory + 1)
         _say_reused(run, stages)
-        engine.run(
+        took = engine.run(
             lambda pipeline: deciding.decide(pipeline, str(run.path), documents, config, shards, partitions),
             how.engine, mode="threads", label="decide", folder=run.path, stages=stages,
         )  # fmt: skip
         details = {"reasons": legend(rules), "documents": annotated.id}
-        return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details)
+        return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
 
 
 def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
@@ -93,7 +97,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
         (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
         stages = {tokenizing.STAGE: shards}
         _say_reused(run, stages)
-        engine.run(
+        took = engine.run(
             lambda pipeline: tokenizing.candidates(pipeline, str(run.path), documents, decisions, config.seed, shards),
             how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
         )  # fmt: skip
@@ -101,7 +105,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
         texts = list(tokenizing.sample_texts(documents, decisions, nodes))
         cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(texts)} documents")
         details = tokenizing.train_and_write(run.path, texts, config)
-        return run.finish(counts={"documents": len(texts)}, details=details)
+        return run.finish(counts={"documents": len(texts)}, details=details, telemetry=took)
 
 
 def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> FinishedRun:
@@ -118,14 +122,16 @@ def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, h
         metadata = {"gristmill.tokenizer": str(tokenizer.details["tokenizer"]), "gristmill.run": run.id}
         stages = {packing.ENCODE: shards, packing.STAGE: places.total}
         _say_reused(run, stages)
-        engine.run(
+        took = engine.run(
             lambda pipeline: packing.pack(pipeline, places, config, shards, metadata),
             how.engine, mode="processes", label="pack", folder=run.path, stages=stages,
         )  # fmt: skip
-        return _seal_pack(run, tokenizer, outputs, stages)
+        return _seal_pack(run, tokenizer, outputs, stages, took)
 
 
-def _seal_pack(run: Run, tokenizer: FinishedRun, outputs: Mapping[str, int], stages: Mapping[str, int]) -> FinishedRun:
+def _seal_pack(
+    run: Run, tokenizer: FinishedRun, outputs: Mapping[str, int], stages: Mapping[str, int], took: Mapping[str, int]
+) -> FinishedRun:
     """Add the files beside the shards, and seal."""
     written = packing.write_sidecars(run.path, tokenizer.path / "tokenizer", outputs, run.id)
     tokens = packing.count_tokens(run.path, outputs, stages[packing.STAGE])
@@ -136,7 +142,13 @@ def _seal_pack(run: Run, tokenizer: FinishedRun, outputs: Mapping[str, int], sta
     }
     total = sum(split["tokens"] for split in tokens.values())
     return runs.seal_from_receipts(
-        run, stages, ledger_stage=packing.ENCODE, details=details, counts={"tokens": total}, extra_files=written
+        run,
+        stages,
+        ledger_stage=packing.ENCODE,
+        details=details,
+        counts={"tokens": total},
+        extra_files=written,
+        telemetry=took,
     )
 
 

@@ -1,0 +1,35 @@
+"""Where numba keeps compiled kernels: a folder of their own, named by the hash of all their sources.
+
+Numba's cache does not notice edits of a function that a cached one calls in another file, and fails without a home
+folder. A room with kernels calls `choose_cache` in its package's `__init__`, before numba is imported.
+"""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def choose_cache(sources: Iterable[Path]) -> None:
+    """Let numba cache in the folder of these source files; without effect where numba was imported already."""
+    if "numba" not in sys.modules:
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder(sources)))
+
+
+def cache_folder(sources: Iterable[Path]) -> Path:
+    """A writable folder of ours named by the sources' hash: below the home, else below the temporary folder."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(sources))).hexdigest()
+    name = f"gristmill-kernels-{os.getuid()}-{digest[:12]}"
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for base in (home, tempfile.gettempdir()):
+        place = Path(base) / name
+        try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError:
+            continue
+        # What lies there is run: a folder that somebody else put into a shared one will not do.
+        if place.is_absolute() and place.stat().st_uid == os.getuid() and os.access(place, os.W_OK):
+            return place
+    return Path(tempfile.mkdtemp(prefix=name))
