@@ -49,6 +49,12 @@ class Bound(Config):
     min: float | None = None
     max: float | None = None
 
+    @model_validator(mode="after")
+    def _leaves_something(self) -> "Bound":
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing could pass")
+        return self
+
 
 class NearConfig(Config):
     """MinHash-LSH: `bands` of `rows` signature elements each; pairs below `min_similarity` (estimated) are let go."""

@@ -32,6 +32,10 @@ class Rule:
         """bool (n,): which documents with these signal values and languages the rule drops."""
         distinct, place = np.unique(np.asarray(languages, dtype=object).astype(str), return_inverse=True)
         bounds = np.array([self._bounds(lang) for lang in distinct], np.float64).reshape(-1, 2)[place]
+        if (
+            values.dtype == np.float32
+        ):  # a share of exactly 0.3 is stored as 0.30000001: the bound must be rounded alike
+            bounds = bounds.astype(np.float32)
         dropped: np.ndarray = (values < bounds[:, 0]) | (values > bounds[:, 1])
         return dropped
 
