@@ -170,7 +170,7 @@ def encode_rows(
         tokens = np.array(ids, np.int64)
         tally.add("kept", source=source, lang=lang, size=len(raw))
         rows.append({
-            "input_ids": tokens, "sentences": token_starts(tokens, sentence_starts(raw), lengths, len(raw)),
+            "input_ids": tokens, "sentences": token_starts(tokens, sentence_starts(raw), lengths, raw),
             "id": columns["id"][place], "source": source, "lang": lang, "bytes": len(raw),
             "key": shuffle_key(columns["id"][place], config.seed),
         })  # fmt: skip

@@ -30,19 +30,21 @@ def surface_lengths(processor: sentencepiece.SentencePieceProcessor) -> np.ndarr
     return lengths
 
 
-def token_starts(ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, text_bytes: int) -> np.ndarray:
+def token_starts(ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, text: bytes) -> np.ndarray:
     """uint32: the index of the first token of every sentence; [0] where pieces do not add up to the text.
 
+    A sentence's first token is the one that holds the space before it, or, where none is before it, its first byte.
     The first piece carries the space that sentencepiece puts before a text, which is no byte of it. A literal `▁` in
     the text is one byte to the pieces and three to the text; such a document counts as one sentence.
     """
     if not len(ids):
         return np.zeros(0, np.uint32)
     ends = np.cumsum(lengths[ids])
-    if ends[-1] != text_bytes + 1:
+    if ends[-1] != len(text) + 1:
         return np.zeros(1, np.uint32)
     begins = np.r_[0, ends[:-1]] - 1
-    first = np.searchsorted(begins, starts - 1, side="left")
-    found: np.ndarray = np.unique(np.clip(first, 0, len(ids) - 1)).astype(np.uint32)
+    after_space = np.frombuffer(text, np.uint8)[starts - 1] == ord(" ")
+    first = np.searchsorted(begins, starts - after_space, side="right") - 1
+    found: np.ndarray = np.unique(first).astype(np.uint32)
     found[0] = 0
     return found
