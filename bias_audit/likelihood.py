@@ -264,6 +264,7 @@ def load(folder: Path) -> CausalScorer | MaskedScorer:
     try:
         import torch
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+        from transformers.utils import logging
     except ImportError as error:
         raise MissingExtra(error.name or "transformers", "audit") from None
     if not (folder / "config.json").is_file():
@@ -271,11 +272,19 @@ def load(folder: Path) -> CausalScorer | MaskedScorer:
             "this is no Hugging Face model folder", {"folder": folder, "missing": "config.json"},
             "give a folder with config.json, weights and tokenizer, or a pretrain run",
         )  # fmt: skip
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()  # ours is the one to watch
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     kind = kind_of(list(config.architectures or []), folder)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     loader, scorer = (AutoModelForCausalLM, CausalScorer) if kind == "causal" else (AutoModelForMaskedLM, MaskedScorer)
-    model = loader.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
+    model, told = loader.from_pretrained(folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
+    if told["missing_keys"]:
+        raise InputError(
+            "this model folder lacks weights, and would be audited with random ones",
+            {"folder": folder, "missing": ", ".join(sorted(told["missing_keys"])[:5])},
+            "export the model with its language-modelling head",
+        )
     found: CausalScorer | MaskedScorer = scorer(model, tokenizer)
     return found
 

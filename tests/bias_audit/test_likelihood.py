@@ -154,6 +154,19 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
         load(tmp_path)
 
 
+def test_a_folder_without_its_output_layer_is_refused_and_not_scored_with_random_weights(masked_folder, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "headless"
+    shutil.copytree(masked_folder, folder)
+    weights = load_file(folder / "model.safetensors")
+    body = {name: tensor for name, tensor in weights.items() if not name.startswith("cls.")}
+    assert len(body) < len(weights)
+    save_file(body, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match="random ones"):
+        load(folder)
+
+
 def test_a_masked_model_whose_tokenizer_has_no_mask_is_refused(masked_folder, tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(masked_folder, folder)
