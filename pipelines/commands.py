@@ -170,9 +170,10 @@ def pack(
 def parse_bytes(text: str) -> int:
     """`512M`, `4G`, `1048576` as bytes."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
-    if not found:
+    size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " ")) if found else 0
+    if size < 1:
         raise ConfigError("not a size", {"given": text}, "write it like 512M or 4G")
-    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
+    return size
 
 
 class _how:  # noqa: N801 - reads as a function: how(budget)

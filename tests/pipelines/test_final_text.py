@@ -1,0 +1,69 @@
+"""The text that leaves the corpus: cut spans are gone, personal spans masked, everything else stays."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.final_text import PLACEHOLDER, final_text
+from pipelines.signals.personal import TYPES, find
+
+
+def span(start, end, kind="email"):
+    return {"start": start, "end": end, "type": kind}
+
+
+def cut(start, end):
+    return {"start": start, "end": end, "reason": "repeated"}
+
+
+@pytest.mark.parametrize(
+    ("text", "cuts", "personal", "mask", "expected"),
+    [
+        ("abcdef", [], [], True, "abcdef"),
+        ("abcdef", [cut(1, 3)], [], True, "adef"),
+        ("abcdef", [], [span(1, 3)], True, "a<EMAIL>def"),
+        ("abcdef", [], [span(1, 3)], False, "abcdef"),
+        ("abcdef", [cut(0, 6)], [span(1, 3)], True, ""),
+        ("abcdef", [cut(4, 5)], [span(0, 2, "phone")], True, "<PHONE>cdf"),
+        ("abcdef", [cut(4, 5)], [span(0, 2, "phone")], False, "abcdf"),
+        ("abcdef", [cut(1, 2)], [span(0, 4)], True, "<EMAIL>ef"),
+        ("abcdef", [cut(0, 3)], [span(2, 5)], True, "<EMAIL>f"),
+        ("abcdef", [cut(2, 6)], [span(0, 4)], True, "<EMAIL>"),
+        ("abcdef", [cut(3, 5), cut(0, 2)], [], True, "cf"),
+        ("中文字", [cut(3, 6)], [span(0, 3, "iban")], True, "<IBAN>字"),
+    ],
+)
+def test_cuts_and_masks_by_example(text, cuts, personal, mask, expected):
+    assert final_text(text, cuts, personal, mask=mask) == expected
+
+
+def test_every_type_has_a_placeholder_of_its_own():
+    assert set(PLACEHOLDER) == set(TYPES) and len(set(PLACEHOLDER.values())) == len(TYPES)
+
+
+def apart(draw, size, most):
+    """Disjoint spans of a text of `size` characters, sorted."""
+    points = sorted(draw(st.lists(st.integers(0, size), max_size=2 * most, unique=True)))
+    return list(zip(points[::2], points[1::2], strict=False))
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_every_character_outside_all_spans_stays_in_order_and_none_inside_is_left(data):
+    text = data.draw(st.text(st.sampled_from("a中é👍 "), max_size=30))
+    at = [len(text[:i].encode()) for i in range(len(text) + 1)]
+    cuts, personal = apart(data.draw, len(text), 3), apart(data.draw, len(text), 3)
+    made = final_text(text, [cut(at[a], at[b]) for a, b in cuts], [span(at[a], at[b]) for a, b in personal], mask=True)
+    inside = {i for a, b in cuts + personal for i in range(a, b)}
+    assert made.replace("<EMAIL>", "") == "".join(char for i, char in enumerate(text) if i not in inside)
+    fully_cut = sum(any(x <= a and b <= y for x, y in cuts) for a, b in personal)
+    assert made.count("<EMAIL>") <= len(personal)
+    assert made.count("<EMAIL>") >= len(personal) - fully_cut - len(cuts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=st.lists(st.sampled_from(["mail a@b.cn ", "13812345678", "，", "中文", "1.2.3.4 ", "x "]), max_size=10))
+def test_a_masked_text_has_no_personal_data_left(parts):
+    text = "".join(parts)
+    found = [span(a, b, kind) for a, b, kind in find(text.encode())]
+    assert find(final_text(text, [], found, mask=True).encode()) == []
