@@ -5,7 +5,7 @@ recovers 85 % of its quality at 7.6 % of its runs.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gristmill.rights import UNKNOWN, normalize_licence
@@ -47,6 +47,7 @@ def extract_page(html: str, url: str | None, limits: Limits) -> Page:
     tree = HTMLTree.parse(html)
     if (depth := _depth(tree.document, limits.page_depth)) > limits.page_depth:
         raise TooBigError(f"elements are nested deeper than {depth - 1}, the limit is {limits.page_depth}")
+    licence = _licence(tree.document)
     plain = extract_plain_text(tree, main_content=True, preserve_formatting=True)
     if not plain.strip():
         return Page("")
@@ -54,7 +55,13 @@ def extract_page(html: str, url: str | None, limits: Limits) -> Page:
     if len(best.text) < FAST_IS_ENOUGH * len(plain):
         slow = _read(trafilatura, html, url, fast=False)
         best = slow if len(slow.text) > len(best.text) else best
-    return best
+    return best if licence == UNKNOWN else replace(best, licence=licence)
+
+
+def _licence(document: Any) -> str:
+    """What `<link rel="license">` in a page's head says of the whole page; trafilatura reads links in its body only."""
+    links = document.query_selector_all("head link[rel~=license][href]")
+    return next((found for link in links if (found := normalize_licence(link.getattr("href"))) != UNKNOWN), UNKNOWN)
 
 
 def _depth(document: Any, limit: int) -> int:

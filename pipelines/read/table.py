@@ -26,7 +26,8 @@ def read_table(split: Split, columns: Columns) -> Iterator[Item]:
 
 
 def _row_batches(table: pq.ParquetFile, split: Split, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
-    wanted = [name for name in columns.model_dump().values() if name in table.schema_arrow.names]
+    named = dict.fromkeys(columns.model_dump().values())  # one column may serve two fields
+    wanted = [name for name in named if name in table.schema_arrow.names]
     first = 0
     for group in range(table.metadata.num_row_groups):
         rows = table.metadata.row_group(group).num_rows
@@ -44,10 +45,14 @@ def _records(batch: pa.RecordBatch, file: str, start: int, columns: Columns) -> 
     source = file.split(".")[0]
     try:
         text = as_text(batch.column(columns.text))
-    except InputError:
-        yield from _one_by_one(batch, file, start, columns)
+        rows = batch.select([name for name in batch.schema.names if name != columns.text]).to_pylist()
+    except (InputError, UnicodeDecodeError) as error:
+        if batch.num_rows == 1:
+            yield Broken(file, start, "not_utf8", str(error).split("\n")[0], source=source)
+        else:  # read each row for itself, so that only the bad ones are lost
+            for place in range(batch.num_rows):
+                yield from _records(batch.slice(place, 1), file, start + place, columns)
         return
-    rows = batch.select([name for name in batch.schema.names if name != columns.text]).to_pylist()
     fields = [row_fields(row, columns, default_source=source) for row in rows]
     for place, value in enumerate(text.is_null().to_pylist()):
         if value:
@@ -74,15 +79,3 @@ def _batch(
     arrays = {name: pa.array(values, RECORD_SCHEMA.field(name).type) for name, values in plain.items()}
     arrays |= {"text": text, "capture": capture_column(file, at)}
     return pa.RecordBatch.from_arrays([arrays[name] for name in RECORD_SCHEMA.names], schema=RECORD_SCHEMA)
-
-
-def _one_by_one(batch: pa.RecordBatch, file: str, start: int, columns: Columns) -> Iterator[Item]:
-    """A batch with one bad text: read each row for itself, so that only the bad ones are lost."""
-    for place in range(batch.num_rows):
-        row = batch.slice(place, 1)
-        try:
-            as_text(row.column(columns.text))
-        except InputError as error:
-            yield Broken(file, start + place, "not_utf8", error.what, source=file.split(".")[0])
-        else:
-            yield from _records(row, file, start + place, columns)
