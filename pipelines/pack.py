@@ -7,10 +7,9 @@ order of inputs. The split of a document is a hash of its id alone, so it stays 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -22,7 +21,7 @@ import xxhash
 
 from gristmill import receipts, storage
 from gristmill.hashing import KEY_MASK, sha256_bytes
-from gristmill.ledger import Tally
+from gristmill.ledger import Fate, Tally
 from gristmill.receipts import DataFile, Receipt, data_file
 from gristmill.runs import SPILL
 from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
@@ -46,6 +45,10 @@ SPLIT_SALT = 0x5EED
 BYTES_PER_TOKEN_BYTE = 0.6
 """Bytes of ids per byte of text, a rough prior: it only steers how many shards are planned."""
 ROWS = 1000
+"""Rows of a record batch in a shard."""
+ENCODE_ROWS = 256
+"""Documents encoded at a time: their ids are Python integers for a moment, 36 bytes each."""
+KEY = pa.field("key", pa.int64())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,58 +126,75 @@ def encode_shard(
     table = pq.read_table(shard_path(places.documents, shard), columns=["id", "text", "source", "lang", "personal"])
     decisions = pq.read_table(shard_path(places.decisions, shard), columns=["keep", "cuts"])
     tally = Tally()
-    dropped = table.filter(pc.invert(decisions["keep"]))
-    for source, lang in zip(dropped["source"].to_pylist(), dropped["lang"].to_pylist(), strict=True):
-        tally.add("dropped", "decided", source=source, lang=lang)
-    rows = encode_rows(table, decisions, config, processor, lengths, tally)
-    schema = shard_schema(processor.get_piece_size(), {}).append(pa.field("key", pa.int64()))
-    numbers = output_numbers(rows, places, config)
+    _tally(tally, "dropped", "decided", table.filter(pc.invert(decisions["keep"])))
+    kept = table.filter(decisions["keep"]).append_column("cuts", decisions["cuts"].filter(decisions["keep"]))
+    rows = encode_table(kept, config, processor, lengths, tally)
+    numbers = output_numbers(rows["id"].to_pylist(), rows["key"].to_pylist(), places, config)
+    outputs = np.unique(numbers).tolist()
     name = f"{SPILL}/tokens-{shard:05d}.arrow"
-    outputs = sorted(set(numbers))
-    by_number: dict[int, list[dict[str, Any]]] = {number: [] for number in outputs}
-    for row, number in zip(rows, numbers, strict=True):
-        by_number[number].append(row)
-    with storage.commit(folder / name) as file, pa.ipc.new_file(file, schema) as writer:
+    with storage.commit(folder / name) as file, pa.ipc.new_file(file, rows.schema) as writer:
         for number in outputs:
-            writer.write_batch(pa.RecordBatch.from_pylist(by_number[number], schema))
-    tokens = sum(len(row["input_ids"]) for row in rows)
-    details = {"outputs": outputs, "tokens": tokens}
+            writer.write_batch(rows.take(pa.array(np.flatnonzero(numbers == number))))
+    details = {"outputs": outputs, "tokens": len(rows["input_ids"].values)}
     receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), (data_file(folder, name),), details)
     receipts.commit(folder, receipt)
     return receipt
 
 
-def encode_rows(
-    table: pa.Table,
-    decisions: pa.Table,
+def _tally(tally: Tally, fate: Fate, reason: str, table: pa.Table | pa.RecordBatch) -> None:
+    """Count every row of a table, with its bytes where it has them."""
+    sizes = table["bytes"].to_pylist() if "bytes" in table.schema.names else [0] * table.num_rows
+    for source, lang, size in zip(table["source"].to_pylist(), table["lang"].to_pylist(), sizes, strict=True):
+        tally.add(fate, reason, source=source, lang=lang, size=size)
+
+
+def encode_table(
+    kept: pa.Table,
     config: PackConfig,
     processor: sentencepiece.SentencePieceProcessor,
     lengths: np.ndarray,
     tally: Tally,
-) -> list[dict[str, Any]]:
-    """The shard rows (with their sort key) of all kept documents; a text that cuts leave empty is dropped."""
-    kept = table.filter(decisions["keep"])
-    cuts = decisions["cuts"].filter(decisions["keep"]).to_pylist()
-    columns = {name: kept[name].to_pylist() for name in kept.schema.names}
-    texts = [
-        final_text(text, cut, personal, mask=config.mask_personal).strip()
-        for text, cut, personal in zip(columns["text"], cuts, columns["personal"], strict=True)
-    ]
-    rows = []
-    for place, (text, ids) in enumerate(zip(texts, processor.encode(texts, num_threads=1), strict=True)):
-        source, lang = columns["source"][place], columns["lang"][place]
-        if not ids:
-            tally.add("dropped", "empty_after_cuts", source=source, lang=lang)
-            continue
-        raw = text.encode()
-        tokens = np.array(ids, np.int64)
-        tally.add("kept", source=source, lang=lang, size=len(raw))
-        rows.append({
-            "input_ids": tokens, "sentences": token_starts(tokens, sentence_starts(raw), lengths, raw),
-            "id": columns["id"][place], "source": source, "lang": lang, "bytes": len(raw),
-            "key": shuffle_key(columns["id"][place], config.seed),
-        })  # fmt: skip
+) -> pa.RecordBatch:
+    """The shard rows (with their sort key) of kept documents; a text that cuts leave empty is dropped."""
+    dtype = np.uint16 if processor.get_piece_size() <= 1 << 16 else np.uint32
+    tokens, starts, sizes = list[np.ndarray](), list[np.ndarray](), list[int]()
+    for at in range(0, kept.num_rows, ENCODE_ROWS):
+        part = kept.slice(at, ENCODE_ROWS)
+        texts = [
+            final_text(text, cuts, personal, mask=config.mask_personal).strip()
+            for text, cuts, personal in zip(*(part[c].to_pylist() for c in ("text", "cuts", "personal")), strict=True)
+        ]
+        for text, ids in zip(texts, processor.encode(texts, num_threads=1), strict=True):
+            raw = text.encode()
+            tokens.append(np.array(ids, dtype))
+            starts.append(token_starts(tokens[-1], sentence_starts(raw), lengths, raw))
+            sizes.append(len(raw))
+    full = np.array([len(ids) > 0 for ids in tokens], bool)
+    names = kept.select(["id", "source", "lang"]).combine_chunks()
+    columns = {name: names[name].combine_chunks() for name in names.schema.names}
+    columns |= {
+        "input_ids": _lists(tokens, dtype),
+        "sentences": _lists(starts, np.uint32),
+        "bytes": pa.array(sizes, pa.uint32()),
+    }
+    columns["key"] = pa.array([shuffle_key(id, config.seed) for id in columns["id"].to_pylist()], pa.int64())
+    schema = shard_schema(processor.get_piece_size(), {}).append(KEY)
+    rows = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    _tally(tally, "dropped", "empty_after_cuts", rows.filter(pa.array(~full)))
+    rows = rows.filter(pa.array(full))
+    _tally(tally, "kept", "", rows)
     return rows
+
+
+def _lists(values: list[np.ndarray], dtype: type[np.generic]) -> pa.ListArray:
+    """Arrays as one Arrow list column, without a Python object per element."""
+    offsets = np.cumsum([0, *map(len, values)])
+    if offsets[-1] >= 1 << 31:
+        raise ValueError(
+            f"a split of {offsets[-1]} tokens does not fit a list column: make annotate.split_bytes smaller"
+        )
+    flat = np.concatenate([np.zeros(0, dtype), *values]).astype(dtype)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat))
 
 
 def shuffle_key(id: str, seed: int) -> int:
@@ -190,13 +210,16 @@ def split_of(id: str, config: PackConfig) -> str:
     return "test" if share < config.validation + config.test else "train"
 
 
-def output_numbers(rows: list[dict[str, Any]], places: Places, config: PackConfig) -> list[int]:
-    """The output shard of every row: its split's shards share the range of keys evenly."""
-    splits = [split_of(row["id"], config) for row in rows]
-    return [
-        places.offset(split) + row["key"] * places.outputs[split] // (KEY_MASK + 1)
-        for row, split in zip(rows, splits, strict=True)
-    ]
+def output_numbers(ids: Sequence[str], keys: Sequence[int], places: Places, config: PackConfig) -> np.ndarray:
+    """int64 (n,): the output shard of every document: its split's shards share the range of keys evenly."""
+    splits = [split_of(id, config) for id in ids]
+    return np.array(
+        [
+            places.offset(split) + key * places.outputs[split] // (KEY_MASK + 1)
+            for split, key in zip(splits, keys, strict=True)
+        ],
+        np.int64,
+    )
 
 
 class WriteShard(beam.DoFn):  # type: ignore[misc]
@@ -218,7 +241,7 @@ def write_output(places: Places, number: int, parts: list[list[int]], metadata: 
     folder = Path(places.folder)
     processor = sentencepiece.SentencePieceProcessor(model_file=places.model)
     schema = shard_schema(processor.get_piece_size(), metadata)
-    with_key = shard_schema(processor.get_piece_size(), {}).append(pa.field("key", pa.int64()))
+    with_key = shard_schema(processor.get_piece_size(), {}).append(KEY)
     rows = pa.Table.from_batches([_part(folder, shard, place) for shard, place in parts], with_key)
     rows = rows.sort_by([("key", "ascending"), ("id", "ascending")]).drop_columns(["key"]).combine_chunks()
     name = places.name_of(number)

@@ -10,7 +10,7 @@ from gristmill.hashing import KEY_MASK
 from gristmill.ledger import Tally
 from pipelines.config import PackConfig, TokenizerConfig
 from pipelines.decide import CUTS
-from pipelines.pack import Places, encode_rows, output_numbers, plan_outputs, shuffle_key, split_of
+from pipelines.pack import Places, encode_table, output_numbers, plan_outputs, shuffle_key, split_of
 from pipelines.signals.personal import SPANS
 from pipelines.tokens.sentences import surface_lengths
 from pipelines.tokens.training import train
@@ -70,24 +70,22 @@ def test_shards_are_planned_by_bytes_and_a_split_without_a_share_has_none(text_b
 def test_every_row_goes_to_a_shard_of_its_own_split(train_, validation, test, names):
     where = places(train=train_, validation=validation, test=test)
     config = PackConfig(validation=0.3 if validation else 0, test=0.3 if test else 0)
-    rows = [{"id": name, "key": shuffle_key(name, 0)} for name in names]
-    numbers = output_numbers(rows, where, config)
-    for row, number in zip(rows, numbers, strict=True):
+    numbers = output_numbers(names, [shuffle_key(name, 0) for name in names], where, config).tolist()
+    for name, number in zip(names, numbers, strict=True):
         assert 0 <= number < where.total
-        assert where.name_of(number).split("/")[0] == split_of(row["id"], config)
+        assert where.name_of(number).split("/")[0] == split_of(name, config)
 
 
 def test_the_extreme_keys_go_to_the_first_and_the_last_shard():
     where = places(train=7, validation=0, test=0)
     config = PackConfig(validation=0, test=0)
-    rows = [{"id": "0", "key": key} for key in (0, KEY_MASK // 2, KEY_MASK)]
-    assert output_numbers(rows, where, config) == [0, 3, 6]
+    assert output_numbers(["0"] * 3, [0, KEY_MASK // 2, KEY_MASK], where, config).tolist() == [0, 3, 6]
 
 
 def test_shards_of_a_split_hold_even_shares_in_the_order_of_their_keys():
     where = places(train=4, validation=0, test=0)
-    rows = sorted(({"id": name, "key": shuffle_key(name, 0)} for name in IDS[:4000]), key=lambda row: row["key"])
-    numbers = output_numbers(rows, where, PackConfig(validation=0, test=0))
+    keys = sorted(shuffle_key(name, 0) for name in IDS[:4000])
+    numbers = output_numbers(IDS[:4000], keys, where, PackConfig(validation=0, test=0)).tolist()
     assert numbers == sorted(numbers)
     assert all(abs(numbers.count(number) - 1000) < 120 for number in range(4))
 
@@ -117,9 +115,9 @@ def encode(processor, texts, keep, cuts, personal, config=CONFIG):
             "personal": pa.array(personal, SPANS),
         }
     )
-    decisions = pa.table({"keep": keep, "cuts": pa.array(cuts, CUTS)})
+    kept = documents.append_column("cuts", pa.array(cuts, CUTS)).filter(pa.array(keep))
     tally = Tally()
-    return encode_rows(documents, decisions, config, processor, surface_lengths(processor), tally), tally.entries()
+    return encode_table(kept, config, processor, surface_lengths(processor), tally).to_pylist(), tally.entries()
 
 
 def test_rows_hold_the_masked_text_of_kept_documents_without_control_tokens(processor):
@@ -127,7 +125,7 @@ def test_rows_hold_the_masked_text_of_kept_documents_without_control_tokens(proc
     mail = [{"start": 9, "end": 15, "type": "email"}]
     cuts = [[], [], [{"start": 0, "end": 16, "reason": "repeated"}], [], []]
     rows, entries = encode(processor, texts, [True, False, True, True, True], cuts, [mail, [], [], [], []])
-    assert [processor.decode(row["input_ids"].tolist()) for row in rows] == [
+    assert [processor.decode(row["input_ids"]) for row in rows] == [
         "Write to <EMAIL>. Now.",
         "spaced",
         "One. Two.",
@@ -144,7 +142,7 @@ def test_rows_hold_the_masked_text_of_kept_documents_without_control_tokens(proc
 def test_masking_can_be_turned_off(processor):
     mail = [{"start": 9, "end": 15, "type": "email"}]
     rows, _ = encode(processor, ["Write to a@b.cn."], [True], [[]], [mail], PackConfig(mask_personal=False))
-    assert processor.decode(rows[0]["input_ids"].tolist()) == "Write to a@b.cn."
+    assert processor.decode(rows[0]["input_ids"]) == "Write to a@b.cn."
 
 
 def test_nothing_kept_is_no_rows(processor):
