@@ -147,3 +147,20 @@ def test_masking_can_be_turned_off(processor):
 
 def test_nothing_kept_is_no_rows(processor):
     assert encode(processor, ["a", "b"], [False, False], [[], []], [[], []]) == ([], [])
+
+
+def test_documents_are_encoded_alike_in_pieces_of_any_size(processor, prose, monkeypatch):
+    texts = [prose(seed, 2) for seed in range(9)]
+    whole = encode(processor, texts, [True] * 9, [[]] * 9, [[]] * 9)
+    monkeypatch.setattr("pipelines.pack.ENCODE_ROWS", 2)
+    assert encode(processor, texts, [True] * 9, [[]] * 9, [[]] * 9) == whole and len(whole[0]) == 9
+
+
+def test_a_shard_without_documents_is_no_rows(processor):
+    names = [pa.field(name, pa.string()) for name in ("id", "text", "source", "lang")]
+    empty = pa.schema([*names, ("personal", SPANS), ("cuts", CUTS)]).empty_table()
+    for kept in (
+        empty,
+        pa.table({name: pa.chunked_array([], empty.schema.field(name).type) for name in empty.schema.names}),
+    ):
+        assert encode_table(kept, CONFIG, processor, surface_lengths(processor), Tally()).num_rows == 0

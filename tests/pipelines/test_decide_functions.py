@@ -1,0 +1,141 @@
+"""Deciding without Beam: all reasons of a document, verdicts joined by row, and samples that are the same every time."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gristmill.rights import RightsPolicy
+from pipelines.config import DecideConfig
+from pipelines.decide import BIT, DECISION_SCHEMA, NO_CLUSTER, decision_table, keys_of, rule_reasons, tally_decisions
+from pipelines.dedup.keys import EXACT_WIDTH, id_halves, nodes_of
+from pipelines.rules import FIXED_REASONS, chosen_rules, legend
+from pipelines.signals.table import PERMUTATIONS
+from pipelines.tokenizer import WIDTH, choose
+
+GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.
+When a new owner arrived in spring, she cleaned the channel by hand and counted every broken paddle.
+By autumn those stones were grinding again, so people came from three villages to look at flour.
+A baker said that bread had not tasted like this since his grandmother was young."""
+
+
+@pytest.fixture
+def documents():
+    """A function that makes a table of annotated documents from rows of changes."""
+    from pipelines.annotate import annotate_batch
+    from pipelines.read.records import RECORD_SCHEMA
+
+    def make(*changes):
+        rows = [
+            {"id": f"{i:032x}", "text": GOOD, "title": None, "url": f"http://x.org/{i}", "source": "s", "kind": "wiki", "published": None,
+             "fetched": None, "licence": "CC0-1.0", "evidence": [], "opt_out": [], "author": None,
+             "capture": {"file": "f", "offset": i, "item": 0}, "media": "text"} | change
+            for i, change in enumerate(changes)
+        ]  # fmt: skip
+        return pa.Table.from_batches([annotate_batch(pa.RecordBatch.from_pylist(rows, RECORD_SCHEMA))])
+
+    return make
+
+
+def names_of(word, config):
+    return {name for place, name in enumerate(legend(chosen_rules(config))) if int(word) >> place & 1}
+
+
+def test_a_good_document_has_no_reason_and_a_bad_one_has_all_of_them(documents):
+    config = DecideConfig(languages=("en",), rights=RightsPolicy(licences=("CC0-1.0",), allow_unknown=False))
+    table = documents(
+        {}, {"licence": "unknown", "opt_out": ["noai"], "text": "Nur ein kurzer deutscher Satz über eine alte Mühle."}
+    )
+    found = [names_of(word, config) for word in rule_reasons(table, config)]
+    assert found[0] == set()
+    assert {"licence", "opt_out", "language", "too_few_words"} <= found[1]
+
+
+def test_an_unsure_language_is_a_reason_where_a_score_is_asked(documents):
+    table = documents({}, {"text": "12345 67890"})
+    assert rule_reasons(table, DecideConfig(min_language_score=0.3))[1] & BIT["language"]
+    assert not rule_reasons(table, DecideConfig())[1] & BIT["language"]
+
+
+def test_a_taken_down_address_is_a_reason(documents, tmp_path):
+    listed = tmp_path / "takedown.csv"
+    listed.write_text("kind,value,reason,date\nurl,http://x.org/1,asked,2024-01-01\n", encoding="utf-8")
+    bits = rule_reasons(documents({}, {}, {}), DecideConfig(takedown=str(listed)))
+    assert [bool(word & BIT["takedown"]) for word in bits] == [False, True, False]
+
+
+def test_only_documents_that_passed_have_keys_and_only_signed_ones_bands(documents):
+    table = documents({}, {}, {"text": "too short"})
+    exact, bands = keys_of(table, 5, np.array([True, False, True]), DecideConfig())
+    nodes = nodes_of(5, 3)
+    assert exact.shape == (2, EXACT_WIDTH) and exact[:, -1].tolist() == [nodes[0], nodes[2]]
+    assert bands.shape == (14, 2) and set(bands[:, 1].tolist()) == {int(nodes[0])}
+
+
+def test_a_shard_without_documents_has_no_keys_and_no_decisions(documents):
+    empty = documents({}).slice(0, 0)
+    exact, bands = keys_of(empty, 0, np.zeros(0, bool), DecideConfig())
+    assert len(exact) == len(bands) == 0
+    assert rule_reasons(empty, DecideConfig()).tolist() == []
+    none = np.zeros((0, 4), np.int64), np.zeros((0, 7), np.int64)
+    assert decision_table(np.zeros(0, np.int64), *none).schema.equals(DECISION_SCHEMA)
+
+
+def test_verdicts_meet_their_documents_by_row():
+    shard = 3 << 32
+    name = id_halves(pa.array(["a" * 32]))[0].tolist()
+    near = np.array([[shard | 1, 9, 4, 3, *name, 84], [shard | 2, shard | 2, 4, 3, *name, PERMUTATIONS]], np.int64)
+    exact = np.array([[shard | 3, *name, 5]], np.int64)
+    table = decision_table(np.array([0, 0, 0, 0, 1 << 9], np.int64), exact, near)
+    assert table.schema.equals(DECISION_SCHEMA)
+    assert table["keep"].to_pylist() == [True, False, True, False, False]
+    assert table["reasons"].to_pylist() == [0, int(BIT["near_duplicate"]), 0, int(BIT["exact_duplicate"]), 1 << 9]
+    assert table["cluster"].to_pylist() == [NO_CLUSTER, 4, 4, NO_CLUSTER, NO_CLUSTER]
+    assert table["cluster_size"].to_pylist() == [1, 3, 3, 5, 1]
+    assert table["kept_id"].to_pylist() == [None, "a" * 32, None, "a" * 32, None]
+    assert table["similarity"].to_pylist() == [None, 0.75, None, 1.0, None]
+    assert table["cuts"].to_pylist() == [[]] * 5
+
+
+def test_a_document_with_several_reasons_counts_once_under_the_first():
+    table = pa.table({"source": ["s"] * 3, "lang": ["en"] * 3, "text": ["aa", "b", "中"]})
+    bits = np.array([0, 0b110, 0b100])
+    found = [
+        (entry.fate, entry.reason, entry.documents, entry.bytes)
+        for entry in tally_decisions(table, bits, list(FIXED_REASONS)).entries()
+    ]
+    assert sorted(found) == [("dropped", "licence", 1, 3), ("dropped", "opt_out", 1, 1), ("kept", "", 1, 2)]
+
+
+CANDIDATES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2**63 - 1), st.integers(1, 500)), max_size=40)
+
+
+def candidates(rows):
+    return np.array([(*row, node) for node, row in enumerate(rows)], np.int64).reshape(-1, WIDTH)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=CANDIDATES, sample=st.integers(1, 6000), data=st.data())
+def test_a_sample_does_not_depend_on_the_order_of_candidates_and_takes_the_smallest_keys(rows, sample, data):
+    made = candidates(rows)
+    chosen = choose(made, sample).tolist()
+    assert chosen == sorted(set(chosen)) == choose(made[data.draw(st.permutations(range(len(made))))], sample).tolist()
+    for stratum in {row[0] for row in rows}:
+        mine = sorted((key, size, node) for node, (place, key, size) in enumerate(rows) if place == stratum)
+        taken = [node in chosen for *_, node in mine]
+        assert taken == sorted(taken, reverse=True)
+        assert taken[0], "every source and language is in the sample"
+
+
+def test_a_sample_has_about_its_bytes_in_the_proportions_of_the_strata():
+    rng = np.random.default_rng(1)
+    rows = [(int(i % 10 == 0), int(rng.integers(0, 2**62)), 100) for i in range(5000)]
+    chosen = choose(candidates(rows), 100_000)
+    assert abs(len(chosen) - 1000) <= 2
+    assert abs(sum(rows[node][0] for node in chosen) - 100) <= 1
+
+
+def test_a_sample_as_large_as_the_corpus_is_the_corpus():
+    assert choose(candidates([(0, 5, 10), (1, 3, 10)]), 20).tolist() == [0, 1]
+    assert choose(candidates([]), 20).tolist() == []
