@@ -89,7 +89,9 @@ def test_bits_are_those_of_the_legend():
         kind = next(kind for kind, presets in config.presets.items() if rule.preset in presets)
         word = int(judge(columns(**{rule.signal: [side]}), [kind], [lang], rules, config)[0])
         assert word >> place & 1, rule.name
-        assert {names[i] for i in range(63) if word >> i & 1} <= {other.name for other in rules if other.signal == rule.signal}
+        assert {names[i] for i in range(63) if word >> i & 1} <= {
+            other.name for other in rules if other.signal == rule.signal
+        }
 
 
 def test_a_good_document_has_no_bit_whatever_its_kind():
