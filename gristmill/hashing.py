@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def code_digest(parts: Iterable[str], libraries: Iterable[str] = ()) -> str:
         if not found:
             raise FileNotFoundError(f"no source files for code digest: {part}")
         files |= {p.relative_to(root).as_posix(): sha256_file(p) for p in found}
-    return digest({"files": files, "libraries": {name: _version(name) for name in libraries}})
+    versions = {name: _version(name) for name in libraries} | {"unicode": unicodedata.unidata_version}
+    return digest({"files": files, "libraries": versions})
 
 
 def _is_leftover(path: Path) -> bool:

@@ -152,12 +152,12 @@ def _manifest(place: Path) -> Mapping[str, Any]:
     raise RunError("this run was written by another version", {"run": place, "format": manifest["format"]})
 
 
-def list_runs(out: str | Path) -> list[FinishedRun]:
-    """The sealed runs below `out`, oldest first; a finished run counts as new again when its command is repeated.
+def list_runs(out: str | Path, step: str = "*") -> list[FinishedRun]:
+    """The sealed runs (of one step) below `out`, oldest first; a finished run counts as new again when its command is repeated.
 
     Folders with a manifest that is not ours (a web page has one too) are passed over.
     """
-    sealed = [path.parent for path in Path(out).glob(f"*-*/{MANIFEST}") if _NAME.search(path.parent.name)]
+    sealed = [path.parent for path in Path(out).glob(f"{step}-*/{MANIFEST}") if _NAME.search(path.parent.name)]
     return [open_run(path) for path in sorted(sealed, key=lambda path: (path.stat().st_mtime_ns, path.name))]
 
 
@@ -166,7 +166,7 @@ _NAME = re.compile(r"-[0-9a-f]{12}(-\d+)?$")
 
 def latest(out: str | Path, step: str) -> FinishedRun:
     """The newest sealed run of a step; raises RunError where there is none."""
-    found = [run for run in list_runs(out) if run.step == step]
+    found = [run for run in list_runs(out, step) if run.step == step]
     if not found:
         raise RunError(
             f"there is no finished run of `{step}`", {"folder": out}, f"run `gristmill {step}` first, or give --in"
@@ -335,14 +335,13 @@ def seal_from_receipts(
     ledger_stage: str,
     details: Mapping[str, Any] | None = None,
     counts: Mapping[str, int] | None = None,
-    budget: int | None = None,
     extra_files: Sequence[DataFile] = (),
     telemetry: Mapping[str, Any] | None = None,
 ) -> FinishedRun:
     """Seal a run whose stages are all done: sum the ledger, list the receipts' files, write the manifest.
 
-    `stages` gives the number of splits of each stage; a missing receipt is a fault of ours and raises. The exit code
-    becomes 3 where more than `budget` records were quarantined. `extra_files` are sealed beside the receipts' files.
+    `stages` gives the number of splits of each stage; a missing receipt is a fault of ours and raises. Files of
+    subfolders that no receipt names, left by attempts that died, are removed. `extra_files` are sealed beside the rest.
     """
     done = {stage: _complete(run.path, stage, splits) for stage, splits in stages.items()}
     for split, receipt in done[ledger_stage].items():
@@ -354,15 +353,21 @@ def seal_from_receipts(
     ledger = data_file(run.path, LEDGER, rows=len(every))
     read = sum(receipt.read for receipt in done[ledger_stage].values())
     sums = totals(every)
-    over = budget is not None and sums["quarantined"] > budget
     files = [file for found in done.values() for receipt in found.values() for file in receipt.files]
+    _remove_orphans(run.path, {file.path for file in (*files, *extra_files)})
     return run.finish(
         counts={"read": read, **sums, **(counts or {})},
         details=details,
         files=[ledger, *extra_files, *(file for file in files if not file.path.startswith(f"{SPILL}/"))],
-        exit_code=3 if over else 0,
         telemetry=telemetry,
     )
+
+
+def _remove_orphans(folder: Path, listed: set[str]) -> None:
+    for path in folder.glob("*/**/*"):
+        relative = path.relative_to(folder)
+        if path.is_file() and relative.parts[0] not in (receipts.FOLDER, SPILL) and relative.as_posix() not in listed:
+            path.unlink()
 
 
 SPILL = "spill"

@@ -46,6 +46,10 @@ class TakedownList:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def as_rows(self) -> list[list[str]]:
+        """The rows as plain values, sorted: what identifies the list."""
+        return [[row.kind, row.value, row.reason, row.date.isoformat()] for row in self.rows]
+
     def covers(self, *, id: str, url: str | None = None, author: str | None = None) -> bool:
         """Whether a document with this id, URL and author must go."""
         if id in self._values["id"] or (author and author in self._values["author"]):

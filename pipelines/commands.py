@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gristmill import cli, runs
-from gristmill.errors import ConfigError, InputError
+from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs import FinishedRun
 
 if TYPE_CHECKING:
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from pipelines.prepare import How
 
 RunnerOption = Annotated[str, typer.Option("--runner", help="FnApiRunner, or PortableRunner with LOOPBACK workers.")]
-MemoryOption = Annotated[str, typer.Option("--memory", help="Working memory of a reducer, e.g. 512M or 4G.")]
+MemoryOption = Annotated[str, typer.Option("--memory", help="Working memory for grouping band keys, e.g. 512M or 4G.")]
 TokenizerOption = Annotated[
     Path | None, typer.Option("--tokenizer", help="A finished tokenizer run; without it one is trained.")
 ]
-PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-"""Options we do not know are Beam's."""
+PASS_ON = {"allow_extra_args": True}
+"""What stands behind `--` is Beam's; anything else we do not know is refused."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     group.command("train", context_settings=PASS_ON)(tokenizer_train)
     app.add_typer(group, name="tokenizer")
     app.command(context_settings=PASS_ON)(pack)
+    app.command()(pseudonym)
 
 
 def prepare(
@@ -58,7 +59,7 @@ def prepare(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how(settings.errors.budget))
+    annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how())
     _tell_annotated(annotated)
     decided = steps.run_decide(annotated, settings.decide, how())
     _tell_decided(decided)
@@ -89,7 +90,7 @@ def annotate(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    run = steps.run_annotate(_inputs(inputs, out), settings.annotate, how(settings.errors.budget))
+    run = steps.run_annotate(_inputs(inputs, out), settings.annotate, how())
     _tell_annotated(run)
     cli.conclude(run, as_json=as_json, exit_code=_over_budget(run, settings.errors.budget))
 
@@ -167,6 +168,24 @@ def pack(
     cli.conclude(run, [_next(run)], as_json=as_json)
 
 
+def pseudonym(
+    author: Annotated[str, typer.Argument(help="The author's account URL or name, as the source gives it.")],
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+) -> None:
+    """Print the pseudonym that documents carry in place of an author, for a takedown list.
+
+    Example: gristmill pseudonym https://social.example/@name --set annotate.author_key=the-key-of-the-corpus
+    """
+    from pipelines.annotate import pseudonym as keyed
+
+    settings = _settings(config, overrides)
+    found = keyed(author, settings.annotate.author_key)
+    if found is None:
+        raise ConfigError("a pseudonym needs the key of the corpus", fix="--set annotate.author_key=...")
+    typer.echo(found)
+
+
 def parse_bytes(text: str) -> int:
     """`512M`, `4G`, `1048576` as bytes."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", text, re.IGNORECASE)
@@ -176,19 +195,28 @@ def parse_bytes(text: str) -> int:
     return size
 
 
+def beam_options(arguments: list[str]) -> tuple[str, ...]:
+    """The options behind `--`, for Beam; raises UserError for a stray argument, which is an input without --in."""
+    if stray := [word for word in arguments if not word.startswith("--")]:
+        raise UserError(
+            "an argument too many", {"given": " ".join(stray)}, f"inputs are named with --in: --in {stray[0]}"
+        )
+    return tuple(arguments)
+
+
 class _how:  # noqa: N801 - reads as a function: how(budget)
     """The options of one command as `prepare.How`, for each of its steps."""
 
     def __init__(self, context: typer.Context, out: Path, workers: int, runner: str, memory: str, force: bool) -> None:
         from pipelines.engine import Engine
 
-        self.engine = Engine(runner=runner, workers=workers, beam=tuple(context.args))
+        self.engine = Engine(runner=runner, workers=workers, beam=beam_options(context.args))
         self.out, self.memory, self.force = out, parse_bytes(memory), force
 
-    def __call__(self, budget: int = 0) -> "How":
+    def __call__(self) -> "How":
         from pipelines.prepare import How
 
-        return How(out=self.out, engine=self.engine, memory=self.memory, force=self.force, budget=budget)
+        return How(out=self.out, engine=self.engine, memory=self.memory, force=self.force)
 
 
 def _settings(config: Path | None, overrides: list[str] | None) -> "PrepareConfig":
@@ -226,6 +254,8 @@ def _tell_annotated(run: FinishedRun) -> None:
 
 
 def _tell_decided(run: FinishedRun) -> None:
+    if run.details.get("takedowns") and not run.counts.get("dropped:takedown"):
+        cli.say(f"decide  none of the {run.details['takedowns']} takedowns met a document")
     cli.say(f"decide  kept {run.counts['kept']} of {run.counts['read']}{_reasons(run)} -> {run.path}")
 
 

@@ -1,6 +1,6 @@
 """The configuration of corpus preparation: one section per step, each hashed on its own into its run's name."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,8 @@ class AnnotateConfig(Config):
     slice_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
     columns: Columns = Columns()
     limits: Limits = Limits()
-    author_key: str = "gristmill"
+    author_key: str = ""
+    """Key of the pseudonyms of authors, long and secret; without one, authors are left out."""
 
 
 class Bound(Config):
@@ -116,6 +117,12 @@ class PackConfig(Config):
     seed: int = 0
     mask_personal: bool = True
 
+    @model_validator(mode="after")
+    def _leaves_training(self) -> "PackConfig":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        return self
+
 
 class Errors(Config):
     """How many quarantined records a run may have before it ends with exit code 3."""
@@ -131,6 +138,3 @@ class PrepareConfig(Config):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     errors: Errors = Errors()
-
-
-Runner = Literal["FnApiRunner", "PortableRunner", "DataflowRunner", "SparkRunner", "FlinkRunner"]

@@ -20,9 +20,10 @@ from gristmill.receipts import Receipt, data_file
 from gristmill.runs import SPILL
 from gristmill.takedown import TakedownList, read_takedowns
 from pipelines.config import DecideConfig
-from pipelines.dedup.graph import EXACT_VERDICT, MEMBER, ExactDuplicates, NearDuplicates, row_in_shard, shard_path
+from pipelines.dedup.graph import EXACT_COPY, MEMBER, Columns, ExactDuplicates, NearDuplicates, row_in_shard
 from pipelines.dedup.keys import band_rows, halves, id_of, nodes_of, ranks
-from pipelines.exchange import Exchange, Numbers, pack, unpack
+from pipelines.document_shards import pairing, shard_path
+from pipelines.exchange import Exchange, Keyed, Numbers, pack, unpack
 from pipelines.kernels.quality import FIELDS
 from pipelines.rules import FIXED_REASONS, chosen_rules, judge, legend
 from pipelines.signals.table import PERMUTATIONS, signature_matrix
@@ -34,6 +35,11 @@ CODE = [
 ]  # fmt: skip
 LIBRARIES = ["numpy", "pyarrow", "scipy"]
 NO_CLUSTER = -1
+READ = [
+    "id", "url", "author", "source", "kind", "lang", "lang_score", "published", "licence", "opt_out", "text_hash",
+    "signature", *FIELDS,
+]  # fmt: skip
+"""The columns that keys are made of; the text is not among them."""
 BIT = {reason: np.int64(1) << place for place, reason in enumerate(FIXED_REASONS)}
 
 CUTS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())]))
@@ -60,16 +66,15 @@ def decide(
     spill = str(Path(folder) / SPILL)
     numbers = pipeline | "shards" >> Numbers(shards)
     keys = numbers | "keys" >> beam.ParDo(ShardKeys(folder, documents, config)).with_outputs("bands", main="exact")
-    exact = keys.exact | "exact" >> ExactDuplicates(partitions=partitions, spill=spill)
-    near = keys.bands | "near" >> NearDuplicates(
-        config.near, documents, config.prefer, partitions=partitions, spill=spill
-    )
+    copies = keys.exact | "exact" >> ExactDuplicates(partitions=partitions, spill=spill)
+    near = NearDuplicates(config.near, documents, config.prefer, partitions=partitions, spill=spill)
+    members = (keys.bands, copies) | "near" >> near
     verdicts = {
-        "exact": exact | "exact by shard" >> Exchange(EXACT_VERDICT, partitions=partitions, by="shard", spill=spill),
-        "near": near
-        | "node first" >> beam.ParDo(_NodeFirst())
-        | "near by shard" >> Exchange(MEMBER, partitions=partitions, by="shard", spill=spill),
-        "shard": numbers | "with its number" >> beam.ParDo(_Keyed()),
+        "copies": copies | "copies by shard" >> Exchange(EXACT_COPY, partitions=partitions, by="shard", spill=spill),
+        "members": members
+        | "node first" >> beam.ParDo(Columns(MEMBER, (1, 0, 2, 3, 4, 5, 6)))
+        | "members by shard" >> Exchange(MEMBER, partitions=partitions, by="shard", spill=spill),
+        "shard": numbers | "with its number" >> beam.ParDo(Keyed()),
     }
     (
         verdicts
@@ -96,7 +101,7 @@ def shard_keys(folder: Path, documents: str, shard: int, config: DecideConfig) -
     """The exact keys and band rows of a shard, computed once: a crash does not repeat what has a receipt."""
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.done(folder, KEYS, shard) is None:
-        table = pq.read_table(shard_path(documents, shard))
+        table = pq.read_table(shard_path(documents, shard), columns=READ)
         reasons = rule_reasons(table, config)
         exact, bands = keys_of(table, shard, reasons == 0, config)
         with storage.commit(folder / name) as file:
@@ -148,19 +153,6 @@ def keys_of(table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfi
     return exact, bands
 
 
-class _NodeFirst(beam.DoFn):  # type: ignore[misc]
-    """(survivor, node, ...) -> (node, survivor, ...), so that rows go to the shard of the node."""
-
-    def process(self, block: bytes) -> Iterator[bytes]:
-        rows = unpack(block, MEMBER)
-        yield pack(np.column_stack([rows[:, 1], rows[:, 0], rows[:, 2:]]))
-
-
-class _Keyed(beam.DoFn):  # type: ignore[misc]
-    def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
-        yield shard, b""
-
-
 class WriteDecisions(beam.DoFn):  # type: ignore[misc]
     """Gather the verdicts of one shard and write its rows, in the order of its documents."""
 
@@ -170,20 +162,21 @@ class WriteDecisions(beam.DoFn):  # type: ignore[misc]
     def process(self, group: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[int]:
         shard, verdicts = group
         if receipts.done(Path(self.folder), STAGE, shard) is None:
-            exact = unpack(b"".join(verdicts["exact"]), EXACT_VERDICT)
-            near = unpack(b"".join(verdicts["near"]), MEMBER)
-            write_decisions(Path(self.folder), self.documents, shard, exact, near, self.config)
+            copies = unpack(b"".join(verdicts["copies"]), EXACT_COPY)
+            members = unpack(b"".join(verdicts["members"]), MEMBER)
+            write_decisions(Path(self.folder), self.documents, shard, copies, members, self.config)
         yield shard
 
 
 def write_decisions(
-    folder: Path, documents: str, shard: int, exact: np.ndarray, near: np.ndarray, config: DecideConfig
+    folder: Path, documents: str, shard: int, copies: np.ndarray, members: np.ndarray, config: DecideConfig
 ) -> Receipt:
     """Write the decisions of a shard and its receipt. Usable without Beam."""
-    table = pq.read_table(shard_path(documents, shard), columns=["source", "lang", "chars", "text"])
+    table = pq.read_table(shard_path(documents, shard), columns=["source", "lang", "text_bytes"])
     with np.load(folder / SPILL / f"keys-{shard:05d}.npz") as saved:
         reasons = saved["reasons"].copy()
-    decisions = decision_table(reasons, exact, near)
+    decisions = decision_table(reasons, copies, members)
+    decisions = decisions.replace_schema_metadata({**decisions.schema.metadata, **pairing(documents, shard)})
     name = f"decisions/part-{shard:05d}.parquet"
     with storage.commit(folder / name) as file:
         pq.write_table(decisions, file, compression="zstd")
@@ -195,24 +188,23 @@ def write_decisions(
     return receipt
 
 
-def decision_table(reasons: np.ndarray, exact: np.ndarray, near: np.ndarray) -> pa.Table:
-    """The decisions of a shard from its rule bits (n,), exact verdicts (m, 4) and cluster members (k, 7)."""
+def decision_table(reasons: np.ndarray, copies: np.ndarray, members: np.ndarray) -> pa.Table:
+    """The decisions of a shard from its rule bits (n,), exact copies (m, 2) and cluster members (k, 7).
+
+    Whatever made a document a copy, `kept_id` is the survivor of its cluster, which is kept.
+    """
     rows = len(reasons)
     bits = reasons.copy()
     cluster, size = np.full(rows, NO_CLUSTER, np.int64), np.ones(rows, np.int32)
     kept: list[str | None] = [None] * rows
     similarity = np.full(rows, np.nan, np.float32)
-    for node, survivor, label, members, high, low, agreed in near.tolist():
+    exact = set(row_in_shard(copies[:, 0]).tolist())
+    for node, survivor, label, count, high, low, agreed in members.tolist():
         row = row_in_shard(node)
-        cluster[row], size[row] = label, members
+        cluster[row], size[row] = label, count
         if node != survivor:
-            bits[row] |= BIT["near_duplicate"]
+            bits[row] |= BIT["exact_duplicate" if row in exact else "near_duplicate"]
             kept[row], similarity[row] = id_of(high, low), agreed / PERMUTATIONS
-    for node, high, low, copies in exact.tolist():
-        row = row_in_shard(node)
-        bits[row] |= BIT["exact_duplicate"]
-        kept[row], similarity[row] = id_of(high, low), 1.0
-        size[row] = max(size[row], copies)
     columns: list[Any] = [bits == 0, bits.astype(np.uint64), cluster, size, kept]
     columns += [pa.array(similarity, pa.float32(), from_pandas=True), pa.array([[]] * rows, CUTS)]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, DECISION_SCHEMA, strict=True)], DECISION_SCHEMA)
@@ -221,9 +213,8 @@ def decision_table(reasons: np.ndarray, exact: np.ndarray, near: np.ndarray) -> 
 def tally_decisions(table: pa.Table, bits: np.ndarray, names: list[str]) -> Tally:
     """Count fates; a document dropped for several reasons counts under the first of the legend."""
     tally = Tally()
-    sizes = pc.binary_length(table["text"]).to_pylist()
-    rows = zip(table["source"].to_pylist(), table["lang"].to_pylist(), sizes, bits.tolist(), strict=True)
-    for source, lang, size, word in rows:
+    columns = (table[name].to_pylist() for name in ("source", "lang", "text_bytes"))
+    for source, lang, size, word in zip(*columns, bits.tolist(), strict=True):
         if word:
             tally.add("dropped", names[(word & -word).bit_length() - 1], source=source, lang=lang, size=size)
         else:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from gristmill.progress import Progress
 
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
 WORKER = "pipelines.worker"
-POLL_SECONDS = 0.25
+POLL_SECONDS, MEMORY_SECONDS = 0.1, 1.0
 
 Mode = Literal["processes", "threads"]
 
@@ -89,9 +90,10 @@ def run(
     total, before = sum(stages.values()), sum(receipts.count(folder, stage) for stage in stages)
     with _Watch() as watch, Progress(label, total=total, unit="splits", done=before) as bar:
         job = _Job(lambda: pipeline.run().wait_until_finish())
-        peak = _memory()
+        peak, looked = _memory(), time.monotonic()
         while not job.finished.wait(POLL_SECONDS):
-            peak = max(peak, _memory())
+            if time.monotonic() - looked >= MEMORY_SECONDS:
+                peak, looked = max(peak, _memory()), time.monotonic()
             bar.update(sum(receipts.count(folder, stage) for stage in stages))
             watch.check()
         bar.update(sum(receipts.count(folder, stage) for stage in stages))

@@ -76,6 +76,13 @@ class _CountUp(beam.DoFn):  # type: ignore[misc]
         yield from range(count)
 
 
+class Keyed(beam.DoFn):  # type: ignore[misc]
+    """A number as a key without rows, so that a group exists where nothing else was sent."""
+
+    def process(self, number: int) -> Iterator[tuple[int, bytes]]:
+        yield number, b""
+
+
 class Exchange(beam.PTransform):  # type: ignore[misc]
     """Blocks in, (partition, block with all rows of that partition, sorted) out.
 

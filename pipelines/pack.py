@@ -21,13 +21,13 @@ import xxhash
 
 from gristmill import receipts, storage
 from gristmill.hashing import KEY_MASK, sha256_bytes
-from gristmill.ledger import Fate, Tally
+from gristmill.ledger import Fate, Tally, Unbalanced
 from gristmill.receipts import DataFile, Receipt, data_file
 from gristmill.runs import SPILL
 from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
 from pipelines.config import PackConfig
-from pipelines.dedup.graph import shard_path
-from pipelines.exchange import Numbers
+from pipelines.document_shards import check_pair, shard_path
+from pipelines.exchange import Keyed, Numbers
 from pipelines.final_text import final_text
 from pipelines.tokens.sentences import sentence_starts, surface_lengths, token_starts
 
@@ -39,9 +39,8 @@ CODE = [
     "pipelines/config.py",
     "gristmill/shards.py",
 ]
-LIBRARIES = ["sentencepiece", "pyarrow"]
+LIBRARIES = ["sentencepiece", "pyarrow", "numpy", "xxhash"]
 SPLITS = ("train", "validation", "test")
-SPLIT_SALT = 0x5EED
 BYTES_PER_TOKEN_BYTE = 0.6
 """Bytes of ids per byte of text, a rough prior: it only steers how many shards are planned."""
 ROWS = 1000
@@ -86,7 +85,7 @@ def plan_outputs(text_bytes: int, config: PackConfig) -> dict[str, int]:
 def pack(pipeline: beam.Pipeline, places: Places, config: PackConfig, shards: int, metadata: Mapping[str, str]) -> None:
     """The whole graph."""
     encoded = pipeline | "shards" >> Numbers(shards) | "encode" >> beam.ParDo(EncodeShard(places, config))
-    outputs = pipeline | "outputs" >> Numbers(places.total) | "empty" >> beam.ParDo(_Keyed())
+    outputs = pipeline | "outputs" >> Numbers(places.total) | "empty" >> beam.ParDo(Keyed())
     (
         (encoded, outputs)
         | "both" >> beam.Flatten()
@@ -113,16 +112,12 @@ class EncodeShard(beam.DoFn):  # type: ignore[misc]
             yield number, json.dumps([shard, place]).encode()
 
 
-class _Keyed(beam.DoFn):  # type: ignore[misc]
-    def process(self, number: int) -> Iterator[tuple[int, bytes]]:
-        yield number, b""
-
-
 def encode_shard(
     places: Places, shard: int, config: PackConfig, processor: sentencepiece.SentencePieceProcessor, lengths: np.ndarray
 ) -> Receipt:
     """Encode the kept documents of a shard; write their rows by output shard, and the receipt."""
     folder = Path(places.folder)
+    check_pair(places.documents, places.decisions, shard)
     table = pq.read_table(shard_path(places.documents, shard), columns=["id", "text", "source", "lang", "personal"])
     decisions = pq.read_table(shard_path(places.decisions, shard), columns=["keep", "cuts"])
     tally = Tally()
@@ -204,7 +199,7 @@ def shuffle_key(id: str, seed: int) -> int:
 
 def split_of(id: str, config: PackConfig) -> str:
     """train, validation or test, by a hash of the id alone."""
-    share = xxhash.xxh3_64_intdigest(id.encode(), SPLIT_SALT) / 2**64
+    share = xxhash.xxh3_64_intdigest(f"split of {id}".encode()) / 2**64
     if share < config.validation:
         return "validation"
     return "test" if share < config.validation + config.test else "train"
@@ -256,6 +251,16 @@ def write_output(places: Places, number: int, parts: list[list[int]], metadata: 
 
 def _part(folder: Path, shard: int, place: int) -> pa.RecordBatch:
     return pa.ipc.open_file(pa.memory_map(str(folder / SPILL / f"tokens-{shard:05d}.arrow"))).get_batch(place)
+
+
+def check_complete(folder: Path, shards: int, packed: Mapping[str, Mapping[str, int]]) -> None:
+    """Raise Unbalanced unless every encoded document and token reached an output shard."""
+    encoded = [receipts.load(folder, ENCODE)[shard] for shard in range(shards)]
+    sent = sum(entry.documents for receipt in encoded for entry in receipt.entries if entry.fate == "kept")
+    sent_tokens = sum(int(receipt.details["tokens"]) for receipt in encoded)
+    got, got_tokens = (sum(split[what] for split in packed.values()) for what in ("documents", "tokens"))
+    if (sent, sent_tokens) != (got, got_tokens):
+        raise Unbalanced(f"encoded {sent} documents, {sent_tokens} tokens; the shards hold {got}, {got_tokens}")
 
 
 def write_sidecars(folder: Path, tokenizer: Path, outputs: Mapping[str, int], run: str) -> list[DataFile]:

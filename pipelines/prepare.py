@@ -3,6 +3,7 @@
 `prepare` is these four in order. Every one is idempotent: finished work is found by its name and returned as it is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from gristmill.config import Config
 from gristmill.errors import InputError, RunError
 from gristmill.hashing import digest
 from gristmill.runs import FinishedRun, Input, Run
+from gristmill.takedown import TakedownList, read_takedowns, write_takedowns
 from pipelines import annotate as annotating
 from pipelines import decide as deciding
 from pipelines import engine, splits
@@ -23,8 +25,8 @@ from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.rules import chosen_rules, legend
 
-BYTES_PER_SHUFFLED_DOCUMENT = 14 * 16 * 4
-"""Working memory of a reducer per document: band rows, and their sorted copies."""
+BYTES_PER_BAND_ROW = 16 * 4
+"""Working memory of a reducer per band row: the row, and its sorted copies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,6 @@ class How:
     engine: engine.Engine
     memory: int
     force: bool = False
-    budget: int = 0
 
 
 def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How) -> FinishedRun:
@@ -59,31 +60,48 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
             "splits": len(plan),
             "whole": sorted({s.file.rsplit("/", 1)[-1] for s in plan if s.note and s.kind != "remainder"}),
         }
-        return runs.seal_from_receipts(
-            run, stages, ledger_stage=annotating.STAGE, details=details, budget=how.budget, telemetry=took
-        )
+        return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took)
 
 
 def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
     """Decide over the documents of an annotate run."""
     given = [annotated.as_input()]
+    takedowns = read_takedowns(config.takedown)
+    _refuse_plain_authors(takedowns, config.takedown)
     if config.takedown:
-        given.append(runs.file_input(config.takedown))
+        given.append(Input("takedown.csv", digest(takedowns.as_rows()), config.takedown))
     rules = chosen_rules(config)
     hashed = config.model_copy(update={"takedown": None})
     with _start("decide", hashed, given, deciding, how) as run:
         if run.finished:
             return _found(run.finished)
+        if config.takedown:  # workers read the run's own copy: the list may be edited while they work
+            copy = run.path / "takedown.csv"
+            write_takedowns(copy, takedowns.rows)
+            config = config.model_copy(update={"takedown": str(copy)})
         shards, documents = _shards(annotated, "documents")
         stages = {deciding.KEYS: shards, deciding.STAGE: shards}
-        partitions = max(1, annotated.counts["kept"] * BYTES_PER_SHUFFLED_DOCUMENT // how.memory + 1)
+        partitions = max(1, annotated.counts["kept"] * config.near.bands * BYTES_PER_BAND_ROW // how.memory + 1)
         _say_reused(run, stages)
         took = engine.run(
             lambda pipeline: deciding.decide(pipeline, str(run.path), documents, config, shards, partitions),
             how.engine, mode="threads", label="decide", folder=run.path, stages=stages,
         )  # fmt: skip
-        details = {"reasons": legend(rules), "documents": annotated.id}
+        details = {"reasons": legend(rules), "documents": annotated.id, "takedowns": len(takedowns)}
         return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
+
+
+def _refuse_plain_authors(takedowns: TakedownList, path: str | None) -> None:
+    """Documents know their authors by pseudonym only: a name in the list would silently match nothing."""
+    plain = [
+        row.value for row in takedowns.rows if row.kind == "author" and not re.fullmatch("[0-9a-f]{32}", row.value)
+    ]
+    if plain:
+        raise InputError(
+            "a takedown list names an author by name; documents carry pseudonyms",
+            {"list": path, "author": plain[0]},
+            "put what `gristmill pseudonym AUTHOR --set annotate.author_key=...` prints into the list",
+        )
 
 
 def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
@@ -141,6 +159,7 @@ def _seal_pack(
         "splits": tokens,
     }
     total = sum(split["tokens"] for split in tokens.values())
+    packing.check_complete(run.path, stages[packing.ENCODE], tokens)
     return runs.seal_from_receipts(
         run,
         stages,

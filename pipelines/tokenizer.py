@@ -8,7 +8,6 @@ from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -17,8 +16,8 @@ from gristmill.hashing import key64, sha256_bytes
 from gristmill.receipts import Receipt, data_file
 from gristmill.runs import SPILL
 from pipelines.config import TokenizerConfig
-from pipelines.dedup.graph import shard_path
 from pipelines.dedup.keys import nodes_of
+from pipelines.document_shards import check_pair, shard_path
 from pipelines.exchange import Numbers, sort_rows
 from pipelines.final_text import final_text
 from pipelines.tokens.hugging_face import check_equal, fast_tokenizer, write_tokenizer
@@ -26,7 +25,7 @@ from pipelines.tokens.training import train
 
 STAGE = "sample"
 CODE = ["pipelines/tokenizer.py", "pipelines/tokens", "pipelines/final_text.py", "pipelines/config.py"]
-LIBRARIES = ["sentencepiece", "tokenizers"]
+LIBRARIES = ["sentencepiece", "tokenizers", "numpy", "xxhash"]
 WIDTH = 4
 """Columns of a candidate: stratum, key, bytes, node."""
 
@@ -56,12 +55,13 @@ class ShardCandidates(beam.DoFn):  # type: ignore[misc]
 
 def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> np.ndarray:
     """int64 (kept, WIDTH): stratum, key, bytes of text and node of every kept document."""
-    table = pq.read_table(shard_path(documents, shard), columns=["id", "source", "lang", "text"])
+    check_pair(documents, decisions, shard)
+    table = pq.read_table(shard_path(documents, shard), columns=["id", "source", "lang", "text_bytes"])
     keep = pq.read_table(shard_path(decisions, shard), columns=["keep"])["keep"].to_numpy()
     names = zip(table["source"].to_pylist(), table["lang"].to_pylist(), strict=True)
     stratum = np.array([key64(f"{source}\t{lang}") for source, lang in names], np.int64)
     keys = np.array([xxhash.xxh3_64_intdigest(name.encode(), seed) >> 1 for name in table["id"].to_pylist()], np.int64)
-    sizes = pc.binary_length(table["text"]).to_numpy().astype(np.int64)
+    sizes = table["text_bytes"].to_numpy().astype(np.int64)
     rows: np.ndarray = np.column_stack([stratum, keys, sizes, nodes_of(shard, table.num_rows)])[keep]
     return rows
 
@@ -76,7 +76,8 @@ def choose(rows: np.ndarray, sample_bytes: int) -> np.ndarray:
     for stratum in np.unique(rows[:, 0]):
         mine = rows[rows[:, 0] == stratum]
         before = np.cumsum(mine[:, 2]) - mine[:, 2]
-        chosen.append(mine[before * total < sample_bytes * int(mine[:, 2].sum()), 3])
+        share = -(-sample_bytes * int(mine[:, 2].sum()) // total)  # Python integers: the product exceeds 64 bits
+        chosen.append(mine[before < share, 3])
     return np.sort(np.concatenate(chosen))
 
 

@@ -1,11 +1,13 @@
 """Near and exact duplicates as a Beam graph over packed rows; text never crosses a shuffle.
 
-band rows -> buckets -> edges -> verified by signature -> components -> ranks -> clusters -> similarity to the survivor
+    band rows -> buckets -> edges -> verified by signature -+-> components -> ranks -> clusters -> similarity to survivor
+    exact keys -> groups -> edges that need no verifying ---+
+
+Exact copies are edges of the same graph, so a document has one cluster and one survivor, and that one is kept.
 """
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -15,14 +17,15 @@ import pyarrow.parquet as pq
 from pipelines.config import NearConfig
 from pipelines.dedup import groups
 from pipelines.dedup.keys import EXACT_WIDTH, RANK_WIDTH, ranks
+from pipelines.document_shards import shard_path
 from pipelines.exchange import Exchange, pack, unpack
 from pipelines.signals.table import PERMUTATIONS, signature_matrix
 
 SIGNATURE_WIDTH = PERMUTATIONS // 2
 """A signature as int64 columns: two elements each."""
 
-EXACT_VERDICT, MEMBER = 4, 7
-"""Widths of what comes out: exact verdicts, and cluster members with their agreement in the last column."""
+EXACT_COPY, MEMBER = 2, 7
+"""Widths of what comes out: exact copies, and cluster members with their agreement in the last column."""
 
 
 class OnRows(beam.PTransform):  # type: ignore[misc]
@@ -59,11 +62,6 @@ class _JoinShard(beam.DoFn):  # type: ignore[misc]
             yield pack(rows)
 
 
-def shard_path(documents: str, shard: int) -> str:
-    """The file of a document shard."""
-    return str(Path(documents) / f"part-{shard:05d}.parquet")
-
-
 @lru_cache(maxsize=2)
 def shard_signatures(path: str) -> np.ndarray:
     """uint32 (rows, PERMUTATIONS) of a document shard."""
@@ -76,7 +74,7 @@ def row_in_shard(nodes: Any) -> Any:
 
 
 class ExactDuplicates(beam.PTransform):  # type: ignore[misc]
-    """Exact keys in; verdict blocks (node, survivor's id halves, copies) out."""
+    """Exact keys in; blocks of copies (node, first node of its group) out."""
 
     def __init__(self, *, partitions: int, spill: str | None) -> None:
         super().__init__()
@@ -88,7 +86,10 @@ class ExactDuplicates(beam.PTransform):  # type: ignore[misc]
 
 
 class NearDuplicates(beam.PTransform):  # type: ignore[misc]
-    """Band rows (key, node) in; members (survivor, node, label, size, survivor's id halves, agreement) out."""
+    """Band rows and exact copies in; members (survivor, node, label, size, survivor's id halves, agreement) out.
+
+    A cluster is a connected component: its ends may be less alike than `min_similarity`; `similarity` tells.
+    """
 
     def __init__(
         self, config: NearConfig, documents: str, prefer: tuple[str, ...], *, partitions: int, spill: str | None
@@ -97,7 +98,8 @@ class NearDuplicates(beam.PTransform):  # type: ignore[misc]
         self.config, self.documents, self.prefer = config, documents, prefer
         self.partitions, self.spill = partitions, spill
 
-    def expand(self, bands: beam.PCollection) -> beam.PCollection:
+    def expand(self, bands_and_copies: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+        bands, copies = bands_and_copies
         some, one = self._exchange(self.partitions), self._exchange(1)
         by_shard = self._exchange(self.partitions, "shard")
         edges = bands | "by band" >> some(2) | "buckets" >> OnRows(2, groups.star_edges)
@@ -105,8 +107,9 @@ class NearDuplicates(beam.PTransform):  # type: ignore[misc]
         agreed = edges | "verify" >> Agreement(2, self.documents, by_shard)
         least = int(np.ceil(self.config.min_similarity * PERMUTATIONS))
         alike = agreed | "alike" >> beam.ParDo(_AtLeast(3, least))
-        labels = alike | "all edges" >> one(2) | "components" >> OnRows(2, groups.component_labels)
-        nodes = labels | "node first" >> beam.ParDo(_Columns(2, (1, 0))) | "by shard" >> by_shard(2)
+        edges = (alike, copies) | "near and exact" >> beam.Flatten()
+        labels = edges | "all edges" >> one(2) | "components" >> OnRows(2, groups.component_labels)
+        nodes = labels | "node first" >> beam.ParDo(Columns(2, (1, 0))) | "by shard" >> by_shard(2)
         ranked = nodes | "rank" >> beam.ParDo(_JoinShard(2, self.documents, _Ranked(self.prefer)))
         width = 2 + RANK_WIDTH
         members = ranked | "by label" >> some(width) | "clusters" >> OnRows(width, groups.cluster_members)
@@ -175,7 +178,7 @@ class _AtLeast(beam.DoFn):  # type: ignore[misc]
             yield pack(kept)
 
 
-class _Columns(beam.DoFn):  # type: ignore[misc]
+class Columns(beam.DoFn):  # type: ignore[misc]
     """Reorder the columns of blocks."""
 
     def __init__(self, width: int, order: tuple[int, ...]) -> None:

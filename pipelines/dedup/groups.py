@@ -17,17 +17,15 @@ def group_starts(keys: np.ndarray) -> np.ndarray:
 
 
 def exact_losers(rows: np.ndarray) -> np.ndarray:
-    """Exact keys in, verdicts out: int64 (m, 4) of (node, survivor's id halves, copies in all) for every other copy.
+    """Exact keys in, (node, first node of its group) of every other copy out: int64 (m, 2).
 
-    Rows come sorted by hash, then rank: the first of each group survives.
+    Rows come sorted by hash, then rank: the first of each group is the one its copies point to.
     """
     starts = group_starts(rows[:, :2])
     sizes = np.diff(np.r_[starts, len(rows)])
     first = np.repeat(starts, sizes)
     losers = np.flatnonzero(first != np.arange(len(rows)))
-    winner = rows[first[losers]]
-    low = 2 + RANK_WIDTH - 2
-    return np.column_stack([rows[losers, -1], winner[:, low : low + 2], np.repeat(sizes, sizes)[losers]])
+    return np.column_stack([rows[losers, -1], rows[first[losers], -1]])
 
 
 def star_edges(rows: np.ndarray) -> np.ndarray:

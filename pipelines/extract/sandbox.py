@@ -39,7 +39,22 @@ class Sandbox:
         self.close()
 
     def extract(self, html: str, url: str | None) -> Page:
-        """Extract one page. Raises ExtractionError for one that is too big, too slow, too hungry or deadly."""
+        """Extract one page. Raises ExtractionError for one that is too big, too slow, too hungry or deadly.
+
+        A page that runs out of memory is tried again in a new child: what earlier pages left behind must not decide.
+        """
+        new = self._pipe is None
+        try:
+            return self._extract(html, url)
+        except ExtractionError as error:
+            if error.reason != "extraction_memory":
+                raise
+            self.close()
+            if new:
+                raise
+        return self._extract(html, url)
+
+    def _extract(self, html: str, url: str | None) -> Page:
         pipe = self._start()
         try:
             pipe.send((html, url))

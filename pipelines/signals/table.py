@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from pipelines.kernels.buffers import text_buffers
@@ -64,6 +65,7 @@ def _type_of(signal: Signal) -> pa.DataType:
 
 SIGNAL_FIELDS = [
     *(pa.field(s.name, _type_of(s), nullable=False, metadata={"is": s.meaning, "source": s.source}) for s in SIGNALS),
+    pa.field("text_bytes", pa.int32(), nullable=False, metadata={"is": "bytes of the text in UTF-8"}),
     pa.field("text_hash", HASH, nullable=False, metadata={"is": "XXH3-128 of the text, case and spacing folded"}),
     pa.field("signature", SIGNATURE, metadata={"is": f"MinHash, {PERMUTATIONS} x uint32; null under 5 words"}),
     pa.field("personal", SPANS, nullable=False, metadata={"is": "spans of personal data in UTF-8 bytes"}),
@@ -92,6 +94,7 @@ def signal_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
     numbers = quality(data, offsets, languages, lists)
     columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(FIELDS)])]
     hashes = [xxhash.xxh3_128_digest(fold(value)) for value in text.to_pylist()]
+    columns.append(pc.binary_length(text))
     return [*columns, pa.array(hashes, HASH), signature_column(data, offsets), spans_column(text)]
 
 

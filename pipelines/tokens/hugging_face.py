@@ -4,8 +4,9 @@ Every stock class of transformers 5.23 converts such a model wrongly without an 
 here, piece by piece, and checked on the training sample; an unequal id refuses the export.
 """
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,13 @@ def check_equal(model: bytes, tokenizer: Tokenizer, texts: Iterable[str]) -> int
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     tokenizer.encode_special_tokens = True
     count = 0
-    for text in texts:
-        count += 1
-        ours, theirs = processor.encode(text), tokenizer.encode(text, add_special_tokens=False).ids
-        if ours != theirs:
+    for batch in _batched(texts):
+        count += len(batch)
+        both = zip(batch, processor.encode(batch), tokenizer.encode_batch(batch, add_special_tokens=False), strict=True)
+        for text, ours, encoding in both:
+            theirs = encoding.ids
+            if ours == theirs:
+                continue
             at = next(
                 (i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
             )
@@ -70,6 +74,12 @@ def check_equal(model: bytes, tokenizer: Tokenizer, texts: Iterable[str]) -> int
                 f"ids differ from token {at} on: {text[:80]!r}: {ours[at : at + 5]} != {theirs[at : at + 5]}"
             )
     return count
+
+
+def _batched(texts: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
+    rest = iter(texts)
+    while batch := list(itertools.islice(rest, size)):
+        yield batch
 
 
 def write_tokenizer(folder: Path, model: bytes, tokenizer: Tokenizer) -> None:

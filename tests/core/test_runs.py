@@ -410,13 +410,6 @@ def test_a_step_without_a_ledger_has_an_empty_one(tmp_path):
     assert finished(tmp_path).ledger() == []
 
 
-@pytest.mark.parametrize(("budget", "code"), [(None, 0), (0, 3), (1, 3), (2, 0), (3, 0)])
-def test_more_quarantined_than_the_budget_seals_with_code_3(tmp_path, budget, code):
-    with start(tmp_path) as run:
-        work(run)
-        assert seal(run, budget=budget).exit_code == code
-
-
 def test_a_missing_receipt_is_named_and_nothing_is_sealed(tmp_path):
     with start(tmp_path) as run:
         work(run, splits=2)

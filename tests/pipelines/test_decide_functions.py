@@ -78,28 +78,32 @@ def test_a_shard_without_documents_has_no_keys_and_no_decisions(documents):
     exact, bands = keys_of(empty, 0, np.zeros(0, bool), DecideConfig())
     assert len(exact) == len(bands) == 0
     assert rule_reasons(empty, DecideConfig()).tolist() == []
-    none = np.zeros((0, 4), np.int64), np.zeros((0, 7), np.int64)
+    none = np.zeros((0, 2), np.int64), np.zeros((0, 7), np.int64)
     assert decision_table(np.zeros(0, np.int64), *none).schema.equals(DECISION_SCHEMA)
 
 
 def test_verdicts_meet_their_documents_by_row():
     shard = 3 << 32
     name = id_halves(pa.array(["a" * 32]))[0].tolist()
-    near = np.array([[shard | 1, 9, 4, 3, *name, 84], [shard | 2, shard | 2, 4, 3, *name, PERMUTATIONS]], np.int64)
-    exact = np.array([[shard | 3, *name, 5]], np.int64)
-    table = decision_table(np.array([0, 0, 0, 0, 1 << 9], np.int64), exact, near)
+    best = shard | 2
+    members = [[shard | 1, best, 4, 3, *name, 84], [best, best, 4, 3, *name, PERMUTATIONS]]
+    members.append(
+        [shard | 3, best, 4, 3, *name, 90]
+    )  # an exact copy of row 1, and therefore alike to row 2 as that is
+    copies = np.array([[shard | 3, shard | 1]], np.int64)
+    table = decision_table(np.array([0, 0, 0, 0, 1 << 9], np.int64), copies, np.array(members, np.int64))
     assert table.schema.equals(DECISION_SCHEMA)
     assert table["keep"].to_pylist() == [True, False, True, False, False]
     assert table["reasons"].to_pylist() == [0, int(BIT["near_duplicate"]), 0, int(BIT["exact_duplicate"]), 1 << 9]
-    assert table["cluster"].to_pylist() == [NO_CLUSTER, 4, 4, NO_CLUSTER, NO_CLUSTER]
-    assert table["cluster_size"].to_pylist() == [1, 3, 3, 5, 1]
+    assert table["cluster"].to_pylist() == [NO_CLUSTER, 4, 4, 4, NO_CLUSTER]
+    assert table["cluster_size"].to_pylist() == [1, 3, 3, 3, 1]
     assert table["kept_id"].to_pylist() == [None, "a" * 32, None, "a" * 32, None]
-    assert table["similarity"].to_pylist() == [None, 0.75, None, 1.0, None]
+    assert table["similarity"].to_pylist() == [None, 0.75, None, np.float32(90 / 112), None]
     assert table["cuts"].to_pylist() == [[]] * 5
 
 
 def test_a_document_with_several_reasons_counts_once_under_the_first():
-    table = pa.table({"source": ["s"] * 3, "lang": ["en"] * 3, "text": ["aa", "b", "中"]})
+    table = pa.table({"source": ["s"] * 3, "lang": ["en"] * 3, "text_bytes": [2, 1, 3]})
     bits = np.array([0, 0b110, 0b100])
     found = [
         (entry.fate, entry.reason, entry.documents, entry.bytes)
@@ -113,6 +117,11 @@ CANDIDATES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2**63 - 1), st
 
 def candidates(rows):
     return np.array([(*row, node) for node, row in enumerate(rows)], np.int64).reshape(-1, WIDTH)
+
+
+def test_a_sample_keeps_its_size_where_the_corpus_exceeds_what_64_bits_can_multiply():
+    rows = np.array([[0, key, 1 << 30, key] for key in range(64)], np.int64)
+    assert len(choose(rows, 1 << 31)) == 2
 
 
 @settings(max_examples=200, deadline=None)

@@ -125,11 +125,9 @@ def test_copies_and_short_texts_are_dropped_with_their_reasons(prepared: Path) -
     assert dropped == {"dropped:exact_duplicate": 1, "dropped:near_duplicate": 1, "dropped:too_few_words": 1}
 
 
-def test_a_dropped_copy_names_the_one_that_is_kept_and_how_alike_they_are(prepared: Path) -> None:
+def test_a_dropped_copy_names_one_that_is_kept_and_how_alike_they_are(prepared: Path) -> None:
     decided = by_step(prepared)["decide"]
-    documents = pq.read_table(
-        by_step(prepared)["annotate"].files("documents/"), columns=["id", "capture", "text"]
-    ).to_pylist()
+    documents = pq.read_table(by_step(prepared)["annotate"].files("documents/"), columns=["id"]).to_pylist()
     decisions = pq.read_table(decided.files("decisions/")).to_pylist()
     kept = {row["id"] for row, decision in zip(documents, decisions, strict=True) if decision["keep"]}
     copies = [decision for decision in decisions if decision["kept_id"]]
@@ -137,6 +135,21 @@ def test_a_dropped_copy_names_the_one_that_is_kept_and_how_alike_they_are(prepar
     assert all(copy["kept_id"] in kept and copy["cluster_size"] == 2 for copy in copies)
     assert sorted(copy["similarity"] == 1.0 for copy in copies) == [False, True]
     assert all(copy["similarity"] > 0.8 for copy in copies)
+
+
+def test_the_copy_of_a_near_copy_names_the_document_that_is_kept(tmp_path: Path) -> None:
+    """A1 and A2 are equal, B is like both and older: B stays, and both others name B."""
+    older = {**rows(1)[0], "id": "b", "date": "1999-01-01"}
+    newer = {**older, "text": older["text"] + " and that was all of it.", "date": "2020-01-01"}
+    corpus = write_lines(tmp_path / "three.jsonl", [{**newer, "id": "a1"}, {**newer, "id": "a2"}, older, *rows(30)[1:]])
+    assert prepare(corpus, tmp_path / "runs") == 0
+    made = by_step(tmp_path / "runs")
+    ids = pq.read_table(made["annotate"].files("documents/"), columns=["id"])["id"].to_pylist()
+    decisions = pq.read_table(made["decide"].files("decisions/")).to_pylist()
+    assert [decision["keep"] for decision in decisions[:3]] == [False, False, True]
+    assert [decision["kept_id"] for decision in decisions[:3]] == [ids[2], ids[2], None]
+    counts = made["decide"].counts
+    assert (counts["dropped:exact_duplicate"], counts["dropped:near_duplicate"]) == (1, 1)
 
 
 def test_shards_hold_every_kept_document_once_with_ids_that_decode_to_its_masked_text(prepared: Path) -> None:
@@ -241,19 +254,35 @@ def test_a_takedown_drops_the_document_and_the_list_is_an_input_by_content(
     annotated = by_step(prepared)["annotate"]
     victim = pq.read_table(annotated.files("documents/")[0], columns=["id"])["id"][3].as_py()
     names = []
-    for folder in ("one", "two"):
+    for folder, row in (("one", victim), ("two", victim), ("three", "f" * 32)):
         listed = tmp_path / folder / "takedown.csv"
         listed.parent.mkdir()
-        listed.write_text(f"kind,value,reason,date\nid,{victim},asked for it,2026-11-23\n")
-        os.utime(listed, (1, 1))
+        listed.write_text(f"kind,value,reason,date\nid,{row},asked for it,2026-11-23\n")
+        os.utime(listed, (len(names), len(names)))
         code = cli.run(
             ["decide", "--in", str(annotated.path), "--out", str(prepared), "--set", f"decide.takedown={listed}"]
         )
         assert code == 0
-        names.append(runs.latest(prepared, "decide").id)
-    assert names[0] == names[1]
-    assert runs.latest(prepared, "decide").counts["dropped:takedown"] == 1
+        names.append(runs.latest(prepared, "decide"))
+    assert names[0].id == names[1].id != names[2].id
+    assert [run.counts.get("dropped:takedown", 0) for run in names] == [1, 1, 0]
     prepare(corpus, prepared)
+
+
+def test_an_author_listed_by_name_is_refused_and_by_pseudonym_is_matched(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotated = by_step(prepared)["annotate"]
+    listed = tmp_path / "takedown.csv"
+    listed.write_text("kind,value,reason,date\nauthor,https://m.example/@bob,asked for it,2026-11-23\n")
+    options = ["--in", str(annotated.path), "--out", str(prepared), "--set", f"decide.takedown={listed}"]
+    assert cli.run(["decide", *options]) == 2
+    assert "gristmill pseudonym" in capsys.readouterr().err
+    assert cli.run(["pseudonym", "https://m.example/@bob", "--set", "annotate.author_key=k"]) == 0
+    from pipelines.annotate import pseudonym
+
+    assert capsys.readouterr().out.strip() == pseudonym("https://m.example/@bob", "k")
+    assert cli.run(["pseudonym", "bob"]) == 2
 
 
 # the output does not depend on how it was made
@@ -275,6 +304,8 @@ def test_workers_and_memory_change_no_byte(
 
 
 def test_the_order_of_the_inputs_changes_no_shard(tmp_path: Path) -> None:
+    from gristmill.shards import open_shard
+
     records = rows(60)
     first, second = write_lines(tmp_path / "a.jsonl", records[:30]), write_lines(tmp_path / "b.jsonl", records[30:])
     shards = []
@@ -282,7 +313,8 @@ def test_the_order_of_the_inputs_changes_no_shard(tmp_path: Path) -> None:
         inputs = [word for path in order for word in ("--in", str(path))]
         assert cli.run(["prepare", *inputs, "--out", str(tmp_path / name), *SMALL]) == 0
         packed = by_step(tmp_path / name)["pack"]
-        shards.append({file.path: file.rows for file in packed.data_files() if file.path.endswith(".arrow")})
+        files = [path for path in packed.files("") if path.suffix == ".arrow"]
+        shards.append({path.relative_to(packed.path): open_shard(path).to_pydict() for path in files})
     assert shards[0] == shards[1]
 
 
@@ -456,6 +488,9 @@ def test_a_larger_error_budget_ends_well(tmp_path: Path) -> None:
         (["--in", "tale.jsonl", "--runner", "DaskRunner"], "loses data without an error"),
         (["--in", "tale.jsonl", "--runner", "DataflowRunner"], "shared storage"),
         (["--in", "tale.jsonl", "--set", "tokenizer.vocab_size=300000"], "choose a smaller vocabulary"),
+        (["--in", "tale.jsonl", "--wrokers", "3"], "No such option"),
+        (["tale.jsonl"], "inputs are named with --in: --in tale.jsonl"),
+        (["--in", "tale.jsonl", "--set", "pack.validation=0.7", "--set", "pack.test=0.3"], "leave nothing to train on"),
         (["--in", "tale.jsonl", "--set", "annotate.columns.text=body"], "no string `body`"),
     ],
 )
@@ -480,7 +515,7 @@ def test_the_same_graphs_give_the_same_bytes_on_the_portable_job_server(
     corpus: Path, prepared: Path, tmp_path: Path
 ) -> None:
     """Beam's Job API, as Spark's and Flink's servers speak it, with workers that loop back to the submitter."""
-    options = ["--runner", "PortableRunner", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    options = ["--runner", "PortableRunner", "--", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
     code, _, err = finish(spawn(corpus, tmp_path, *options))
     assert code == 0, err
     made = contents(tmp_path)

@@ -1,0 +1,41 @@
+"""Where the shards of a run lie, and the proof that a decisions file belongs to a documents file, row by row."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from gristmill import runs
+from gristmill.errors import RunError
+
+DECIDED = b"gristmill.documents"
+"""Key of the decisions' schema metadata: the SHA-256 of the document shard they were made for."""
+
+
+def shard_path(folder: str, shard: int) -> str:
+    """The file of a document or decisions shard."""
+    return str(Path(folder) / f"part-{shard:05d}.parquet")
+
+
+def pairing(documents: str, shard: int) -> dict[bytes, bytes]:
+    """The schema metadata that binds decisions to document shard `shard`."""
+    return {DECIDED: _sealed_hashes(documents)[f"part-{shard:05d}.parquet"].encode()}
+
+
+def check_pair(documents: str, decisions: str, shard: int) -> None:
+    """Raise RunError unless both files of a shard have equal rows and the decisions were made for these documents."""
+    judged = pq.read_metadata(shard_path(decisions, shard))
+    rows = pq.read_metadata(shard_path(documents, shard)).num_rows
+    if (judged.metadata or {}).get(DECIDED) != pairing(documents, shard)[DECIDED] or judged.num_rows != rows:
+        raise RunError(
+            "these decisions were made for other documents",
+            {"decisions": shard_path(decisions, shard), "documents": shard_path(documents, shard)},
+            "run `gristmill decide` again",
+        )
+
+
+@lru_cache(maxsize=4)
+def _sealed_hashes(documents: str) -> dict[str, str]:
+    folder = Path(documents)
+    sealed = runs.open_run(folder.parent).data_files(f"{folder.name}/")
+    return {Path(file.path).name: file.sha256 for file in sealed}
