@@ -22,7 +22,9 @@ GROUP = "gristmill.commands"
 InOption = Annotated[list[str] | None, typer.Option("--in", help="Run folder, file, folder, glob or URL; repeatable.")]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", help="Override one key, e.g. optim.learning_rate=3e-4; repeatable.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Override one key, e.g. optim.learning_rate=3e-4; repeatable.")
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Throw a finished run of these settings away and redo it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the run's path.")]
 WorkersOption = Annotated[

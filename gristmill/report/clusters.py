@@ -28,28 +28,22 @@ class Pair:
 
 @dataclass(slots=True)
 class Clusters:
-    """Running counts of clusters: every near cluster has exactly one kept row, which says its size."""
+    """Running counts of clusters, of near and equal copies: each has exactly one kept row, which says its size."""
 
-    near: Counter[int] = field(default_factory=Counter)
-    exact_rows: Counter[int] = field(default_factory=Counter)
+    sizes: Counter[int] = field(default_factory=Counter)
     top: list[tuple[int, int]] = field(default_factory=list)
-    """(-size, label) of the largest near clusters, sorted."""
+    """(-size, label) of the largest clusters, sorted."""
 
     def add(self, batch: pa.Table) -> None:
-        """Count the clusters whose kept row is in this batch, and the copies that only the exact search found."""
+        """Count the clusters whose kept row is in this batch."""
         if "cluster" not in batch.schema.names:
             return
         cluster, size = batch["cluster"].to_numpy(), batch["cluster_size"].to_numpy()
         copy = batch["kept_id"].is_valid().to_numpy()
         heads = ~copy & (cluster >= 0) & (size > 1)
-        self.near.update(size[heads].tolist())
-        self.exact_rows.update(size[copy & (cluster < 0)].tolist())
+        self.sizes.update(size[heads].tolist())
         found = [*self.top, *zip((-size[heads]).tolist(), cluster[heads].tolist(), strict=True)]
         self.top = sorted(found)[:LARGEST]
-
-    def exact_sizes(self) -> dict[int, int]:
-        """Groups of equal texts outside the near clusters by size: a group of n has n - 1 rows that are copies."""
-        return {size: -(-rows // (size - 1)) for size, rows in sorted(self.exact_rows.items()) if size > 1}
 
     def choose(self, decisions: Iterable[tuple[int, pa.Table, Path]]) -> list[Pair]:
         """The largest clusters with the places of their kept and their least similar dropped text."""
@@ -78,7 +72,7 @@ class Clusters:
             Cluster(pair.size, pair.similarity, texts[pair.kept], None if pair.dropped is None else texts[pair.dropped])
             for pair in pairs
         )
-        return Duplicates(dict(sorted(self.near.items())), self.exact_sizes(), largest)
+        return Duplicates(dict(sorted(self.sizes.items())), largest)
 
 
 def _pair(size: int, kept: Place, found: tuple[float, str, Place] | None) -> Pair:

@@ -23,15 +23,14 @@ def duplicates(facts: Facts) -> Html:
         )
     found, documents = facts.corpus.duplicates, facts.corpus.documents
     cost = {reason.name: reason.first for reason in facts.corpus.reasons if reason.name in NAMES}
-    clusters, groups = sum(found.sizes.values()), sum(found.exact_sizes.values())
-    if not clusters and not groups and not any(cost.values()):
+    clusters = sum(found.sizes.values())
+    if not clusters and not any(cost.values()):
         return section("duplicates", title, paragraph(f"No duplicates among {counted(documents, 'document')}."))
     rows = [(code(name), count(cost.get(name, 0)), share(cost.get(name, 0), documents)) for name in NAMES]
     return section(
         "duplicates", title,
         table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows),
-        paragraph(f"{counted(clusters, 'near-duplicate cluster')}, and {counted(groups, 'group')} of equal texts outside them. "
-                  "One document of each is kept."),
+        paragraph(f"{counted(clusters, 'cluster')} of near or equal copies. One document of each is kept."),
         chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
         part("The largest clusters", *map(_cluster, found.largest)),
         note(f"n = {count(documents)} documents. Similarity is estimated from MinHash signatures; beside each kept text stands the least "

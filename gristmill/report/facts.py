@@ -77,7 +77,6 @@ class Duplicates:
     """All clusters by size, the documents they cost, and the largest of them."""
 
     sizes: Mapping[int, int]
-    exact_sizes: Mapping[int, int]
     largest: tuple[Cluster, ...]
 
 

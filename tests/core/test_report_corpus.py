@@ -127,8 +127,7 @@ def test_the_largest_clusters_show_the_kept_text_and_the_least_similar_dropped_o
     ]  # fmt: skip
     decisions = [
         [decision(cluster=1, size=2), decision(cluster=2, size=3), decision(False, 2, 2, 3, "b", 0.9)],
-        [decision(False, 2, 2, 3, "b", 0.75), decision(False, 2, 1, 2, "a", 1.0), decision(), decision(),
-         decision(False, 2, -1, 2, "g", 1.0)],
+        [decision(False, 2, 2, 3, "b", 0.75), decision(False, 2, 1, 2, "a", 1.0), decision(), decision(), decision()],
     ]  # fmt: skip
     found = scan(tmp_path, shards, decisions).duplicates
 
@@ -137,7 +136,6 @@ def test_the_largest_clusters_show_the_kept_text_and_the_least_similar_dropped_o
 
     assert found == Duplicates(
         {2: 1, 3: 1},
-        {2: 1},
         (
             Cluster(3, 0.75, shown("b", "kept of three"), shown("d", "least similar")),
             Cluster(2, 1.0, shown("a", "kept of two"), shown("e", "copy of two")),
@@ -156,7 +154,7 @@ def test_only_the_largest_clusters_are_held():
     }
     clusters.add(pa.table(table))
     assert clusters.top == [(-101, 99), (-100, 98), (-99, 97), (-98, 96), (-97, 95)]
-    assert sum(clusters.near.values()) == 100
+    assert sum(clusters.sizes.values()) == 100
 
 
 def test_without_a_decide_run_documents_are_counted_and_nothing_is_said_of_reasons(tmp_path):
@@ -167,7 +165,7 @@ def test_without_a_decide_run_documents_are_counted_and_nothing_is_said_of_reaso
 
 def test_an_empty_shard_is_no_harm(tmp_path):
     found = scan(tmp_path, [[], [document("1")]], [[], [decision()]])
-    assert (found.documents, found.duplicates) == (1, Duplicates({}, {}, ()))
+    assert (found.documents, found.duplicates) == (1, Duplicates({}, ()))
 
 
 def test_batches_do_not_change_what_is_found(tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def facts(w: Words = plain, **changes) -> Facts:
         runs=tuple(run(step, w) for step in STEPS),
         corpus=Corpus(
             9, True, (Licence(w("news"), w("MIT"), 9, 7, {w("rel=license"): 9}),), {(w("news"), w("noai")): 1},
-            {w("email"): 2}, (reason,), Duplicates({2: 3, 7: 1}, {2: 1}, (Cluster(7, 0.8, sample, sample),)),
+            {w("email"): 2}, (reason,), Duplicates({2: 3, 7: 1}, (Cluster(7, 0.8, sample, sample),)),
         ),
         quarantined=(Quarantined("annotate", w("a.gz"), 12, w("bad"), w("an error")),),
         tokens=Tokens("pack-0123456789ab", 99, w("7e"), (Slice("train", w("news"), w("en"), 7, 280, 700),), (0, 3, 4)),
