@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gristmill.rights import OPT_OUTS, UNKNOWN, RightsPolicy, normalize_licence, why_refused
+from gristmill.rights import OPT_OUTS, UNKNOWN, RightsPolicy, normalize_licence, status_refusals, why_refused
 
 AGENT = "gristmill"
 LICENCE_TIERS = (("rel=license", "rightsinfo"), ("json-ld license",), ("footer link",))
@@ -153,21 +153,8 @@ def _things(found: Any) -> Iterator[dict[str, Any]]:
 
 
 def status_signals(status: Mapping[str, Any]) -> tuple[Signal, ...]:
-    """What a Mastodon status and its account say: consent flags, visibility, #nobot in the biography."""
-    account = status.get("account")
-    account = account if isinstance(account, dict) else {}
-    out = []
-    if account.get("discoverable") is False:
-        out.append("not-discoverable")
-    if account.get("indexable") is False:
-        out.append("not-indexable")
-    if account.get("noindex") is True:
-        out.append("noindex")
-    if status.get("visibility", "public") != "public":
-        out.append("not-indexable")
-    biography = re.sub(r"<[^>]+>", "", str(account.get("note") or ""))
-    out += ["nobot"] * bool(re.search(r"#no(?:bots?|index|archive)\b", biography, re.IGNORECASE))
-    return tuple(Signal("mastodon", name) for name in dict.fromkeys(out))
+    """The refusals of a Mastodon status and its account."""
+    return tuple(Signal("mastodon", word) for word in dict.fromkeys(found.word for found in status_refusals(status)))
 
 
 def rightsinfo_signals(query: Mapping[str, Any]) -> tuple[Signal, ...]:

@@ -6,7 +6,8 @@ trained on is the policy's choice, never the reader's.
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from gristmill.config import Config
 
@@ -128,3 +129,39 @@ def why_refused(licence: str, opt_out: Iterable[str], policy: RightsPolicy) -> s
     if policy.honour_opt_outs and any(opt_out):
         return "opt_out"
     return None if policy.allows_licence(licence) else "licence"
+
+
+class Refusal(NamedTuple):
+    """A refusal (one of OPT_OUTS) that was read, and what it was read from: a field, and what stands there."""
+
+    word: str
+    field: str
+    value: str
+
+
+_TAG_INSIDE_WORDS = re.compile(r"</?(?:a|span)\b[^>]*>", re.IGNORECASE)
+_HASHTAGS = {"nobot": "nobot", "nobots": "nobot", "noai": "noai", "noindex": "noindex", "noarchive": "noindex"}
+_HASHTAG = re.compile(rf"#({'|'.join(_HASHTAGS)})\b", re.IGNORECASE)
+
+
+def status_refusals(status: Mapping[str, Any]) -> list[Refusal]:
+    """What a Mastodon status and its account refuse: consent flags, visibility, hashtags such as #nobot in the biography.
+
+    Only hashtags count there: the same letters in a word or an address refuse nothing.
+    """
+    stated = status.get("account")
+    account: Mapping[str, Any] = stated if isinstance(stated, Mapping) else {}
+    found = [
+        Refusal(word, f"account.{name}", str(refusing).lower())
+        for name, refusing, word in (
+            ("discoverable", False, "not-discoverable"), ("indexable", False, "not-indexable"), ("noindex", True, "noindex"),
+        )
+        if account.get(name) is refusing
+    ]  # fmt: skip
+    visibility = status.get("visibility") or "public"
+    if visibility != "public":
+        found.append(Refusal("not-indexable", "visibility", str(visibility)))
+    biography = _TAG_INSIDE_WORDS.sub("", str(account.get("note") or ""))
+    for hashtag in _HASHTAG.finditer(biography):
+        found.append(Refusal(_HASHTAGS[hashtag[1].lower()], "account.note", hashtag[0]))
+    return list(dict.fromkeys(found))

@@ -4,7 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill.rights import OPT_OUTS, POLICIES, SPDX_IDS, UNKNOWN, RightsPolicy, normalize_licence, why_refused
+from gristmill.rights import (
+    OPT_OUTS,
+    POLICIES,
+    SPDX_IDS,
+    UNKNOWN,
+    Refusal,
+    RightsPolicy,
+    normalize_licence,
+    status_refusals,
+    why_refused,
+)
 
 KNOWN = {
     # ids as SPDX writes them, in any case
@@ -185,3 +195,40 @@ def test_a_refusal_is_told_before_a_licence():
 )  # fmt: skip
 def test_the_open_policy_takes_licences_that_permit_reuse_and_change(licence, allowed):
     assert (why_refused(licence, [], POLICIES["open-licence-only"]) is None) == allowed
+
+
+@pytest.mark.parametrize(
+    ("account", "status", "refusals"),
+    [
+        ({}, {}, []),
+        ({"discoverable": True, "indexable": True, "noindex": False}, {"visibility": "public"}, []),
+        ({"discoverable": None, "indexable": None, "noindex": None, "note": None}, {"visibility": None}, []),
+        ({"discoverable": False}, {}, [("not-discoverable", "account.discoverable", "false")]),
+        ({"indexable": False}, {}, [("not-indexable", "account.indexable", "false")]),
+        ({"noindex": True}, {}, [("noindex", "account.noindex", "true")]),
+        ({}, {"visibility": "unlisted"}, [("not-indexable", "visibility", "unlisted")]),
+        ({}, {"visibility": "private"}, [("not-indexable", "visibility", "private")]),
+        ({"note": '<p>hi <a href="/tags/nobot">#<span>NoBot</span></a></p>'}, {}, [("nobot", "account.note", "#NoBot")]),
+        ({"note": "<p>Painter</p><p>#nobots</p><p>Hello</p>"}, {}, [("nobot", "account.note", "#nobots")]),
+        ({"note": "#noindex, #noarchive; #noai."}, {},
+         [("noindex", "account.note", "#noindex"), ("noindex", "account.note", "#noarchive"), ("noai", "account.note", "#noai")]),
+        ({"note": "#nobot #nobot"}, {}, [("nobot", "account.note", "#nobot")]),
+        ({"note": "<p>I am a snobot fan, my page https://x/noindex-guide</p>"}, {}, []),
+        ({"note": "I like #nobottles and #noaim, and nobot is a word"}, {}, []),
+        ("gone", {}, []),
+        (None, {}, []),
+    ],
+)  # fmt: skip
+def test_refusals_of_a_status_are_told_with_what_they_were_read_from(account, status, refusals):
+    assert status_refusals({"account": account} | status) == [Refusal(*refusal) for refusal in refusals]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["account", "visibility"]),
+        st.text()
+        | st.dictionaries(st.sampled_from(["note", "discoverable", "indexable", "noindex"]), st.text() | st.booleans()),
+    )
+)
+def test_refusals_of_any_status_are_of_the_vocabulary(status):
+    assert {refusal.word for refusal in status_refusals(status)} <= set(OPT_OUTS)
