@@ -64,5 +64,7 @@ def _inflate(raw: bytes, name: str) -> bytes:
             continue
         if stream.eof:
             return body
-        problem = "it is larger than allowed" if len(body) >= MAX_BODY else "it breaks off"
+        if len(body) >= MAX_BODY:
+            raise BadBodyError(f"the {name} body is larger than allowed")
+        problem = "it breaks off"
     raise BadBodyError(f"the {name} body cannot be decoded: {problem}")
