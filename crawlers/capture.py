@@ -9,6 +9,7 @@ from scrapy.http import TextResponse
 
 from crawlers.rights import Verdict, judge, page_signals
 from crawlers.session import NOTHING_SAID, Session
+from crawlers.spiders.readers import Unreadable, read_wiki
 from crawlers.warc import Exchange, Headers
 
 if TYPE_CHECKING:
@@ -59,7 +60,15 @@ def capture_format(wanted: str, response: Response) -> str:
     kind = (response.headers.get(b"Content-Type") or b"text/html").lower()
     if wanted == "html" and not (b"html" in kind or kind.startswith(b"text/plain")):
         return "discovery"
-    return wanted
+    return "discovery" if wanted == "mediawiki-api" and _is_wiki_error(response.body) else wanted
+
+
+def _is_wiki_error(body: bytes) -> bool:
+    """Whether a wiki answered with an error, which it does with status 200; what cannot be read is kept as it was asked for."""
+    try:
+        return read_wiki(body).error is not None
+    except Unreadable:
+        return False
 
 
 def _verdict(session: Session, request: Request, response: Response, format: str) -> Verdict:

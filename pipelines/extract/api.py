@@ -1,15 +1,26 @@
 """Split API answers into items: pages of a MediaWiki query, statuses of a Mastodon timeline.
 
-Each item is a mapping (text, media, url, title, published, author, opt_out, evidence, raw), or a string that says what
-is wrong with it: a broken item costs itself, not its neighbours.
+Each item is a mapping (text, media, url, title, published, author, opt_out, evidence, and the `identity` that its id is
+made of: nothing that changes while the text stays), NoContent, or a string that says what is wrong with it: a broken
+item costs itself, not its neighbours.
 """
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-ApiItem = Mapping[str, Any] | str
+from gristmill.rights import status_refusals
+
+
+@dataclass(frozen=True, slots=True)
+class NoContent:
+    """An answer, or a page in one, that is whole and holds no text: an error, an empty list, a page told of without its revision."""
+
+    why: str
+
+
+ApiItem = Mapping[str, Any] | NoContent | str
 
 
 def mediawiki_items(body: bytes) -> Iterator[ApiItem]:
@@ -18,27 +29,32 @@ def mediawiki_items(body: bytes) -> Iterator[ApiItem]:
     if isinstance(answer, str):
         yield answer
         return
-    pages = _get(answer, "query", "pages")
-    if not isinstance(pages, list):
-        yield "no list query.pages in this answer"
+    if nothing := _error(answer):
+        yield nothing
         return
-    for page in pages:
-        yield _page(page)
+    query = _get(answer, "query")
+    pages = _get(query, "pages") or []
+    if not isinstance(answer, dict) or not isinstance(query or {}, dict) or not isinstance(pages, list):
+        yield "no object with a list query.pages"
+        return
+    yield from map(_page, pages) if pages else [NoContent("no pages")]
 
 
 def _page(page: Any) -> ApiItem:
     revisions = _get(page, "revisions")
+    if isinstance(page, Mapping) and not revisions:
+        return NoContent("a page without revisions: none exist, or a later answer brings them")
     first = revisions[0] if isinstance(revisions, list) and revisions else None
     text = _get(first, "slots", "main", "content") or _get(first, "content")
     title = _get(page, "title")
     if not isinstance(text, str) or not isinstance(title, str):
         return f"page {title!r} has no content"
-    url = _get(page, "fullurl") or _get(page, "canonicalurl") or f"page:{_get(page, 'pageid')}"
+    url = str(_get(page, "fullurl") or _get(page, "canonicalurl") or f"page:{_get(page, 'pageid')}")
     revision = _get(first, "revid")
     evidence = [{"signal": "revision", "value": str(revision)}] if revision else []
     return {
         "text": text, "media": "wikitext", "title": title, "url": url, "published": _get(first, "timestamp"),
-        "author": None, "opt_out": [], "evidence": evidence, "raw": page,
+        "author": None, "opt_out": [], "evidence": evidence, "identity": [title, text],
     }  # fmt: skip
 
 
@@ -48,11 +64,13 @@ def mastodon_items(body: bytes) -> Iterator[ApiItem]:
     if isinstance(answer, str):
         yield answer
         return
+    if nothing := _error(answer):
+        yield nothing
+        return
     if not isinstance(answer, list):
         yield "this answer is no list of statuses"
         return
-    for status in answer:
-        yield _status(status)
+    yield from map(_status, answer) if answer else [NoContent("no statuses")]
 
 
 def _status(status: Any) -> ApiItem:
@@ -60,31 +78,20 @@ def _status(status: Any) -> ApiItem:
     if not isinstance(content, str) or not isinstance(url, str):
         return "a status without content or url"
     account = _get(status, "account") or {}
-    opt_out = status_opt_outs(status)
+    refusals, published = status_refusals(status), _get(status, "created_at")
     return {
-        "text": content, "media": "status", "title": None, "url": url, "published": _get(status, "created_at"),
-        "author": str(_get(account, "url") or _get(account, "acct") or "") or None, "opt_out": opt_out,
-        "evidence": [{"signal": "account", "value": word} for word in opt_out], "raw": status,
+        "text": content, "media": "status", "title": None, "url": url, "published": published,
+        "author": str(_get(account, "url") or _get(account, "acct") or "") or None,
+        "opt_out": sorted({refusal.word for refusal in refusals}),
+        "evidence": [{"signal": refusal.field, "value": refusal.value} for refusal in refusals],
+        "identity": [content, published],
     }  # fmt: skip
 
 
-def status_opt_outs(status: Mapping[str, Any]) -> list[str]:
-    """The refusals a status and its account state: Mastodon's account flags, visibility, and #nobot in the bio."""
-    account = _get(status, "account") or {}
-    note = str(_get(account, "note") or "").lower()
-    stated = {
-        "not-discoverable": _get(account, "discoverable") is False,
-        "not-indexable": _get(account, "indexable") is False,
-        "noindex": _get(account, "noindex") is True or "noindex" in note,
-        "nobot": "nobot" in note,
-        "noai": _get(status, "visibility") not in (None, "public"),
-    }
-    return sorted(word for word, holds in stated.items() if holds)
-
-
-def server_of(url: str) -> str:
-    """The host of a status, which is its instance."""
-    return urlsplit(url).hostname or ""
+def _error(answer: Any) -> NoContent | None:
+    """NoContent where a server answered with an error (a wiki that lags does so with status 200)."""
+    error = _get(answer, "error") or _get(answer, "errors")
+    return NoContent(f"the server answered with an error: {_get(error, 'code') or 'unnamed'}") if error else None
 
 
 def _json(body: bytes) -> Any:

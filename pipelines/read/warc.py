@@ -1,175 +1,202 @@
-"""Read WARC captures: pages become one record, API answers one per item; rights evidence comes with our metadata records.
+"""Read WARC captures: pages become one record, API answers one per item; rights come from our metadata records.
 
-Files of strangers have no metadata record: there the page itself must speak (its licence is read when it is extracted).
+Files of strangers have no such records: there the page itself must speak (its licence is read when it is extracted).
 """
 
+import dataclasses
 import datetime
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
-from pydantic import BaseModel
-from resiliparse.parse.encoding import bytes_to_str, detect_encoding
+from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
 from gristmill import storage
 from gristmill.hashing import document_id
-from pipelines.extract.api import mastodon_items, mediawiki_items
+from gristmill.ledger import Unbalanced
+from pipelines.extract.api import ApiItem, NoContent, mastodon_items, mediawiki_items
 from pipelines.read.fields import kind_of, moment
 from pipelines.read.http_body import MAX_BODY, BadBodyError, decode_body
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
-from pipelines.read.warc_end import tail_fault
+from pipelines.read.warc_survey import ABOUT_OTHERS, Rights, survey
 
 READERS = {"mediawiki-api": mediawiki_items, "mastodon-api": mastodon_items}
 Row = Mapping[str, Any] | Broken | Left
 
 
 def read_warc(split: Split) -> Iterator[Item]:
-    """The records of a WARC file (.warc, .warc.gz, .warc.lz4, .warc.zst)."""
+    """The records of a WARC file (.warc, .warc.gz, .warc.lz4, .warc.zst).
+
+    Raises Unbalanced where a whole file has, by a pass of its own over the headers, more or fewer records with content
+    than got a fate here. That an API answer gave all its items is not covered: only reading it can tell their number.
+    """
     return batches_of(_rows(split.file))
 
 
 def _rows(path: str) -> Iterator[Row]:
-    name = os.path.basename(path)
-    held: _Capture | None = None
+    name, found = os.path.basename(path), survey(path)
+    fault, settled, at = found.fault, 0, found.last
     with storage.open_input(path) as file:
-        at, fault = 0, None
         try:
-            for record in ArchiveIterator(file, record_types=WarcRecordType.any_type, parse_http=True):
-                at = record.stream_pos
-                found = _read_record(record, name)
-                if isinstance(found, dict) and held:
-                    yield from held.rows(found)
-                elif held and not (isinstance(found, Broken) and record.record_type == WarcRecordType.metadata):
-                    yield from held.rows({})  # a capture whose own rights record is cut goes with it
-                held = found if isinstance(found, _Capture) else None
-                if isinstance(found, Broken):
-                    yield found
-        except OSError as error:  # a fault of the archive itself: what follows it cannot be located
+            for number, record in enumerate(_with_content(file)):
+                at, fates = record.stream_pos, 0
+                last = number == found.records - 1 and at == found.last
+                for row in _fates(record, found.rights.get(number, {}), name):
+                    if not (found.fault and last) or isinstance(row, Broken):  # a cut record is not trusted
+                        yield row
+                    fates += 1
+                settled += fates > 0
+        except OSError as error:
             fault = str(error)[:300]
-        fault = fault or tail_fault(path, at)
-        if held and not (fault and held.offset == at):
-            yield from held.rows({})
         if fault:
-            yield Broken(name, at, "unknown_remainder", fault, compressed_offset=file.tell())
+            yield Broken(name, max(at, found.last), "unknown_remainder", fault, compressed_offset=file.tell())
+        elif settled != found.records:
+            raise Unbalanced(f"{name}: {found.records} records with content, but {settled} have a fate")
 
 
-class Evidence(BaseModel):
-    """One thing that a licence or an opt-out was read from."""
-
-    signal: str
-    value: str
+def _with_content(file: IO[bytes]) -> Iterator[WarcRecord]:
+    records = ArchiveIterator(file, record_types=WarcRecordType.any_type, parse_http=True)
+    return (record for record in records if record.record_type not in ABOUT_OTHERS)
 
 
-class RightsRecord(BaseModel):
-    """What our crawler says of a capture; a metadata record of another shape is a stranger's."""
-
-    source: str | None = None
-    kind: str | None = None
-    format: str | None = None
-    licence: str | None = None
-    evidence: list[Evidence] | None = None
-    opt_out: list[str] | None = None
-
-
-class _Capture:
-    """One response with its place, held until it is known whether a metadata record follows."""
-
-    def __init__(
-        self, url: str, date: datetime.datetime | None, status: int, body: bytes, file: str, offset: int
-    ) -> None:
-        self.url, self.date, self.status, self.body, self.file, self.offset = url, date, status, body, file, offset
-
-    def rows(self, about: Mapping[str, Any]) -> Iterator[Row]:
-        source = str(about.get("source") or "web")
-        form = str(about.get("format") or "html")
-        if form == "discovery":
-            yield Left("not_content", source)
-        elif self.status != 200:
-            yield Left("http_status", source)
-        elif not self.body.strip():
-            yield Left("empty_body", source)
-        elif reader := READERS.get(form):
-            yield from self._items(reader(self.body), source, about)
+def _fates(record: WarcRecord, about: Rights, file: str) -> Iterator[Row]:
+    """What becomes of one record with content: documents, or why there are none."""
+    source = str((about or {}).get("source") or "web")
+    if record.record_type != WarcRecordType.response:
+        yield Left("revisit" if record.record_type == WarcRecordType.revisit else "not_a_response", source)
+        return
+    try:
+        if about is None:
+            raise _BrokenError("cut_rights", "the record of its rights is cut or too large")
+        body = _body(record)
+        if reason := _why_left(record, body, about):
+            yield Left(reason, source)
         else:
-            yield self._page(source, about)
+            yield from _capture(record, body, file, source, about).rows()
+    except _BrokenError as error:
+        url = record.headers.get("WARC-Target-URI") or ""
+        yield Broken(file, record.stream_pos, error.reason, f"{error}: {url}", source=source)
 
-    def _base(self, source: str, about: Mapping[str, Any]) -> dict[str, Any]:
+
+class _BrokenError(ValueError):
+    """A response that cannot be read."""
+
+    def __init__(self, reason: str, problem: str) -> None:
+        super().__init__(problem)
+        self.reason = reason
+
+
+def _body(record: WarcRecord) -> bytes:
+    """The decoded body of a response. Raises _BrokenError."""
+    if record.content_length > MAX_BODY:
+        raise _BrokenError("too_large", f"{record.content_length} bytes")
+    raw: bytes = record.reader.read(MAX_BODY)
+    if len(raw) != record.content_length:
+        raise _BrokenError("cut_record", f"{len(raw)} of {record.content_length} bytes")
+    try:
+        return decode_body(raw, record.http_headers.get) if record.http_headers else raw
+    except BadBodyError as error:
+        raise _BrokenError("bad_encoding", str(error)) from None
+
+
+def _why_left(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str | None:
+    """The reason why a response that was read well is no document, or None."""
+    if about.get("format") == "discovery":
+        return "not_content"
+    if record.http_headers and record.http_headers.status_code != 200:
+        return "http_status"
+    if not body.strip():
+        return "empty_body"
+    media = (record.http_content_type or "").lower()
+    prose = not media or "html" in media or media == "text/plain"
+    return None if prose or about.get("format") in READERS else "not_text"
+
+
+def _capture(record: WarcRecord, body: bytes, file: str, source: str, about: Mapping[str, Any]) -> "_Capture":
+    url, charset = record.headers.get("WARC-Target-URI") or "", record.http_charset
+    return _Capture(url, record.record_date, body, charset, file, record.stream_pos, source, about)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Capture:
+    """One response with its place and what is said of it."""
+
+    url: str
+    date: datetime.datetime | None
+    body: bytes
+    charset: str | None
+    file: str
+    offset: int
+    source: str
+    about: Mapping[str, Any]
+
+    def rows(self) -> Iterator[Row]:
+        if reader := READERS.get(str(self.about.get("format"))):
+            return (self._item(number, item) for number, item in enumerate(reader(self.body)))
+        return iter([self._page()])
+
+    def _base(self) -> dict[str, Any]:
         return {
             "title": None,
             "url": self.url,
-            "source": source,
-            "kind": kind_of(about.get("kind") or "web"),
+            "source": self.source,
+            "kind": kind_of(self.about.get("kind") or "web"),
             "published": None,
             "fetched": self.date,
-            "licence": str(about.get("licence") or "unknown"),
-            "evidence": list(about.get("evidence") or []),
-            "opt_out": list(about.get("opt_out") or []),
+            "licence": str(self.about.get("licence") or "unknown"),
+            "evidence": list(self.about.get("evidence") or []),
+            "opt_out": list(self.about.get("opt_out") or []),
             "author": None,
             "capture": {"file": self.file, "offset": self.offset, "item": 0},
         }
 
-    def _page(self, source: str, about: Mapping[str, Any]) -> Row:
-        text = decode_page(self.body)
+    def _page(self) -> Row:
+        text = decode_page(self.body, self.charset)
         if text is None:
-            return Broken(
-                self.file, self.offset, "undecodable", f"no character encoding fits {self.url}", source=source
-            )
-        row = self._base(source, about)
-        return {**row, "id": document_id(source, self.url, self.body), "text": text, "media": "html"}
+            raise _BrokenError("undecodable", "no character encoding fits")
+        return {**self._base(), "id": document_id(self.source, self.url, self.body), "text": text, "media": "html"}
 
-    def _items(self, items: Iterator[Mapping[str, Any] | str], source: str, about: Mapping[str, Any]) -> Iterator[Row]:
-        for number, item in enumerate(items):
-            if isinstance(item, str):
-                yield Broken(self.file, self.offset, "bad_item", f"item {number}: {item}", source=source)
-                continue
-            row = self._base(source, about) | {key: value for key, value in item.items() if key in ITEM_FIELDS}
-            row["opt_out"] = sorted({*row["opt_out"], *item.get("opt_out", [])})
-            row["evidence"] = [*self._base(source, about)["evidence"], *item.get("evidence", [])]
-            row["capture"]["item"] = number
-            row["published"] = moment(item.get("published"))
-            try:
-                content = json.dumps(item.get("raw"), sort_keys=True, ensure_ascii=False).encode()
-            except UnicodeEncodeError:
-                yield Broken(self.file, self.offset, "bad_item", f"item {number}: a lone surrogate", source=source)
-                continue
-            yield {**row, "id": document_id(source, str(item["url"]), content)}
+    def _item(self, number: int, item: ApiItem) -> Row:
+        if isinstance(item, NoContent):
+            return Left("not_content", self.source)
+        if isinstance(item, str):
+            return Broken(self.file, self.offset, "bad_item", f"item {number}: {item}", source=self.source)
+        try:
+            json.dumps(item, ensure_ascii=False).encode()  # whatever of it is kept must be UTF-8
+            identity = json.dumps(item["identity"], ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return self._item(number, "a lone surrogate")
+        row = self._base() | {key: item[key] for key in ITEM_FIELDS}
+        row["opt_out"] = sorted({*row["opt_out"], *item["opt_out"]})
+        row["evidence"] = [*row["evidence"], *item["evidence"]]
+        row["capture"]["item"] = number
+        row["published"] = moment(item["published"])
+        return {**row, "id": document_id(self.source, item["url"], identity)}
 
 
 ITEM_FIELDS = ("text", "title", "url", "author", "media")
 
 
-def _read_record(record: WarcRecord, file: str) -> _Capture | dict[str, Any] | Broken | None:
-    """A capture, what a metadata record says, a broken record, or None for one of no interest."""
-    if record.record_type not in (WarcRecordType.response, WarcRecordType.metadata):
-        return None
-    url, at = record.headers.get("WARC-Target-URI") or "", record.stream_pos
-    if record.content_length > MAX_BODY:
-        return Broken(file, at, "too_large", f"{record.content_length} bytes: {url}")
-    raw: bytes = record.reader.read(MAX_BODY)
-    if len(raw) != record.content_length:
-        return Broken(file, at, "cut_record", f"{len(raw)} of {record.content_length} bytes: {url}")
-    if record.record_type == WarcRecordType.metadata:
-        return _metadata(raw)
-    http = record.http_headers
-    try:
-        body = decode_body(raw, http.get) if http else raw
-    except BadBodyError as error:
-        return Broken(file, at, "bad_encoding", f"{error}: {url}")
-    return _Capture(url, record.record_date, (http.status_code if http else 200) or 0, body, file, at)
+def decode_page(body: bytes, charset: str | None = None) -> str | None:
+    """A page's bytes as text: by the first encoding that fits, else whatever can be read of it; None where that is
+    nearly nothing."""
+    for encoding in _encodings(body, charset):
+        text = body.decode(encoding, "replace").removeprefix("\ufeff")
+        if _is_readable(text):
+            return text
+    text = bytes_to_str(body, encoding)  # drops what the likeliest encoding does not know
+    return text if _is_readable(text) else None
 
 
-def _metadata(raw: bytes) -> dict[str, Any]:
-    """The rights evidence of the capture before it; {} for metadata records of strangers."""
-    try:
-        return RightsRecord.model_validate_json(raw).model_dump(exclude_none=True)
-    except ValueError:
-        return {}
+def _encodings(body: bytes, charset: str | None) -> Iterator[str]:
+    """The encoding that HTTP states, that the page states, and that it looks like."""
+    if charset and (stated := map_encoding_to_html5(charset.strip(" '\""), fallback_utf8=False)):
+        yield stated
+    for from_html_meta in (True, False):
+        yield detect_encoding(body, from_html_meta=from_html_meta) or "utf-8"
 
 
-def decode_page(body: bytes) -> str | None:
-    """A page's bytes as text by the encoding they declare or look like; None where nearly nothing fits."""
-    text: str = bytes_to_str(body, detect_encoding(body, from_html_meta=True) or "utf-8")
-    broken = text.count("�")
-    return None if broken > max(2, len(text) // 100) else text
+def _is_readable(text: str) -> bool:
+    return text.count("\ufffd") <= max(2, len(text) // 100)

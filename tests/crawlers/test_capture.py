@@ -44,6 +44,18 @@ def test_only_a_good_answer_of_a_kind_we_read_is_content(wanted, status, kind, f
     assert capture_format(wanted, response(status, kind)) == format
 
 
+@pytest.mark.parametrize(
+    ("body", "format"),
+    [
+        (b'{"error": {"code": "maxlag", "info": "lagged"}}', "discovery"),
+        (b'{"query": {"pages": []}}', "mediawiki-api"),
+        (b"no json", "mediawiki-api"),
+    ],
+)
+def test_an_error_of_a_wiki_is_no_content_though_its_status_is_200(body, format):
+    assert capture_format("mediawiki-api", Response("https://example.org/api.php", body=body)) == format
+
+
 def test_headers_of_the_transfer_give_way_to_the_length_of_the_stored_body():
     answer = response(
         **{"Content-Encoding": "gzip", "Content-Length": "999", "Transfer-Encoding": "chunked", "X-Kept": "yes"}

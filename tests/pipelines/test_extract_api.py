@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.extract.api import mastodon_items, mediawiki_items, server_of, status_opt_outs
+from pipelines.extract.api import NoContent, mastodon_items, mediawiki_items
 
 REVISION = {"revid": 9, "timestamp": "2026-01-01T00:00:00Z", "slots": {"main": {"content": "Text."}}}
 PAGE = {"pageid": 3, "title": "A", "fullurl": "https://x/wiki/A", "revisions": [REVISION]}
@@ -25,7 +25,7 @@ def statuses(*items):
 def test_a_page_is_wikitext_with_its_revision_as_evidence():
     assert pages(PAGE) == [{
         "text": "Text.", "media": "wikitext", "title": "A", "url": "https://x/wiki/A", "published": "2026-01-01T00:00:00Z", "author": None,
-        "opt_out": [], "evidence": [{"signal": "revision", "value": "9"}], "raw": PAGE,
+        "opt_out": [], "evidence": [{"signal": "revision", "value": "9"}], "identity": ["A", "Text."],
     }]  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def test_the_address_falls_back(left_out, url):
     assert pages(made)[0]["url"] == url
 
 
-BROKEN_PAGES = [None, 5, "page", [], {}, {"title": "B", "missing": True}, PAGE | {"revisions": []}, PAGE | {"revisions": "x"}, PAGE | {"title": None},
+BROKEN_PAGES = [None, 5, "page", [], PAGE | {"revisions": "x"}, PAGE | {"title": None}, PAGE | {"revisions": [{"slots": {"main": {"texthidden": True}}}]},
                 PAGE | {"revisions": [None]}, PAGE | {"revisions": [{"slots": {"main": {"content": None}}}]}, PAGE | {"revisions": [{"slots": []}]}]  # fmt: skip
 
 
@@ -51,6 +51,14 @@ BROKEN_PAGES = [None, 5, "page", [], {}, {"title": "B", "missing": True}, PAGE |
 def test_a_broken_page_costs_itself(number):
     found = pages(PAGE, BROKEN_PAGES[number], PAGE)
     assert [isinstance(item, str) for item in found] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    "page", [{}, {"title": "B", "missing": True}, {"pageid": 1, "title": "C"}, PAGE | {"revisions": []}]
+)
+def test_a_page_told_of_without_its_revision_is_no_content_and_no_fault(page):
+    first, found, last = pages(PAGE, page, PAGE)
+    assert isinstance(found, NoContent) and first == last
 
 
 NOT_ANSWERS = [
@@ -61,9 +69,7 @@ NOT_ANSWERS = [
     b"null",
     b'"text"',
     b"[" * 100_000,
-    b'{"query": {"pages": {}}}',
-    b"{}",
-    b'{"error": {"code": "maxlag"}}',
+    b'{"query": {"pages": {"1": {}}}}',
 ]
 
 
@@ -73,8 +79,32 @@ def test_what_is_no_answer_is_one_broken_item(body):
         assert len(items) == 1 and isinstance(items[0], str)
 
 
-def test_empty_answers_hold_nothing():
-    assert pages() == [] and statuses() == []
+@pytest.mark.parametrize("body", [b"[]", b'{"query": "all"}', b'{"query": []}', b'{"query": {"pages": {"1": {}}}}'])
+def test_a_wiki_answers_an_object_with_a_list_of_pages(body):
+    assert [type(item) for item in mediawiki_items(body)] in ([str], [NoContent])
+    assert [type(item) for item in mediawiki_items(body)] == [NoContent if body == b'{"query": []}' else str]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error": {"code": "maxlag", "info": "Waiting for 10.0.0.1: 7 seconds lagged."}}',
+        b'{"errors": [{"code": "maxlag"}]}',
+        b'{"batchcomplete": true}',
+        b'{"continue": {"gapcontinue": "B"}, "query": {}}',
+        b'{"query": {"pages": []}}',
+        b"{}",
+    ],
+)
+def test_an_answer_without_pages_is_no_content_and_no_fault(body):
+    [item] = mediawiki_items(body)
+    assert isinstance(item, NoContent)
+
+
+@pytest.mark.parametrize("body", [b'{"error": "This method requires an authenticated user"}', b"[]"])
+def test_an_answer_without_statuses_is_no_content_and_no_fault(body):
+    [item] = mastodon_items(body)
+    assert isinstance(item, NoContent)
 
 
 def test_a_status_has_its_author_address_and_date():
@@ -93,28 +123,14 @@ def test_a_broken_status_costs_itself(status):
     assert [isinstance(item, str) for item in statuses(STATUS, status, STATUS)] == [False, True, False]
 
 
-@pytest.mark.parametrize(
-    ("account", "status", "words"),
-    [
-        ({}, {}, []),
-        ({"discoverable": True, "indexable": True, "noindex": False}, {"visibility": "public"}, []),
-        ({"discoverable": False}, {}, ["not-discoverable"]),
-        ({"discoverable": None}, {}, []),
-        ({"indexable": False}, {}, ["not-indexable"]),
-        ({"noindex": True}, {}, ["noindex"]),
-        ({"note": "<p>#<span>NoBot</span> #noindex</p>"}, {}, ["nobot", "noindex"]),
-        ({}, {"visibility": "unlisted"}, ["noai"]),
-        ({"discoverable": False, "indexable": False, "noindex": True, "note": "nobot"}, {"visibility": "private"}, ["noai", "nobot", "noindex", "not-discoverable", "not-indexable"]),
-    ],
-)  # fmt: skip
-def test_refusals_of_accounts_are_read(account, status, words):
-    assert status_opt_outs({"account": account} | status) == words
-    [item] = statuses(STATUS | {"account": account} | status)
-    assert item["opt_out"] == words and item["evidence"] == [{"signal": "account", "value": word} for word in words]
-
-
-def test_the_server_of_a_status_is_its_host():
-    assert server_of("https://m.example.org:8443/@a/1") == "m.example.org" and server_of("nothing") == ""
+def test_refusals_of_an_account_are_opt_outs_with_their_evidence():
+    account = {"discoverable": False, "note": "<p>#<span>NoBot</span> #nobots</p>"}
+    [item] = statuses(STATUS | {"account": account, "visibility": "unlisted"})
+    assert item["opt_out"] == ["nobot", "not-discoverable", "not-indexable"]
+    assert item["evidence"] == [
+        {"signal": "account.discoverable", "value": "false"}, {"signal": "visibility", "value": "unlisted"},
+        {"signal": "account.note", "value": "#NoBot"}, {"signal": "account.note", "value": "#nobots"},
+    ]  # fmt: skip
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
@@ -126,4 +142,4 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size
 def test_any_json_gives_items_or_reasons(value):
     body = json.dumps(value).encode()
     for item in [*mediawiki_items(body), *mastodon_items(body), *pages(value), *statuses(value)]:
-        assert isinstance(item, str) or (isinstance(item["text"], str) and isinstance(item["url"], (str, type(None))))
+        assert isinstance(item, (str, NoContent)) or (isinstance(item["text"], str) and isinstance(item["url"], str))

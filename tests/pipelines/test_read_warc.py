@@ -1,18 +1,24 @@
 """WARC: every capture is read with its rights or quarantined, whoever wrote the file and wherever it is cut."""
 
 import contextlib
+import encodings.aliases
 import gzip
 import json
 import random
+import tracemalloc
 import zlib
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.read.http_body import BadBodyError, dechunk, decode_body
+import pipelines.read.warc
+from gristmill.ledger import Unbalanced
+from pipelines.read.http_body import MAX_BODY, BadBodyError, dechunk, decode_body
 from pipelines.read.records import Broken, Left, Split
 from pipelines.read.warc import decode_page, read_warc
+from pipelines.read.warc_end import tail_fault
 
 ABOUT = {
     "source": "wikinews-en", "kind": "news", "format": "html", "lang_hint": "en", "licence": "CC-BY-2.5",
@@ -21,27 +27,29 @@ ABOUT = {
 }  # fmt: skip
 
 
-def record(kind, body, content_type, *, url="http://x.org/1", concurrent="", length=None):
-    more = f"WARC-Concurrent-To: {concurrent}\r\n" if concurrent else ""
+def record(kind, body, content_type, *, url="http://x.org/1", fields=None, length=None):
+    named = {"WARC-Record-ID": f"<urn:uuid:{random.Random(body).getrandbits(128):032x}>", **(fields or {})}
+    more = "".join(f"{name}: {value}\r\n" for name, value in named.items())
     head = (
-        f"WARC/1.1\r\nWARC-Type: {kind}\r\nWARC-Record-ID: <urn:uuid:{random.Random(body).getrandbits(128):032x}>\r\n"
+        f"WARC/1.1\r\nWARC-Type: {kind}\r\n"
         f"WARC-Target-URI: {url}\r\nWARC-Date: 2026-01-02T03:04:05Z\r\nContent-Type: {content_type}\r\n{more}"
         f"Content-Length: {len(body) if length is None else length}\r\n\r\n"
     )
     return head.encode() + body + b"\r\n\r\n"
 
 
-def response(body, *headers, status="200 OK", url="http://x.org/1"):
-    head = "\r\n".join([f"HTTP/1.1 {status}", "Content-Type: text/html; charset=utf-8", *headers])
-    return record("response", head.encode() + b"\r\n\r\n" + body, "application/http; msgtype=response", url=url)
+def response(body, *headers, status="200 OK", url="http://x.org/1", media="text/html; charset=utf-8", fields=None):
+    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Type: {media}", *headers])
+    block = head.encode() + b"\r\n\r\n" + body
+    return record("response", block, "application/http; msgtype=response", url=url, fields=fields)
 
 
 def request(url="http://x.org/1"):
     return record("request", b"GET / HTTP/1.1\r\nHost: x.org\r\n\r\n", "application/http; msgtype=request", url=url)
 
 
-def about(**changes):
-    return record("metadata", json.dumps(ABOUT | changes).encode(), "application/json")
+def about(fields=None, **changes):
+    return record("metadata", json.dumps(ABOUT | changes).encode(), "application/json", fields=fields)
 
 
 def capture(number, **changes):
@@ -141,6 +149,55 @@ def test_a_capture_without_metadata_is_not_given_its_neighbours(warc):
     assert [(row["url"], row["licence"]) for row in rows] == [
         ("http://x/a", "unknown"), ("http://x.org/2", "CC-BY-2.5"), ("http://x/b", "unknown"),
     ]  # fmt: skip
+
+
+A, B = ({"WARC-Record-ID": f"<urn:uuid:{letter}>"} for letter in "ab")
+OF_A, OF_B = {"WARC-Concurrent-To": "<urn:uuid:a>"}, {"WARC-Refers-To": "<urn:uuid:b>"}
+FIRST, SECOND = response(b"<p>a</p>", fields=A), response(b"<p>b</p>", fields=B)
+WARCINFO = record("warcinfo", b"software: x\r\n", "application/warc-fields")
+
+
+@pytest.mark.parametrize(
+    ("records", "licences"),
+    [
+        ((FIRST, request(), about()), ["CC-BY-2.5"]),
+        ((FIRST, WARCINFO, request(), about()), ["CC-BY-2.5"]),
+        ((FIRST, STRANGE[0], about()), ["CC-BY-2.5"]),
+        ((FIRST, SECOND, about(OF_B, licence="MIT"), about(OF_A)), ["CC-BY-2.5", "MIT"]),
+        ((about(OF_B, licence="MIT"), FIRST, about(OF_A), SECOND), ["CC-BY-2.5", "MIT"]),
+        ((FIRST, SECOND, about(OF_A)), ["CC-BY-2.5", "unknown"]),
+        ((FIRST, about({"WARC-Refers-To": "<urn:uuid:elsewhere>"})), ["unknown"]),
+        ((about(), FIRST), ["unknown"]),
+    ],
+    ids=range(8),
+)
+def test_rights_reach_the_capture_they_name_or_follow_wherever_they_lie(records, licences, warc):
+    rows, broken, left = warc(*records)
+    assert [row["licence"] for row in rows] == licences and broken == left == []
+    assert [row["opt_out"] for row in rows] == [[] if licence == "unknown" else ["noai"] for licence in licences]
+
+
+def test_a_capture_whose_rights_are_too_large_to_read_is_quarantined(warc):
+    large = record("metadata", b" " * (MAX_BODY + 1), "application/json")
+    rows, broken, _ = warc(*capture(1)[:2], large, *capture(2), packed=True)
+    assert [row["url"] for row in rows] == ["http://x.org/2"] and [item.reason for item in broken] == ["cut_rights"]
+    assert "http://x.org/1" in broken[0].error
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("revisit", "revisit"), ("resource", "not_a_response"), ("conversion", "not_a_response"),
+     ("continuation", "not_a_response"), ("of-the-future", "not_a_response")],
+)  # fmt: skip
+def test_a_record_that_is_no_response_is_left_out_and_counted(kind, reason, warc):
+    rows, broken, left = warc(record(kind, b"text", "text/plain"), *capture(2))
+    assert left == [Left(reason, "web")] and len(rows) == 1 and broken == []
+
+
+def test_a_record_without_a_fate_is_an_error_of_ours(warc, monkeypatch):
+    monkeypatch.setitem(pipelines.read.warc.READERS, "mediawiki-api", lambda body: iter(()))
+    with pytest.raises(Unbalanced, match=r"a\.warc: 2 records with content, but 1 have a fate"):
+        warc(*capture(1), *capture(2, format="mediawiki-api"))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -262,6 +319,31 @@ def test_a_body_that_unpacks_to_too_much_is_refused():
         decode_body(bomb, {"Content-Encoding": "gzip"}.get)
 
 
+@pytest.mark.parametrize("encoding", ["deflate", "gzip, gzip"])
+def test_no_encoding_unpacks_to_too_much(encoding):
+    bomb = (
+        zlib.compress(b"\0" * (65 << 20)) if encoding == "deflate" else gzip.compress(gzip.compress(b"\0" * (65 << 20)))
+    )
+    with pytest.raises(BadBodyError, match="larger than allowed"):
+        decode_body(bomb, {"Content-Encoding": encoding}.get)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress], ids=["gzip", "zstd"])
+@pytest.mark.parametrize("told", [0, 1], ids=["more than it says", "as much as it says"])
+def test_a_last_record_that_unpacks_to_anything_costs_no_memory(pack, told, tmp_path):
+    zeros = b"\0" * (200 << 20)
+    bomb = pack(record("resource", zeros, "text/plain", length=None if told else 10))
+    del zeros
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(bomb)
+    tracemalloc.start()
+    try:
+        assert tail_fault(str(path), 0) is None
+        assert tracemalloc.get_traced_memory()[1] < 40 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=300), size=st.integers(1, 50))
 def test_chunks_of_any_size_give_the_body(body, size):
@@ -298,6 +380,52 @@ def test_a_page_is_decoded_by_the_encoding_it_declares(body, text):
     assert decode_page(body) == text
 
 
+RUSSIAN = "<p>Мельница стоит на реке.</p>"
+
+
+@pytest.mark.parametrize(
+    ("charset", "body", "text"),
+    [
+        ("koi8-r", RUSSIAN.encode("koi8-r"), RUSSIAN),
+        ('"Windows-1251"', RUSSIAN.encode("cp1251"), RUSSIAN),
+        ("koi8-r", b'<meta charset="utf-8">' + RUSSIAN.encode("koi8-r"), '<meta charset="utf-8">' + RUSSIAN),
+        ("gbk", "<p>今天。</p>".encode("gbk"), "<p>今天。</p>"),
+        (
+            "utf-8",
+            b'<meta charset="gbk">' + "<p>今天天气很好。</p>".encode("gbk"),
+            '<meta charset="gbk"><p>今天天气很好。</p>',
+        ),
+        ("utf-8", ("<p>" + "今天天气很好。" * 9 + "</p>").encode("gbk"), "<p>" + "今天天气很好。" * 9 + "</p>"),
+        ("no-such-charset", RUSSIAN.encode(), RUSSIAN),
+        ("utf-8", b"\xef\xbb\xbf<p>a</p>", "<p>a</p>"),
+    ],
+)
+def test_the_charset_of_the_answer_goes_first_where_it_fits(charset, body, text, warc):
+    rows, broken, _ = warc(response(body, media=f"text/html; charset={charset}"))
+    assert [row["text"] for row in rows] == [text] and broken == []
+
+
+@pytest.mark.parametrize(
+    "charset", sorted({*encodings.aliases.aliases, "x-user-defined", "hex", "rot13", "replacement"})
+)
+def test_any_charset_is_tried_without_an_error(charset):
+    assert decode_page(b"<p>plain</p>", charset) is not None
+
+
+@pytest.mark.parametrize("media", ["text/html", "TEXT/HTML; charset=utf-8", "application/xhtml+xml", "text/plain"])
+def test_text_is_read_whatever_its_media_type_is_called(media, warc):
+    rows, _, left = warc(response(PAGE, media=media))
+    assert len(rows) == 1 and left == []
+
+
+@pytest.mark.parametrize(
+    "media", ["image/png", "application/pdf", "application/javascript", "text/css", "application/json"]
+)
+def test_media_that_hold_no_prose_are_left_out(media, warc):
+    rows, broken, left = warc(response(b"\x89PNG\r\n\x1a\n", media=media), about(), *capture(2))
+    assert left == [Left("not_text", "wikinews-en")] and len(rows) == 1 and broken == []
+
+
 def test_a_page_of_replacement_characters_is_undecodable(warc):
     noise = ("<p>" + "\ufffd" * 100).encode()  # what a careless tool leaves of a page
     assert decode_page(noise) is None
@@ -316,8 +444,9 @@ def page(title, text="Some ''text''.", **more):
 
 
 def test_a_mediawiki_answer_is_one_record_a_page_and_a_broken_page_costs_itself(warc):
-    made = response(wiki(page("A"), {"title": "B", "missing": True}, page("C")))
-    rows, broken, _ = warc(made, about(format="mediawiki-api", kind="wiki"))
+    made = response(wiki(page("A"), page("B", None), page("C"), {"title": "D", "missing": True}))
+    rows, broken, left = warc(made, about(format="mediawiki-api", kind="wiki"))
+    assert left == [Left("not_content", "wikinews-en")]
     assert [(row["title"], row["capture"]["item"], row["media"]) for row in rows] == [
         ("A", 0, "wikitext"),
         ("C", 2, "wikitext"),
@@ -339,10 +468,47 @@ def test_a_status_adds_its_accounts_refusals_to_those_of_the_capture(warc):
     )
     assert (
         rows[0]["opt_out"] == ["noai", "noindex"]
+        and rows[0]["evidence"][-1] == {"signal": "account.noindex", "value": "true"}
         and rows[0]["media"] == "status"
         and rows[0]["author"] == "https://m.org/@a"
     )
     assert [item.reason for item in broken] == ["bad_item"]
+
+
+ORDINARY = [
+    {"error": {"code": "maxlag"}}, {"batchcomplete": True}, {"query": {"pages": []}},
+    {"continue": {"rvcontinue": "1"}, "query": {"pages": [{"pageid": 1, "title": "A", "fullurl": "u"}]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ORDINARY, ids=range(len(ORDINARY)))
+def test_an_ordinary_answer_of_a_wiki_without_text_is_no_fault(answer, warc):
+    rows, broken, left = warc(response(json.dumps(answer).encode()), about(format="mediawiki-api"))
+    assert rows == broken == [] and left == [Left("not_content", "wikinews-en")]
+
+
+def ids(warc, answer, form):
+    return [row["id"] for row in warc(response(json.dumps(answer).encode()), about(format=form))[0]]
+
+
+def test_a_post_keeps_its_id_while_its_text_stays(warc):
+    post = {"content": "<p>Hi</p>", "url": "https://m.org/@a/1", "created_at": "2026-01-01T00:00:00Z",
+            "favourites_count": 1, "account": {"acct": "a", "followers_count": 5}}  # fmt: skip
+    liked = post | {"favourites_count": 9, "account": {"acct": "a", "followers_count": 6, "note": "New."}}
+    first, again, edited, moved = (
+        ids(warc, [status], "mastodon-api")[0]
+        for status in (post, liked, post | {"content": "<p>Hi!</p>"}, post | {"url": "https://m.org/@a/2"})
+    )
+    assert first == again and len({first, edited, moved}) == 3
+
+
+def test_a_wiki_page_keeps_its_id_while_its_text_stays(warc):
+    first, touched, edited, renamed = (
+        ids(warc, {"query": {"pages": [found]}}, "mediawiki-api")[0]
+        for found in (page("A"), page("A", touched="2026-02-02T00:00:00Z", lastrevid=8), page("A", "Other."),
+                      page("B", fullurl="https://en.wikinews.org/wiki/A"))
+    )  # fmt: skip
+    assert first == touched and len({first, edited, renamed}) == 3
 
 
 def test_a_lone_surrogate_in_an_api_answer_costs_its_item(warc):
