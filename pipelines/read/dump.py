@@ -6,7 +6,7 @@ import lzma
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO, Any
 from xml.etree import ElementTree
 
 from gristmill import storage
@@ -18,6 +18,13 @@ from pipelines.read.records import Broken, Item, Left, Split, batches_of
 Row = Mapping[str, Any] | Broken | Left
 FAULTS = (ElementTree.ParseError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, LookupError)
 """What a damaged stream raises; the last two come from encodings that the XML parser does not know."""
+
+READ = 1 << 14
+MAX_PAGE = 64 << 20
+"""Characters of one page with all its revisions; a larger one is quarantined, and never held."""
+
+ELEMENT = 256
+"""What an element is counted as, however empty it is."""
 
 WIKIMEDIA_LICENCE = "CC-BY-SA-4.0"
 """The licence of Wikimedia's text since June 2023; dumps do not state one."""
@@ -44,18 +51,72 @@ def _rows(path: str) -> Iterator[Row]:
     last = 0
     with open_dump(path) as stream:
         try:
-            events = ElementTree.iterparse(stream, events=("start", "end"))
-            root = next(events)[1]
-            for event, element in events:
-                tag = element.tag.rsplit("}", 1)[-1] if event == "end" else ""
-                if tag == "siteinfo":
+            for tag, element in _children(stream):
+                if tag == "siteinfo" and element is not None:
                     site = _site(element, site)
                 elif tag == "page":
                     last += 1
-                    yield _page(element, name, last, site)
-                    root.clear()  # the page itself would leave an empty element behind, millions in a dump
+                    large = Broken(
+                        name, last, "too_large", f"page {last}: over {MAX_PAGE} characters", source=site["source"]
+                    )
+                    yield large if element is None else _page(element, name, last, site)
         except FAULTS as error:
             yield Broken(name, last, "unknown_remainder", f"after page {last}: {error}", source=site["source"])
+
+
+def _children(stream: IO[bytes]) -> Iterator[tuple[str, ElementTree.Element | None]]:
+    """The elements right below the root with their tags; None for one that is larger than MAX_PAGE."""
+    children = _Children()
+    parser = ElementTree.XMLParser(target=children)
+    data, fault = b" ", None
+    while data and fault is None:
+        try:
+            data = stream.read(READ)
+            parser.feed(data) if data else parser.close()
+        except FAULTS as error:  # after what was whole before it
+            fault = error
+        yield from children.done
+        children.done.clear()
+    if fault is not None:
+        raise fault
+
+
+class _Children:
+    """The parser's target: builds one child of the root at a time, and gives up building one that grows too large."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, ElementTree.Element | None]] = []
+        self._depth = self._size = 0
+        self._builder: ElementTree.TreeBuilder | None = None
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth == 2:
+            self._builder, self._size = ElementTree.TreeBuilder(), 0
+        if builder := self._room(ELEMENT + sum(map(len, attributes.values()))):
+            builder.start(tag, attributes)
+
+    def data(self, text: str) -> None:
+        if builder := self._room(len(text)):
+            builder.data(text)
+
+    def end(self, tag: str) -> None:
+        if self._builder is not None:
+            self._builder.end(tag)
+        if self._depth == 2:
+            self.done.append((tag.rsplit("}", 1)[-1], None if self._builder is None else self._builder.close()))
+            self._builder = None
+        self._depth -= 1
+
+    def close(self) -> None:
+        """The end of the document; nothing is left to hand out."""
+
+    def _room(self, size: int) -> ElementTree.TreeBuilder | None:
+        """The builder, where `size` more still fits."""
+        self._size += size
+        if self._size > MAX_PAGE:
+            self._builder = None
+        return self._builder
 
 
 def _text_of(element: ElementTree.Element, *path: str) -> str:

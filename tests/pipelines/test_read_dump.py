@@ -3,10 +3,12 @@
 import bz2
 import gzip
 import lzma
+import tracemalloc
 from collections import Counter
 
 import pytest
 
+import pipelines.read.dump
 from pipelines.extract.normalize import normalize
 from pipelines.extract.wikitext import is_redirect, wikitext_to_text
 from pipelines.read.dump import read_dump
@@ -149,6 +151,29 @@ def test_a_cut_dump_gives_its_whole_pages_and_one_remainder(end, read_bytes):
 def test_what_is_no_dump_is_one_remainder_and_no_exception(data, read_bytes):
     rows, broken, _ = read_bytes(data)
     assert rows == [] and [item.reason for item in broken] == ["unknown_remainder"]
+
+
+@pytest.mark.parametrize("large", [page("B", "x" * 3000), page("B", *["x"] * 20), page("B" * 3000, "x")], ids=range(3))
+def test_a_page_of_any_size_costs_itself_and_is_not_held(large, read_bytes, monkeypatch):
+    monkeypatch.setattr(pipelines.read.dump, "MAX_PAGE", 2800)
+    rows, broken, _ = read_bytes(dump(page("A", "a"), large, page("C", "c")))
+    assert [row["title"] for row in rows] == ["A", "C"] and [row["capture"]["offset"] for row in rows] == [1, 3]
+    assert [(item.reason, item.offset, item.source) for item in broken] == [("too_large", 2, "enwiki")]
+
+
+def test_a_page_that_never_ends_costs_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(pipelines.read.dump, "MAX_PAGE", 1 << 20)
+    path = tmp_path / "enwiki.xml.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"<mediawiki><page><title>A</title><revision><text>")
+        for _ in range(30):
+            file.write(b"x" * (1 << 20))
+    tracemalloc.start()
+    try:
+        assert [item.reason for item in read(path)[1]] == ["unknown_remainder"]
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_bomb_of_entities_is_refused(read_bytes):
