@@ -5,7 +5,6 @@ splits -> read -> extract -> normalize -> language, signals -> documents/part-00
 
 import hashlib
 import hmac
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from pipelines.read.dump import read_dump
 from pipelines.read.fields import moment
 from pipelines.read.lines import count_lines, read_lines
 from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Item, Left, Split
-from pipelines.read.table import read_table
+from pipelines.read.table import ROWS, TEXT_BYTES, read_table
 from pipelines.read.warc import read_warc
 from pipelines.signals.language import language_columns
 from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
@@ -74,21 +73,43 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
 def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: Sandbox) -> Receipt:
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
-    tally, broken, read = Tally(), list[Broken](), 0
+    tally, broken, reads = Tally(), list[Broken](), list[int]()
     name = f"documents/part-{split.number:05d}.parquet"
     with storage.commit(folder / name) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         rows = 0
-        for item in read_split(split, config):
-            read += item.num_rows if isinstance(item, pa.RecordBatch) else 1
-            batch = judge_item(item, config, sandbox, tally, broken)
-            if batch is not None and batch.num_rows:
-                writer.write_batch(batch)
-                rows += batch.num_rows
+        items = _noted(read_split(split, config), reads)
+        for group in row_groups(judge_item(item, config, sandbox, tally, broken) for item in items):
+            writer.write_table(group)
+            rows += group.num_rows
+    read = sum(reads)
     expected = count_lines(split) if split.kind == "lines" else split.expected
     files = [data_file(folder, name, rows=rows), *_write_quarantine(folder, split.number, broken)]
     receipt = Receipt(STAGE, split.number, read if expected < 0 else expected, tuple(tally.entries()), tuple(files))
     receipts.commit(folder, receipt)
     return receipt
+
+
+def _noted(items: Iterator[Item], reads: list[int]) -> Iterator[Item]:
+    """The items as they come; `reads` gets how many records each is."""
+    for item in items:
+        reads.append(item.num_rows if isinstance(item, pa.RecordBatch) else 1)
+        yield item
+
+
+def row_groups(batches: Iterator[pa.RecordBatch | None]) -> Iterator[pa.Table]:
+    """Gather batches into tables of at most ROWS rows and about TEXT_BYTES of text: a row group each, however read."""
+    held, rows, size = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        if batch is None or not batch.num_rows:
+            continue
+        text = pc.sum(pc.binary_length(batch["text"])).as_py()
+        if held and (rows + batch.num_rows > ROWS or size + text > TEXT_BYTES):
+            yield pa.Table.from_batches(held)
+            held, rows, size = [], 0, 0
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + text
+    if held:
+        yield pa.Table.from_batches(held)
 
 
 def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
@@ -99,9 +120,7 @@ def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
         return read_lines(split, config.columns)
     if split.kind == "remainder":
         error = f"what follows is unknown: {split.note}"
-        name = os.path.basename(split.file)
-        source = name.split(".")[0]
-        return iter([Broken(name, split.start, "unknown_remainder", error, split.stop, source)])
+        return iter([Broken(split.input_name, split.start, "unknown_remainder", error, split.stop, split.source)])
     return read_warc(split) if split.kind == "warc" else read_dump(split)
 
 
@@ -127,6 +146,8 @@ def extract_batch(
     batch: pa.RecordBatch, config: AnnotateConfig, sandbox: Sandbox, tally: Tally, broken: list[Broken]
 ) -> pa.RecordBatch:
     """Plain, normalized text in `text`; rows without any are left out and counted."""
+    if pc.all(pc.equal(batch["media"], "text")).as_py() and batch["author"].null_count == batch.num_rows:
+        return _extract_plain(batch, tally)
     rows = []
     for row in batch.to_pylist():
         try:
@@ -142,6 +163,15 @@ def extract_batch(
         row["author"] = pseudonym(row["author"], config.author_key)
         rows.append(row)
     return pa.RecordBatch.from_pylist(rows, RECORD_SCHEMA)
+
+
+def _extract_plain(batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
+    """The same for a batch that holds plain text only and names no authors: all other columns stay as they are."""
+    text = pa.array([normalize(value) for value in batch["text"].to_pylist()], pa.string())
+    full = pc.greater(pc.binary_length(text), 0)
+    for source in batch["source"].filter(pc.invert(full)).to_pylist():
+        tally.add("dropped", "no_text", source=source, lang="und")
+    return batch.set_column(batch.schema.get_field_index("text"), RECORD_SCHEMA.field("text"), text).filter(full)
 
 
 def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:

@@ -4,10 +4,12 @@ Parquet is cut by row groups and rows, JSON Lines by bytes; a single-member gzip
 that are cut like any other. WARC files and XML dumps are one split each: the crawl rotates its files at 16 MB.
 """
 
+import collections
 import dataclasses
 import itertools
 import math
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill import storage
+from gristmill.document import as_text
 from gristmill.errors import InputError
 from gristmill.runs import SPILL
 from pipelines.config import AnnotateConfig
@@ -34,7 +37,7 @@ _SCHEMA = pa.schema(
     [
         ("number", pa.int32()), ("kind", pa.string()), ("file", pa.string()), ("start", pa.int64()),
         ("stop", pa.int64()), ("expected", pa.int64()), ("origin", pa.string()), ("base", pa.int64()),
-        ("note", pa.string()),
+        ("note", pa.string()), ("name", pa.string()),
     ]
 )  # fmt: skip
 
@@ -52,10 +55,37 @@ def kind_of_file(path: str) -> str:
 def make_plan(patterns: Sequence[str], config: AnnotateConfig, folder: Path) -> list[Split]:
     """Cut all files that `patterns` name into numbered splits; slices of packed files are written below `folder`."""
     files = [info for pattern in patterns for info in storage.listing(pattern)]
-    cuts = [cut for info in files for cut in _cut(info, config, folder)]
-    if not cuts:
+    if not files:
         raise InputError("there is nothing to read", {"inputs": ", ".join(patterns)})
+    _refuse_twins([info.path for info in files])
+    names = _names([info.path for info in files])
+    slices = folder / SPILL / "slices"
+    shutil.rmtree(slices, ignore_errors=True)  # of a run that was stopped before its plan was written
+    cuts = [
+        dataclasses.replace(cut, name=name)
+        for place, (info, name) in enumerate(zip(files, names, strict=True))
+        for cut in _cut(info, config, slices / f"{place:05d}-{os.path.basename(info.path)}")
+    ]
     return [dataclasses.replace(cut, number=number) for number, cut in enumerate(cuts)]
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """What to call each file: "" (by its base name), or where several share that, its path below their common folder."""
+    parts = [(os.path.abspath(path) if storage.is_local(path) else path).split("/") for path in paths]
+    alike = collections.Counter(part[-1] for part in parts)
+    folders = zip(*(part[:-1] for part in parts if alike[part[-1]] > 1), strict=False)
+    depth = sum(1 for _ in itertools.takewhile(lambda level: len(set(level)) == 1, folders))
+    return ["/".join(part[depth:]).strip("/") if alike[part[-1]] > 1 else "" for part in parts]
+
+
+def _refuse_twins(paths: Sequence[str]) -> None:
+    """Raise InputError where one file is named twice: each of its records would be read twice."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        real = os.path.realpath(path) if storage.is_local(path) else path
+        if real in seen:
+            raise InputError("one file is named twice", {"file": seen[real], "again": path}, "name each file once")
+        seen[real] = path
 
 
 def write_plan(folder: Path, splits: Sequence[Split]) -> None:
@@ -71,14 +101,14 @@ def read_plan(folder: Path) -> list[Split]:
     return [Split(**row) for row in rows]
 
 
-def _cut(info: storage.FileInfo, config: AnnotateConfig, folder: Path) -> Iterator[Split]:
+def _cut(info: storage.FileInfo, config: AnnotateConfig, slices: Path) -> Iterator[Split]:
     kind = kind_of_file(info.path)
     if kind == "parquet":
         yield from _cut_table(info.path, config)
     elif kind == "lines":
         yield from _cut_bytes(Split(0, "lines", info.path, 0, info.size), config.split_bytes)
     elif kind == "packed":
-        yield from _cut_packed(info.path, config, folder)
+        yield from _cut_packed(info.path, config, slices)
     else:
         yield Split(0, kind, info.path, 0, info.size, note="read whole: one split")
 
@@ -87,15 +117,12 @@ def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:
     with storage.open_input(path) as file:
         try:
             table = pq.ParquetFile(file)
+            schema, metadata = table.schema_arrow, table.metadata
         except (pa.ArrowInvalid, OSError) as error:
             raise InputError("this is no readable Parquet file", {"file": path, "problem": error}) from None
-        names, metadata = table.schema_arrow.names, table.metadata
-    if config.columns.text not in names:
-        raise InputError(
-            "this file has no text column",
-            {"file": path, "wanted": config.columns.text, "there are": ", ".join(names)},
-            "name it: --set annotate.columns.text=...",
-        )
+    _check_text(schema, path, config.columns.text)
+    if not metadata.num_rows:
+        yield Split(0, "parquet", path, 0, 0, expected=0)
     first = 0
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group).num_rows
@@ -107,16 +134,31 @@ def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:
         first += rows
 
 
+def _check_text(schema: pa.Schema, path: str, text: str) -> None:
+    """Raise InputError where the file has no column `text`, or one that holds no strings."""
+    fix = "name it: --set annotate.columns.text=..."
+    if text not in schema.names:
+        there = ", ".join(schema.names)
+        raise InputError("this file has no text column", {"file": path, "wanted": text, "there are": there}, fix)
+    try:
+        as_text(schema.empty_table()[text])
+    except InputError:
+        kind = schema.field(text).type
+        raise InputError("a text column must hold strings", {"file": path, "column": text, "type": kind}, fix) from None
+
+
 def _cut_bytes(whole: Split, split_bytes: int) -> Iterator[Split]:
     pieces = max(1, math.ceil((whole.stop - whole.start) / split_bytes))
     bounds = [whole.start + (whole.stop - whole.start) * piece // pieces for piece in range(pieces + 1)]
     for start, stop in itertools.pairwise(bounds):
-        if stop > start:
+        if stop > start or whole.stop == 0:  # an empty file is one split, so that the ledger shows it
             yield dataclasses.replace(whole, start=start, stop=stop)
 
 
-def _cut_packed(path: str, config: AnnotateConfig, folder: Path) -> Iterator[Split]:
-    slices, remainder = inflate(path, folder / SPILL / "slices", config.slice_bytes)
+def _cut_packed(path: str, config: AnnotateConfig, stem: Path) -> Iterator[Split]:
+    slices, remainder = inflate(path, stem, config.slice_bytes)
+    if not slices and remainder is None:
+        yield Split(0, "lines", path, 0, 0)
     for piece in slices:
         whole = Split(0, "lines", piece.path, 0, piece.size, origin=path, base=piece.start)
         yield from _cut_bytes(whole, config.split_bytes)

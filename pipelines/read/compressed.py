@@ -5,7 +5,6 @@ Slices end at a line break. Where the stream breaks, everything before the break
 """
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from typing import IO
 import zstandard
 
 from gristmill import storage
+from gristmill.errors import RunError
+from pipelines.read.lines import MAX_LINE
 
 READ, STEP = 1 << 18, 1 << 12
-GZIP = b"\x1f\x8b"
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 LONGEST_WINDOW = 1 << 31
 """What `zstd --long=31` asks for; public archives are packed so."""
 
@@ -53,38 +54,80 @@ class _Tail:
         return data
 
 
-def inflate(path: str, folder: Path, slice_bytes: int) -> tuple[list[Slice], Remainder | None]:
-    """Write the slices of `path` (.gz or .zst) below `folder`; returns them and, for a broken stream, its remainder."""
-    slices: list[Slice] = []
-    held, start = bytearray(), 0
-    remainder = None
+def inflate(path: str, stem: Path, slice_bytes: int) -> tuple[list[Slice], Remainder | None]:
+    """Write a gzip or zstd file as slices `stem`-00000 and so on; returns them and, for a broken stream, its remainder."""
+    cutter, remainder = _Cutter(stem, slice_bytes), None
     with storage.open_input(path) as file:
+        head = file.read(len(ZSTD))
+        file.seek(0)
         tail = _Tail(file)
-        blocks = _gunzip(tail) if path.endswith(".gz") else _unzstd(tail)
+        blocks = _unzstd(tail) if _is_zstd(path, head) else _gunzip(tail)
         while True:
             try:
                 block = next(blocks, None)
             except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-                remainder = Remainder(start + held.rfind(b"\n") + 1, tail.read_bytes, str(error))
-                del held[held.rfind(b"\n") + 1 :]
+                remainder = Remainder(cutter.drop_open_line(), tail.read_bytes, str(error))
                 break
             if block is None:
                 break
-            held += block
-            while len(held) >= slice_bytes and b"\n" in held:
-                cut = (held.rfind(b"\n", 0, slice_bytes) + 1) or held.find(b"\n") + 1
-                slices.append(_commit(folder, path, len(slices), start, bytes(held[:cut])))
-                del held[:cut]
-                start += cut
-    if held:
-        slices.append(_commit(folder, path, len(slices), start, bytes(held)))
-    return slices, remainder
+            cutter.add(block)
+    cutter.commit(len(cutter.held))
+    return cutter.slices, remainder
 
 
-def _commit(folder: Path, path: str, number: int, start: int, data: bytes) -> Slice:
-    target = folder / f"{os.path.basename(path)}-{number:05d}"
-    storage.commit_bytes(target, data)
-    return Slice(str(target), start, len(data))
+def _is_zstd(path: str, head: bytes) -> bool:
+    """By the first bytes; the name decides only where they are neither's."""
+    return head == ZSTD or (path.lower().endswith(".zst") and not head.startswith(GZIP))
+
+
+class _Cutter:
+    """Cuts a stream into slices of whole lines; of a line above MAX_LINE only the beginning is held and written."""
+
+    def __init__(self, stem: Path, slice_bytes: int) -> None:
+        self.stem, self.slice_bytes = stem, slice_bytes
+        self.slices: list[Slice] = []
+        self.held = bytearray()
+        self.start = 0  # where `held` begins in the stream
+        self.whole = 0  # how much of `held` is whole lines
+        self.passed = 0  # bytes of an over-long line that are not held
+
+    def add(self, block: bytes) -> None:
+        """Take the next bytes of the stream. Only they are searched: a file may have no line break at all."""
+        if self.passed:
+            end = block.find(b"\n") + 1
+            self.passed += end or len(block)
+            if not end:
+                return
+            self.commit(len(self.held))
+            block = block[end:]
+        if end := block.rfind(b"\n") + 1:
+            self.whole = len(self.held) + end
+        self.held += block
+        while self.whole and len(self.held) >= self.slice_bytes:
+            self.commit((self.held.rfind(b"\n", 0, self.slice_bytes) + 1) or self.held.find(b"\n") + 1)
+        if len(self.held) - self.whole > MAX_LINE + 1:  # one byte more than MAX_LINE: the reader sees it is too long
+            self.commit(self.whole)
+            self.passed = len(self.held) - MAX_LINE - 1
+            del self.held[MAX_LINE + 1 :]
+
+    def drop_open_line(self) -> int:
+        """Forget the line in which the stream broke; returns where it began."""
+        del self.held[self.whole :]
+        self.passed = 0
+        return self.start + self.whole
+
+    def commit(self, size: int) -> None:
+        """Write the first `size` bytes held as the next slice."""
+        if not size:
+            return
+        target = self.stem.with_name(f"{self.stem.name}-{len(self.slices):05d}")
+        if target.exists():
+            raise RunError("a slice of an unpacked input would replace another", {"file": target})
+        storage.commit_bytes(target, bytes(self.held[:size]))
+        self.slices.append(Slice(str(target), self.start, size))
+        del self.held[:size]
+        self.start += size + self.passed
+        self.whole, self.passed = max(0, self.whole - size), 0
 
 
 def _gunzip(file: _Tail) -> Iterator[bytes]:

@@ -1,7 +1,6 @@
 """Read JSON Lines by byte ranges: a line belongs to the split in which it begins; a bad line costs only itself."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
@@ -12,6 +11,8 @@ from pipelines.read.fields import moment, row_fields
 from pipelines.read.records import Broken, Item, Split, batches_of
 
 MAX_LINE = 64 << 20
+"""Bytes of a line with its break; a longer one is a broken record, and is never held whole."""
+STEP = 1 << 20
 
 
 def read_lines(split: Split, columns: Columns) -> Iterator[Item]:
@@ -20,14 +21,21 @@ def read_lines(split: Split, columns: Columns) -> Iterator[Item]:
 
 
 def lines_of(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-    """(offset, line) of every line that begins in [start, stop), without its line break."""
+    """(offset, line) of every line that begins in [start, stop); of one above MAX_LINE only the beginning."""
     file.seek(max(0, start - 1))
-    if start > 0 and file.read(1) != b"\n":
-        file.readline()
-    at = file.tell()
-    while at < stop and (line := file.readline(MAX_LINE)):
+    if start > 0:
+        _pass_line(file, stop)
+    while (at := file.tell()) < stop and (line := file.readline(MAX_LINE + 1)):
         yield at, line
-        at += len(line)
+        if len(line) > MAX_LINE and not line.endswith(b"\n"):
+            _pass_line(file, stop)
+
+
+def _pass_line(file: IO[bytes], stop: int) -> None:
+    """Move behind the next line break, or to `stop`, whichever is first, without holding what is passed."""
+    while (room := stop - file.tell()) > 0 and (piece := file.readline(min(room, STEP))):
+        if piece.endswith(b"\n"):
+            return
 
 
 def count_lines(split: Split) -> int:
@@ -37,22 +45,23 @@ def count_lines(split: Split) -> int:
 
 
 def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken]:
-    origin = os.path.basename(split.origin or split.file)
     with storage.open_input(split.file) as file:
         for at, line in lines_of(file, split.start, split.stop):
             if line.strip():
-                yield _row(line, origin, split.base + at, columns)
+                yield _row(line, split, split.base + at, columns)
 
 
-def _row(line: bytes, file: str, offset: int, columns: Columns) -> Mapping[str, Any] | Broken:
-    source = file.split(".")[0]
+def _row(line: bytes, split: Split, offset: int, columns: Columns) -> Mapping[str, Any] | Broken:
+    file, source = split.input_name, split.source
+    if len(line) > MAX_LINE:
+        return Broken(file, offset, "long_line", f"more than {MAX_LINE} bytes without a line break", source=source)
     try:
         value = json.loads(line.decode("utf-8" if offset else "utf-8-sig"))
         if not isinstance(value, dict):
             raise ValueError(f"a line must be a JSON object, not {type(value).__name__}")
         if not isinstance(value.get(columns.text), str):
             raise ValueError(f"no string `{columns.text}` in this line")
-        value[columns.text].encode()
+        return _record(value, split, offset, columns)
     except UnicodeDecodeError as error:
         return Broken(file, offset, "not_utf8", f"byte {error.start} of the line: {error.reason}", source=source)
     except UnicodeEncodeError as error:
@@ -60,14 +69,18 @@ def _row(line: bytes, file: str, offset: int, columns: Columns) -> Mapping[str, 
     except (ValueError, RecursionError) as error:
         reason = "cut_line" if not line.endswith(b"\n") else "bad_json"
         return Broken(file, offset, reason, str(error)[:300], source=source)
-    fields = row_fields(value, columns, default_source=source)
-    given = value.get(columns.id) or fields["url"] or f"{file}#{offset}"
+
+
+def _record(value: Mapping[str, Any], split: Split, offset: int, columns: Columns) -> Mapping[str, Any]:
     text = value[columns.text]
+    content = text.encode()
+    fields = row_fields(value, columns, default_source=split.source)
+    given = value.get(columns.id) or fields["url"] or f"{split.input_name}#{offset}"
     return {
         **fields,
-        "id": document_id(fields["source"], str(given), text.encode()),
+        "id": document_id(fields["source"], str(given), content),
         "text": text,
         "published": moment(value.get(columns.published)),
-        "capture": {"file": file, "offset": offset, "item": 0},
+        "capture": {"file": split.input_name, "offset": offset, "item": 0},
         "media": "text",
     }

@@ -1,5 +1,6 @@
 """What readers yield: Arrow batches of records (a document before extraction), and the records that are broken."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
@@ -59,7 +60,8 @@ class Split:
     """One unit of work: records `start` to `stop` of `file` (rows, or bytes), for the reader `kind`.
 
     `origin` and `base` say where the bytes came from when `file` is a slice that we inflated; `expected` is an
-    independent count of its records (-1: only reading can tell).
+    independent count of its records (-1: only reading can tell). `name` is set where other inputs have the same
+    base name: their path below the folder they have in common.
     """
 
     number: int
@@ -71,6 +73,17 @@ class Split:
     origin: str = ""
     base: int = 0
     note: str = ""
+    name: str = ""
+
+    @property
+    def input_name(self) -> str:
+        """What records call the input they were read from: unique within a plan, and the same on every machine."""
+        return self.name or os.path.basename(self.origin or self.file)
+
+    @property
+    def source(self) -> str:
+        """The source of records that state none: the input's base name up to its first dot."""
+        return os.path.basename(self.input_name).split(".")[0]
 
 
 def batches_of(

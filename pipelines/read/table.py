@@ -1,6 +1,5 @@
 """Read Parquet and Arrow files by row ranges, column by column."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,21 +7,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill import storage
-from gristmill.document import as_text
+from gristmill.document import as_text, slice_batches
 from gristmill.errors import InputError
 from gristmill.hashing import document_id
 from pipelines.config import Columns
-from pipelines.read.fields import moment, row_fields
+from pipelines.read.fields import moments, row_fields
 from pipelines.read.records import RECORD_SCHEMA, Broken, Item, Split, capture_column
 
-ROWS = 1000
+ROWS, TEXT_BYTES = 1000, 8 << 20
+FAULTS = (InputError, pa.ArrowException, ValueError, OverflowError, LookupError)
+"""What a value raises that is no text, or that Python cannot tell (a far-out time, a time zone nobody knows)."""
 
 
 def read_table(split: Split, columns: Columns) -> Iterator[Item]:
     """The records of rows [start, stop) of a Parquet file."""
     with storage.open_input(split.file) as file:
         for start, batch in _row_batches(pq.ParquetFile(file), split, columns):
-            yield from _records(batch, os.path.basename(split.file), start, columns)
+            yield from _records(batch, split, start, columns)
 
 
 def _row_batches(table: pq.ParquetFile, split: Split, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -36,36 +37,61 @@ def _row_batches(table: pq.ParquetFile, split: Split, columns: Columns) -> Itera
             for batch in table.iter_batches(ROWS, row_groups=[group], columns=wanted):
                 low, high = max(at, split.start), min(at + batch.num_rows, split.stop)
                 if low < high:
-                    yield low, batch.slice(low - at, high - low)
+                    yield from _pieces(batch.slice(low - at, high - low), low, columns.text)
                 at += batch.num_rows
         first += rows
 
 
-def _records(batch: pa.RecordBatch, file: str, start: int, columns: Columns) -> Iterator[Item]:
-    source = file.split(".")[0]
+def _pieces(batch: pa.RecordBatch, start: int, text: str) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Pieces of a batch that hold about TEXT_BYTES of text each: rows become Python objects, piece by piece."""
+    at = 0
+    for piece in slice_batches(pa.table({"text": batch.column(text)}), text_bytes=TEXT_BYTES):
+        yield start + at, batch.slice(at, piece.num_rows)
+        at += piece.num_rows
+
+
+def _records(batch: pa.RecordBatch, split: Split, start: int, columns: Columns) -> Iterator[Item]:
     try:
         text = as_text(batch.column(columns.text))
-        rows = batch.select([name for name in batch.schema.names if name != columns.text]).to_pylist()
-    except (InputError, UnicodeDecodeError) as error:
-        if batch.num_rows == 1:
-            yield Broken(file, start, "not_utf8", str(error).split("\n")[0], source=source)
-        else:  # read each row for itself, so that only the bad ones are lost
-            for place in range(batch.num_rows):
-                yield from _records(batch.slice(place, 1), file, start + place, columns)
+        plain = set(columns.model_dump(exclude={"text", "published"}).values()) - {columns.text}
+        rows = batch.select([name for name in batch.schema.names if name in plain]).to_pylist()
+        fields = [row_fields(row, columns, default_source=split.source) for row in rows]
+        published = _published(batch, columns)
+    except FAULTS as error:
+        yield from _bad(error, batch, split, start, columns)
         return
-    fields = [row_fields(row, columns, default_source=source) for row in rows]
     for place, value in enumerate(text.is_null().to_pylist()):
         if value:
-            yield Broken(file, start + place, "no_text", "the text of this row is null", source=fields[place]["source"])
+            source = fields[place]["source"]
+            yield Broken(split.input_name, start + place, "no_text", "the text of this row is null", source=source)
     keep = [place for place, value in enumerate(text.is_valid().to_pylist()) if value]
     if keep:
-        yield _batch(text.take(pa.array(keep)), [rows[i] for i in keep], [fields[i] for i in keep],
-                     [start + i for i in keep], file, columns)  # fmt: skip
+        places = pa.array(keep)
+        yield _batch(text.take(places), published.take(places), [rows[i] for i in keep], [fields[i] for i in keep],
+                     [start + i for i in keep], split.input_name, columns)  # fmt: skip
+
+
+def _bad(error: Exception, batch: pa.RecordBatch, split: Split, start: int, columns: Columns) -> Iterator[Item]:
+    """A batch that holds a bad value: read in halves, until the bad rows stand alone."""
+    if batch.num_rows == 1:
+        reason = "not_utf8" if isinstance(error, InputError | UnicodeDecodeError) else "bad_value"
+        yield Broken(split.input_name, start, reason, str(error).split("\n")[0][:300], source=split.source)
+        return
+    half = batch.num_rows // 2
+    yield from _records(batch.slice(0, half), split, start, columns)
+    yield from _records(batch.slice(half), split, start + half, columns)
+
+
+def _published(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
+    if columns.published not in batch.schema.names:
+        return moments(pa.nulls(batch.num_rows))
+    return moments(batch.column(columns.published))
 
 
 def _batch(
-    text: pa.Array, rows: list[dict[str, Any]], fields: list[dict[str, Any]], at: list[int], file: str, columns: Columns
-) -> pa.RecordBatch:
+    text: pa.Array, published: pa.Array, rows: list[dict[str, Any]], fields: list[dict[str, Any]], at: list[int],
+    file: str, columns: Columns,
+) -> pa.RecordBatch:  # fmt: skip
     given = [
         str(row.get(columns.id) or field["url"] or f"{file}#{offset}")
         for row, field, offset in zip(rows, fields, at, strict=True)
@@ -74,8 +100,7 @@ def _batch(
         document_id(field["source"], name, value.encode())
         for field, name, value in zip(fields, given, text.to_pylist(), strict=True)
     ]
-    plain = {name: [field[name] for field in fields] for name in fields[0]}
-    plain |= {"id": ids, "published": [moment(row.get(columns.published)) for row in rows], "media": ["text"] * len(at)}
+    plain = {name: [field[name] for field in fields] for name in fields[0]} | {"id": ids, "media": ["text"] * len(at)}
     arrays = {name: pa.array(values, RECORD_SCHEMA.field(name).type) for name, values in plain.items()}
-    arrays |= {"text": text, "capture": capture_column(file, at)}
+    arrays |= {"text": text, "published": published, "capture": capture_column(file, at)}
     return pa.RecordBatch.from_arrays([arrays[name] for name in RECORD_SCHEMA.names], schema=RECORD_SCHEMA)

@@ -18,6 +18,7 @@ from pipelines.annotate import (
     extract_row,
     judge_item,
     pseudonym,
+    row_groups,
 )
 from pipelines.config import AnnotateConfig
 from pipelines.extract.html import Page
@@ -174,3 +175,64 @@ def test_a_split_of_a_remainder_is_one_broken_record(tmp_path):
     assert [(entry.fate, entry.reason, entry.documents) for entry in made.entries] == [
         ("quarantined", "unknown_remainder", 1)
     ]
+
+
+def test_a_batch_of_plain_text_is_extracted_as_row_by_row_and_keeps_its_other_columns():
+    rows = [record(f" text  {i}\r\n" if i % 3 else " \x00", title=f"T{i}", evidence=[{"signal": "a", "value": "b"}], source=f"s{i % 2}")
+            for i in range(10)]  # fmt: skip
+    made, tally = [], [Tally(), Tally()]
+    made.append(extract_batch(batch(*rows), CONFIG, PAGE, tally[0], []))
+    mixed = extract_batch(batch(*rows, record("<html>", "html")), CONFIG, PAGE, tally[1], [])
+    assert made[0].schema == RECORD_SCHEMA and made[0].to_pylist() == mixed.to_pylist()[:-1]
+    assert made[0]["text"].to_pylist() == [f"text {i}" for i in range(10) if i % 3]
+    assert tally[0].entries() == tally[1].entries() and sum(entry.documents for entry in tally[0].entries()) == 4
+
+
+def test_row_groups_gather_small_batches_and_never_split_one():
+    def sized(rows, width=1):
+        return pa.RecordBatch.from_pylist([{"text": "x" * width}] * rows)
+
+    parts = [
+        sized(1),
+        None,
+        sized(400),
+        sized(0),
+        sized(599),
+        sized(1),
+        sized(5, 2 << 20),
+        sized(900),
+        sized(1, 20 << 20),
+        sized(3),
+    ]
+    assert [table.num_rows for table in row_groups(iter(parts))] == [1000, 1, 5, 900, 1, 3]
+    assert list(row_groups(iter([None, sized(0)]))) == []
+
+
+def test_one_bad_row_of_a_thousand_leaves_one_row_group(tmp_path):
+    texts = [f"Text number {i}.".encode() for i in range(999)] + [b"\xff"]
+    pq.write_table(pa.table({"text": pa.array(texts, pa.binary())}), tmp_path / "a.parquet")
+    [split] = make_plan([str(tmp_path / "a.parquet")], CONFIG, tmp_path)
+    made = annotate_split(tmp_path, split, CONFIG, PAGE)
+    file = pq.ParquetFile(tmp_path / "documents/part-00000.parquet")
+    assert (made.read, file.num_row_groups, file.metadata.num_rows) == (1000, 1, 999)
+
+
+def test_one_odd_date_costs_no_record(tmp_path):
+    rows = [{"text": "one", "date": "0001-01-01T00:00:00+14:00"}, {"text": "two", "date": 20210102}]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    [split] = make_plan([str(tmp_path / "a.jsonl")], CONFIG, tmp_path)
+    annotate_split(tmp_path, split, CONFIG, PAGE)
+    published = pq.read_table(tmp_path / "documents/part-00000.parquet")["published"].to_pylist()
+    assert [day and day.date().isoformat() for day in published] == [None, "2021-01-02"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.parquet"])
+def test_a_split_of_no_records_has_a_file_and_a_receipt_of_nothing(name, tmp_path):
+    if name.endswith("l"):
+        (tmp_path / name).write_bytes(b"")
+    else:
+        pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / name)
+    [split] = make_plan([str(tmp_path / name)], CONFIG, tmp_path)
+    made = annotate_split(tmp_path, split, CONFIG, PAGE)
+    assert (made.read, made.entries, made.files[0].rows) == (0, (), 0)
+    assert pq.read_table(tmp_path / "documents/part-00000.parquet").schema.equals(SCHEMA)

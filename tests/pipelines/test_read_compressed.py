@@ -1,9 +1,11 @@
 """Packed files: whole lines before a break are kept, what follows is one remainder with its offsets."""
 
 import gzip
+import itertools
 import json
 import os
 import random
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -12,7 +14,14 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gristmill.errors import RunError
+from pipelines.config import Columns
+from pipelines.read import compressed
+from pipelines.read import lines as reading
 from pipelines.read.compressed import READ, inflate
+from pipelines.read.records import Broken, Split
+
+RUNS = itertools.count()
 
 
 def rows(count, *, width=60, seed=1):
@@ -37,7 +46,7 @@ def unpacked_part(raw, kind):
 def run(tmp_path, raw, kind="gz", *, slice_bytes=1 << 20):
     path = tmp_path / f"a.jsonl.{kind}"
     path.write_bytes(raw)
-    slices, remainder = inflate(str(path), tmp_path / "slices", slice_bytes)
+    slices, remainder = inflate(str(path), tmp_path / "slices" / f"{next(RUNS)}-a", slice_bytes)
     parts = [Path(piece.path).read_bytes() for piece in slices]
     assert [len(part) for part in parts] == [piece.size for piece in slices]
     assert [piece.start for piece in slices] == [sum(map(len, parts[:i])) for i in range(len(parts))]
@@ -165,6 +174,96 @@ def test_a_last_line_without_a_break_is_kept_where_the_stream_is_whole(tmp_path)
 
 
 def test_what_was_written_is_committed(tmp_path):
-    run(tmp_path, packed(rows(500), "gz"), slice_bytes=3000)
+    (tmp_path / "a.jsonl.gz").write_bytes(packed(rows(500), "gz"))
+    inflate(str(tmp_path / "a.jsonl.gz"), tmp_path / "slices" / "00007-a.jsonl.gz", 3000)
     names = sorted(os.listdir(tmp_path / "slices"))
-    assert names == [f"a.jsonl.gz-{number:05d}" for number in range(len(names))] and len(names) > 5
+    assert names == [f"00007-a.jsonl.gz-{number:05d}" for number in range(len(names))] and len(names) > 5
+
+
+def test_a_slice_never_replaces_another(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(packed(rows(5), "gz"))
+    inflate(str(tmp_path / "a.jsonl.gz"), tmp_path / "a", 3000)
+    before = (tmp_path / "a-00000").read_bytes()
+    with pytest.raises(RunError, match="would replace another"):
+        inflate(str(tmp_path / "a.jsonl.gz"), tmp_path / "a", 3000)
+    assert (tmp_path / "a-00000").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["X.JSONL.GZ", "x.jsonl.ZST", "x.jsonl.gz", "x.jsonl.zst"])
+def test_the_first_bytes_say_how_a_file_is_packed_whatever_its_name(kind, name, tmp_path):
+    (tmp_path / name).write_bytes(packed(rows(20), kind))
+    slices, remainder = inflate(str(tmp_path / name), tmp_path / "x", 1 << 20)
+    assert [Path(piece.path).read_bytes() for piece in slices] == [rows(20)] and remainder is None
+
+
+@pytest.fixture
+def short_lines(monkeypatch):
+    """Lines above 1000 bytes are too long."""
+    for module in (compressed, reading):
+        monkeypatch.setattr(module, "MAX_LINE", 1000)
+
+
+def read_slices(slices, split_bytes):
+    """(places of the records, places and reasons of the broken) over slices cut every `split_bytes`."""
+    places, broken = [], []
+    for piece in slices:
+        for start in range(0, piece.size, split_bytes):
+            stop = min(start + split_bytes, piece.size)
+            split = Split(0, "lines", piece.path, start, stop, origin="/x/a.jsonl.gz", base=piece.start)
+            for item in reading.read_lines(split, Columns()):
+                if isinstance(item, Broken):
+                    broken.append((item.offset, item.reason))
+                else:
+                    places += [capture["offset"] for capture in item["capture"].to_pylist()]
+            assert reading.count_lines(split) <= split_bytes
+    return places, broken
+
+
+@pytest.mark.usefixtures("short_lines")
+@settings(max_examples=80, deadline=None)
+@given(
+    widths=st.lists(st.one_of(st.integers(0, 80), st.integers(900, 1100), st.integers(1000, 9000)), max_size=8),
+    slice_bytes=st.sampled_from([1, 300, 1500, 1 << 20]),
+    split_bytes=st.sampled_from([7, 500, 1 << 20]),
+    step=st.sampled_from([3, 64, 4096]),
+)
+def test_an_over_long_line_costs_one_record_at_its_place_however_it_is_cut(
+    widths, slice_bytes, split_bytes, step, tmp_path_factory
+):
+    folder = tmp_path_factory.mktemp("long")
+    lines = [b'{"text": "' + b"x" * width + b'"}\n' for width in widths]
+    starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
+    cutter = compressed._Cutter(folder / "a", slice_bytes)
+    data = b"".join(lines)
+    for at in range(0, len(data), step):
+        cutter.add(data[at : at + step])
+        assert len(cutter.held) - cutter.whole <= 1001
+    cutter.commit(len(cutter.held))
+    places, broken = read_slices(cutter.slices, split_bytes)
+    assert places == [at for at, line in zip(starts, lines, strict=True) if len(line) <= 1000]
+    assert broken == [(at, "long_line") for at, line in zip(starts, lines, strict=True) if len(line) > 1000]
+
+
+@pytest.mark.usefixtures("short_lines")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_that_breaks_in_an_over_long_line_has_its_remainder_at_the_lines_beginning(kind, tmp_path):
+    noise = random.Random(3).randbytes(300_000).hex().encode()
+    head = rows(10)
+    parts, remainder = run(tmp_path, packed(head + noise, kind)[:-100], kind)
+    assert (b"".join(parts), remainder.offset) == (head, len(head))
+
+
+def test_a_file_without_any_line_break_is_not_held_in_memory(tmp_path, monkeypatch):
+    for module in (compressed, reading):
+        monkeypatch.setattr(module, "MAX_LINE", 1 << 20)
+    with gzip.open(tmp_path / "a.jsonl.gz", "wb", compresslevel=1) as file:
+        for _ in range(64):
+            file.write(b"a" * (1 << 20))
+    tracemalloc.start()
+    slices, remainder = inflate(str(tmp_path / "a.jsonl.gz"), tmp_path / "a", 1 << 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [(piece.start, piece.size) for piece in slices] == [(0, (1 << 20) + 1)] and remainder is None
+    assert peak < 24 << 20, peak
+    assert read_slices(slices, 1 << 18) == ([], [(0, "long_line")])

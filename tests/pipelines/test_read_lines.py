@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gristmill.hashing import document_id
 from pipelines.config import Columns
+from pipelines.read import lines as reading
 from pipelines.read.lines import count_lines, lines_of, read_lines
 from pipelines.read.records import RECORD_SCHEMA, Broken, Split
 
@@ -48,6 +49,36 @@ def test_any_cuts_give_every_line_exactly_once(lines, ends_open, cuts):
     assert b"".join(raw for _, raw in found) == data
     assert [at for at, _ in found] == [sum(len(raw) for _, raw in found[:i]) for i in range(len(found))]
     assert all(raw.index(b"\n") == len(raw) - 1 for _, raw in found[:-1])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    widths=st.lists(st.one_of(st.integers(0, 30), st.integers(18, 22)), max_size=8),
+    ends_open=st.booleans(),
+    cuts=st.lists(st.integers(0, 200), max_size=8),
+)
+def test_an_over_long_line_is_one_line_cut_short_whatever_the_splits(widths, ends_open, cuts):
+    lines = [b"x" * width + b"\n" for width in widths]
+    data = b"".join(lines)[: -1 if ends_open else None]
+    bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    file = io.BytesIO(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "MAX_LINE", 20)
+        patch.setattr(reading, "STEP", 3)
+        found = [item for start, stop in itertools.pairwise(bounds) for item in lines_of(file, start, stop)]
+    starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
+    assert found == [
+        (at, data[at : at + len(raw)][:21]) for at, raw in zip(starts, lines, strict=True) if at < len(data)
+    ]
+
+
+def test_an_over_long_line_costs_one_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MAX_LINE", 100)
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(line("one") + b"\n" + line("x" * 5000) + b"\n" + line("two") + b"\n")
+    records, broken = read(str(path))
+    assert [record["text"] for record in records] == ["one", "two"]
+    assert [(item.offset, item.reason) for item in broken] == [(len(line("one")) + 1, "long_line")]
 
 
 @settings(max_examples=60, deadline=None)
@@ -191,3 +222,40 @@ def test_any_json_value_is_a_record_or_broken_and_never_an_exception(value, writ
     path = write_file(json.dumps(value).encode() + b"\n", "a.jsonl")
     records, broken = read(path)
     assert len(records) + len(broken) == 1
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.floats()
+    | st.integers()
+    | st.integers(-(10**20), 10**20)
+    | st.text()
+    | st.datetimes(timezones=st.timezones()).map(str)
+    | st.sampled_from(["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\ud800", 10**400, 20210101, 2019]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(value=JSON_VALUES, field=st.sampled_from(list(Columns().model_dump().values())))
+@example(value="0001-01-01T00:00:00+14:00", field="date")
+@example(value=1e300, field="date")
+@example(value=float("inf"), field="date")
+def test_any_value_in_any_field_costs_at_most_its_own_record(value, field, write_file):
+    odd = json.dumps({"text": "odd", field: value}).encode()
+    path = write_file(b"\n".join([line("before"), odd, line("after")]), "a.jsonl")
+    records, broken = read(path)
+    assert len(records) + len(broken) == 3
+    assert [record["text"] for record in records if record["capture"]["offset"] in (0, len(line("before") + odd) + 2)] == ["before", "after"]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["title", "id", "license", "date", "type", "source", "url"])
+def test_a_value_nested_as_deep_as_can_be_parsed_costs_at_most_its_own_record(field, tmp_path):
+    path = tmp_path / "a.jsonl"
+    for depth in range(880, 1000, 7):
+        deep = b'{"text": "odd", "%s": ' % field.encode() + b"[" * depth + b"]" * depth + b"}"
+        path.write_bytes(b"\n".join([line("before"), deep, line("after")]))
+        records, broken = read(str(path))
+        assert len(records) + len(broken) == 3 and {"before", "after"} <= {record["text"] for record in records}

@@ -130,10 +130,70 @@ def test_only_nulls_are_all_broken(write):
     assert rows == [] and len(broken) == 2
 
 
-def test_a_column_of_numbers_is_no_text_and_every_row_says_so(write):
-    rows, broken = read(write({"text": [1, 2]}))
-    assert rows == [] and [item.offset for item in broken] == [0, 1]
-    assert all("must hold strings" in item.error for item in broken)
+def test_far_out_dates_are_no_dates_and_cost_no_record(write):
+    far = {"s": 10**15, "ms": 10**18, "us": 10**18, "ns": 10**18}
+    for unit, value in far.items():
+        for zone in (None, "UTC", "Europe/Berlin"):
+            column = pa.array([value, -value, None, 0], pa.timestamp(unit, zone))
+            rows, broken = read(write({"text": list("abcd"), "date": column}))
+            assert broken == [] and [row["text"] for row in rows] == list("abcd")
+            assert [row["published"] for row in rows[2:]] == [None, datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)]
+            assert unit == "ns" or [row["published"] for row in rows[:2]] == [None, None]
+
+
+def test_days_are_dates(write):
+    for kind in (pa.date32(), pa.date64(), pa.timestamp("ns"), pa.dictionary(pa.int8(), pa.date32())):
+        day = pa.array([datetime.date(2021, 1, 2), None])
+        column = day.dictionary_encode() if pa.types.is_dictionary(kind) else day.cast(kind)
+        rows, _ = read(write({"text": ["a", "b"], "date": column}))
+        assert [row["published"] for row in rows] == [datetime.datetime(2021, 1, 2, tzinfo=datetime.UTC), None]
+
+
+def test_a_column_of_dates_may_serve_as_a_title_too(write):
+    table = {"text": ["a"], "date": [datetime.datetime(2021, 1, 2)]}
+    [row], _ = read(write(table), columns=Columns(title="date"))
+    assert (row["title"], row["published"].year) == ("2021-01-02 00:00:00", 2021)
+
+
+def test_a_value_that_python_cannot_tell_costs_its_row(write):
+    for far, fine in (
+        (pa.array([0, 10**18, 0], pa.timestamp("us")), [True, False, True]),
+        (pa.array([0, 0], pa.timestamp("us", "Nowhere/Land")), [False, False]),
+    ):
+        rows, broken = read(write({"text": ["text"] * len(far), "id": far}))
+        assert [row["capture"]["offset"] for row in rows] == [i for i, good in enumerate(fine) if good]
+        assert [(item.offset, item.reason) for item in broken] == [
+            (i, "bad_value") for i, good in enumerate(fine) if not good
+        ]
+
+
+def items(path, stop):
+    return list(read_table(Split(0, "parquet", str(path), 0, stop), Columns()))
+
+
+def test_one_bad_row_of_a_thousand_leaves_few_batches(write):
+    texts = [b"row"] * 999 + [b"\xff"]
+    for place in (0, 500, 999):
+        moved = [*texts[:-1][:place], texts[-1], *texts[:-1][place:]]
+        found = items(write({"text": pa.array(moved, pa.binary())}), 1000)
+        assert len(found) <= 12 and sum(item.num_rows for item in found if not isinstance(item, Broken)) == 999
+        assert [item.offset for item in found if isinstance(item, Broken)] == [place]
+
+
+def test_batches_hold_about_eight_mebibytes_of_text_each(write):
+    texts = ["x" * (1 << 20)] * 40 + ["y" * (20 << 20)] + ["z"] * 50
+    path = write({"text": texts})
+    sizes = [sum(map(len, item["text"].to_pylist())) for item in items(path, len(texts))]
+    assert sizes[:5] == [8 << 20] * 5 and sizes[5:] == [20 << 20, 50]
+    assert [row["text"] for row in read(path)[0]] == texts
+
+
+@pytest.mark.parametrize("end", ["a.parquet", "en/a.parquet"])
+def test_a_split_that_has_a_name_calls_its_records_by_it(end, write):
+    path = write({"text": ["a", None]})
+    found = list(read_table(Split(0, "parquet", str(path), 0, 2, name=end), Columns()))
+    assert found[0].file == end and found[1]["capture"][0].as_py()["file"] == end
+    assert found[1]["source"].to_pylist() == ["a"] and found[1]["id"][0].as_py() == document_id("a", f"{end}#0", b"a")
 
 
 def test_real_sets_are_read_whole(shared_data):

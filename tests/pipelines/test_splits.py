@@ -64,11 +64,9 @@ def test_row_groups_of_any_size_give_every_row_once_and_in_order(groups, split_b
             writer.write_table(pa.table({"text": rows[at : at + size]}, schema))
             at += size
     config = AnnotateConfig(split_bytes=split_bytes)
-    if not rows:
-        with pytest.raises(InputError, match="nothing to read"):
-            make_plan([str(path)], config, folder)
-        return
     plan = make_plan([str(path)], config, folder)
+    if not rows:
+        assert [(split.kind, split.start, split.stop, split.expected) for split in plan] == [("parquet", 0, 0, 0)]
     assert [split.number for split in plan] == list(range(len(plan)))
     assert [(split.start, split.expected) for split in plan] == [
         (sum(s.expected for s in plan[:i]), s.stop - s.start) for i, s in enumerate(plan)
@@ -148,3 +146,95 @@ def test_a_damaged_parquet_file_is_refused_by_name(raw, tmp_path):
     with pytest.raises(InputError, match="no readable Parquet file") as caught:
         make_plan([str(tmp_path / "bad.parquet")], SMALL, tmp_path)
     assert "bad.parquet" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [pa.int64(), pa.float64(), pa.list_(pa.string()), pa.bool_(), pa.date32(), pa.dictionary(pa.int8(), pa.int64())])  # fmt: skip
+def test_a_parquet_text_column_that_holds_no_strings_is_refused_by_name_and_type(kind, tmp_path):
+    pq.write_table(pa.schema([("text", kind)]).empty_table(), tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="must hold strings") as caught:
+        make_plan([str(tmp_path / "a.parquet")], SMALL, tmp_path)
+    assert "a.parquet" in str(caught.value) and caught.value.fix
+
+
+def empty_of(name):
+    if name.endswith(".parquet"):
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"text": pa.array([], pa.string())}), sink)
+        return sink.getvalue().to_pybytes()
+    return gzip.compress(b"") if name.endswith(".gz") else b""
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.jsonl.gz", "b.jsonl.zst"])
+def test_an_empty_file_is_a_split_of_no_records_alone_and_beside_others(name, tmp_path):
+    (tmp_path / name).write_bytes(empty_of(name))
+    [split] = make_plan([str(tmp_path / name)], SMALL, tmp_path / "run")
+    assert (split.start, split.stop) == (0, 0) and split.input_name == name
+    assert all_texts([split]) == ([], [])
+    (tmp_path / "c.jsonl").write_bytes(lines(["one"]))
+    plan = make_plan([str(tmp_path)], SMALL, tmp_path.parent / "run2")
+    assert [split.input_name for split in plan] == [name, "c.jsonl"] and all_texts(plan) == (["one"], [])
+
+
+def test_one_file_named_twice_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(lines(["one"]))
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
+    for again in (tmp_path / "a.jsonl", tmp_path, tmp_path / "link.jsonl", tmp_path / "*.jsonl"):
+        with pytest.raises(InputError, match="one file is named twice") as caught:
+            make_plan([str(tmp_path / "a.jsonl"), str(again)], SMALL, tmp_path / "run")
+        assert "a.jsonl" in str(caught.value)
+
+
+def write_twins(folder, end, langs=("en", "zh")):
+    raw = {lang: lines([f"{lang} {i}" for i in range(100)]) + b"bad\n" for lang in langs}
+    for lang in langs:
+        (folder / lang).mkdir(parents=True)
+        packed = gzip.compress(raw[lang]) if end.endswith("gz") else raw[lang]
+        (folder / lang / f"data.{end}").write_bytes(packed)
+    return raw
+
+
+@pytest.mark.parametrize("end", ["jsonl", "jsonl.gz"])
+def test_files_of_one_name_in_two_folders_are_each_read_and_told_apart(end, tmp_path):
+    raw = write_twins(tmp_path / "in", end)
+    (tmp_path / "in" / "zz.jsonl").write_bytes(lines(["other"]))
+    plan = make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run")
+    found, broken = all_texts(plan)
+    assert found == [f"{lang} {i}" for lang in ("en", "zh") for i in range(100)] + ["other"]
+    assert [(item.file, item.source, item.offset) for item in broken] == [
+        (f"{lang}/data.{end}", "data", len(raw[lang]) - 4) for lang in ("en", "zh")
+    ]
+    records = [row for split in plan for item in read_split(split, SMALL) if not isinstance(item, Broken) for row in item.to_pylist()]  # fmt: skip
+    assert {row["capture"]["file"] for row in records} == {f"en/data.{end}", f"zh/data.{end}", "zz.jsonl"}
+    assert len({row["id"] for row in records}) == len(records)
+
+
+def test_equal_records_of_two_files_of_one_name_have_two_ids_that_no_folder_of_the_machine_changes(tmp_path):
+    ids = []
+    for place in ("here", "there/deeper"):
+        for lang in ("en", "zh"):
+            (tmp_path / place / lang).mkdir(parents=True)
+            (tmp_path / place / lang / "data.jsonl").write_bytes(lines(["same"]))
+        plan = make_plan([str(tmp_path / place)], SMALL, tmp_path / "run")
+        ids.append([item["id"][0].as_py() for split in plan for item in read_split(split, SMALL)])
+    assert ids[0] == ids[1] and len(set(ids[0])) == 2
+
+
+def test_a_remainder_of_a_file_whose_name_is_shared_says_which_it_is(tmp_path):
+    write_twins(tmp_path / "in", "jsonl.gz")
+    cut = tmp_path / "in" / "zh" / "data.jsonl.gz"
+    cut.write_bytes(cut.read_bytes()[:-5])
+    plan = make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run")
+    assert [(item.file, item.reason) for item in all_texts(plan)[1]][-1] == ("zh/data.jsonl.gz", "unknown_remainder")
+    assert read_back(plan, tmp_path) == plan
+
+
+def read_back(plan, folder):
+    write_plan(folder, plan)
+    return read_plan(folder)
+
+
+def test_slices_of_a_run_that_was_stopped_before_its_plan_are_made_anew(tmp_path):
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(texts(100))))
+    first = make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path / "run")
+    assert make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path / "run") == first
+    assert all_texts(first) == (texts(100), [])
