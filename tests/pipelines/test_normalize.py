@@ -1,5 +1,7 @@
 """Normalization: idempotent on every text, and each kind of mess has one tidy form."""
 
+import re
+import sys
 import unicodedata
 
 import pytest
@@ -68,3 +70,23 @@ def test_no_letter_is_lost(text):
 )
 def test_each_mess_has_one_tidy_form(text, tidy):
     assert normalize(text) == tidy
+
+
+def plainly(text):
+    """The same by every pattern on every text: what the fast searches must not change."""
+    text = re.sub(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", text)
+    text = re.sub("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufff9-\ufffb\ud800-\udfff]", "", text)
+    text = re.sub(r"[^\S\n]+", " ", unicodedata.normalize("NFC", text))
+    return re.sub(r"\n{3,}", "\n\n", re.sub(" ?\n ?", "\n", text)).strip()
+
+
+@settings(max_examples=1000, deadline=None)
+@given(text=st.one_of(st.text(), st.text(st.sampled_from(MESS)), st.text(st.sampled_from("a \n\u0301e中"))))
+def test_the_fast_searches_change_nothing(text):
+    assert normalize(text) == plainly(text)
+
+
+def test_each_character_alone_and_between_others_has_its_plain_form():
+    for code in range(sys.maxunicode + 1):
+        text = f"a{chr(code)}b"
+        assert normalize(text) == plainly(text), hex(code)

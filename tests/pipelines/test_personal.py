@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.signals import personal
 from pipelines.signals.personal import SPANS, TYPES, find, iban_holds, luhn_holds, resident_id_holds, spans_column
 
 SENTENCES = (
@@ -247,3 +248,26 @@ def test_recall_and_precision_on_presidios_sentences(shared_data):
         recall = hit[kind] / (hit[kind] + missed[kind])
         precision = hit[kind] / max(1, hit[kind] + wrong[kind])
         assert recall >= RECALL[kind] and precision >= PRECISION[kind], (kind, recall, precision)
+
+
+def everywhere(text):
+    """The same with every pattern on the whole text, in the order of precedence: what no cheap test may change."""
+    found = []
+    for kind in personal._KINDS:
+        numbers = [(max(0, run.start() - 2), run.end() + 2) for run in personal._NUMBER.finditer(text)]
+        for place in numbers if kind.name in personal._DIGITS else [(0, len(text))]:
+            spans = [span for span in personal._spans(text, kind, *place) if personal._is_free(found, span)]
+            found = sorted([*found, *spans])
+    return found
+
+
+PIECES = ["DE89370400440532013000", "GB82 WEST 1234 5698 7654 32", "AB12", "DE89", "3704", "WEST", " ", "\n", "1", "12", "a", "Z", "@",
+          "a@b.cn", "1.2.3.4", "+86 ", "13812345678", "4111111111111111", "-", "(415) 555-2671", "11010519491231002X", "中", "00", "X",
+          "ZZ99 ABCD 12", "3400 000000 00009", ".", ","]  # fmt: skip
+
+
+@settings(max_examples=1000, deadline=None)
+@given(parts=st.lists(st.sampled_from(PIECES), max_size=20))
+def test_the_cheap_tests_before_the_patterns_change_no_span(parts):
+    raw = "".join(parts).encode()
+    assert find(raw) == everywhere(raw)
