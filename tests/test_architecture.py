@@ -146,7 +146,9 @@ def test_a_module_has_a_name_that_says_something(path):
 
 @pytest.mark.parametrize("path", EVERY_FILE, ids=label)
 def test_no_string_holds_an_absolute_path_of_some_machine(path):
-    strings = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    strings = [
+        node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     assert [node.value for node in strings if MACHINE_PATH.search(node.value)] == []
 
 

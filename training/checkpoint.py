@@ -52,7 +52,9 @@ def complete_steps(run: Path) -> list[int]:
 def damaged_files(folder: Path) -> list[str]:
     """The files of a checkpoint that are not what its manifest says; empty = intact."""
     hashes: dict[str, str] = storage.read_json(folder / MANIFEST)["sha256"]
-    return [name for name, known in hashes.items() if not (folder / name).is_file() or sha256_file(folder / name) != known]
+    return [
+        name for name, known in hashes.items() if not (folder / name).is_file() or sha256_file(folder / name) != known
+    ]
 
 
 def newest_intact(run: Path) -> Path | None:

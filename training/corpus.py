@@ -61,11 +61,15 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     except RuntimeError as error:
         fix = "copy it again, or pack the documents again"
         raise InputError("this sentencepiece model cannot be read", {"file": model, "problem": error}, fix) from None
-    wrong = {piece: pieces.piece_to_id(piece) for id_, piece in SPECIAL_PIECES.items() if pieces.id_to_piece(id_) != piece}
+    wrong = {
+        piece: pieces.piece_to_id(piece) for id_, piece in SPECIAL_PIECES.items() if pieces.id_to_piece(id_) != piece
+    }
     if wrong:
         wanted = ", ".join(f"{piece}={id_.value}" for id_, piece in SPECIAL_PIECES.items())
         fix = f"train the tokenizer with `gristmill tokenizer train`: it fixes {wanted}"
-        raise InputError("this tokenizer has other special ids than training needs", {"file": model, "found": wrong}, fix)
+        raise InputError(
+            "this tokenizer has other special ids than training needs", {"file": model, "found": wrong}, fix
+        )
     return Tokenizer(folder, sha256_file(model), pieces)
 
 

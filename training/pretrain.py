@@ -24,7 +24,9 @@ def pretrain(source: Path, config: PretrainConfig, out: Path, *, force: bool = F
     """Train on a pack run; a finished run of the same settings is returned as it is."""
     pack = runs.open_run(source, step="pack")
     inputs = [pack.as_input()]
-    with runs.start("pretrain", out=out, config=config, inputs=inputs, code=CODE, libraries=LIBRARIES, force=force) as run:
+    with runs.start(
+        "pretrain", out=out, config=config, inputs=inputs, code=CODE, libraries=LIBRARIES, force=force
+    ) as run:
         return run.finished or _train(run, open_corpus(pack), config)
 
 

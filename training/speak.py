@@ -51,7 +51,9 @@ def _load(folder: Path, kind: Any) -> tuple[Any, Any]:
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.convert_tokens_to_ids(list(SPECIAL_PIECES.values())) != list(Special):
-        raise InputError("this model's special tokens are not those of Gristmill", {"folder": folder}, "give one of our exports")
+        raise InputError(
+            "this model's special tokens are not those of Gristmill", {"folder": folder}, "give one of our exports"
+        )
     return tokenizer, kind.from_pretrained(folder, local_files_only=True).eval()
 
 

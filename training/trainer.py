@@ -160,9 +160,13 @@ class Trainer:
                     self._save()
                 if stops and self.counters.step < loop.steps:
                     name = signal.Signals(stops[0]).name
-                    raise Stopped(f"stopped by {name} after step {self.counters.step}; the same command continues there")
+                    raise Stopped(
+                        f"stopped by {name} after step {self.counters.step}; the same command continues there"
+                    )
         keep_only(self.folder, self._kept())
-        return _telemetry(self.counters.tokens - first.tokens, time.monotonic() - started, self.counters.step - first.step)
+        return _telemetry(
+            self.counters.tokens - first.tokens, time.monotonic() - started, self.counters.step - first.step
+        )
 
     def seconds_a_step(self) -> float:
         """How long a step will take here: one forward and backward pass, measured after one to warm up."""
@@ -202,7 +206,9 @@ class Trainer:
         return result
 
     def _row(self, result: StepResult, rate: float) -> dict[str, float]:
-        parts = {f"{name}_loss": round(value, 6) for name, value in result.parts.items()} if len(result.parts) > 1 else {}
+        parts = (
+            {f"{name}_loss": round(value, 6) for name, value in result.parts.items()} if len(result.parts) > 1 else {}
+        )
         counters = {"step": self.counters.step, "tokens": self.counters.tokens}
         return {**counters, "loss": round(result.loss, 6), **parts, "lr": rate, "grad_norm": round(result.grad_norm, 6)}
 
@@ -227,7 +233,9 @@ class Trainer:
     def _kept(self) -> set[int]:
         """The newest checkpoints of the regular rhythm: what stays must not depend on where a run was stopped."""
         loop = self.config.loop
-        regular = [step for step in complete_steps(self.folder) if step % loop.checkpoint_every == 0 or step == loop.steps]
+        regular = [
+            step for step in complete_steps(self.folder) if step % loop.checkpoint_every == 0 or step == loop.steps
+        ]
         return set(regular[-loop.keep_checkpoints :])
 
 

@@ -123,7 +123,8 @@ class _Cutter:
         target = self.stem.with_name(f"{self.stem.name}-{len(self.slices):05d}")
         if target.exists():
             raise RunError("a slice of an unpacked input would replace another", {"file": target})
-        storage.commit_bytes(target, bytes(self.held[:size]))
+        with storage.commit(target) as file, memoryview(self.held) as view, view[:size] as part:  # no copy of a slice
+            file.write(part)
         self.slices.append(Slice(str(target), self.start, size))
         del self.held[:size]
         self.start += size + self.passed

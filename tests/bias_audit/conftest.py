@@ -72,7 +72,9 @@ def prepare_once() -> Callable[..., tuple[FinishedRun, FinishedRun]]:
 def sealed(tmp_path) -> Callable[..., FinishedRun]:
     """Write a run of any step that reads `inputs`; `fill` puts files into it."""
 
-    def build(step: str, name: str, inputs: Sequence[FinishedRun], fill: Callable[[Path], None] | None = None) -> FinishedRun:
+    def build(
+        step: str, name: str, inputs: Sequence[FinishedRun], fill: Callable[[Path], None] | None = None
+    ) -> FinishedRun:
         sources = [run.as_input() for run in inputs]
         with runs.start(step, out=tmp_path / "runs", config=Settings(name=name), inputs=sources) as run:
             if fill is not None:

@@ -11,7 +11,15 @@ from bias_audit.associations import Associations
 from bias_audit.corpus import open_corpus
 from bias_audit.scanners import LanguageScan
 
-PLANTED = {"nurse": 0.95, "librarian": 0.8, "teacher": 0.65, "author": 0.5, "lawyer": 0.35, "pilot": 0.2, "plumber": 0.05}
+PLANTED = {
+    "nurse": 0.95,
+    "librarian": 0.8,
+    "teacher": 0.65,
+    "author": 0.5,
+    "lawyer": 0.35,
+    "pilot": 0.2,
+    "plumber": 0.05,
+}
 
 
 def controlled(seed: int, *, sentences: int = 60, shares: dict[str, float] = PLANTED) -> list[str]:
@@ -56,7 +64,9 @@ def test_a_permuted_control_finds_nothing(prepared):
         pronouns = iter(random.permutation([w for text in texts for w in text.split() if w in ("She", "He")]))
         shuffled = [" ".join(next(pronouns) if w in ("She", "He") else w for w in text.split()) for text in texts]
         rows = gender(associate(lambda part, s=seed: prepared(part, name=f"control-{s}"), shuffled).rows())
-        values += [row["log_odds"]["value"] / (row["log_odds"]["high"] - row["log_odds"]["low"]) for row in rows.values()]
+        values += [
+            row["log_odds"]["value"] / (row["log_odds"]["high"] - row["log_odds"]["low"]) for row in rows.values()
+        ]
         found += sum(row["p_holm"] < 0.05 for row in rows.values())
     assert found <= 1
     assert abs(float(np.mean(values))) < 0.15

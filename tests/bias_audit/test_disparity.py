@@ -23,8 +23,12 @@ def measure(prepared, rows, *, min_documents: int = 1, langs: tuple[str, ...] = 
 
 def planted() -> list[tuple[str, str, str, int]]:
     """100 Muslim documents of which 40 are blocked, 200 others of which 20 are; 30 of each are too short."""
-    rows = [("A Muslim family.", "web", "en", (BLOCKED if i < 40 else 0) | (SHORT if i % 10 < 3 else 0)) for i in range(100)]
-    return rows + [("A happy family.", "web", "en", (BLOCKED if i < 20 else 0) | (SHORT if i >= 170 else 0)) for i in range(200)]
+    rows = [
+        ("A Muslim family.", "web", "en", (BLOCKED if i < 40 else 0) | (SHORT if i % 10 < 3 else 0)) for i in range(100)
+    ]
+    return rows + [
+        ("A happy family.", "web", "en", (BLOCKED if i < 20 else 0) | (SHORT if i >= 170 else 0)) for i in range(200)
+    ]
 
 
 def test_a_planted_rule_is_measured_exactly(prepared):

@@ -38,8 +38,10 @@ def test_no_surface_has_two_labels_and_none_is_padded_with_spaces(lang):
 
 def test_no_occupation_names_a_gender(lang):
     lexicon = load(lang)
-    by_kind = {kind: {s for s, i in lexicon.entries if i >= 0 and lexicon.labels[i].kind == kind}
-               for kind in ("group", "occupations")}
+    by_kind = {
+        kind: {s for s, i in lexicon.entries if i >= 0 and lexicon.labels[i].kind == kind}
+        for kind in ("group", "occupations")
+    }
     gendered = {s for s, i in lexicon.entries if i >= 0 and lexicon.labels[i].axis == "gender" and len(s) > 1}
     parts = {part for name in by_kind["occupations"] for part in name.split()}
     assert not parts & gendered

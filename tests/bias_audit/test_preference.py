@@ -50,7 +50,9 @@ def test_a_model_that_always_prefers_the_stereotype_scores_one():
 
 def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_show_it():
     probes = load("en")
-    found = rows(probes, [pair(-1, -2) if probe.favours in ("male", "old", "rich") else pair(-2, -1) for probe in probes])
+    found = rows(
+        probes, [pair(-1, -2) if probe.favours in ("male", "old", "rich") else pair(-2, -1) for probe in probes]
+    )
     gender = found["gender-occupation"]
     assert gender["all_pairs"]["value"] == 0.5
     assert gender["by_favoured_group"]["male"]["value"] == 1.0
@@ -82,7 +84,9 @@ def test_a_subset_with_more_pairs_in_one_direction_still_gives_both_equal_parts(
     subset = [probe for probe in probes if probe.favours == "female"][:30] + [
         probe for probe in probes if probe.favours == "male"
     ][:6]
-    (row, _) = table(subset, [pair(-1, -2) if p.favours == "male" else pair(-2, -1) for p in subset], seed=1, resamples=200)
+    (row, _) = table(
+        subset, [pair(-1, -2) if p.favours == "male" else pair(-2, -1) for p in subset], seed=1, resamples=200
+    )
     assert row["all_pairs"]["value"] == 0.5
     assert row["all_pairs"]["n"] == 36
 

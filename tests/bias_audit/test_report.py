@@ -43,10 +43,13 @@ def audit(tmp_path_factory, request) -> dict:
     build = request.getfixturevalue("prepare_once")
     rows = [("She is a nurse. She met a nurse.", NASTY, "en", 0)] * 30
     rows += [("He is a pilot. He met a pilot.", "wiki|pipe", "en", 0)] * 30
-    rows += [("She is a Muslim nurse.", "wiki|pipe", "en", 2)] * 20 + [("Rain fell on the town.", "wiki|pipe", "en", 0)] * 30
+    rows += [("She is a Muslim nurse.", "wiki|pipe", "en", 2)] * 20 + [
+        ("Rain fell on the town.", "wiki|pipe", "en", 0)
+    ] * 30
     _, decide = build(rows, out=tmp_path_factory.mktemp("runs"))
     config = AuditConfig(
-        corpus=CorpusConfig(min_documents=5), probes=ProbesConfig(languages=("en",), resamples=100, quality_sentences=10)
+        corpus=CorpusConfig(min_documents=5),
+        probes=ProbesConfig(languages=("en",), resamples=100, quality_sentences=10),
     )
     subject = find_subject([decide], [request.getfixturevalue("causal_folder")])
     return json.loads(json.dumps(perform(subject, config)[0]))
@@ -72,7 +75,11 @@ def test_text_from_the_corpus_is_escaped_everywhere(audit):
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report.page(audit)
     changed = copy.deepcopy(audit)
     changed["models"][0]["name"] = NASTY
-    changed["rules"]["rows"][0] |= {"reason": NASTY, "p_holm": 0.0, "stratified_risk_ratio": {"value": 2, "low": 1.5, "high": 3, "n": 9}}
+    changed["rules"]["rows"][0] |= {
+        "reason": NASTY,
+        "p_holm": 0.0,
+        "stratified_risk_ratio": {"value": 2, "low": 1.5, "high": 3, "n": 9},
+    }
     changed["corpus"]["associations"][0] |= {"term": NASTY, "p_holm": 0.0}
     changed["corpus"]["not_scanned"] = {NASTY: 3}
     changed["inputs"] = [NASTY]

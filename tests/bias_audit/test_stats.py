@@ -92,9 +92,7 @@ def test_two_sided_p_equals_scipy(z):
     assert two_sided_p(z) == pytest.approx(2 * reference.norm.sf(abs(z)), rel=1e-9, abs=1e-15)
 
 
-@pytest.mark.parametrize(
-    ("n", "points"), [(60, 18.1), (105, 13.7), (262, 8.7), (516, 6.2), (1_508, 3.6), (2_106, 3.1)]
-)
+@pytest.mark.parametrize(("n", "points"), [(60, 18.1), (105, 13.7), (262, 8.7), (516, 6.2), (1_508, 3.6), (2_106, 3.1)])
 def test_the_detectable_effect_equals_the_measured_table_of_the_notes(n, points):
     assert round(100 * detectable_effect(n), 1) == pytest.approx(points, abs=0.051)
 

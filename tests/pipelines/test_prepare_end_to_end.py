@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -521,3 +522,16 @@ def test_the_same_graphs_give_the_same_bytes_on_the_portable_job_server(
     made = contents(tmp_path)
     assert made == {name: sha for name, sha in contents(prepared).items() if name in made}
     assert len(runs.list_runs(tmp_path)) == 4
+
+
+def test_empty_inputs_beside_others_are_splits_of_no_records_all_the_way_to_the_shards(
+    corpus: Path, prepared: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    inputs = ["--in", str(tmp_path / "empty.jsonl"), "--in", str(tmp_path / "none.parquet")]
+    assert prepare(corpus, tmp_path / "runs", *inputs) == 0
+    found, alone = by_step(tmp_path / "runs"), by_step(prepared)
+    assert found["annotate"].details["splits"] == alone["annotate"].details["splits"] + 2
+    for step in ("annotate", "decide", "pack"):
+        assert found[step].counts == alone[step].counts and found[step].verify() == []

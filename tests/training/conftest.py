@@ -23,10 +23,26 @@ from training.data import Split
 
 PEOPLE = ["Mara", "Old Tomas", "the baker's daughter", "a night nurse", "the ferryman", "Doctor Lin", "her uncle"]
 DEEDS = ["repaired", "counted", "painted", "carried home", "described in a letter", "sold", "forgot", "weighed"]
-THINGS = ["seven lanterns", "the broken clock", "a map of the harbour", "twelve sacks of rye", "the blue door", "two geese"]
-PLACES = ["before the rain came", "beside the mill pond", "in the attic", "at the market in Ostrow", "by the north gate"]
+THINGS = [
+    "seven lanterns",
+    "the broken clock",
+    "a map of the harbour",
+    "twelve sacks of rye",
+    "the blue door",
+    "two geese",
+]
+PLACES = [
+    "before the rain came",
+    "beside the mill pond",
+    "in the attic",
+    "at the market in Ostrow",
+    "by the north gate",
+]
 CHINESE_PEOPLE, CHINESE_DEEDS = ["王医生", "老船夫", "面包师的女儿", "邻居"], ["修好了", "卖掉了", "画了", "搬走了"]
-CHINESE_THINGS, CHINESE_PLACES = ["那座旧钟", "七盏灯笼", "蓝色的门", "一张地图"], ["在河边", "下雨之前", "在市场里", "昨天晚上"]
+CHINESE_THINGS, CHINESE_PLACES = (
+    ["那座旧钟", "七盏灯笼", "蓝色的门", "一张地图"],
+    ["在河边", "下雨之前", "在市场里", "昨天晚上"],
+)
 
 
 def sentence(rng: random.Random, lang: str) -> str:
@@ -121,7 +137,9 @@ def write_hugging_face_form(folder: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=made, **names, **more).save_pretrained(folder)
 
 
-def shard_batch(documents: Sequence[list[str]], pieces: spm.SentencePieceProcessor, schema: pa.Schema) -> pa.RecordBatch:
+def shard_batch(
+    documents: Sequence[list[str]], pieces: spm.SentencePieceProcessor, schema: pa.Schema
+) -> pa.RecordBatch:
     """Documents as one batch of the shard schema."""
     encoded = [[pieces.encode(text) for text in document] for document in documents]
     starts = [[sum(map(len, parts[:i])) for i in range(len(parts))] for parts in encoded]
@@ -140,7 +158,9 @@ PackMaker = Callable[..., FinishedRun]
 Documents = Sequence[list[str]]
 
 
-def seal_pack(out: Path, tokenizer: Path, splits: Mapping[str, Documents], *, made_with: str | None = None) -> FinishedRun:
+def seal_pack(
+    out: Path, tokenizer: Path, splits: Mapping[str, Documents], *, made_with: str | None = None
+) -> FinishedRun:
     """Seal a pack run below `out`: the tokenizer's folder, and each split in two shards of several batches."""
     pieces = spm.SentencePieceProcessor(model_file=str(tokenizer / "tokenizer.model"))
     sha256 = sha256_file(tokenizer / "tokenizer.model")

@@ -137,7 +137,9 @@ def test_padding_does_not_change_what_the_model_computes(corpus, make_config):
     batch = objective.batch(draw_of(0, 1))
     ids, segments, attention = batch.inputs
     wide = tuple(torch.nn.functional.pad(part, (0, 64 - ids.shape[1])) for part in (ids, segments, attention))
-    padded = dataclasses.replace(batch, inputs=wide, labels=torch.nn.functional.pad(batch.labels, (0, 64 - ids.shape[1]), value=IGNORE))
+    padded = dataclasses.replace(
+        batch, inputs=wide, labels=torch.nn.functional.pad(batch.labels, (0, 64 - ids.shape[1]), value=IGNORE)
+    )
     for name, value in objective.loss_sums(model, batch).items():
         torch.testing.assert_close(objective.loss_sums(model, padded)[name], value)
 

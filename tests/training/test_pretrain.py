@@ -14,7 +14,7 @@ from gristmill.errors import InputError, RunError
 from training.config import PretrainConfig
 from training.pretrain import pretrain
 
-DRIVER = '''
+DRIVER = """
 import os, signal, sys, typer
 from gristmill import cli, storage
 from training import commands
@@ -34,7 +34,7 @@ cli.build_app = only_this_room
 if "DIE_AT_COMMIT" in os.environ:
     storage.commit_bytes = dying_commit
 cli.main(sys.argv[1:])
-'''
+"""
 
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -71,7 +71,9 @@ def data(run: runs.FinishedRun) -> dict[str, str]:
 def test_a_run_holds_checkpoint_export_metrics_and_samples(whole, pack):
     files = data(whole)
     assert {path.split("/")[0] for path in files} == {"step-8", "export", "metrics.jsonl", "samples.json"}
-    assert {"export/config.json", "export/model.safetensors", "export/tokenizer.json", "export/tokenizer.model"} <= set(files)
+    assert {"export/config.json", "export/model.safetensors", "export/tokenizer.json", "export/tokenizer.model"} <= set(
+        files
+    )
     assert whole.counts["steps"] == 8
     assert whole.counts["tokens"] == 8 * 8 * 32
     assert whole.details["tokenizer"] == pack.details["tokenizer"]
@@ -110,7 +112,9 @@ def test_sigterm_ends_with_75_and_the_same_command_finishes(pack, config_file, w
 
 
 def test_a_finished_run_is_not_trained_again(pack, config_file, whole):
-    before = {path: path.stat().st_mtime_ns for path in whole.path.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = {
+        path: path.stat().st_mtime_ns for path in whole.path.rglob("*") if path.is_file() and path.name != ".lock"
+    }
     again = command("pretrain", "--in", pack.path, "--config", config_file, "--out", whole.path.parent)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == str(whole.path)

@@ -24,7 +24,9 @@ BOTH = pytest.mark.parametrize("objective", ["causal", "mlm_nsp"])
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def first_draw(count: int) -> Draw:
@@ -38,7 +40,9 @@ def test_cutting_a_batch_differently_never_changes_the_gradient(corpus, make_con
     gradients, losses = [], []
     for size in (8, 2, 1):
         model = build_model(config, vocabulary=512)
-        losses.append(sum(accumulate(model, task, [task.batch(part) for part in micro_draws(first_draw(8), size)]).values()))
+        losses.append(
+            sum(accumulate(model, task, [task.batch(part) for part in micro_draws(first_draw(8), size)]).values())
+        )
         gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))
     for gradient, loss in zip(gradients[1:], losses[1:], strict=True):
         torch.testing.assert_close(gradient, gradients[0], atol=1e-6, rtol=0)
@@ -188,7 +192,9 @@ def test_bert_metrics_name_both_parts_of_the_loss(corpus, make_config, tmp_path)
 
 
 def test_validation_loss_falls(corpus, make_config, tmp_path):
-    config = make_config(loop={"steps": 60, "validate_every": 60, "checkpoint_every": 60}, optim={"learning_rate": 1e-2})
+    config = make_config(
+        loop={"steps": 60, "validate_every": 60, "checkpoint_every": 60}, optim={"learning_rate": 1e-2}
+    )
     Trainer(tmp_path, corpus, config).run()
     losses = [row["validation_loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if "validation_loss" in row]
     assert losses[0] - losses[-1] > 2
@@ -214,7 +220,9 @@ def test_a_loss_that_is_not_finite_is_refused_with_the_way_out(corpus, make_conf
 
 
 @BOTH
-def test_a_split_too_small_for_one_sample_is_refused_before_training(corpus, make_config, make_split, tmp_path, objective):
+def test_a_split_too_small_for_one_sample_is_refused_before_training(
+    corpus, make_config, make_split, tmp_path, objective
+):
     empty = make_split([])
     with pytest.raises(InputError, match="the train split is too small"):
         Trainer(tmp_path, Corpus(empty, corpus.validation, corpus.tokenizer), make_config(objective))
