@@ -98,7 +98,7 @@ class NearDuplicates(beam.PTransform):  # type: ignore[misc]
         self.config, self.documents, self.prefer = config, documents, prefer
         self.partitions, self.spill = partitions, spill
 
-    def expand(self, bands_and_copies: tuple[beam.PCollection, beam.PCollection]) -> beam.PCollection:
+    def expand(self, bands_and_copies: Any) -> beam.PCollection:  # Beam warns of any other hint of a pair
         bands, copies = bands_and_copies
         some, one = self._exchange(self.partitions), self._exchange(1)
         by_shard = self._exchange(self.partitions, "shard")
