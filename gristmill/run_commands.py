@@ -72,7 +72,7 @@ def config_show(
 ) -> None:
     """Print the whole configuration that a step would run, defaults included, as TOML.
 
-    Example: gristmill config show prepare --config configs/prepare/demo.toml --set decide.threshold=0.7
+    Example: gristmill config show prepare --config configs/prepare/demo.toml --set decide.near.min_similarity=0.8
     """
     known = {point.name: point for point in entry_points(group="gristmill.configs")}
     if step not in known:
