@@ -8,7 +8,6 @@ from pathlib import Path
 
 import xxhash
 
-CHUNK = 1 << 20
 KEY_MASK = (1 << 63) - 1
 
 

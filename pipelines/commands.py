@@ -59,12 +59,12 @@ def prepare(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how())
+    annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how)
     _tell_annotated(annotated)
-    decided = steps.run_decide(annotated, settings.decide, how())
+    decided = steps.run_decide(annotated, settings.decide, how)
     _tell_decided(decided)
-    trained = _tokenizer(tokenizer) or steps.run_tokenizer(decided, settings.tokenizer, how())
-    packed = steps.run_pack(decided, trained, settings.pack, how())
+    trained = _tokenizer(tokenizer) or steps.run_tokenizer(decided, settings.tokenizer, how)
+    packed = steps.run_pack(decided, trained, settings.pack, how)
     _tell_packed(packed)
     runs_made = {run.step: str(run.path) for run in (annotated, decided, trained, packed)}
     code = _over_budget(annotated, settings.errors.budget)
@@ -90,7 +90,7 @@ def annotate(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    run = steps.run_annotate(_inputs(inputs, out), settings.annotate, how())
+    run = steps.run_annotate(_inputs(inputs, out), settings.annotate, how)
     _tell_annotated(run)
     cli.conclude(run, as_json=as_json, exit_code=_over_budget(run, settings.errors.budget))
 
@@ -114,7 +114,7 @@ def decide(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    run = steps.run_decide(_one(inputs, out, "annotate"), settings.decide, how())
+    run = steps.run_decide(_one(inputs, out, "annotate"), settings.decide, how)
     _tell_decided(run)
     cli.conclude(run, as_json=as_json)
 
@@ -138,7 +138,7 @@ def tokenizer_train(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    run = steps.run_tokenizer(_one(inputs, out, "decide"), settings.tokenizer, how())
+    run = steps.run_tokenizer(_one(inputs, out, "decide"), settings.tokenizer, how)
     cli.conclude(run, as_json=as_json)
 
 
@@ -163,7 +163,7 @@ def pack(
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
     trained = _tokenizer(tokenizer) or runs.latest(out, "tokenizer")
-    run = steps.run_pack(_one(inputs, out, "decide"), trained, settings.pack, how())
+    run = steps.run_pack(_one(inputs, out, "decide"), trained, settings.pack, how)
     _tell_packed(run)
     cli.conclude(run, [_next(run)], as_json=as_json)
 
@@ -204,19 +204,13 @@ def beam_options(arguments: list[str]) -> tuple[str, ...]:
     return tuple(arguments)
 
 
-class _how:  # noqa: N801 - reads as a function: how(budget)
-    """The options of one command as `prepare.How`, for each of its steps."""
+def _how(context: typer.Context, out: Path, workers: int, runner: str, memory: str, force: bool) -> "How":
+    """The options of one command, as its steps take them."""
+    from pipelines.engine import Engine
+    from pipelines.prepare import How
 
-    def __init__(self, context: typer.Context, out: Path, workers: int, runner: str, memory: str, force: bool) -> None:
-        from pipelines.engine import Engine
-
-        self.engine = Engine(runner=runner, workers=workers, beam=beam_options(context.args))
-        self.out, self.memory, self.force = out, parse_bytes(memory), force
-
-    def __call__(self) -> "How":
-        from pipelines.prepare import How
-
-        return How(out=self.out, engine=self.engine, memory=self.memory, force=self.force)
+    engine = Engine(runner=runner, workers=workers, beam=beam_options(context.args))
+    return How(out=out, engine=engine, memory=parse_bytes(memory), force=force)
 
 
 def _settings(config: Path | None, overrides: list[str] | None) -> "PrepareConfig":

@@ -1,7 +1,7 @@
 """`decide`: keep or drop every document, with all reasons - from signals and hashes alone, no text is read again.
 
-shards -> keys (rules, hashes, bands)  -> exact duplicates  -+
-                                       -> near duplicates   -+-> by shard -> decisions/part-00000.parquet + receipt
+shards -> keys (rules, hashes, bands) -> exact copies -> near copies: one union -> clusters
+       -> by shard: copies, clusters -> decisions/part-00000.parquet + receipt
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ from pipelines.signals.table import PERMUTATIONS, signature_matrix
 KEYS, STAGE = "keys", "decide"
 CODE = [
     "pipelines/decide.py", "pipelines/config.py", "pipelines/exchange.py", "pipelines/rules", "pipelines/dedup",
-    "gristmill/rights.py", "gristmill/takedown.py",
+    "pipelines/document_shards.py", "gristmill/rights.py", "gristmill/takedown.py",
 ]  # fmt: skip
 LIBRARIES = ["numpy", "pyarrow", "scipy"]
 NO_CLUSTER = -1

@@ -255,7 +255,8 @@ def _part(folder: Path, shard: int, place: int) -> pa.RecordBatch:
 
 def check_complete(folder: Path, shards: int, packed: Mapping[str, Mapping[str, int]]) -> None:
     """Raise Unbalanced unless every encoded document and token reached an output shard."""
-    encoded = [receipts.load(folder, ENCODE)[shard] for shard in range(shards)]
+    done = receipts.load(folder, ENCODE)
+    encoded = [done[shard] for shard in range(shards)]
     sent = sum(entry.documents for receipt in encoded for entry in receipt.entries if entry.fate == "kept")
     sent_tokens = sum(int(receipt.details["tokens"]) for receipt in encoded)
     got, got_tokens = (sum(split[what] for split in packed.values()) for what in ("documents", "tokens"))

@@ -24,7 +24,10 @@ from pipelines.tokens.hugging_face import check_equal, fast_tokenizer, write_tok
 from pipelines.tokens.training import train
 
 STAGE = "sample"
-CODE = ["pipelines/tokenizer.py", "pipelines/tokens", "pipelines/final_text.py", "pipelines/config.py"]
+CODE = [
+    "pipelines/tokenizer.py", "pipelines/tokens", "pipelines/final_text.py", "pipelines/config.py",
+    "pipelines/exchange.py", "pipelines/dedup/keys.py",
+]  # fmt: skip
 LIBRARIES = ["sentencepiece", "tokenizers", "numpy", "xxhash"]
 WIDTH = 4
 """Columns of a candidate: stratum, key, bytes, node."""

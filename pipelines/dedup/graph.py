@@ -28,18 +28,9 @@ EXACT_COPY, MEMBER = 2, 7
 """Widths of what comes out: exact copies, and cluster members with their agreement in the last column."""
 
 
-class OnRows(beam.PTransform):  # type: ignore[misc]
+class OnRows(beam.DoFn):  # type: ignore[misc]
     """Apply a pure function to the rows of every (partition, block); empty results send nothing on."""
 
-    def __init__(self, width: int, function: Callable[[np.ndarray], np.ndarray]) -> None:
-        super().__init__()
-        self.width, self.function = width, function
-
-    def expand(self, groups_: beam.PCollection) -> beam.PCollection:
-        return groups_ | beam.ParDo(_OnRows(self.width, self.function))
-
-
-class _OnRows(beam.DoFn):  # type: ignore[misc]
     def __init__(self, width: int, function: Callable[[np.ndarray], np.ndarray]) -> None:
         self.width, self.function = width, function
 
@@ -82,7 +73,7 @@ class ExactDuplicates(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, keys: beam.PCollection) -> beam.PCollection:
         grouped = keys | "by hash" >> Exchange(EXACT_WIDTH, partitions=self.partitions, spill=self.spill)
-        return grouped | "losers" >> OnRows(EXACT_WIDTH, groups.exact_losers)
+        return grouped | "losers" >> beam.ParDo(OnRows(EXACT_WIDTH, groups.exact_losers))
 
 
 class NearDuplicates(beam.PTransform):  # type: ignore[misc]
@@ -102,17 +93,17 @@ class NearDuplicates(beam.PTransform):  # type: ignore[misc]
         bands, copies = bands_and_copies
         some, one = self._exchange(self.partitions), self._exchange(1)
         by_shard = self._exchange(self.partitions, "shard")
-        edges = bands | "by band" >> some(2) | "buckets" >> OnRows(2, groups.star_edges)
-        edges = edges | "by edge" >> some(2) | "distinct" >> OnRows(2, groups.unique_rows)
+        edges = bands | "by band" >> some(2) | "buckets" >> beam.ParDo(OnRows(2, groups.star_edges))
+        edges = edges | "by edge" >> some(2) | "distinct" >> beam.ParDo(OnRows(2, groups.unique_rows))
         agreed = edges | "verify" >> Agreement(2, self.documents, by_shard)
         least = int(np.ceil(self.config.min_similarity * PERMUTATIONS))
         alike = agreed | "alike" >> beam.ParDo(_AtLeast(3, least))
         edges = (alike, copies) | "near and exact" >> beam.Flatten()
-        labels = edges | "all edges" >> one(2) | "components" >> OnRows(2, groups.component_labels)
+        labels = edges | "all edges" >> one(2) | "components" >> beam.ParDo(OnRows(2, groups.component_labels))
         nodes = labels | "node first" >> beam.ParDo(Columns(2, (1, 0))) | "by shard" >> by_shard(2)
         ranked = nodes | "rank" >> beam.ParDo(_JoinShard(2, self.documents, _Ranked(self.prefer)))
         width = 2 + RANK_WIDTH
-        members = ranked | "by label" >> some(width) | "clusters" >> OnRows(width, groups.cluster_members)
+        members = ranked | "by label" >> some(width) | "clusters" >> beam.ParDo(OnRows(width, groups.cluster_members))
         return members | "similarity" >> Agreement(6, self.documents, by_shard)
 
     def _exchange(self, partitions: int, by: str = "hash") -> Callable[[int], Exchange]:

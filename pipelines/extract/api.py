@@ -25,12 +25,9 @@ ApiItem = Mapping[str, Any] | NoContent | str
 
 def mediawiki_items(body: bytes) -> Iterator[ApiItem]:
     """Pages of `action=query` with `prop=revisions` (formatversion=2) as wikitext."""
-    answer = _json(body)
-    if isinstance(answer, str):
+    answer = _answer(body)
+    if isinstance(answer, (str, NoContent)):
         yield answer
-        return
-    if nothing := _error(answer):
-        yield nothing
         return
     query = _get(answer, "query")
     pages = _get(query, "pages") or []
@@ -60,12 +57,9 @@ def _page(page: Any) -> ApiItem:
 
 def mastodon_items(body: bytes) -> Iterator[ApiItem]:
     """Statuses of a timeline as HTML; the account's refusals become opt-outs."""
-    answer = _json(body)
-    if isinstance(answer, str):
+    answer = _answer(body)
+    if isinstance(answer, (str, NoContent)):
         yield answer
-        return
-    if nothing := _error(answer):
-        yield nothing
         return
     if not isinstance(answer, list):
         yield "this answer is no list of statuses"
@@ -86,6 +80,12 @@ def _status(status: Any) -> ApiItem:
         "evidence": [{"signal": refusal.field, "value": refusal.value} for refusal in refusals],
         "identity": [content, published],
     }  # fmt: skip
+
+
+def _answer(body: bytes) -> Any:
+    """The value of an answer, or what stands in its place: NoContent for a server's error, a string for what is broken."""
+    value = _json(body)
+    return value if isinstance(value, str) else _error(value) or value
 
 
 def _error(answer: Any) -> NoContent | None:
