@@ -1,7 +1,6 @@
 """Exports a trained model as a Hugging Face folder, and refuses it unless transformers computes what we compute.
 
-Every configuration key is written out: other readers do not know transformers' defaults. The tokenizer is the corpus's
-own, framed for the model (<s> text, or [CLS] text [SEP]) and checked against sentencepiece id by id.
+Every configuration key is written out: other readers do not know transformers' defaults.
 """
 
 import contextlib
@@ -16,39 +15,36 @@ from torch import Tensor
 
 from gristmill import storage
 from gristmill.errors import GristmillError
+from training.card import model_card
 from training.corpus import Tokenizer
 from training.data import FIRST_TEXT_ID, Special
+from training.export_tokenizer import PROBES, check_ids, write_tokenizer
 from training.model import bert, decoder
 from training.model.bert import Bert
 from training.model.decoder import Decoder
 
 MAX_DIFFERENCE = 2e-5
-PROBES = (
-    "",
-    " ",
-    "Large language models, trained on 新闻 and 社交媒体 text.",
-    "  leading and  double spaces ",
-    "emoji 😀 é naïve ﬁ Ａ １２",
-    "tab\tand\nnewline",
-    "a literal [MASK] and </s> in crawled text",
-    "漢字 龘 rare",
-    "▁weird▁",
-)
-"""Texts that wrong tokenizer conversions get wrong; documents of the validation split are checked beside them."""
 
 JsonObject = dict[str, Any]
 
 
 def write_export(folder: Path, model: Decoder | Bert, tokenizer: Tokenizer) -> None:
-    """Write configuration, weights and tokenizer."""
+    """Write configuration, weights, tokenizer and a README."""
     config, tensors = llama_form(model) if isinstance(model, Decoder) else bert_form(model)
     copies = {name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}
     storage.commit_json(folder / "config.json", config)
     storage.commit_bytes(folder / "model.safetensors", save(copies, metadata={"format": "pt"}))
     if isinstance(model, Decoder):
-        ids = {"bos_token_id": Special.BOS.value, "eos_token_id": Special.EOS.value, "pad_token_id": Special.PAD.value}
-        storage.commit_json(folder / "generation_config.json", {**ids, "max_length": model.length})
-    _write_tokenizer(folder, model, tokenizer)
+        storage.commit_json(folder / "generation_config.json", _generation_config(model))
+    write_tokenizer(folder, tokenizer, masked=isinstance(model, Bert), length=model.length)
+    storage.commit_bytes(folder / "README.md", model_card(model).encode())
+
+
+def _generation_config(model: Decoder) -> JsonObject:
+    """How `generate` ends where its caller says nothing; half of what the model reads is left to the prompt."""
+    ids = {"bos_token_id": Special.BOS.value, "eos_token_id": Special.EOS.value, "pad_token_id": Special.PAD.value}
+    # No max_length: transformers warns as soon as a caller gives the usual max_new_tokens beside it.
+    return {**ids, "max_new_tokens": model.length // 2}
 
 
 def llama_form(model: Decoder) -> tuple[JsonObject, dict[str, Tensor]]:
@@ -156,33 +152,11 @@ def _layer(name: str, module: torch.nn.Linear | torch.nn.LayerNorm) -> dict[str,
     return {f"{name}.weight": module.weight, f"{name}.bias": module.bias}
 
 
-def _write_tokenizer(folder: Path, model: Decoder | Bert, tokenizer: Tokenizer) -> None:
-    """Copy the tokenizer; add how this model frames a text, and what it can read."""
-    import tokenizers
-    from tokenizers.processors import TemplateProcessing
-
-    for path in sorted(tokenizer.folder.iterdir()):
-        storage.commit_bytes(folder / path.name, path.read_bytes())
-    fast = tokenizers.Tokenizer.from_file(str(tokenizer.folder / "tokenizer.json"))
-    if isinstance(model, Decoder):
-        single, pair, specials = "<s> $A", "<s> $A $B", [("<s>", Special.BOS.value)]
-        inputs = ["input_ids", "attention_mask"]  # generate() refuses segment ids it has no use for
-    else:
-        single, pair = "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1"
-        specials = [("[CLS]", Special.CLS.value), ("[SEP]", Special.SEP.value)]
-        inputs = ["input_ids", "token_type_ids", "attention_mask"]
-    fast.post_processor = TemplateProcessing(single=single, pair=pair, special_tokens=specials)
-    storage.commit_bytes(folder / "tokenizer.json", fast.to_str(pretty=True).encode())
-    settings = storage.read_json(folder / "tokenizer_config.json")
-    settings |= {"model_max_length": model.length, "model_input_names": inputs}
-    storage.commit_json(folder / "tokenizer_config.json", settings)
-
-
 def check_export(folder: Path, model: Decoder | Bert, tokenizer: Tokenizer, texts: Sequence[str]) -> JsonObject:
     """Reload the folder as a stranger would; raises GristmillError unless logits and ids are ours. Returns the proof."""
     with quiet_transformers():
         difference = _logit_difference(folder, model)
-        checked = _check_ids(folder, tokenizer, [*PROBES, *texts])
+        checked = check_ids(folder, tokenizer, [*PROBES, *texts])
     return {"max_logit_difference": difference, "tokenizer_texts_checked": checked}
 
 
@@ -216,23 +190,6 @@ def _within_limit(folder: Path, name: str, logits: Sequence[tuple[Tensor, Tensor
     if not found <= MAX_DIFFERENCE:  # NaN fails too
         raise GristmillError(f"export refused: {name} of {folder} computes other logits than we do, by {found:.2e}")
     return found
-
-
-def _check_ids(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> int:
-    from transformers import AutoTokenizer
-
-    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    for text in texts:
-        # Text is never a command: a literal "[MASK]" in a document stays text, as sentencepiece has it.
-        found = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        wanted = tokenizer.pieces.encode(text)
-        if found != wanted:
-            where = next((i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), len(wanted))
-            raise GristmillError(
-                f"export refused: AutoTokenizer of {folder} gives other ids than sentencepiece for {text[:60]!r}: "
-                f"{found[where : where + 5]}, not {wanted[where : where + 5]}, from token {where} on"
-            )
-    return len(texts)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """A small packed corpus of sentences written for these tests, with its tokenizer in both forms, sealed as a pack run."""
 
 import io
+import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,6 +85,8 @@ def train_tokenizer(folder: Path, documents: Sequence[list[str]], *, vocabulary:
         vocab_size=vocabulary,
         model_type="bpe",
         byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
         pad_id=0,
         unk_id=1,
         bos_id=2,
@@ -104,11 +107,10 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_hugging_face_form(folder: Path) -> None:
-    """The recipe of notes/training.md in short: pieces and merges of the sentencepiece model as a fast tokenizer."""
+    """The tokenizer folder of a pack run: pieces and merges of the sentencepiece model as a fast tokenizer."""
     import tokenizers
     from sentencepiece import sentencepiece_model_pb2
     from tokenizers import AddedToken, decoders, models, normalizers
-    from transformers import PreTrainedTokenizerFast
 
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString((folder / "tokenizer.model").read_bytes())
@@ -118,15 +120,7 @@ def write_hugging_face_form(folder: Path) -> None:
     known = [split for split in splits if split[0] in scores and split[1] in scores]
     merges = [(a, b) for a, b, score in sorted(known, key=lambda split: (-split[2], ids[split[0]], ids[split[1]]))]
     made = tokenizers.Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    made.normalizer = normalizers.Sequence(
-        [
-            normalizers.Precompiled(proto.normalizer_spec.precompiled_charsmap),
-            normalizers.Replace(tokenizers.Regex("^ +| +$"), ""),
-            normalizers.Replace(tokenizers.Regex(" {2,}"), " "),
-            normalizers.Prepend("▁"),
-            normalizers.Replace(" ", "▁"),
-        ]
-    )
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     made.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
@@ -134,7 +128,15 @@ def write_hugging_face_form(folder: Path) -> None:
     made.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in specials])
     names = {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
     more = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-    PreTrainedTokenizerFast(tokenizer_object=made, **names, **more).save_pretrained(folder)
+    settings = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": 1 << 30,
+        "split_special_tokens": True,
+    }
+    storage.commit_json(folder / "tokenizer.json", json.loads(made.to_str()))
+    storage.commit_json(folder / "tokenizer_config.json", {**settings, **names, **more})
+    storage.commit_json(folder / "special_tokens_map.json", {**names, **more})
 
 
 def shard_batch(
