@@ -22,6 +22,11 @@ SPECIAL_PIECES = {
 }
 
 
+PACK_READS = (("--in", "decide"), ("--tokenizer", "tokenizer"))
+LARGER_SHARE = 0.1
+"""A validation share that is enough for a small corpus too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tokenizer:
     """The tokenizer folder of a run, its sentencepiece model loaded."""
@@ -43,12 +48,33 @@ class Corpus:
     train: Split
     validation: Split
     tokenizer: Tokenizer
+    pack: FinishedRun
 
 
 def open_corpus(pack: FinishedRun) -> Corpus:
     """Open the shards of a pack run; raises InputError where they were made with another tokenizer than the run's."""
     tokenizer = open_tokenizer(pack.path / "tokenizer")
-    return Corpus(_open_split(pack, "train", tokenizer), _open_split(pack, "validation", tokenizer), tokenizer)
+    train, validation = (_open_split(pack, name, tokenizer) for name in ("train", "validation"))
+    return Corpus(train, validation, tokenizer, pack)
+
+
+def refuse_too_small(corpus: Corpus, split: Split, *, samples: int, length: int) -> None:
+    """Raise InputError where a split gives no sample; for the validation split it names the command that enlarges it."""
+    if samples:
+        return
+    pack = corpus.pack
+    where: dict[str, object] = {"pack run": pack.path, "documents": split.documents, "tokens": split.tokens}
+    fix = "pack more documents, or lower data.sequence_length"
+    if split is corpus.validation:
+        where["pack.validation"] = pack.manifest["config"].get("validation", "not named")
+        read = {
+            source["name"].partition("-")[0]: pack.path.parent / source["name"] for source in pack.manifest["inputs"]
+        }
+        given = "".join(f" {option} {read[step]}" for option, step in PACK_READS if step in read)
+        fix = f"`gristmill pack{given} --set pack.validation={LARGER_SHARE}`, or lower data.sequence_length"
+    raise InputError(
+        f"the {split.name} split is too small for one sample", {**where, "data.sequence_length": length}, fix
+    )
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:

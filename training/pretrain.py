@@ -54,16 +54,19 @@ def _train(run: Run, corpus: Corpus, config: PretrainConfig) -> FinishedRun:
 
 
 def _announce(trainer: Trainer, corpus: Corpus, config: PretrainConfig, parameters: int) -> None:
-    """Say what will be trained and how long it will take, before it starts."""
-    per_step = config.loop.batch * config.data.sequence_length
+    """Say what will be trained, on how much, and how long it will take, before it starts."""
+    loop = config.loop
     step_seconds = trainer.seconds_a_step()
-    left = config.loop.steps - max(complete_steps(trainer.folder), default=0)
+    left = loop.steps - max(complete_steps(trainer.folder), default=0)
+    tokens = left * loop.batch * config.data.sequence_length
+    passes = left * loop.batch / len(trainer.objective)
     say(
         f"pretrain  {config.objective}: {parameters:,} parameters, vocabulary {corpus.tokenizer.vocabulary:,}",
         f"  train       {corpus.train.documents:,} documents, {corpus.train.tokens:,} tokens",
         f"  validation  {corpus.validation.documents:,} documents, {corpus.validation.tokens:,} tokens",
-        f"  {left} of {config.loop.steps} steps to go, up to {per_step:,} tokens each, {step_seconds:.2f} s a step"
-        f" on {config.loop.threads} threads: about {clock(step_seconds * left)}",
+        f"  to do       {left:,} of {loop.steps:,} steps, up to {tokens:,} tokens: {passes:.1f} times the training split",
+        f"  time        about {clock(step_seconds * left)} ({step_seconds:.2f} s a step, measured on {loop.threads}"
+        f" threads); stop it when you like, it goes on from the last checkpoint",
     )
 
 

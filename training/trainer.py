@@ -18,7 +18,7 @@ from torch import nn
 
 from gristmill import storage
 from gristmill.cli import say
-from gristmill.errors import InputError, Stopped, UserError
+from gristmill.errors import Stopped, UserError
 from gristmill.progress import Progress
 from training.checkpoint import (
     Counters,
@@ -29,7 +29,7 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.config import PretrainConfig
-from training.corpus import Corpus
+from training.corpus import Corpus, refuse_too_small
 from training.objectives import Batch, Objective, build_model, build_objective
 from training.optim import build_optimizer, learning_rate
 from training.sampler import Draw, Sampler, shuffled
@@ -141,7 +141,7 @@ class Trainer:
         self.objective = build_objective(corpus.train, config, vocabulary=vocabulary)
         self.validation = build_objective(corpus.validation, config, vocabulary=vocabulary)
         for objective, split in ((self.objective, corpus.train), (self.validation, corpus.validation)):
-            _refuse_too_small(len(objective), split.name, split.tokens, config)
+            refuse_too_small(corpus, split, samples=len(objective), length=config.data.sequence_length)
         self.sampler = Sampler(len(self.objective), config.loop.batch, config.seed)
         self.counters = Counters()
         self.metrics = Metrics(folder / "metrics.jsonl")
@@ -265,15 +265,6 @@ class Metrics:
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """All lines of a metrics file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _refuse_too_small(samples: int, name: str, tokens: int, config: PretrainConfig) -> None:
-    if samples == 0:
-        raise InputError(
-            f"the {name} split is too small for one sample",
-            {"tokens": tokens, "data.sequence_length": config.data.sequence_length},
-            "pack more documents, give that split a larger share, or lower data.sequence_length",
-        )
 
 
 def _telemetry(tokens: int, seconds: float, steps: int) -> dict[str, Any]:

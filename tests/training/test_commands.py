@@ -1,5 +1,7 @@
 """The commands as users type them: what they say, and how they refuse."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,9 +44,41 @@ def test_without_in_the_newest_pack_run_is_trained_on_and_the_next_command_named
     assert "pretrain  causal: " in printed.err
     assert "train       40 documents, " in printed.err
     assert "validation  20 documents, " in printed.err
-    assert "2 of 2 steps to go, up to 256 tokens each, " in printed.err
+    assert "  to do       2 of 2 steps, up to 512 tokens: " in printed.err
+    assert re.search(r"  time        about \d+:\d\d \(\d+\.\d\d s a step, measured on 1 threads\)", printed.err)
     assert f"next: gristmill audit --in {pack.path} --model {run.path / 'export'}" in printed.err
     assert [parent.id for parent in runs.parents(run)] == [pack.id]
+
+
+def test_an_empty_validation_split_names_the_setting_and_the_command_that_mends_it(
+    gristmill, make_pack, config_file, tmp_path, capsys
+):
+    pack = make_pack(tmp_path / "runs", train=40, validation=0)
+    manifest = json.loads((pack.path / "manifest.json").read_text())
+    names = [{"name": name, "identity": ""} for name in ("decide-03c95a7e1b2d", "tokenizer-9f2c11ab04de")]
+    manifest |= {"inputs": names, "config": {"validation": 0.01}}
+    (pack.path / "manifest.json").write_text(json.dumps(manifest))
+    assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs") == 2
+    told = capsys.readouterr().err
+    assert "error: the validation split is too small for one sample" in told
+    assert "pack.validation       0.01" in told
+    assert (
+        f"to fix                `gristmill pack --in {tmp_path / 'runs' / 'decide-03c95a7e1b2d'} --tokenizer "
+        f"{tmp_path / 'runs' / 'tokenizer-9f2c11ab04de'} --set pack.validation=0.1`, or lower data.sequence_length"
+    ) in told
+    assert not list((tmp_path / "runs").glob("pretrain-*/manifest.json"))
+
+
+def test_a_validation_split_shorter_than_one_window_is_refused_before_any_step(
+    gristmill, make_pack, config_file, tmp_path, capsys
+):
+    make_pack(tmp_path / "runs", train=40, validation=1)
+    long = ("--set", "data.sequence_length=512")
+    assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs", *long) == 2
+    told = capsys.readouterr().err
+    assert "documents             1" in told
+    assert "data.sequence_length  512" in told
+    assert not list((tmp_path / "runs").rglob("step-*"))
 
 
 def test_without_any_pack_run_the_step_before_is_named(gristmill, config_file, tmp_path, capsys):

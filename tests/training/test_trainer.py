@@ -1,5 +1,6 @@
 """The loop: the same bytes however it is cut or interrupted, and a clear end when something is wrong."""
 
+import dataclasses
 import json
 import math
 import os
@@ -14,7 +15,6 @@ from gristmill.errors import InputError, Stopped, UserError
 from gristmill.hashing import sha256_file
 from training import trainer as trainer_module
 from training.checkpoint import complete_steps
-from training.corpus import Corpus
 from training.objectives import build_model, build_objective
 from training.optim import build_optimizer
 from training.sampler import Draw
@@ -225,7 +225,7 @@ def test_a_split_too_small_for_one_sample_is_refused_before_training(
 ):
     empty = make_split([])
     with pytest.raises(InputError, match="the train split is too small"):
-        Trainer(tmp_path, Corpus(empty, corpus.validation, corpus.tokenizer), make_config(objective))
+        Trainer(tmp_path, dataclasses.replace(corpus, train=empty), make_config(objective))
 
 
 def test_a_step_without_any_target_is_refused(corpus, make_config):
@@ -248,7 +248,7 @@ def test_the_estimate_before_the_start_changes_nothing(corpus, make_config, tmp_
 
 def test_more_epochs_than_one_are_no_problem(make_split, corpus, make_config, tmp_path):
     small = make_split([[[10 + i] * 6 for i in range(8)]] * 2)
-    Trainer(tmp_path, Corpus(small, corpus.validation, corpus.tokenizer), make_config()).run()
+    Trainer(tmp_path, dataclasses.replace(corpus, train=small), make_config()).run()
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 8
 
 
