@@ -45,6 +45,8 @@ def write_shard(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.
         for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows
+        if not rows:  # `datasets` cannot open a stream without any batch
+            writer.write_batch(pa.RecordBatch.from_pylist([], schema))
     return rows
 
 

@@ -19,6 +19,9 @@ MemoryOption = Annotated[str, typer.Option("--memory", help="Working memory for 
 TokenizerOption = Annotated[
     Path | None, typer.Option("--tokenizer", help="A finished tokenizer run; without it one is trained.")
 ]
+NewTokenizerOption = Annotated[
+    bool, typer.Option("--new-tokenizer", help="Train one even where only a threshold changed since the last.")
+]
 PASS_ON = {"allow_extra_args": True}
 """What stands behind `--` is Beam's; anything else we do not know is refused."""
 
@@ -43,6 +46,7 @@ def prepare(
     overrides: cli.SetOption = None,
     out: cli.OutOption = Path("runs"),
     tokenizer: TokenizerOption = None,
+    new_tokenizer: NewTokenizerOption = False,
     workers: cli.WorkersOption = 1,
     runner: RunnerOption = "FnApiRunner",
     memory: MemoryOption = "1G",
@@ -59,11 +63,13 @@ def prepare(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    steps.check_choices(settings.decide)
     annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how)
     _tell_annotated(annotated)
     decided = steps.run_decide(annotated, settings.decide, how)
     _tell_decided(decided)
-    trained = _tokenizer(tokenizer) or steps.run_tokenizer(decided, settings.tokenizer, how)
+    trained = _tokenizer(tokenizer) or _kept_tokenizer(decided, settings, how, new=new_tokenizer)
+    trained = trained or steps.run_tokenizer(decided, settings.tokenizer, how)
     packed = steps.run_pack(decided, trained, settings.pack, how)
     _tell_packed(packed)
     runs_made = {run.step: str(run.path) for run in (annotated, decided, trained, packed)}
@@ -236,6 +242,17 @@ def _tokenizer(path: Path | None) -> FinishedRun | None:
     return runs.open_run(path, step="tokenizer") if path else None
 
 
+def _kept_tokenizer(decided: FinishedRun, settings: "PrepareConfig", how: "How", *, new: bool) -> FinishedRun | None:
+    """The tokenizer that a moved threshold leaves in place, told; None where one is to be trained."""
+    from pipelines import prepare as steps
+
+    found = None if new or how.force else steps.earlier_tokenizer(decided, settings.tokenizer, how.out)
+    if found and decided.id not in {source["name"] for source in found.manifest["inputs"]}:
+        cli.say(f"tokenizer  kept: only thresholds changed since {found.path} (--new-tokenizer trains another)")
+        return found
+    return None
+
+
 def _over_budget(run: FinishedRun, budget: int) -> int:
     return 3 if run.counts["quarantined"] > budget else 0
 
@@ -267,4 +284,10 @@ def _reasons(run: FinishedRun) -> str:
 
 
 def _next(run: FinishedRun) -> str:
+    held = run.details["splits"].get("validation", {"documents": 0})["documents"]
+    if not held:
+        return (
+            "no document fell into the validation split, which pretraining measures its loss on: "
+            "pack again with a larger share, e.g. --set pack.validation=0.2"
+        )
     return f"next: gristmill pretrain --config configs/train/tiny-causal.toml --in {run.path}"

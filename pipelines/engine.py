@@ -8,6 +8,7 @@ import contextlib
 import errno
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -49,6 +50,11 @@ class Engine:
 
     def pipeline(self, mode: Mode) -> Any:
         """A new Beam pipeline; `mode` says what several local workers are: processes where work holds the GIL."""
+        pipeline = self._pipeline(mode)
+        shutil.rmtree(pipeline.local_tempdir)  # made for Java transforms, which we have none of, and never removed
+        return pipeline
+
+    def _pipeline(self, mode: Mode) -> Any:
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -153,7 +159,10 @@ class _Watch:
         threading.excepthook = self._note
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            _end_workers()
+            return  # the process ends now: what Beam's threads complain of until then is only an echo
         threading.excepthook = self._hook
         if not self._deaths:  # what comes with a death is only its echo
             for fault in self._others:
@@ -162,8 +171,7 @@ class _Watch:
     def check(self) -> None:
         """Raise Stopped where a worker died; its fellows are ended first."""
         if self._deaths:
-            for worker in _workers():
-                worker.kill()
+            _end_workers()
             raise Stopped(f"a worker process died ({self._deaths[0]}); the same command continues where it was")
 
     def _note(self, fault: threading.ExceptHookArgs) -> None:
@@ -171,6 +179,11 @@ class _Watch:
             self._deaths.append(str(fault.exc_value).removeprefix("Worker subprocess exited with "))
         else:
             self._others.append(fault)
+
+
+def _end_workers() -> None:
+    for worker in _workers():
+        worker.kill()
 
 
 def _workers() -> list[psutil.Process]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gristmill import cli, receipts, runs
+import pyarrow.parquet as pq
+
+from gristmill import cli, hashing, receipts, runs
 from gristmill.config import Config
 from gristmill.errors import InputError, RunError
-from gristmill.hashing import digest
 from gristmill.runs import FinishedRun, Input, Run
 from gristmill.takedown import TakedownList, read_takedowns, write_takedowns
 from pipelines import annotate as annotating
@@ -23,10 +24,15 @@ from pipelines import engine, splits
 from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
+from pipelines.document_shards import shard_path
 from pipelines.rules import chosen_rules, legend
 
 BYTES_PER_BAND_ROW = 16 * 4
 """Working memory of a reducer per band row: the row, and its sorted copies."""
+
+
+THRESHOLDS = ("thresholds", "near", "min_language_score")
+"""What of the configuration of `decide` may differ while `prepare` keeps a tokenizer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +48,16 @@ class How:
 def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How) -> FinishedRun:
     """Annotate files and crawl runs."""
     given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
-    hashed = config.model_copy(update={"author_key": digest(config.author_key)[:12]})  # a secret stays out of manifests
+    hashed = config.model_copy(
+        update={"author_key": hashing.digest(config.author_key)[:12]}
+    )  # a secret stays out of manifests
     with _start("annotate", hashed, given, annotating, how) as run:
         if run.finished:
             return _found(run.finished)
+        patterns = [_pattern(source) for source in inputs]
+        files, passed_over = splits.choose_files(patterns)
+        _say_passed_over(passed_over)
         if not (run.path / splits.PLAN).exists():
-            patterns = [_pattern(source) for source in inputs]
             splits.write_plan(run.path, splits.make_plan(patterns, config, run.path))
         plan = splits.read_plan(run.path)
         stages = {annotating.STAGE: len(plan)}
@@ -56,9 +66,12 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
             how.engine, mode="processes", label="annotate", folder=run.path, stages=stages,
         )  # fmt: skip
+        read = {number: receipt.read for number, receipt in receipts.load(run.path, annotating.STAGE).items()}
         details = {
             "splits": len(plan),
-            "whole": sorted({s.file.rsplit("/", 1)[-1] for s in plan if s.note and s.kind != "remainder"}),
+            "whole": sorted({split.input_name for split in plan if split.note and split.kind != "remainder"}),
+            "input_files": splits.listed(files, plan, read),
+            "passed_over": passed_over,
         }
         return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took)
 
@@ -69,7 +82,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     takedowns = read_takedowns(config.takedown)
     _refuse_plain_authors(takedowns, config.takedown)
     if config.takedown:
-        given.append(Input("takedown.csv", digest(takedowns.as_rows()), config.takedown))
+        given.append(Input("takedown.csv", hashing.digest(takedowns.as_rows()), config.takedown))
     rules = chosen_rules(config)
     hashed = config.model_copy(update={"takedown": None})
     with _start("decide", hashed, given, deciding, how) as run:
@@ -80,6 +93,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             write_takedowns(copy, takedowns.rows)
             config = config.model_copy(update={"takedown": str(copy)})
         shards, documents = _shards(annotated, "documents")
+        _refuse_older(annotated, documents, shards)
         stages = {deciding.KEYS: shards, deciding.STAGE: shards}
         partitions = max(1, annotated.counts["kept"] * config.near.bands * BYTES_PER_BAND_ROW // how.memory + 1)
         _say_reused(run, stages)
@@ -87,8 +101,30 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             lambda pipeline: deciding.decide(pipeline, str(run.path), documents, config, shards, partitions),
             how.engine, mode="threads", label="decide", folder=run.path, stages=stages,
         )  # fmt: skip
-        details = {"reasons": legend(rules), "documents": annotated.id, "takedowns": len(takedowns)}
+        details = {
+            "reasons": legend(rules),
+            "rules": [rule.record() for rule in rules],
+            "documents": annotated.id,
+            "takedowns": len(takedowns),
+        }
         return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
+
+
+def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
+    """Raise RunError where the documents lack a column that this version writes."""
+    there = pq.read_schema(shard_path(documents, 0)).names if shards else annotating.SCHEMA.names
+    if lacking := sorted(set(annotating.SCHEMA.names) - set(there)):
+        raise RunError(
+            "the documents of this run were written by another version",
+            {"run": annotated.path, "they lack": ", ".join(lacking)},
+            "run `gristmill annotate` again on its inputs",
+        )
+
+
+def check_choices(config: DecideConfig) -> None:
+    """Raise ConfigError or InputError for rules that are not there or a takedown list that cannot be used: before hours of work."""
+    chosen_rules(config)
+    _refuse_plain_authors(read_takedowns(config.takedown), config.takedown)
 
 
 def _refuse_plain_authors(takedowns: TakedownList, path: str | None) -> None:
@@ -124,6 +160,31 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
         cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(texts)} documents")
         details = tokenizing.train_and_write(run.path, texts, config)
         return run.finish(counts={"documents": len(texts)}, details=details, telemetry=took)
+
+
+def earlier_tokenizer(decided: FinishedRun, config: TokenizerConfig, out: Path) -> FinishedRun | None:
+    """The newest tokenizer of `out` for the same documents and choice but for thresholds; its own one comes first.
+
+    A moved threshold moves the sample a little. A new vocabulary for that would make every model trained before
+    incomparable with the next, so the tokenizer stays until another is asked for.
+    """
+    code, wanted = hashing.code_digest(tokenizing.CODE, tokenizing.LIBRARIES), config.model_dump(mode="json")
+    fitting = [
+        (source.id == decided.id, place, run)
+        for place, run in enumerate(runs.list_runs(out, "tokenizer"))
+        if run.manifest["config"] == wanted and run.manifest["code"] == code
+        for source in runs.parents(run)
+        if _alike_but_thresholds(source, decided)
+    ]
+    return max(fitting, key=lambda found: found[:2])[2] if fitting else None
+
+
+def _alike_but_thresholds(one: FinishedRun, other: FinishedRun) -> bool:
+    """Whether two decide runs read the same documents by the same code, rights, presets and takedowns."""
+    kept = [
+        {key: value for key, value in run.manifest["config"].items() if key not in THRESHOLDS} for run in (one, other)
+    ]
+    return kept[0] == kept[1] and all(one.manifest[key] == other.manifest[key] for key in ("step", "inputs", "code"))
 
 
 def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> FinishedRun:
@@ -207,6 +268,12 @@ def _shards(run: FinishedRun, folder: str) -> tuple[int, str]:
 def _found(run: FinishedRun) -> FinishedRun:
     cli.say(f"{run.step}  finished before: {run.path}")
     return run
+
+
+def _say_passed_over(names: Sequence[str]) -> None:
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        cli.say(f"annotate  passed over {len(names)} files that no reader knows: {', '.join(names[:5])}{more}")
 
 
 def _say_reused(run: Run, stages: Mapping[str, int]) -> None:

@@ -7,10 +7,11 @@ that are cut like any other. WARC files and XML dumps are one split each: the cr
 import collections
 import dataclasses
 import itertools
+import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from pipelines.read.compressed import inflate
 from pipelines.read.records import Split
 
 PLAN = "plan.parquet"
+PEEK, PEEK_LINES = 1 << 20, 100
+"""How far into a JSON Lines file is looked for its text field before anything is read."""
+NAME_IT = "name it: --set annotate.columns.text=..."
 KINDS = {
     "parquet": (".parquet",),
     "lines": (".jsonl", ".ndjson", ".json"),
@@ -54,9 +58,7 @@ def kind_of_file(path: str) -> str:
 
 def make_plan(patterns: Sequence[str], config: AnnotateConfig, folder: Path) -> list[Split]:
     """Cut all files that `patterns` name into numbered splits; slices of packed files are written below `folder`."""
-    files = [info for pattern in patterns for info in storage.listing(pattern)]
-    if not files:
-        raise InputError("there is nothing to read", {"inputs": ", ".join(patterns)})
+    files, _ = choose_files(patterns)
     _refuse_twins([info.path for info in files])
     names = _names([info.path for info in files])
     slices = folder / SPILL / "slices"
@@ -67,6 +69,31 @@ def make_plan(patterns: Sequence[str], config: AnnotateConfig, folder: Path) -> 
         for cut in _cut(info, config, slices / f"{place:05d}-{os.path.basename(info.path)}")
     ]
     return [dataclasses.replace(cut, number=number) for number, cut in enumerate(cuts)]
+
+
+def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[str]]:
+    """The files that `patterns` name and that have a reader, and the names of those that have none.
+
+    In a folder or a glob a file that no reader knows is passed over; named itself it is an error, and so is a choice
+    that leaves nothing. Raises InputError.
+    """
+    files, passed_over = list[storage.FileInfo](), list[str]()
+    for pattern in patterns:
+        for info in storage.listing(pattern):
+            try:
+                kind_of_file(info.path)
+                files.append(info)
+            except InputError:
+                if info.path == pattern:
+                    raise
+                passed_over.append(os.path.basename(info.path))
+    if not files:
+        known = " ".join(sorted({end for ends in KINDS.values() for end in ends}))
+        there = ", ".join(passed_over[:5]) or "no file"
+        raise InputError(
+            "there is nothing to read", {"inputs": ", ".join(patterns), "there": there}, f"give files in {known}"
+        )
+    return files, sorted(passed_over)
 
 
 def _names(paths: Sequence[str]) -> list[str]:
@@ -88,6 +115,20 @@ def _refuse_twins(paths: Sequence[str]) -> None:
         seen[real] = path
 
 
+def listed(
+    files: Sequence[storage.FileInfo], plan: Sequence[Split], read: Mapping[int, int]
+) -> list[dict[str, str | int]]:
+    """Every input file with its bytes and the records that its splits (by number in `read`) had."""
+    records = collections.Counter[str]()
+    for split in plan:
+        records[split.origin or split.file] += read[split.number]
+    names = _names([info.path for info in files])
+    return [
+        {"name": name or os.path.basename(info.path), "bytes": info.size, "records": records[info.path]}
+        for info, name in zip(files, names, strict=True)
+    ]
+
+
 def write_plan(folder: Path, splits: Sequence[Split]) -> None:
     """Commit the plan."""
     table = pa.Table.from_pylist([dataclasses.asdict(split) for split in splits], _SCHEMA)
@@ -106,6 +147,7 @@ def _cut(info: storage.FileInfo, config: AnnotateConfig, slices: Path) -> Iterat
     if kind == "parquet":
         yield from _cut_table(info.path, config)
     elif kind == "lines":
+        _check_fields(info.path, config.columns.text)
         yield from _cut_bytes(Split(0, "lines", info.path, 0, info.size), config.split_bytes)
     elif kind == "packed":
         yield from _cut_packed(info.path, config, slices)
@@ -136,15 +178,35 @@ def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:
 
 def _check_text(schema: pa.Schema, path: str, text: str) -> None:
     """Raise InputError where the file has no column `text`, or one that holds no strings."""
-    fix = "name it: --set annotate.columns.text=..."
     if text not in schema.names:
         there = ", ".join(schema.names)
-        raise InputError("this file has no text column", {"file": path, "wanted": text, "there are": there}, fix)
+        raise InputError("this file has no text column", {"file": path, "wanted": text, "there are": there}, NAME_IT)
     try:
         as_text(schema.empty_table()[text])
     except InputError:
         kind = schema.field(text).type
-        raise InputError("a text column must hold strings", {"file": path, "column": text, "type": kind}, fix) from None
+        raise InputError(
+            "a text column must hold strings", {"file": path, "column": text, "type": kind}, NAME_IT
+        ) from None
+
+
+def _check_fields(path: str, text: str, origin: str = "") -> None:
+    """Raise InputError where not one of the first objects of a JSON Lines file has the field `text`."""
+    with storage.open_input(path) as file:
+        lines = file.read(PEEK).splitlines()[:PEEK_LINES]
+    objects = [value for line in lines if isinstance(value := _json_of(line), dict)]
+    if objects and not any(text in value for value in objects):
+        there = ", ".join(sorted({str(key) for value in objects for key in value})[:20])
+        where = {"file": origin or path, "wanted": text, "there are": there}
+        raise InputError("the lines of this file have no text field", where, NAME_IT)
+
+
+def _json_of(line: bytes) -> object:
+    """The value of a line, or None for what is no JSON: the reader will say so of each."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _cut_bytes(whole: Split, split_bytes: int) -> Iterator[Split]:
@@ -159,6 +221,8 @@ def _cut_packed(path: str, config: AnnotateConfig, stem: Path) -> Iterator[Split
     slices, remainder = inflate(path, stem, config.slice_bytes)
     if not slices and remainder is None:
         yield Split(0, "lines", path, 0, 0)
+    if slices:
+        _check_fields(slices[0].path, config.columns.text, path)
     for piece in slices:
         whole = Split(0, "lines", piece.path, 0, piece.size, origin=path, base=piece.start)
         yield from _cut_bytes(whole, config.split_bytes)

@@ -4,11 +4,13 @@ Started by `engine` as `python -m pipelines.worker`; its parent talks to it thro
 """
 
 import logging
+import signal
 import sys
 
 
 def main() -> None:
     """Serve until the job ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the launcher too, which ends its workers
     logging.disable(logging.ERROR)  # errors reach the launcher as exceptions
     from apache_beam.runners.worker import sdk_worker_main
 

@@ -32,7 +32,7 @@ WIKIMEDIA_LICENCE = "CC-BY-SA-4.0"
 
 def read_dump(split: Split) -> Iterator[Item]:
     """The pages of a dump as wikitext records: newest revision of each, articles only, redirects left out later."""
-    return batches_of(_rows(split.file), size=64)
+    return batches_of(_rows(split.file, split.input_name), size=64)
 
 
 def open_dump(path: str) -> Any:
@@ -45,9 +45,8 @@ def open_dump(path: str) -> Any:
     return gzip.open(file) if path.endswith(".gz") else file
 
 
-def _rows(path: str) -> Iterator[Row]:
-    name = os.path.basename(path)
-    site = {"source": name.split("-")[0].split(".")[0], "base": "", "licence": "unknown"}
+def _rows(path: str, name: str) -> Iterator[Row]:
+    site = {"source": os.path.basename(name).split("-")[0].split(".")[0], "base": "", "licence": "unknown"}
     last = 0
     with open_dump(path) as stream:
         try:

@@ -6,7 +6,6 @@ Files of strangers have no such records: there the page itself must speak (its l
 import dataclasses
 import datetime
 import json
-import os
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
@@ -32,11 +31,11 @@ def read_warc(split: Split) -> Iterator[Item]:
     Raises Unbalanced where a whole file has, by a pass of its own over the headers, more or fewer records with content
     than got a fate here. That an API answer gave all its items is not covered: only reading it can tell their number.
     """
-    return batches_of(_rows(split.file))
+    return batches_of(_rows(split.file, split.input_name))
 
 
-def _rows(path: str) -> Iterator[Row]:
-    name, found = os.path.basename(path), survey(path)
+def _rows(path: str, name: str) -> Iterator[Row]:
+    found = survey(path)
     fault, settled, at = found.fault, 0, found.last
     with storage.open_input(path) as file:
         try:

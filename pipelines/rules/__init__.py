@@ -39,10 +39,22 @@ class Rule:
         dropped: np.ndarray = (values < bounds[:, 0]) | (values > bounds[:, 1])
         return dropped
 
+    def record(self) -> dict[str, object]:
+        """The rule as manifests hold it: bounds that are open on one side are null there."""
+        languages = {lang: _finite(bounds) for lang, bounds in self.by_language.items()}
+        return {
+            "name": self.name, "preset": self.preset, "signal": self.signal, **_finite((self.low, self.high)),
+            "by_language": languages, "only_languages": list(self.only_languages),
+        }  # fmt: skip
+
     def _bounds(self, lang: str) -> tuple[float, float]:
         if self.only_languages and lang not in self.only_languages:
             return -np.inf, np.inf
         return self.by_language.get(lang, (self.low, self.high))
+
+
+def _finite(bounds: tuple[float, float]) -> dict[str, float | None]:
+    return {name: bound if np.isfinite(bound) else None for name, bound in zip(("min", "max"), bounds, strict=True)}
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ are part of the configuration. No normalization beyond ours: what is encoded dec
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator
 
 import sentencepiece
@@ -42,13 +43,19 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
         )  # fmt: skip
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1][-200:]
-        fix = "give it more text, or choose a smaller vocabulary: --set tokenizer.vocab_size=..."
+        fix = f"give it more text, or choose a smaller vocabulary: --set tokenizer.vocab_size={_most(problem)}"
         if "required_chars" in problem:
             fix = "choose a larger vocabulary (--set tokenizer.vocab_size=...) or a lower tokenizer.character_coverage"
         raise ConfigError(
             "sentencepiece cannot train this vocabulary", {"vocab_size": config.vocab_size, "problem": problem}, fix
         ) from None
     return model.getvalue()
+
+
+def _most(problem: str) -> str:
+    """The largest vocabulary that sentencepiece says the sample allows, or dots where it says none."""
+    found = re.search(r"<= (\d+)", problem)
+    return found[1] if found else "..."
 
 
 def training_lines(texts: Iterable[str]) -> Iterator[str]:

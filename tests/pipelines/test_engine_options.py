@@ -1,5 +1,7 @@
 """The engine and the command line's sizes: impossible choices are refused before any pipeline is built."""
 
+import tempfile
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,6 +31,12 @@ def test_the_local_runner_is_named_and_never_looked_for(workers):
         options = pipeline._options.get_all_options(drop_default=True)
         assert options.get("direct_num_workers", 1) == workers
         assert options.get("direct_running_mode") == ("multi_threading" if workers > 1 and mode == "threads" else None)
+
+
+def test_no_temporary_folder_of_beam_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    Engine(workers=2).pipeline("processes")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_options_that_are_not_ours_reach_beam():

@@ -1,5 +1,6 @@
 """Pages: the article is read without its boilerplate, limits hold, and a page that kills the extractor costs only itself."""
 
+import multiprocessing
 import operator
 import os
 import signal
@@ -203,3 +204,37 @@ def test_closing_twice_and_closing_unused_is_fine():
     made = Sandbox(LIMITS)
     made.close()
     made.close()
+
+
+class _Answers(Sandbox):
+    """A sandbox whose children answer from a list: what happens when a child that read pages before is out of memory."""
+
+    def __init__(self, answers):
+        super().__init__(LIMITS)
+        self.answers, self.children = list(answers), 0
+
+    def _extract(self, html, url):
+        if self._pipe is None:
+            self._pipe, self.children = multiprocessing.Pipe()[0], self.children + 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, str):
+            raise ExtractionError(answer, "")
+        return answer
+
+
+def test_a_page_out_of_memory_in_a_used_child_is_tried_once_more_in_a_new_one():
+    page = Page("text", "title")
+    made = _Answers([page, "extraction_memory", page])
+    assert [made.extract("<p>", None), made.extract("<p>", None)] == [page, page]
+    assert made.children == 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "left", "children"),
+    [(["extraction_memory"], 0, 1), (["extraction_crashed", "never"], 1, 1), (["extraction_timeout", "never"], 1, 1)],
+)
+def test_a_page_that_fails_in_a_new_child_or_for_another_reason_is_not_tried_again(answers, left, children):
+    made = _Answers(answers)
+    with pytest.raises(ExtractionError) as caught:
+        made.extract("<p>", None)
+    assert (caught.value.reason, len(made.answers), made.children) == (answers[0], left, children)

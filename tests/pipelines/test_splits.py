@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,10 +13,10 @@ from hypothesis import strategies as st
 
 from gristmill.errors import InputError
 from pipelines.annotate import read_split
-from pipelines.config import AnnotateConfig
+from pipelines.config import AnnotateConfig, Columns
 from pipelines.read.lines import count_lines
 from pipelines.read.records import Broken
-from pipelines.splits import kind_of_file, make_plan, read_plan, write_plan
+from pipelines.splits import choose_files, kind_of_file, listed, make_plan, read_plan, write_plan
 
 SMALL = AnnotateConfig(split_bytes=1024, slice_bytes=4096)
 
@@ -173,6 +174,62 @@ def test_an_empty_file_is_a_split_of_no_records_alone_and_beside_others(name, tm
     (tmp_path / "c.jsonl").write_bytes(lines(["one"]))
     plan = make_plan([str(tmp_path)], SMALL, tmp_path.parent / "run2")
     assert [split.input_name for split in plan] == [name, "c.jsonl"] and all_texts(plan) == (["one"], [])
+
+
+def test_a_file_that_no_reader_knows_is_passed_over_in_a_folder_or_glob_and_refused_by_name(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(lines(["one"]))
+    (tmp_path / "README.md").write_bytes(b"about")
+    for pattern in (str(tmp_path), str(tmp_path / "*")):
+        files, passed_over = choose_files([pattern])
+        assert ([os.path.basename(info.path) for info in files], passed_over) == (["a.jsonl"], ["README.md"])
+    with pytest.raises(InputError, match="no reader for this kind of file"):
+        choose_files([str(tmp_path), str(tmp_path / "README.md")])
+    with pytest.raises(InputError, match="nothing to read") as caught:
+        choose_files([str(tmp_path / "*.md")])
+    assert "README.md" in str(caught.value) and ".jsonl" in str(caught.value)
+
+
+@pytest.mark.parametrize("pack", [lambda raw: ("a.jsonl", raw), lambda raw: ("a.jsonl.gz", gzip.compress(raw))])
+def test_lines_without_the_text_field_are_refused_with_the_fields_that_are_there(pack, tmp_path):
+    name, raw = pack(b'not json\n{"body": "one", "id": 1}\n{"body": "two", "date": 2}\n')
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(InputError, match="no text field") as caught:
+        make_plan([str(tmp_path / name)], SMALL, tmp_path / "run")
+    assert caught.value.where == {"file": str(tmp_path / name), "wanted": "text", "there are": "body, date, id"}
+    assert "annotate.columns.text" in caught.value.fix
+    named = SMALL.model_copy(update={"columns": Columns(text="body")})
+    assert len(make_plan([str(tmp_path / name)], named, tmp_path / "run")) == 1
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"not json\n", b'{"text": "one"}\n{"body": "two"}\n', b"[1]\n\n2\n", b'{"text": 7}\n', b"\xff\n", b"[" * 9000],
+)
+def test_lines_of_which_one_has_the_field_or_none_is_an_object_go_to_the_reader(raw, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(raw)
+    assert make_plan([str(tmp_path / "a.jsonl")], SMALL, tmp_path / "run")
+
+
+def test_every_input_file_is_listed_with_its_bytes_and_the_records_its_splits_had(tmp_path):
+    for name, count in (("x/a.jsonl", 40), ("y/a.jsonl", 2), ("b.jsonl", 0)):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(lines(texts(count)))
+    (tmp_path / "in" / "c.jsonl.gz").write_bytes(gzip.compress(lines(texts(7)))[:-30])
+    plan = make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run")
+    read = {split.number: 1 if split.kind == "remainder" else count_lines(split) for split in plan}
+    found = {row["name"]: row for row in listed(choose_files([str(tmp_path / "in")])[0], plan, read)}
+    assert list(found) == ["b.jsonl", "c.jsonl.gz", "x/a.jsonl", "y/a.jsonl"]
+    assert [found[name]["records"] for name in ("b.jsonl", "x/a.jsonl", "y/a.jsonl")] == [0, 40, 2]
+    assert found["c.jsonl.gz"]["records"] == sum(read[split.number] for split in plan if split.origin) + 1
+    assert all(row["bytes"] == (tmp_path / "in" / name).stat().st_size for name, row in found.items())
+
+
+def test_damaged_warc_files_and_dumps_of_one_name_are_told_apart_in_the_quarantine(tmp_path):
+    for name in ("x/a.warc.gz", "y/a.warc.gz", "x/a.xml", "y/a.xml"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(gzip.compress(b"WARC/1.0\r\n")[:-3] if "warc" in name else b"<mediawiki>")
+    broken = all_texts(make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run"))[1]
+    assert sorted(item.file for item in broken) == ["x/a.warc.gz", "x/a.xml", "y/a.warc.gz", "y/a.xml"]
 
 
 def test_one_file_named_twice_is_refused(tmp_path):
