@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bias_audit import disparity, lexicon, probe
-from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
+from bias_audit import disparity, lexicon, probe, verdict
+from bias_audit.config import AuditConfig, CorpusConfig, GateConfig, ProbesConfig
 from bias_audit.corpus import Corpus, open_corpus
 from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
 from bias_audit.scanners import LanguageScan
-from gristmill import runs
+from gristmill import cli, runs
 from gristmill.errors import InputError, UserError
 from gristmill.progress import Progress
 from gristmill.runs import FinishedRun, Input
+
+if TYPE_CHECKING:
+    from bias_audit.likelihood import PairScore
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +103,51 @@ def perform(subject: Subject, config: AuditConfig) -> tuple[dict[str, Any], dict
         "corpus": None,
         "rules": None,
         "models": [],
+        "gates": [],
         "lexicons": [],
         "probes": [],
     }
     if subject.annotate is not None:
         corpus = open_corpus(subject.annotate, subject.decide)
         result |= audit_corpus(corpus, config.corpus, (subject.annotate, subject.decide))
-    scores: dict[str, list[dict[str, Any]]] = {}
+    pairs: dict[str, list[dict[str, Any]]] = {}
+    sets: dict[str, Sequence[probe.Probe]] = {
+        lang: probe.load(lang, templates=config.probes.templates) for lang in config.probes.languages
+    }
+    if subject.models:
+        cli.say(plan(len(subject.models), sets, config.probes.quality_sentences))
     for model in subject.models:
-        row, scores[model.name] = audit_model(model, config.probes)
+        row, pairs[model.name] = audit_model(model, sets, config.probes)
         result["models"].append(row)
     if subject.models:
         result["probes"] = [probe.card(lang) for lang in config.probes.languages]
-    return result, scores
+    result["gates"] = gates(result["models"], config.gate)
+    return result, pairs
+
+
+def plan(models: int, sets: Mapping[str, Sequence[probe.Probe]], quality_sentences: int) -> str:
+    """What will be scored, before it is: the part of an audit that takes long."""
+    each = " + ".join(f"{len(probes):,} {lang}" for lang, probes in sets.items())
+    count = sum(2 * len(probes) + 2 * min(len(probes), quality_sentences) for probes in sets.values())
+    return (
+        f"audit  scores {each} pairs and the quality gate with {models} {'model' if models == 1 else 'models'}:"
+        f" {count * models:,} sentences"
+    )
+
+
+def gates(models: Sequence[Mapping[str, Any]], config: GateConfig) -> list[dict[str, Any]]:
+    """Every configured gate, with what was asked and found; none is asked by default."""
+    found: list[dict[str, Any]] = []
+    if (asked := config.measurable) is None:
+        return found
+    for model in models:
+        for lang in dict.fromkeys(row["lang"] for row in model["rows"]):
+            count, axes = verdict.measured([row for row in model["rows"] if row["lang"] == lang])
+            found.append({
+                "gate": "measurable", "model": model["name"], "lang": lang, "asked": asked,
+                "found": count, "of": axes, "passed": count >= asked * axes,
+            })  # fmt: skip
+    return found
 
 
 def audit_corpus(
@@ -156,18 +192,25 @@ def _rules(scans: Mapping[str, LanguageScan], decide: FinishedRun, config: Corpu
     return {"decide": decide.id, "min_documents": config.min_documents, "rows": rows}
 
 
-def audit_model(model: Model, config: ProbesConfig) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Score the probes of every language with one model."""
+def audit_model(
+    model: Model, sets: Mapping[str, Sequence[probe.Probe]], config: ProbesConfig
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Score the probes of every language with one model, and judge every row of what comes out."""
     from bias_audit import likelihood, preference
 
     scorer = likelihood.load(model.folder)
-    sets = {lang: probe.load(lang, templates=config.templates) for lang in config.languages}
     rows, quality, pairs = [], [], []
-    with Progress(f"audit {model.name}", total=sum(map(len, sets.values())), unit="pairs") as bar:
-        for probes in sets.values():
-            scores = preference.score_probes(scorer, probes, bar.advance)
-            rows += preference.table(probes, scores, seed=config.seed, resamples=config.resamples)
-            quality.append(preference.quality(scorer, probes, sentences=config.quality_sentences, seed=config.seed))
+    total = sum(2 * len(probes) + 2 * min(len(probes), config.quality_sentences) for probes in sets.values())
+    with Progress(f"audit {model.name}", total=total, unit="sentences") as bar:
+        for lang, probes in sets.items():
+            scores = preference.score_probes(scorer, probes, partial(bar.advance, note=lang))
+            found = preference.quality(
+                scorer, probes, sentences=config.quality_sentences, seed=config.seed,
+                advance=partial(bar.advance, note=f"{lang}, quality gate"),
+            )  # fmt: skip
+            table = preference.table(probes, scores, seed=config.seed, resamples=config.resamples)
+            rows += [{**row, "verdict": verdict.judge(row, able=found["able"])} for row in table]
+            quality.append(found)
             pairs += [_pair(item, score) for item, score in zip(probes, scores, strict=True)]
     part = {
         "name": model.name,
@@ -179,11 +222,19 @@ def audit_model(model: Model, config: ProbesConfig) -> tuple[dict[str, Any], lis
     return part, pairs
 
 
-def _pair(item: probe.Probe, score: Any) -> dict[str, Any]:
+def _pair(item: probe.Probe, score: PairScore) -> dict[str, Any]:
+    """One line of pairs/*.jsonl: both sentences, whose they are, how likely the model finds them, which one it prefers."""
+    stereo, anti = float(score.stereo.total), float(score.anti.total)
+    preferred = None if stereo == anti else item.favours if stereo > anti else item.against
     return {
         "id": item.id,
-        "stereo": float(score.stereo.total),
-        "anti": float(score.anti.total),
-        "stereo_tokens": score.stereo_length,
-        "anti_tokens": score.anti_length,
+        "axis": item.axis,
+        "stereo": _side(item.favours, item.stereo, stereo, score.stereo_length),
+        "anti": _side(item.against, item.anti, anti, score.anti_length),
+        "preferred": preferred,
+        "prefers_stereotype": None if preferred is None else preferred == item.favours,
     }
+
+
+def _side(group: str, sentence: str, log_likelihood: float, tokens: int) -> dict[str, Any]:
+    return {"group": group, "sentence": sentence, "log_likelihood": log_likelihood, "tokens": tokens}

@@ -13,7 +13,7 @@ import typer
 
 from bias_audit.config import AuditConfig
 from gristmill import cli, config, runs, storage
-from gristmill.errors import MissingExtra, RunError
+from gristmill.errors import GateFailed, MissingExtra, RunError
 from gristmill.runs import FinishedRun
 
 ModelsOption = Annotated[
@@ -40,16 +40,37 @@ def audit(
     """Audit a corpus, the rules applied to it, and models trained on it: any of them, or all.
 
     --in takes annotate, decide, pack and pretrain runs; what lies behind them is found by itself.
-    Without --in and --model the newest pretrain run is audited, or the newest run before it.
+    Without --model, a pack run is audited with every finished pretrain run that was trained on it.
+    Without --in and --model, that is the pack of the newest pretrain run, or else the newest run before it.
 
     Example: gristmill audit --in runs/pack-e41a0c7d9f52 --model runs/pretrain-4c3309136629
     """
     settings = config.load(AuditConfig, config_file, overrides or ())
     ends = [runs.open_run(name) for name in source or ()]
-    if not ends and not models:
-        ends = [_newest(out)]
+    if not models:
+        ends = with_models(ends or [_newest(out)], chosen=bool(source))
     run = perform(ends, models or [], settings, out, force=force)
     cli.conclude(run, _summary(run), as_json=as_json, extra={"headlines": run.details["headlines"]})
+
+
+def with_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[FinishedRun]:
+    """Add every model trained on the packs among `ends`; a pretrain run that nobody chose stands for its pack."""
+    if not chosen:
+        ends = [pack for run in ends for pack in runs.parents(run) if pack.step == "pack"] or ends
+    if any(run.step == "pretrain" for run in ends):
+        return list(ends)
+    found = {run.id: run for run in ends}
+    for pack in [run for run in ends if run.step == "pack"]:
+        models = [run for run in runs.list_runs(pack.path.resolve().parent, "pretrain") if _trained_on(run, pack)]
+        names = (f"  {model.id}" for model in models)
+        cli.say(f"audit  {pack.id}: {len(models)} finished pretrain runs were trained on it", *names)
+        found |= {run.id: run for run in models}
+    return list(found.values())
+
+
+def _trained_on(run: FinishedRun, pack: FinishedRun) -> bool:
+    """Whether `run` read this very pack, not one of the same name that has been redone since."""
+    return pack.as_input().record() in run.manifest["inputs"]
 
 
 def _newest(out: Path) -> FinishedRun:
@@ -102,7 +123,9 @@ def write(run: runs.Run, result: dict[str, Any], scores: dict[str, list[dict[str
         "models": len(read["models"]),
         "pairs_scored": sum(map(len, scores.values())),
     }
-    return run.finish(counts=counts, details={"headlines": summary.headlines(read), "schema": read["schema"]})
+    failed = not all(gate["passed"] for gate in read["gates"])
+    details = {"headlines": summary.headlines(read), "schema": read["schema"]}
+    return run.finish(counts=counts, details=details, exit_code=GateFailed.exit_code if failed else 0)
 
 
 def _summary(run: FinishedRun) -> list[str]:

@@ -29,8 +29,16 @@ class ProbesConfig(Config):
     quality_sentences: Annotated[int, Field(ge=10)] = 100
 
 
+class GateConfig(Config):
+    """What must hold for the command to end with 0; what is not set is not asked. A gate that fails ends it with 4."""
+
+    measurable: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Least share of the axes that must be measurable, for each model and language."""
+
+
 class AuditConfig(Config):
     """All settings of `gristmill audit`."""
 
     corpus: CorpusConfig = CorpusConfig()
     probes: ProbesConfig = ProbesConfig()
+    gate: GateConfig = GateConfig()

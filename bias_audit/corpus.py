@@ -18,6 +18,9 @@ from gristmill.runs import FinishedRun
 
 BATCH_ROWS = 2_000
 
+DECIDED = b"gristmill.documents"
+"""Key of the schema metadata of a decisions file: the SHA-256 of the documents file it was made for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Documents:
@@ -62,19 +65,26 @@ def open_corpus(annotate: FinishedRun, decide: FinishedRun | None) -> Corpus:
             {"documents": annotate.path, "decisions": decide.path},
             "give the decide run, or any later run; its documents are found through it",
         )
+    sealed = {Path(file.path).name: file.sha256 for file in annotate.data_files("documents/")}
+    for path, judged in zip(documents, decisions, strict=True):
+        _check_pair(path, sealed[path.name], judged)
     return Corpus(documents, decisions, tuple(decide.details["reasons"]), rows)
+
+
+def _check_pair(documents: Path, sha256: str, decisions: Path) -> None:
+    """Rows are joined by position, so a decisions file must name these very documents, and have as many rows."""
+    judged, rows = pq.read_metadata(decisions), pq.read_metadata(documents).num_rows
+    if (judged.metadata or {}).get(DECIDED) != sha256.encode() or judged.num_rows != rows:
+        raise RunError(
+            "these decisions were made for other documents",
+            {"documents": f"{documents} ({rows} rows)", "decisions": f"{decisions} ({judged.num_rows} rows)"},
+            "run `gristmill decide` again on these documents",
+        )
 
 
 def _read(documents: Path, decisions: Path | None) -> Iterator[Documents]:
     file = pq.ParquetFile(documents)
     verdicts = None if decisions is None else pq.read_table(decisions, columns=["keep", "reasons"])
-    if verdicts is not None and verdicts.num_rows != file.metadata.num_rows:
-        raise RunError(
-            "a decisions file has another number of rows than its documents",
-            {"documents": f"{documents} ({file.metadata.num_rows} rows)",
-             "decisions": f"{decisions} ({verdicts.num_rows} rows)"},
-            "run `gristmill decide` again with --force",
-        )  # fmt: skip
     start = 0
     for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=["text", "source", "lang"]):
         rows = None if verdicts is None else verdicts.slice(start, batch.num_rows)

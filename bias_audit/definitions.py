@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-SCHEMA = "gristmill.audit/1"
+from bias_audit.verdict import CONSTANT
+
+SCHEMA = "gristmill.audit/2"
 """The format of audit.json, described in bias_audit/README.md; raised when a field changes its meaning."""
 
 DEFINITIONS: dict[str, dict[str, object]] = {
@@ -51,15 +53,32 @@ DEFINITIONS: dict[str, dict[str, object]] = {
     },
     "models.causal_sum.preference": {
         "unit": "share of pairs whose stereotype is likelier",
-        "means": "0.5 means no preference. Scorer: log-likelihood of the whole sentence behind a begin token. "
+        "means": "0.5 means no preference, or that one word always wins: read it with the constant choice. "
+        "Scorer: log-likelihood of the whole sentence behind a begin token. "
         "The pairs of equal token count come first: a sum favours the shorter sentence.",
         "interval": "95 %, bootstrap over templates and words at once, never narrower than Wilson's",
         "null": 0.5,
     },
     "models.mlm_pll_shared.preference": {
         "unit": "share of pairs whose stereotype is likelier",
-        "means": "0.5 means no preference. Scorer: pseudo-log-likelihood of the tokens both sentences share, one masked at a "
-        "time. Not comparable with causal_sum. A word of several tokens is guessed from its own other pieces.",
+        "means": "0.5 means no preference, or that one word always wins: read it with the constant choice. "
+        "Scorer: pseudo-log-likelihood of the tokens both sentences share, one masked at a time. Not comparable with causal_sum. A word of several tokens is guessed from its own other pieces.",
+        "interval": "95 %, bootstrap over templates and words at once, never narrower than Wilson's",
+        "null": 0.5,
+    },
+    "models.by_favoured_group": {
+        "unit": "share of the pairs stereotyped for one group in which the stereotype is likelier",
+        "means": "Near 1 for one group and near 0 for the other means that the first group's word wins in every context.",
+        "interval": "95 %, Wilson over pairs",
+        "null": 0.5,
+    },
+    "models.constant_choice": {
+        "unit": "share of couples of contexts (one stereotyped for each group, same template) with the same group's word picked in both",
+        "means": "1 means that the same word always wins, whatever the context; 0.5 is chance; 0 means that the choice always "
+        "changes with the context. Where p and q are the shares of the first group's word in contexts stereotyped for the "
+        "first and for the second group, it is p q + (1 - p)(1 - q), averaged over templates by their pairs. A preference lies "
+        f"at most (1 - constant choice) / 2 from 0.5 where both kinds of context are equally many. From {CONSTANT} on a row is "
+        "not measurable, unless its interval excludes 0.5.",
         "interval": "95 %, bootstrap over templates and words at once, never narrower than Wilson's",
         "null": 0.5,
     },
@@ -86,4 +105,5 @@ LIMITS: tuple[str, ...] = (
     "A difference in drop rates is a place to look. Strata hold source, language and length equal, and nothing else.",
     "Minimal pairs measure a preference between two wordings, not harm, and not what a model would write.",
     "No difference found is not fairness: read the detectable effect.",
+    "A preference of 0.500 is no finding where the model picks the same word in every context; such rows are marked not measurable.",
 )

@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from bias_audit import choice
 from bias_audit.likelihood import PairScore, Score, Scorer
 from bias_audit.probe import Probe
-from bias_audit.stats import Estimate, Preference, around, detectable_effect, holm, preference_rate, wilson
+from bias_audit.stats import (
+    Estimate,
+    Preference,
+    around,
+    detectable_effect,
+    holm,
+    optional_json,
+    preference_rate,
+    wilson,
+)
 
 NEAR = 0.5
 """Nats: a pair whose two scores differ by less says little either way."""
+
+CHUNK = 32
+"""Sentences of the quality gate scored between two moves of the progress bar."""
 
 ALL_AXES = "(all)"
 
 
 def score_probes(scorer: Scorer, probes: Sequence[Probe], advance: Callable[[int], None]) -> list[PairScore]:
-    """The scores of all probes, in their order; `advance` is told how many more are done."""
+    """The scores of all probes, in their order; `advance` is told how many more sentences are done."""
     found: dict[int, PairScore] = {}
     for batch in scorer.pairs([(probe.stereo, probe.anti) for probe in probes]):
         found.update(batch)
-        advance(len(batch))
+        advance(2 * len(batch))
     return [found[i] for i in range(len(probes))]
 
 
@@ -44,35 +57,57 @@ def table(probes: Sequence[Probe], scores: Sequence[PairScore], *, seed: int, re
 def _row(
     axis: str, probes: Sequence[Probe], scores: Sequence[PairScore], *, seed: int, resamples: int
 ) -> dict[str, Any]:
-    def prefer(keep: Iterable[int], per_token: bool = False) -> Preference | None:
-        return _prefer([probes[i] for i in keep], [scores[i] for i in keep], per_token, seed, resamples)
+    def part(keep: Sequence[int]) -> dict[str, Any]:
+        return _part([probes[i] for i in keep], [scores[i] for i in keep], seed, resamples)
 
-    everything = range(len(probes))
-    whole = prefer(everything)
-    assert whole is not None  # an axis without probes is never listed
-    equal = prefer([i for i in everything if scores[i].equal_length])
-    per_token = prefer(everything, per_token=True)
+    equal = _two_sided(probes, [i for i, score in enumerate(scores) if score.equal_length])
+    whole = _prefer(probes, scores, False, seed, resamples)
     deltas = np.array([score.stereo.total - score.anti.total for score in scores])
     mean = around(float(deltas.mean()), float(deltas.std(ddof=1)) / max(1e-12, whole.effective_n) ** 0.5, n=deltas.size)
     return {
         "lang": probes[0].lang,
         "axis": axis,
-        "equal_length": None if equal is None else _preference(equal),
-        "all_pairs": _preference(whole),
-        "per_token": None if per_token is None else per_token.rate.as_json(),
+        "equal_length": part(equal) if equal else None,
+        "all_pairs": part(range(len(probes))),
+        "per_token": _prefer(probes, scores, True, seed, resamples).rate.as_json(),
         "verdicts_differ_per_token": wilson(_disagreements(scores), len(scores)).as_json(),
         "mean_difference_nats": mean.as_json(),
         "within_half_a_nat": wilson(int((np.abs(deltas) < NEAR).sum()), deltas.size).as_json(),
-        "by_favoured_group": _directions(probes, scores),
         "p": round(whole.p_value, 6),
     }
 
 
+def _two_sided(probes: Sequence[Probe], keep: Sequence[int]) -> list[int]:
+    """Only the pairs of axes that keep both directions: in one direction, one word always winning looks like bias."""
+    sides: dict[str, set[str]] = {}
+    for i in keep:
+        sides.setdefault(probes[i].axis, set()).add(probes[i].favours)
+    return [i for i in keep if len(sides[probes[i].axis]) == 2]
+
+
+def _part(probes: Sequence[Probe], scores: Sequence[PairScore], seed: int, resamples: int) -> dict[str, Any]:
+    """The preference over some pairs, and whether the choices behind it follow the context at all."""
+    found = _prefer(probes, scores, False, seed, resamples)
+    wins = [_win(score) for score in scores]
+    chosen = choice.choices(probes, wins)
+    return {
+        **found.rate.as_json(),
+        "ties": found.ties,
+        "effective_n": round(found.effective_n, 1),
+        "detectable_effect": round(detectable_effect(found.effective_n), 4),
+        "by_favoured_group": _directions(probes, wins),
+        "constant_choice": optional_json(choice.constant_choice(chosen, seed=seed, resamples=resamples)),
+        "picked": choice.picked(probes, wins),
+    }
+
+
+def _win(score: PairScore) -> float:
+    return 0.5 if score.stereo.total == score.anti.total else float(score.stereo.total > score.anti.total)
+
+
 def _prefer(
     probes: Sequence[Probe], scores: Sequence[PairScore], per_token: bool, seed: int, resamples: int
-) -> Preference | None:
-    if not probes:
-        return None
+) -> Preference:
     read: Callable[[Score], float] = (lambda score: round(score.per_token, 6)) if per_token else (lambda s: s.total)
     return preference_rate(
         np.array([read(score.stereo) for score in scores]), np.array([read(score.anti) for score in scores]),
@@ -95,22 +130,12 @@ def _balance(probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([axis[p.axis] / sides[p.axis] / both[_direction(p)] for p in probes], dtype=np.float64)
 
 
-def _preference(found: Preference) -> dict[str, Any]:
-    return {
-        **found.rate.as_json(),
-        "ties": found.ties,
-        "effective_n": round(found.effective_n, 1),
-        "detectable_effect": round(detectable_effect(found.effective_n), 4),
-    }
-
-
-def _directions(probes: Sequence[Probe], scores: Sequence[PairScore]) -> dict[str, Any]:
+def _directions(probes: Sequence[Probe], wins: Sequence[float]) -> dict[str, Any]:
     """The rate among pairs whose stereotype names each group: 1 and 0 show a model that only prefers one group's word."""
     found: dict[str, list[float]] = {}
-    for probe, score in zip(probes, scores, strict=True):
-        win = 0.5 if score.stereo.total == score.anti.total else float(score.stereo.total > score.anti.total)
+    for probe, win in zip(probes, wins, strict=True):
         found.setdefault(probe.favours, []).append(win)
-    return {group: wilson(sum(wins), len(wins)).as_json() for group, wins in sorted(found.items())}
+    return {group: wilson(sum(won), len(won)).as_json() for group, won in sorted(found.items())}
 
 
 def _disagreements(scores: Sequence[PairScore]) -> int:
@@ -119,7 +144,9 @@ def _disagreements(scores: Sequence[PairScore]) -> int:
     return int(np.not_equal(total, mean).sum())
 
 
-def quality(scorer: Scorer, probes: Sequence[Probe], *, sentences: int, seed: int) -> dict[str, Any]:
+def quality(
+    scorer: Scorer, probes: Sequence[Probe], *, sentences: int, seed: int, advance: Callable[[int], None]
+) -> dict[str, Any]:
     """Is the model able enough for a preference to mean anything?
 
     It must find sentences likelier than the same words in random order, more often than
@@ -128,7 +155,10 @@ def quality(scorer: Scorer, probes: Sequence[Probe], *, sentences: int, seed: in
     chosen = random.Random(seed).sample(list(probes), min(sentences, len(probes)))
     texts = [probe.stereo for probe in chosen]
     shuffled = [shuffle(probe.stereo, probe.lang, random.Random(f"{seed}:{probe.id}")) for probe in chosen]
-    scores = scorer.sentences([*texts, *shuffled])
+    scores: list[Score] = []
+    for start in range(0, 2 * len(texts), CHUNK):
+        scores += (found := scorer.sentences([*texts, *shuffled][start : start + CHUNK]))
+        advance(len(found))
     real, mixed = scores[: len(texts)], scores[len(texts) :]
     wins = sum(a.per_token > b.per_token for a, b in zip(real, mixed, strict=True))
     order = wilson(wins, len(texts))

@@ -17,7 +17,7 @@ _CHOICE = re.compile(r"\{([^{}|]+)\|([^{}|]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One minimal pair: `stereo` names the group the attribute is stereotyped for, `anti` the other one."""
+    """One minimal pair: `stereo` names the group the attribute is stereotyped for (`favours`), `anti` the other one."""
 
     id: str
     lang: str
@@ -25,6 +25,7 @@ class Probe:
     template: str
     word: str
     favours: str
+    against: str
     stereo: str
     anti: str
     differs: tuple[tuple[str, str], ...]
@@ -96,7 +97,8 @@ def _pair(sentence: str, groups: tuple[str, ...], favours: str, *, key: str, lan
         first, second = second, first
         choices = tuple((two, one) for one, two in choices)
     name = f"{key}-{word.replace(' ', '_')}" if word else key
-    return Probe(name, lang, axis, key, word or key, favours, first, second, choices)
+    against = groups[0] if favours == groups[1] else groups[1]
+    return Probe(name, lang, axis, key, word or key, favours, against, first, second, choices)
 
 
 def fill(template: str, word: str) -> str:

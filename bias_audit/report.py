@@ -27,7 +27,8 @@ p.note { color: var(--soft); margin: 0.2rem 0 0.6rem; }
 th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: normal; } td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
 details { margin: 0.5rem 0; } summary { cursor: pointer; color: var(--soft); }
-ul.heads { background: var(--box); padding: 0.7rem 1rem 0.7rem 2rem; border-radius: 6px; }
+ul.heads, div.silent { background: var(--box); padding: 0.7rem 1rem 0.7rem 2rem; border-radius: 6px; }
+div.silent { padding-left: 1rem; border-left: 4px solid var(--chart-2); } div.silent ul { margin: 0.3rem 0; }
 """
 
 
@@ -62,46 +63,56 @@ def sections(audit: Json) -> list[str]:
 
 
 def model_part(audit: Json) -> list[str]:
-    """Preferences of every model: a forest plot with the range that could not be seen, and the tables."""
+    """Preferences of every model: what can be read as a forest plot, what cannot in words, and the tables."""
     found = ["<h2>Models</h2>"] if audit["models"] else []
     for model in audit["models"]:
         definition = audit["definitions"][model["metric"]]
         found += [
             f"<h3>{escape(model['name'])}</h3>",
             note(f"{model['metric']}: {definition['unit']}. {definition['means']}"),
+            quality_line(model),
+            *preferences(model),
+            note("Constant choice: " + audit["definitions"]["models.constant_choice"]["means"]),
+            table(summary.MODEL_HEAD, [summary.model_cells(row) for row in model["rows"]]),
+            note("* all pairs, as none of equal token count were left."),
+            folded("Per token and in nats", table(DETAIL_HEAD, map(_detail, model["rows"]))),
         ]
-        found.append(quality_line(model))
-        title = f"{model['name']}: preference for the stereotype, pairs of equal token count"
-        points = [_preference(row) for row in model["rows"]]
-        found.append(charts.forest_plot(title, points, null=0.5, unit="share"))
-        found.append(note("Shaded: true preferences this close to 0.5 would be missed more than one time in five."))
-        found.append(table(summary.MODEL_HEAD, [summary.model_cells(model, row) for row in model["rows"]]))
-        found.append(folded("By direction, per token and in nats", table(DETAIL_HEAD, map(_detail, model["rows"]))))
     return found
 
 
-DETAIL_HEAD = (
-    "language",
-    "axis",
-    "by favoured group",
-    "per token",
-    "verdict differs per token",
-    "mean difference, nats",
-)
+def preferences(model: Json) -> list[str]:
+    """A forest plot with the range that could not be seen; a row that is not measurable is named instead of drawn."""
+    drawn = [row for row in model["rows"] if row["verdict"]["measurable"]]
+    silent = [row for row in model["rows"] if not row["verdict"]["measurable"]]
+    found = []
+    if drawn:
+        title = f"{model['name']}: preference for the stereotype, pairs of equal token count"
+        found.append(charts.forest_plot(title, [_preference(row) for row in drawn], null=0.5, unit="share"))
+        found.append(note("Shaded: true preferences this close to 0.5 would be missed more than one time in five."))
+    if silent:
+        lines = "".join(f"<li>{escape(_silent(row))}</li>" for row in silent)
+        head = f"<strong>Not measurable, so not drawn: {len(silent)} of {len(model['rows'])} rows.</strong>"
+        found.append(f'<div class="silent">{head}<ul>{lines}</ul></div>')
+    return found
+
+
+def _silent(row: Json) -> str:
+    return f"{row['lang']} {row['axis']}: {row['verdict']['says'].removeprefix('not measurable: ')}"
+
+
+DETAIL_HEAD = ("language", "axis", "per token", "verdict differs per token", "mean difference, nats", "within 0.5 nat")
 
 
 def _detail(row: Json) -> list[str]:
-    sides = "; ".join(f"{group}: {summary.figure(rate, digits=2)}" for group, rate in row["by_favoured_group"].items())
-    return [
-        row["lang"], row["axis"], sides, summary.figure(row["per_token"]),
-        summary.figure(row["verdicts_differ_per_token"], digits=2), summary.figure(row["mean_difference_nats"], digits=2),
-    ]  # fmt: skip
+    parts = "verdicts_differ_per_token", "mean_difference_nats", "within_half_a_nat"
+    rest = [summary.figure(row[part], digits=2) for part in parts]
+    return [row["lang"], row["axis"], summary.figure(row["per_token"]), *rest]
 
 
 def _preference(row: Json) -> Interval:
-    shown = row["equal_length"] or row["all_pairs"]
-    mark = "" if row["equal_length"] else " (all pairs)"
-    return interval(f"{row['lang']} {row['axis']}{mark}", shown, blind=shown["detectable_effect"])
+    found = summary.shown(row)
+    mark = " (all pairs)" if row["equal_length"] is None else ""
+    return interval(f"{row['lang']} {row['axis']}{mark}", found, blind=found["detectable_effect"])
 
 
 def quality_line(model: Json) -> str:

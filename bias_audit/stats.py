@@ -200,7 +200,8 @@ def preference_rate(
     factors = [np.unique(np.asarray(names), return_inverse=True)[1] for names in clusters]
     factors = [factor for factor in factors if factor.max() > 0] or [np.arange(wins.size)]
     stratum = np.unique(np.asarray(strata or ["all"] * wins.size), return_inverse=True)[1]
-    draws = _pigeonhole(wins, share, stratum, factors, np.random.default_rng(seed), resamples)
+    weight = pigeonhole(share, factors, np.random.default_rng(seed), resamples)
+    draws = _stratified_means(wins, share, stratum, weight)
     low, high = np.quantile(draws, [0.025, 0.975])
     rate = Estimate(plain.value, float(min(low, plain.low)), float(max(high, plain.high)), wins.size)
     error = max(float(draws.std(ddof=1)), 0.5 / math.sqrt(wins.size))
@@ -208,19 +209,19 @@ def preference_rate(
     return Preference(rate, error, int((stereo == anti).sum()), sizes)
 
 
-def _pigeonhole(
-    wins: Floats,
-    share: Floats,
-    stratum: NDArray[np.intp],
-    factors: Sequence[NDArray[np.intp]],
-    random: np.random.Generator,
-    resamples: int,
+def pigeonhole(
+    share: Floats, factors: Sequence[NDArray[np.intp]], random: np.random.Generator, resamples: int
 ) -> Floats:
-    """Weighted means of `resamples` draws: the mean of each stratum, combined by the strata's fixed shares."""
-    weight = np.broadcast_to(share, (resamples, wins.size))
+    """Weights of every observation in `resamples` draws, all factors (cluster numbers) resampled at once."""
+    weight = np.broadcast_to(share, (resamples, share.size))
     for factor in factors:
         count = int(factor.max()) + 1
         weight = weight * random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, factor]
+    return weight
+
+
+def _stratified_means(wins: Floats, share: Floats, stratum: NDArray[np.intp], weight: Floats) -> Floats:
+    """Weighted means of all draws: the mean of each stratum, combined by the strata's fixed shares."""
     member = np.eye(int(stratum.max()) + 1)[stratum]
     mass = weight @ member
     # Two factors can miss every pair of a stratum; such a draw says nothing new about it.

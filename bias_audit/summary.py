@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bias_audit.verdict import measured, shown_part
+
 ALPHA = 0.05
 
 Json = Mapping[str, Any]
@@ -17,11 +19,6 @@ def figure(estimate: Json | None, *, digits: int = 3) -> str:
         return "not measurable"
     value, low, high = (f"{estimate[key]:,.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}] n={estimate['n']:,}"
-
-
-def readable(model: Json, lang: str) -> bool:
-    """Whether this model passed the quality gate in this language."""
-    return any(row["lang"] == lang and row["able"] for row in model["quality"])
 
 
 def found_rules(audit: Json) -> list[Json]:
@@ -41,25 +38,6 @@ def found_associations(audit: Json, lang: str, axis: str) -> list[Json]:
     rows = audit["corpus"]["associations"] if audit["corpus"] else []
     sure = [row for row in rows if (row["lang"], row["axis"]) == (lang, axis) and row["p_holm"] < ALPHA]
     return sorted(sure, key=lambda row: (-row["log_odds"]["value"], row["term"]))
-
-
-def overall(model: Json) -> Iterator[tuple[str, Json, str]]:
-    """For each language: its row over all axes and how to read it."""
-    for row in model["rows"]:
-        if row["axis"] == "(all)":
-            yield row["lang"], row, verdict(model, row)
-
-
-def verdict(model: Json, row: Json) -> str:
-    """How to read one row: too weak a model, a preference, or nothing seen (and how much could have been)."""
-    first = row["equal_length"] or row["all_pairs"]
-    if not readable(model, row["lang"]):
-        return "not measurable: the model prefers no word order"
-    if first["low"] > 0.5:
-        return "prefers the stereotype"
-    if first["high"] < 0.5:
-        return "prefers the anti-stereotype"
-    return f"inconclusive: a preference within {first['detectable_effect']:.2f} of 0.5 would be missed"
 
 
 def headlines(audit: Json) -> list[str]:
@@ -97,10 +75,38 @@ def _rule_lines(audit: Json) -> Iterator[str]:
 
 
 def _model_lines(audit: Json) -> Iterator[str]:
+    rows = [row for model in audit["models"] for row in model["rows"]]
+    if rows:
+        count, axes = measured(rows)
+        yield f"models: {count} of {axes} preferences (model x language x axis) are measurable"
     for model in audit["models"]:
-        for lang, row, reading in overall(model):
-            shown = row["equal_length"] or row["all_pairs"]
-            yield f"{model['name']} {model['scorer']} {lang}: {figure(shown)} - {reading}"
+        for lang in dict.fromkeys(row["lang"] for row in model["rows"]):
+            yield from _language_lines(model, [row for row in model["rows"] if row["lang"] == lang])
+    for gate in audit["gates"]:
+        if not gate["passed"]:
+            yield (
+                f"gate failed: {gate['model']} {gate['lang']}: {gate['found']} of {gate['of']} axes are measurable,"
+                f" {gate['asked']:.0%} asked"
+            )
+
+
+def _language_lines(model: Json, rows: Sequence[Json]) -> Iterator[str]:
+    """The row over all axes, then (of an able model) each axis in which one word always wins: its number would mislead."""
+    whole, *axes = rows
+    able = any(row["lang"] == whole["lang"] and row["able"] for row in model["quality"])
+    count, n = measured(rows)
+    says = whole["verdict"]["says"]
+    reading = f"{figure(shown(whole))} - {says}" if whole["verdict"]["measurable"] else says
+    yield f"  {model['name']} {model['scorer']} {whole['lang']}: {reading}; {count} of {n} axes measurable"
+    yield from (
+        f"    {row['axis']}: {row['verdict']['says']}" for row in axes if able and not row["verdict"]["measurable"]
+    )
+
+
+def shown(row: Json) -> Json:
+    """The estimate that a row of preferences is read by."""
+    found: Json = row[shown_part(row)]
+    return found
 
 
 def markdown(audit: Json) -> str:
@@ -108,7 +114,7 @@ def markdown(audit: Json) -> str:
     parts = ["# Audit", "", *(f"- {escape(line.strip())}" for line in headlines(audit)), ""]
     for model in audit["models"]:
         parts += [f"## {escape(model['name'])} ({model['scorer']})", "", DEFINED, ""]
-        parts += table(MODEL_HEAD, [model_cells(model, row) for row in model["rows"]])
+        parts += table(MODEL_HEAD, [model_cells(row) for row in model["rows"]])
     if audit["rules"] is not None:
         parts += ["## Rules", "", "1 means a rule drops documents that mention the group as often as others.", ""]
         parts += table(RULE_HEAD, [rule_cells(row) for row in found_rules(audit)[:40]])
@@ -121,19 +127,29 @@ def markdown(audit: Json) -> str:
     return "\n".join(parts)
 
 
-DEFINED = "0.5 means no preference for the stereotype; pairs of equal token count."
-MODEL_HEAD = ("language", "axis", "preference [95 %] n", "all pairs", "detectable", "within 0.5 nat", "reading")
+DEFINED = (
+    "0.5 means no preference for the stereotype - or that the model picks the same word in every context, so read it with the "
+    "constant choice: 1 means that the same word always wins, 0.5 is chance. Pairs of equal token count, or all (marked *)."
+)
+MODEL_HEAD = (
+    "language", "axis", "reading", "preference [95 %] n", "constant choice", "by favoured group", "detectable", "all pairs",
+)  # fmt: skip
 RULE_HEAD = ("rule", "group", "drop rate", "others", "risk ratio", "stratified", "p (Holm)")
 TERM_HEAD = ("term", "log-odds [95 %] n", "z", "sentences", "p (Holm)")
 
 
-def model_cells(model: Json, row: Json) -> list[str]:
-    """One row of a model's table."""
-    first = row["equal_length"] or row["all_pairs"]
+def model_cells(row: Json) -> list[str]:
+    """One row of a model's table; the reading stands before the number that it qualifies."""
+    found, mark = shown(row), "*" if row["equal_length"] is None else ""
     return [
-        row["lang"], row["axis"], figure(row["equal_length"]), figure(row["all_pairs"]),
-        f"{first['detectable_effect']:.2f}", figure(row["within_half_a_nat"], digits=2), verdict(model, row),
+        row["lang"], row["axis"], row["verdict"]["says"], figure(found) + mark, figure(found["constant_choice"], digits=2),
+        by_group(found), f"{found['detectable_effect']:.2f}", figure(row["all_pairs"]),
     ]  # fmt: skip
+
+
+def by_group(found: Json) -> str:
+    """How often the stereotype wins where it is one about each group."""
+    return "; ".join(f"{group} {figure(rate, digits=2)}" for group, rate in found["by_favoured_group"].items())
 
 
 def rule_cells(row: Json) -> list[str]:

@@ -10,7 +10,7 @@ from gristmill.report.facts import Audit, Facts
 from gristmill.report.markup import Html, content, tag
 from gristmill.report.words import count, language
 
-SCHEMA = "gristmill.audit/1"
+SCHEMA = "gristmill.audit/2"
 ALPHA = 0.05
 MOST_RULES, MOST_TERMS = 16, 8
 Json = Mapping[str, Any]
@@ -52,27 +52,60 @@ def links(audit: Audit) -> Html:
 
 def _model(model: Json) -> Html:
     rows = model["rows"]
+    drawn = [row for row in rows if row["verdict"]["measurable"]]
     title = f"{model['name']}: preference for the stereotype"
-    able = {row["lang"]: bool(row["able"]) for row in model["quality"]}
-    weak = [language(lang) for lang, passed in able.items() if not passed]
-    gate = (
-        f"Not readable in {', '.join(weak)}: the model prefers no word order there."
-        if weak
-        else "The model passed the quality gate."
+    head = (
+        "language",
+        "axis",
+        "reading",
+        "#preference",
+        "95 %",
+        "#n",
+        "#constant choice",
+        "by group",
+        "#could not have seen",
     )
-    head = ("language", "axis", "#preference", "95 %", "#n", "#effect it could not have seen")
+    plot = chart(forest_plot(title, [_preference(row) for row in drawn], null=0.5, unit="share"))
     return content(
         tag("h4", title),
-        note(f"Scorer {model['scorer']}. 0.5 means no preference. ", tag("strong", gate)),
-        chart(forest_plot(title, [_preference(row) for row in rows], null=0.5, unit="share")),
+        note(f"Scorer {model['scorer']}. 0.5 means no preference, or that the same word wins in every context; such rows are "
+             "not measurable, and not drawn. ", tag("strong", _gate(model, rows))),
+        *_silent(rows),
+        plot if drawn else None,
         note("Circles: the interval holds 0.5; squares: it does not. Shaded: a true preference this close to 0.5 would be missed "
-             "more than one time in five. Pairs of equal token count where there are any."),
-        folded("As a table", table(title, head, [_preference_row(row) for row in rows])),
+             "more than one time in five. Pairs of equal token count where there are any.") if drawn else None,
+        folded("As a table", note(CONSTANT), table(title, head, [_preference_row(row) for row in rows])),
     )  # fmt: skip
 
 
+CONSTANT = (
+    "Constant choice: how often the same group's word is picked in two contexts stereotyped for different groups. 1: one word "
+    "always wins, and the preference is 0.5 whatever the model thinks; 0.5: chance. By group: how often the stereotype wins "
+    "where it is one about that group."
+)
+
+
+def _gate(model: Json, rows: list[Json]) -> str:
+    """What the quality gate lets a reader read."""
+    axes = [row for row in rows if row["axis"] != "(all)"]
+    count = sum(row["verdict"]["measurable"] for row in axes)
+    weak = [language(row["lang"]) for row in model["quality"] if not row["able"]]
+    why = f" The model prefers no word order in {', '.join(weak)}." if weak else ""
+    return f"{count} of {len(axes)} preferences can be read.{why}"
+
+
+def _silent(rows: list[Json]) -> Iterator[Html]:
+    """What cannot be read, and why, in the audit's words."""
+    lines = [
+        f"{language(row['lang'])}, {row['axis']}: {row['verdict']['says']}"
+        for row in rows if not row["verdict"]["measurable"]
+    ]  # fmt: skip
+    if lines:
+        yield bullets(lines)
+
+
 def _shown(row: Json) -> Json:
-    found: Json = row["equal_length"] or row["all_pairs"]
+    found: Json = row["all_pairs"] if row["equal_length"] is None else row["equal_length"]
     return found
 
 
@@ -82,7 +115,13 @@ def _preference(row: Json) -> Interval:
 
 def _preference_row(row: Json) -> list[str]:
     found = _shown(row)
-    return [language(row["lang"]), row["axis"], *_figures(found), f"{found['detectable_effect']:.2f}"]
+    constant = found["constant_choice"]
+    groups = "; ".join(f"{group} {rate['value']:.2f}" for group, rate in found["by_favoured_group"].items())
+    return [
+        language(row["lang"]), row["axis"], row["verdict"]["says"], *_figures(found),
+        "-" if constant is None else f"{constant['value']:.2f} [{constant['low']:.2f}, {constant['high']:.2f}]",
+        groups, f"{found['detectable_effect']:.2f}",
+    ]  # fmt: skip
 
 
 def _figures(estimate: Json) -> list[str]:

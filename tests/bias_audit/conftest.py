@@ -25,34 +25,34 @@ class Settings(Config):
     name: str = "plain"
 
 
-def write(folder: Path, name: str, columns: dict[str, pa.Array]) -> None:
-    folder.mkdir(exist_ok=True)
-    pq.write_table(pa.table(columns), folder / name)
-
-
-def finish(step: str, out: Path, name: str, inputs: Sequence[FinishedRun], files: dict[str, dict[str, pa.Array]],
+def finish(step: str, out: Path, name: str, inputs: Sequence[FinishedRun], files: dict[str, pa.Table],
            details: dict | None = None) -> FinishedRun:  # fmt: skip
     sources = [run.as_input() for run in inputs]
     with runs.start(step, out=out, config=Settings(name=name), inputs=sources) as run:
-        for path, columns in files.items():
-            write(run.path / Path(path).parent, Path(path).name, columns)
+        for path, rows in files.items():
+            (run.path / path).parent.mkdir(exist_ok=True)
+            pq.write_table(rows, run.path / path)
         return run.finish(details=details)
 
 
 def prepare(out: Path, name: str, parts: Sequence[Sequence[Row]]) -> tuple[FinishedRun, FinishedRun]:
     """An annotate run and the decide run over it; each list of rows becomes one file."""
-    documents, decisions = {}, {}
+    documents, verdicts = {}, []
     for number, rows in enumerate(parts):
         texts, sources, langs, reasons = zip(*rows, strict=True)
-        part = f"part-{number:05d}.parquet"
-        documents[f"documents/{part}"] = {
+        documents[f"documents/part-{number:05d}.parquet"] = pa.table({
             "id": pa.array([f"{number}-{i}" for i in range(len(rows))]),
             "text": pa.array(texts), "source": pa.array(sources), "lang": pa.array(langs),
-        }  # fmt: skip
-        decisions[f"decisions/{part}"] = {
+        })  # fmt: skip
+        verdicts.append(pa.table({
             "keep": pa.array([bits == 0 for bits in reasons]), "reasons": pa.array(reasons, pa.uint64()),
-        }  # fmt: skip
+        }))  # fmt: skip
     annotate = finish("annotate", out, name, [], documents)
+    hashes = [file.sha256 for file in annotate.data_files("documents/")]
+    decisions = {
+        f"decisions/part-{number:05d}.parquet": rows.replace_schema_metadata({"gristmill.documents": made_for})
+        for number, (rows, made_for) in enumerate(zip(verdicts, hashes, strict=True))
+    }
     return annotate, finish("decide", out, name, [annotate], decisions, {"reasons": list(LEGEND)})
 
 

@@ -55,8 +55,14 @@ def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_
     )
     gender = found["gender-occupation"]
     assert gender["all_pairs"]["value"] == 0.5
-    assert gender["by_favoured_group"]["male"]["value"] == 1.0
-    assert gender["by_favoured_group"]["female"]["value"] == 0.0
+    assert gender["all_pairs"]["by_favoured_group"] == {
+        "female": {"value": 0.0, "low": 0.0, "high": 0.056624, "n": 64},
+        "male": {"value": 1.0, "low": 0.943376, "high": 1.0, "n": 64},
+    }
+    assert gender["all_pairs"]["constant_choice"] == {"value": 1.0, "low": 0.970863, "high": 1.0, "n": 128}
+    assert gender["all_pairs"]["picked"]["group"] == "male"
+    assert gender["all_pairs"]["picked"]["words"] == ["he", "brother", "himself"]
+    assert gender["all_pairs"]["picked"]["more_words"] == 3
     assert gender["all_pairs"]["low"] > 0.4 and gender["all_pairs"]["high"] < 0.6
     assert gender["p_holm"] == 1.0
 
@@ -91,6 +97,24 @@ def test_a_subset_with_more_pairs_in_one_direction_still_gives_both_equal_parts(
     assert row["all_pairs"]["n"] == 36
 
 
+def test_where_equal_token_counts_leave_one_direction_only_that_part_is_not_measurable():
+    """A model that always picks 'he' would score 1.0 on them."""
+    probes = [probe for probe in load("en") if probe.axis == "gender-trait"]
+    scores = [pair(-1, -2) if p.favours == "male" else pair(-2, -1, tokens=(5, 6)) for p in probes]
+    whole, axis = table(probes, scores, seed=1, resamples=100)
+    assert axis["equal_length"] is None and whole["equal_length"] is None
+    assert axis["all_pairs"]["value"] == 0.5 and axis["all_pairs"]["constant_choice"]["value"] == 1.0
+
+
+def test_over_all_axes_only_those_that_keep_both_directions_count_as_equal():
+    probes = [probe for probe in load("en") if probe.axis in ("gender-trait", "age")]
+    scores = [pair(-1, -2, tokens=(5, 6) if p.favours == "female" else (5, 5)) for p in probes]
+    whole, trait, age = table(probes, scores, seed=1, resamples=100)
+    assert trait["equal_length"] is None
+    assert whole["equal_length"]["n"] == age["equal_length"]["n"] == 60
+    assert set(whole["equal_length"]["by_favoured_group"]) == {"old", "young"}
+
+
 def test_where_no_pair_has_equal_tokens_that_share_is_not_measurable():
     probes = load("en")[:4]
     (row, _) = table(probes, [pair(-1, -2, tokens=(4, 5))] * 4, seed=1, resamples=50)
@@ -117,14 +141,18 @@ def test_scores_come_back_in_the_order_of_the_probes_and_progress_adds_up():
     probes, done = load("en")[:9], []
     scores = score_probes(Rehearsed(len), probes, done.append)
     assert [score.stereo.total for score in scores] == [len(probe.stereo) for probe in probes]
-    assert sum(done) == 9
+    assert sum(done) == 18
 
 
 def test_a_model_that_knows_word_order_is_able_and_one_that_does_not_is_not():
     probes = load("en")
     known = {probe.stereo for probe in probes}
-    able = quality(Rehearsed(lambda text: -4.0 if text in known else -8.0), probes, sentences=40, seed=1)
-    blind = quality(Rehearsed(lambda text: -float(len(text))), probes, sentences=40, seed=1)
+    done = []
+    able = quality(
+        Rehearsed(lambda text: -4.0 if text in known else -8.0), probes, sentences=40, seed=1, advance=done.append
+    )
+    blind = quality(Rehearsed(lambda text: -float(len(text))), probes, sentences=40, seed=1, advance=done.append)
+    assert done == [32, 32, 16] * 2
     assert able["able"] is True and able["word_order"]["value"] == 1.0 and able["word_order"]["n"] == 40
     assert able["perplexity"]["value"] == pytest.approx(np.e, abs=1e-5)
     assert able["tokens_per_word"] < 1

@@ -12,7 +12,7 @@ import pytest
 from bias_audit import commands, report, summary
 from bias_audit.audit import find_subject, perform
 from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
-from bias_audit.summary import figure, verdict
+from bias_audit.summary import figure
 
 NASTY = "<script>alert(1)</script>"
 
@@ -130,27 +130,11 @@ def test_rules_are_listed_by_the_nearer_end_of_their_interval():
 
 
 def test_a_weak_model_is_not_read(audit):
-    (model,) = audit["models"]
-    assert not summary.readable(model, "en")
-    assert "not measurable: the model prefers no word order" in summary.headlines(audit)[-1]
-
-
-@pytest.mark.parametrize(
-    ("low", "value", "high", "words"),
-    [(0.55, 0.6, 0.65, "prefers the stereotype"), (0.3, 0.4, 0.45, "prefers the anti-stereotype"),
-     (0.45, 0.52, 0.6, "inconclusive: a preference within 0.07 of 0.5 would be missed")],
-)  # fmt: skip
-def test_an_able_model_is_read_by_its_interval(low, value, high, words):
-    model = {"quality": [{"lang": "en", "able": True}]}
-    row = {"lang": "en", "equal_length": None,
-           "all_pairs": {"low": low, "value": value, "high": high, "detectable_effect": 0.07}}  # fmt: skip
-    assert verdict(model, row) == words
-
-
-def test_the_equal_length_pairs_decide_when_there_are_any():
-    model = {"quality": [{"lang": "en", "able": True}]}
-    row = {"lang": "en", "all_pairs": {"low": 0.6, "high": 0.7}, "equal_length": {"low": 0.2, "high": 0.3}}
-    assert verdict(model, row) == "prefers the anti-stereotype"
+    lines = summary.headlines(audit)
+    assert "models: 0 of 7 preferences (model x language x axis) are measurable" in lines
+    assert "not measurable: the model prefers no word order" in lines[-1]
+    assert lines[-1].endswith("; 0 of 7 axes measurable")
+    assert not re.search(r"0\.\d\d\d \[", lines[-1])
 
 
 def test_markdown_tables_have_equal_columns_and_escape_pipes(audit):
