@@ -12,6 +12,14 @@ BIN := $(VENV)/bin
 GRISTMILL := $(BIN)/gristmill
 INSTALLED := $(VENV)/.installed
 
+# A misspelt variable would pass silently, and the default would run.
+VARIABLES := CONFIG IN OUT WORKERS TORCH_ARGS PYTHON VENV
+given := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+unknown := $(sort $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES SHELL,$(given)))
+ifneq ($(unknown),)
+$(error unknown variable $(unknown): this Makefile knows $(VARIABLES))
+endif
+
 # CONFIG= and IN= (space-separated) are handed to the step; without IN= a step reads the newest run it can use.
 config = $(if $(CONFIG),--config $(CONFIG),$(if $(1),--config $(1)))
 inputs = $(foreach input,$(IN),--in $(input))
@@ -22,6 +30,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-10s %s\n", $$1, $$2}'
 	@echo
 	@echo "  Variables: CONFIG=file.toml IN=run-or-file OUT=$(OUT) WORKERS=$(WORKERS) TORCH_ARGS='$(TORCH_ARGS)'"
+	@echo "             PYTHON=$(PYTHON) VENV=$(VENV)"
 
 # Torch comes first and pinned: an unpinned torch pulls gigabytes of CUDA onto a machine without a GPU.
 $(INSTALLED): pyproject.toml constraints.txt

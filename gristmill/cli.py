@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from gristmill.errors import GristmillError, Stopped, UserError
+from gristmill.progress import say as say  # rooms say what they do through the command line
 from gristmill.runs import FinishedRun
 
 GROUP = "gristmill.commands"
@@ -30,12 +31,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=1, help="Worker processes; the output does not depend on it.")
 ]
-
-
-def say(*lines: str) -> None:
-    """Print to stderr: what people read. stdout is for programs."""
-    for line in lines:
-        print(line, file=sys.stderr, flush=True)
 
 
 def conclude(
@@ -137,7 +132,12 @@ def _stop(number: int, _: FrameType | None) -> None:
 def _tell(error: GristmillError) -> int:
     if os.environ.get("GRISTMILL_DEBUG"):
         traceback.print_exc()
-    say(f"{'stopped' if isinstance(error, Stopped) else 'error'}: {error}")
+    text = str(error)
+    if not isinstance(error, Stopped):
+        text = f"error: {text}"
+    elif not text.startswith("stopped"):
+        text = f"stopped: {text}"
+    say(text)
     return error.exit_code
 
 

@@ -48,9 +48,11 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError("there is no such configuration file", {"file": path}, _near_file(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError("this configuration is not valid TOML", {"file": path, "problem": error}) from None
+        fix = "mend that line; strings stand in quotes, and `gristmill config show STEP` prints a whole valid file"
+        raise ConfigError("this configuration is not valid TOML", {"file": path, "problem": error}, fix) from None
     except OSError as error:
-        raise ConfigError("this configuration file cannot be read", {"file": path, "problem": error.strerror}) from None
+        where = {"file": path, "problem": error.strerror}
+        raise ConfigError("this configuration file cannot be read", where, "give a TOML file you may read") from None
 
 
 def _near_file(path: Path) -> str:
@@ -62,11 +64,19 @@ def _apply(table: dict[str, Any], override: str) -> None:
     key, equals, raw = override.partition("=")
     names = key.strip().split(".")
     if not equals or not all(names):
-        raise ConfigError("an override must look like section.key=value", {"given": override})
+        raise ConfigError(
+            "an override must look like section.key=value",
+            {"given": override},
+            "for example --set optim.learning_rate=3e-4; `gristmill config show STEP` prints all keys",
+        )
     for name in names[:-1]:
         table = table.setdefault(name, {})
         if not isinstance(table, dict):
-            raise ConfigError("an override goes through a value that is no section", {"given": override, "key": name})
+            raise ConfigError(
+                "an override goes through a value that is no section",
+                {"given": override, "key": name},
+                f"set `{name}` itself, or a key of a section: `gristmill config show STEP` prints all",
+            )
     table[names[-1]] = _parse_value(raw.strip())
 
 
@@ -87,7 +97,7 @@ def _explain(model: type[Config], error: pydantic.ValidationError, origin: str) 
         rows[key] = _problem(detail)
         if detail["type"] == "extra_forbidden":
             fixes.append(_suggestion(model, detail["loc"], key))
-    return ConfigError("this configuration cannot be run", rows, " ".join(fixes) or None)
+    return ConfigError("this configuration cannot be run", rows, " ".join(fixes) or "change the values given above")
 
 
 def _problem(detail: ErrorDetails) -> str:

@@ -36,7 +36,7 @@ def doctor() -> None:
     console = Console(width=100)
     console.print(table)
     for line in machine():
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     if any(extra == "base" and not found for _, extra, found in rows):
         raise typer.Exit(2)
 
@@ -55,5 +55,6 @@ def machine() -> list[str]:
     free = shutil.disk_usage(Path.cwd()).free / 1e9
     return [
         f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {pages:.0f} GB of memory, {free:.0f} GB free on this disk",
-        "Beam runs locally on FnApiRunner; Dataflow needs the extra `gcp`, Spark and Flink a job server (README)",
+        "Beam runs on this machine: on its local runner (FnApiRunner), or on a portable job server (PortableRunner)",
+        "with LOOPBACK workers; Dataflow and Spark are not supported yet (docs/decisions/0006-local-run-folders.md)",
     ]

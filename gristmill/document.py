@@ -51,17 +51,19 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if not _is_text(kind):
-        raise InputError("a text column must hold strings", {"type": kind})
+        raise InputError("a text column must hold strings", {"type": kind}, "name a column of strings")
     # Before anything is unrolled or joined: pyarrow lets the offsets of a decoded dictionary overflow without a word.
     size = sum(pc.sum(_lengths(chunk)).as_py() or 0 for chunk in chunks)
     if size > MAX_COLUMN_BYTES:
-        raise InputError("a text column chunk is larger than 2 GiB", {"bytes": size}, "read fewer rows")
+        raise InputError("a text column chunk is larger than 2 GiB", {"bytes": size}, "write it in smaller row groups")
     try:
         texts = [_plain(chunk).cast(pa.string()) for chunk in chunks]
         text = texts[0] if len(texts) == 1 else pa.concat_arrays([pa.array([], pa.string()), *texts])
         text.validate(full=True)
     except pa.ArrowInvalid as error:
-        raise InputError("a text column holds bytes that are not UTF-8", {"problem": str(error)[:200]}) from None
+        raise InputError(
+            "a text column holds bytes that are not UTF-8", {"problem": str(error)[:200]}, "write the file in UTF-8"
+        ) from None
     return text
 
 

@@ -1,4 +1,4 @@
-"""Progress with rate and remaining time on stderr: a bar on a terminal, a plain line every few seconds elsewhere."""
+"""What people read on stderr: messages, and progress with rate and time left - a bar on a terminal, else plain lines."""
 
 import sys
 import time
@@ -8,7 +8,15 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as RichProgress
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_UNCHANGED = 60.0
+"""After so long a line tells that the work is alive, though nothing was finished."""
+
+
+def say(*lines: str) -> None:
+    """Print to stderr: what people read. stdout is for programs."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -23,6 +31,7 @@ class Progress:
         self.done = self._before = done  # what an earlier, stopped run did is no work of this one: not in the rate
         self._note = ""
         self._started = self._last_line = time.monotonic()
+        self._told = self.done
         self._bar: RichProgress | None = None
         self._task = TaskID(0)
 
@@ -39,7 +48,7 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if kind is None and time.monotonic() - self._started >= SECONDS_BETWEEN_LINES:
+        if kind is None and time.monotonic() - self._started >= SECONDS_BETWEEN_LINES and self._told != self.done:
             self._line()
 
     def advance(self, amount: float = 1.0, *, note: str | None = None) -> None:
@@ -53,8 +62,7 @@ class Progress:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, state=self.state(now - self._started))
-        elif now - self._last_line >= SECONDS_BETWEEN_LINES:
-            self._last_line = now
+        elif now - self._last_line >= (SECONDS_UNCHANGED if self._told == done else SECONDS_BETWEEN_LINES):
             self._line()
 
     def state(self, elapsed: float) -> str:
@@ -62,12 +70,15 @@ class Progress:
         rate = (self.done - self._before) / elapsed if elapsed > 0 else 0.0
         of = "" if self.total is None else f"/{_short(self.total)}"
         parts = [f"{_short(self.done)}{of} {self.unit}".rstrip(), f"{_short(rate)}/s"]
-        if self.total is not None and rate > 0:
-            parts.append(f"ETA {clock(max(0.0, self.total - self.done) / rate)}")
+        if self.total is not None and self.done >= self.total:
+            parts.append(f"in {clock(elapsed)}")
+        elif self.total is not None and rate > 0:
+            parts.append(f"ETA {clock((self.total - self.done) / rate)}")
         return " | ".join([*parts, *([self._note] if self._note else [])])
 
     def _line(self) -> None:
-        print(f"{self.label}  {self.state(time.monotonic() - self._started)}", file=sys.stderr, flush=True)
+        self._last_line, self._told = time.monotonic(), self.done
+        say(f"{self.label}  {self.state(self._last_line - self._started)}")
 
 
 def _short(number: float) -> str:

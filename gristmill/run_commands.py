@@ -1,19 +1,23 @@
 """`gristmill runs list|show|verify` and `gristmill config show`: look at what is there and at what would run."""
 
 import json
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from gristmill import cli, runs
+from gristmill import cli, run_list, runs
 from gristmill.config import dump_toml, load
 from gristmill.errors import ConfigError, RunError
+from gristmill.sealed import REDO
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.")]
+ListJsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list instead of a table.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,17 +33,26 @@ def register(app: typer.Typer) -> None:
     app.add_typer(configs, name="config")
 
 
-def list_(out: cli.OutOption = Path("runs")) -> None:
-    """List the sealed runs of a folder, oldest first.
+def list_(out: cli.OutOption = Path("runs"), as_json: ListJsonOption = False) -> None:
+    """List the runs of a folder and its subfolders, newest last: finished, unfinished, running or damaged.
 
-    Example: gristmill runs list --out runs
+    The date is when a run was sealed or last asked for again; of an unfinished one, since when it is being written.
+
+    Examples: gristmill runs list --out runs/demo; gristmill runs list --json
     """
-    table = Table("run", "kept", "dropped", "quarantined", "files", "MB", box=None)
-    for run in runs.list_runs(out):
-        counts = [str(run.counts.get(fate, "-")) for fate in ("kept", "dropped", "quarantined")]
-        size = sum(file.bytes for file in run.data_files()) / 1e6
-        table.add_row(run.id, *counts, str(len(run.data_files())), f"{size:.1f}")
-    Console(stderr=False, width=100).print(table)
+    found = run_list.find(out)
+    if as_json:
+        typer.echo(json.dumps([run.as_json() for run in found], ensure_ascii=False))
+        return
+    if not found:
+        cli.say(f"there are no runs in {out} or one folder below it; other folders: gristmill runs list --out DIR")
+        return
+    table = Table("date", "run", "read", "kept", "MB", "state", box=None, padding=(0, 2, 0, 0))
+    for run in found:
+        cells = [run.date(), run.path.relative_to(out).as_posix(), " ".join(map(run_list.short, run.parents)) or "-"]
+        cells += [str(run.counts.get("kept", "-")), f"{run.bytes / 1e6:.1f}", run.told_state()]
+        table.add_row(*map(escape, cells))
+    Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False)
 
 
 def show(run: RunArgument) -> None:
@@ -59,9 +72,7 @@ def verify(run: RunArgument) -> None:
     """
     sealed = runs.open_run(run)
     if bad := sealed.verify():
-        raise RunError(
-            "files differ from their manifest", {"run": run, "files": ", ".join(bad)}, "run the step with --force"
-        )
+        raise RunError("files differ from their manifest", {"run": run, "files": ", ".join(bad)}, REDO)
     cli.say(f"{len(sealed.data_files())} files as sealed")
 
 

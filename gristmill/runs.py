@@ -6,13 +6,13 @@ it, and the same command continues it. Timings live in `telemetry.json`, so equa
 """
 
 import contextlib
+import errno
 import fcntl
 import itertools
 import os
-import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,195 +21,37 @@ import pyarrow.parquet as pq
 
 from gristmill import __version__, receipts, storage
 from gristmill.config import Config
-from gristmill.errors import GristmillError, InputError, RunError
-from gristmill.hashing import code_digest, digest, sha256_bytes, sha256_file
-from gristmill.ledger import Entry, check_balance, ledger_table, totals
+from gristmill.errors import GristmillError, RunError
+from gristmill.hashing import code_digest, digest
+from gristmill.ledger import check_balance, ledger_table, totals
+from gristmill.progress import say
 from gristmill.receipts import DataFile, Receipt, data_file
+from gristmill.sealed import (
+    FORMAT,
+    LEDGER,
+    LOCK,
+    MANIFEST,
+    TELEMETRY,
+    FinishedRun,
+    Input,
+    all_entries,
+    chain,
+    file_input,
+    latest,
+    list_runs,
+    manifest_digest,
+    of_step,
+    open_run,
+    parents,
+    resolve_input,
+)
 
-MANIFEST, LEDGER, TELEMETRY, LOCK = "manifest.json", "ledger.parquet", "telemetry.json", ".lock"
-FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """What a step reads: another run, or files. `identity` names its content; `path` (where it lies) is not hashed."""
-
-    name: str
-    identity: str
-    path: str
-
-    def record(self) -> dict[str, str]:
-        """The part that goes into hashes and manifests."""
-        return {"name": self.name, "identity": self.identity}
-
-
-def file_input(pattern: str) -> Input:
-    """An input of raw files (a path, folder, glob or URL), identified by the listing with sizes and stamps."""
-    files = storage.listing(pattern)
-    if not files:
-        raise InputError(
-            "no file matches this input", {"input": pattern}, "give a file, a folder, a glob or a run folder"
-        )
-    base = os.path.commonpath([os.path.dirname(info.path) for info in files])
-    rows = [(os.path.relpath(info.path, base), info.size, info.stamp) for info in files]
-    return Input(os.path.basename(pattern.rstrip("/")), digest(rows), pattern)
-
-
-@dataclass(frozen=True, slots=True)
-class FinishedRun:
-    """A sealed run folder."""
-
-    path: Path
-    manifest: Mapping[str, Any]
-
-    @property
-    def id(self) -> str:
-        """The folder's name as sealed, e.g. `annotate-1f2e3d4c5b6a`."""
-        return str(self.manifest["id"])
-
-    @property
-    def step(self) -> str:
-        """The step that wrote it."""
-        return str(self.manifest["step"])
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Totals: documents by fate, files, tokens..."""
-        return dict(self.manifest["counts"])
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """What this step has to say beside its files."""
-        return dict(self.manifest["details"])
-
-    @property
-    def exit_code(self) -> int:
-        """The code of the command that sealed it: 0, or 3 where too much was quarantined."""
-        return int(self.manifest["exit_code"])
-
-    def data_files(self, prefix: str = "") -> list[DataFile]:
-        """The manifest's files whose path begins with `prefix`, in order."""
-        return [DataFile(**raw) for raw in self.manifest["files"] if raw["path"].startswith(prefix)]
-
-    def file(self, path: str) -> Path:
-        """The full path of one of the manifest's files, its size checked; raises RunError where it is not as sealed."""
-        known = next((raw for raw in self.manifest["files"] if raw["path"] == path), None)
-        if known is None:
-            raise RunError("this run has no such file", {"run": self.path, "file": path})
-        return self._checked(DataFile(**known))
-
-    def _checked(self, known: DataFile) -> Path:
-        full = self.path / known.path
-        if not full.is_file() or full.stat().st_size != known.bytes:
-            raise RunError("a file of this run is missing or cut", {"file": full}, "run the step again with --force")
-        return full
-
-    def files(self, prefix: str) -> list[Path]:
-        """The full, size-checked paths of all files below `prefix`, in order."""
-        return [self._checked(found) for found in self.data_files(prefix)]
-
-    def as_input(self) -> Input:
-        """This run as the input of another."""
-        return Input(self.id, sha256_file(self.path / MANIFEST), str(self.path))
-
-    def verify(self) -> list[str]:
-        """The paths of all files whose SHA-256 is not the manifest's; empty = intact."""
-        return [f.path for f in self.data_files() if not _intact(self.path / f.path, f)]
-
-    def ledger(self) -> list[dict[str, Any]]:
-        """The rows of the ledger; empty for steps that have none."""
-        place = self.path / LEDGER
-        rows: list[dict[str, Any]] = pq.read_table(place).to_pylist() if place.exists() else []
-        return rows
-
-
-def _intact(path: Path, known: DataFile) -> bool:
-    return path.is_file() and path.stat().st_size == known.bytes and sha256_file(path) == known.sha256
-
-
-def open_run(path: str | Path, *, step: str | None = None) -> FinishedRun:
-    """Open a sealed run; raises RunError where there is none, where it is unfinished, or not of `step`."""
-    place = Path(path)
-    if not place.is_dir():
-        raise RunError("there is no such run folder", {"path": path}, "`gristmill runs list` shows what is there")
-    if not (place / MANIFEST).is_file():
-        raise RunError(
-            "this run is unfinished: it has no manifest", {"run": place}, "run its command again; it continues"
-        )
-    run = FinishedRun(place, _manifest(place))
-    if step is not None and run.step != step:
-        raise RunError(f"a run of `{step}` is needed here", {"run": place, "is a run of": run.step})
-    return run
-
-
-def _manifest(place: Path) -> Mapping[str, Any]:
-    try:
-        manifest = storage.read_json(place / MANIFEST)
-        if manifest["format"] == FORMAT and {"id", "step", "inputs", "counts", "details", "files"} <= set(manifest):
-            return dict(manifest)
-    except (InputError, KeyError, TypeError):
-        raise RunError("the manifest of this run is damaged", {"run": place}, "run the step with --force") from None
-    raise RunError("this run was written by another version", {"run": place, "format": manifest["format"]})
-
-
-def list_runs(out: str | Path, step: str = "*") -> list[FinishedRun]:
-    """The sealed runs (of one step) below `out`, oldest first; a finished run counts as new again when its command is repeated.
-
-    Folders with a manifest that is not ours (a web page has one too) are passed over.
-    """
-    sealed = [path.parent for path in Path(out).glob(f"{step}-*/{MANIFEST}") if _NAME.search(path.parent.name)]
-    return [open_run(path) for path in sorted(sealed, key=lambda path: (path.stat().st_mtime_ns, path.name))]
-
-
-_NAME = re.compile(r"-[0-9a-f]{12}(-\d+)?$")
-
-
-def latest(out: str | Path, step: str) -> FinishedRun:
-    """The newest sealed run of a step; raises RunError where there is none."""
-    found = [run for run in list_runs(out, step) if run.step == step]
-    if not found:
-        raise RunError(
-            f"there is no finished run of `{step}`", {"folder": out}, f"run `gristmill {step}` first, or give --in"
-        )
-    return found[-1]
-
-
-def parents(run: FinishedRun) -> list[FinishedRun]:
-    """The runs that `run` read, found beside it by name; raw files and absent runs are left out.
-
-    Raises RunError where one of them was redone since with another content: its numbers would not be those of `run`.
-    """
-    folder = run.path.resolve().parent
-    records = [record for record in run.manifest["inputs"] if (folder / record["name"] / MANIFEST).is_file()]
-    found = [open_run(folder / record["name"]) for record in records]
-    for parent, record in zip(found, records, strict=True):
-        if manifest_digest(parent) != record["identity"]:
-            raise RunError(
-                "a run that this one read has been redone since",
-                {"run": run.path, "read": parent.path},
-                f"run `gristmill {run.step}` again on it",
-            )
-    return found
-
-
-def chain(*ends: FinishedRun) -> list[FinishedRun]:
-    """All runs that lead to `ends`, the ends included, each after everything that it read."""
-    ordered: dict[str, FinishedRun] = {}
-
-    def visit(run: FinishedRun) -> None:
-        if run.id not in ordered:
-            for parent in parents(run):
-                visit(parent)
-            ordered[run.id] = run
-
-    for end in ends:
-        visit(end)
-    return list(ordered.values())
-
-
-def of_step(runs: Iterable[FinishedRun], step: str) -> FinishedRun | None:
-    """The last run of a step among `runs`."""
-    return next((run for run in reversed(list(runs)) if run.step == step), None)
+__all__ = [
+    "FORMAT", "LEDGER", "LOCK", "MANIFEST", "SPILL", "TELEMETRY", "FinishedRun", "Input", "Run", "all_entries", "chain",
+    "file_input", "latest", "list_runs", "manifest_digest", "of_step", "open_run", "parents", "resolve_input",
+    "seal_from_receipts", "start",
+]  # fmt: skip
+"""What rooms need of run folders: the writing half stands here, the reading half in `sealed.py`."""
 
 
 @dataclass(slots=True)
@@ -294,16 +136,35 @@ def start(
     if not storage.is_local(out):
         raise RunError("run folders must lie on a local disk", {"out": out}, "give a local folder, and copy it after")
     path = Path(str(out).removeprefix("file://")) / name
-    path.mkdir(parents=True, exist_ok=True)
+    _make(path, out)
     with _lock(path):
         if force:
             _empty(path)
-        storage.sweep(path)
+        if left := storage.sweep(path):
+            say(f"{step}  removed {left} half-written files of an attempt that was stopped")
         finished = open_run(path, step=step) if (path / MANIFEST).exists() else None
         if finished:
             os.utime(path)  # `latest` must find what was asked for last, also when it was done before
             shutil.rmtree(path / SPILL, ignore_errors=True)
         yield Run(path, step, identity, finished, time.monotonic())
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def _make(folder: Path, out: str | Path) -> None:
+    """Make a run's folder, and its lock: raises RunError where --out cannot hold one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        open(folder / LOCK, "ab").close()  # not `touch`: its time tells since when the run is being written
+    except OSError as error:
+        if error.errno in _FULL:
+            raise
+        raise RunError(
+            "no run folder can be made here",
+            {"--out": out, "problem": f"{error.strerror}: {error.filename or folder}"},
+            "give --out a folder that is there, or can be made, and that you may write to",
+        ) from None
 
 
 @contextlib.contextmanager
@@ -354,7 +215,8 @@ def seal_from_receipts(
     read = sum(receipt.read for receipt in done[ledger_stage].values())
     sums = totals(every)
     files = [file for found in done.values() for receipt in found.values() for file in receipt.files]
-    _remove_orphans(run.path, {file.path for file in (*files, *extra_files)})
+    if orphans := _remove_orphans(run.path, {file.path for file in (*files, *extra_files)}):
+        say(f"{run.step}  removed {len(orphans)} files without a receipt, left by a killed attempt: {orphans[0]}")
     return run.finish(
         counts={"read": read, **sums, **(counts or {})},
         details=details,
@@ -363,11 +225,14 @@ def seal_from_receipts(
     )
 
 
-def _remove_orphans(folder: Path, listed: set[str]) -> None:
-    for path in folder.glob("*/**/*"):
-        relative = path.relative_to(folder)
-        if path.is_file() and relative.parts[0] not in (receipts.FOLDER, SPILL) and relative.as_posix() not in listed:
-            path.unlink()
+def _remove_orphans(folder: Path, listed: set[str]) -> list[str]:
+    """Remove the files of subfolders that are not `listed`; returns their paths."""
+    relative = sorted(path.relative_to(folder) for path in folder.glob("*/**/*") if path.is_file())
+    data = [path.as_posix() for path in relative if path.parts[0] not in (receipts.FOLDER, SPILL)]
+    orphans = [path for path in data if path not in listed]
+    for path in orphans:
+        (folder / path).unlink()
+    return orphans
 
 
 SPILL = "spill"
@@ -379,28 +244,8 @@ def _complete(folder: Path, stage: str, splits: int) -> dict[int, Receipt]:
     missing = sorted(set(range(splits)) - set(found))
     if missing:
         raise RunError(
-            "splits are without a receipt", {"run": folder, "stage": stage, "splits": missing[:10]}, "run it again"
+            "splits are without a receipt",
+            {"run": folder, "stage": stage, "splits": missing[:10]},
+            "run the same command again",
         )
     return {split: found[split] for split in range(splits)}
-
-
-def all_entries(run: FinishedRun) -> list[Entry]:
-    """The ledger of a sealed run as entries."""
-    fields = ("source", "lang", "fate", "reason", "documents", "bytes")
-    return [Entry(**{name: row[name] for name in fields}) for row in run.ledger()]
-
-
-def resolve_input(text: str) -> FinishedRun | Input:
-    """What `--in` names: a sealed run folder, or files. An unfinished run folder is refused, not read as files."""
-    place = Path(text)
-    if storage.is_local(text) and place.is_dir():
-        if (place / MANIFEST).exists():
-            return open_run(place)
-        if (place / LOCK).exists() or (place / receipts.FOLDER).exists():
-            return open_run(place)
-    return file_input(text)
-
-
-def manifest_digest(run: FinishedRun) -> str:
-    """The SHA-256 of a run's manifest: equal runs, equal digests."""
-    return sha256_bytes((run.path / MANIFEST).read_bytes())

@@ -42,7 +42,9 @@ def is_local(path: str | Path) -> bool:
     """
     scheme, colon, rest = str(path).partition(":/")
     if colon and not rest.startswith("/") and scheme in fsspec.available_protocols():
-        raise InputError("a URL cannot be given here, only a local path", {"path": path})
+        raise InputError(
+            "a URL cannot be given here, only a local path", {"path": path}, "give a local path, and copy it after"
+        )
     return bool(fsspec.utils.get_protocol(str(path)) == "file")
 
 
@@ -112,7 +114,7 @@ def open_input(path: str | Path) -> IO[bytes]:
         file: IO[bytes] = fsspec.open(str(path), "rb").open()
         return file
     except (FileNotFoundError, IsADirectoryError):
-        raise InputError("there is no such file", {"path": path}) from None
+        raise InputError("there is no such file", {"path": path}, "check the spelling, and that it is a file") from None
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -126,7 +128,9 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(read_bytes(path))
     except ValueError as error:
-        raise InputError("this file is not valid JSON", {"path": path, "problem": error}) from None
+        raise InputError(
+            "this file is not valid JSON", {"path": path, "problem": error}, "write it again, or give another file"
+        ) from None
 
 
 def exists(path: str | Path) -> bool:

@@ -8,7 +8,7 @@ import csv
 import datetime
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
@@ -69,21 +69,37 @@ class TakedownList:
 
 def read_takedowns(path: str | Path | None) -> TakedownList:
     """Read a list; None gives the empty one. Raises InputError naming the file and the line that is wrong."""
-    if path is None:
-        return TakedownList()
+    return TakedownList(() if path is None else (_sound(row) for _, row in read_lines(path)))
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, Takedown | InputError]]:
+    """Every row of a list with the number of its line, a wrong one as the error that tells what is wrong.
+
+    Raises InputError where the file is no list at all.
+    """
     try:
         text = storage.read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError("a takedown list must be UTF-8", {"file": path, "problem": error}) from None
+        raise InputError(
+            "a takedown list must be UTF-8", {"file": path, "problem": error}, "save it as CSV in UTF-8"
+        ) from None
     lines = csv.reader(io.StringIO(text, newline=""))
     try:
         if next(lines, None) != HEADER:
             raise InputError("not a takedown list", {"file": path}, f"its first line must be {','.join(HEADER)}")
-        return TakedownList(_read_row(row, f"{path}, line {lines.line_num}") for row in lines if row)
+        yield from ((lines.line_num, _read_row(row, f"{path}, line {lines.line_num}")) for row in lines if row)
     except csv.Error as error:
         raise InputError(
-            "a takedown list must be CSV", {"at": f"{path}, line {lines.line_num}", "problem": error}
+            "a takedown list must be CSV",
+            {"at": f"{path}, line {lines.line_num}", "problem": error},
+            "mend or remove this line",
         ) from None
+
+
+def _sound(row: Takedown | InputError) -> Takedown:
+    if isinstance(row, InputError):
+        raise row
+    return row
 
 
 def write_takedowns(path: str | Path, rows: Iterable[Takedown]) -> None:
@@ -138,20 +154,23 @@ def _encode(part: str) -> str:
     return quote(unquote_to_bytes(part), safe="!$'()*,:@~")
 
 
-def _read_row(row: Sequence[str], where: str) -> Takedown:
+def _read_row(row: Sequence[str], where: str) -> Takedown | InputError:
     if len(row) != len(HEADER):
-        raise InputError("a takedown row must have four fields", {"at": where, "row": ",".join(row)})
+        shape = f"write {','.join(HEADER)}, and put quotes around a value that holds a comma"
+        return InputError("a takedown row must have four fields", {"at": where, "given": ",".join(row)}, shape)
     kind, value, reason, day = (field.strip() for field in row)
     if kind not in KINDS or not value or not reason:
-        raise InputError(f"a takedown needs a kind of {', '.join(KINDS)}, a value and a reason", {"at": where})
+        what = f"a takedown needs a kind of {', '.join(KINDS)}, a value and a reason"
+        return InputError(what, {"at": where, "given": ",".join(row)}, "fill in what is missing, or remove the line")
     try:
         date = datetime.date.fromisoformat(day)
     except ValueError:
-        raise InputError("a takedown's date must look like 2026-11-23", {"at": where, "given": day}) from None
+        what = "a takedown's date must look like 2026-11-23"
+        return InputError(what, {"at": where, "given": day}, "write year-month-day; a spreadsheet may have changed it")
     try:
         return Takedown(kind, value, reason, date)
     except ValueError as error:
-        raise InputError(str(error), {"at": where, "given": value}, "write a domain like example.org") from None
+        return InputError(str(error), {"at": where, "given": value}, "write a domain like example.org")
 
 
 def _normalize(kind: str, value: str) -> str:

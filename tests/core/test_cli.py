@@ -154,7 +154,7 @@ def test_a_file_we_may_not_touch_is_the_users_to_mend(ending, number):
 
 def test_ctrl_c_ends_with_75_and_says_that_the_same_command_continues(ending):
     code, _, err = ending(raising(KeyboardInterrupt()))
-    assert (code, err) == (75, "stopped: stopped by Ctrl-C; the same command continues where it was\n")
+    assert (code, err) == (75, "stopped by Ctrl-C; the same command continues where it was\n")
 
 
 def test_a_cut_gzip_that_nobody_caught_is_an_internal_error_and_not_a_silent_stop(ending):
@@ -172,7 +172,7 @@ def test_a_signal_is_not_swallowed_by_code_that_catches_every_error_of_a_record(
 
     code, out, err = ending(body)
     assert (code, out) == (75, "")
-    assert err == "stopped: stopped by SIGTERM; the same command continues where it was\n"
+    assert err == "stopped by SIGTERM; the same command continues where it was\n"
 
 
 def test_a_user_error_inside_a_context_is_told_as_itself(ending):
@@ -308,7 +308,7 @@ def test_a_signal_ends_the_process_with_75_even_where_a_thread_would_wait_for_ev
     running.send_signal(getattr(signal, name))
     out, err = running.communicate(timeout=30)
     assert (running.returncode, out) == (75, "")
-    assert err == f"stopped: stopped by {told}; the same command continues where it was\n"
+    assert err == f"stopped by {told}; the same command continues where it was\n"
 
 
 def test_a_reader_that_closes_the_pipe_early_gets_no_internal_error():

@@ -145,6 +145,55 @@ def test_an_output_on_an_object_store_is_refused_and_makes_no_folder(tmp_path, m
     assert list(tmp_path.iterdir()) == []
 
 
+def file_in_the_way(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    return tmp_path / "file"
+
+
+def loop_of_links(tmp_path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    return tmp_path / "loop"
+
+
+@pytest.mark.parametrize(
+    ("place", "problem"),
+    [
+        (file_in_the_way, "Not a directory"),
+        (lambda tmp_path: file_in_the_way(tmp_path) / "deeper", "Not a directory"),
+        (lambda tmp_path: tmp_path / ("n" * 300), "File name too long"),
+        (loop_of_links, "Too many levels of symbolic links"),
+    ],
+    ids=["a file", "below a file", "too long", "a loop of links"],
+)
+def test_an_output_folder_that_cannot_be_made_is_the_users_to_mend(tmp_path, place, problem):
+    out = place(tmp_path)
+    error = refused(start(out).__enter__)
+    assert (error.exit_code, error.what, error.where["--out"]) == (2, "no run folder can be made here", out)
+    assert error.where["problem"].startswith(f"{problem}: {out}")
+    assert error.fix == "give --out a folder that is there, or can be made, and that you may write to"
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENODEV, errno.EIO])
+def test_a_drive_that_is_gone_or_not_ours_is_the_users_to_mend(tmp_path, monkeypatch, number):
+    def unable(path, **_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", unable)
+    error = refused(start(tmp_path).__enter__)
+    assert error.where["problem"].startswith(os.strerror(number))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_stays_a_full_disk_when_the_folder_is_made(tmp_path, monkeypatch, number):
+    def unable(path, **_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", unable)
+    with pytest.raises(OSError) as caught:
+        start(tmp_path).__enter__()
+    assert caught.value.errno == number
+
+
 # ---- sealing
 
 
@@ -223,7 +272,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
         error = refused(runs.open_run, run.path)
     assert (error.what, error.fix) == (
         "this run is unfinished: it has no manifest",
-        "run its command again; it continues",
+        "run the command that writes it again, with the same options: it continues",
     )
 
 
@@ -268,7 +317,7 @@ def test_a_file_of_another_size_than_sealed_is_refused_when_it_is_asked_for(tmp_
     file = run.path / "data/a.bin"
     file.unlink() if damage == "gone" else file.write_bytes(b"ab" if damage == "cut" else b"abcd")
     assert refused(run.file, "data/a.bin").what == "a file of this run is missing or cut"
-    assert refused(run.files, "data/").fix == "run the step again with --force"
+    assert refused(run.files, "data/").fix.startswith("copy the run again from where it is whole, or remove its folder")
 
 
 def test_an_intact_run_verifies(tmp_path):
@@ -455,6 +504,83 @@ def test_a_split_whose_file_was_cut_is_done_again(tmp_path):
         assert seal(run, splits=3).verify() == []
 
 
+def test_a_committed_file_whose_receipt_a_kill_prevented_is_swept_and_told(tmp_path, capsys):
+    with start(tmp_path) as run:
+        work(run, splits=2)
+        storage.commit_bytes(run.path / "documents/part-00007", b"of a split that is in no plan")
+        storage.commit_bytes(run.path / "documents/deep/part-00008", b"")
+        storage.commit_bytes(run.path / "plan.parquet", b"beside the folders: ours")
+        sealed = seal(run)
+    assert sorted(path.name for path in (run.path / "documents").iterdir() if path.is_file()) == [
+        "part-00000", "part-00001",
+    ]  # fmt: skip
+    assert (run.path / "plan.parquet").exists()
+    assert sealed.verify() == []
+    assert capsys.readouterr().err == (
+        "annotate  removed 2 files without a receipt, left by a killed attempt: documents/deep/part-00008\n"
+    )
+
+
+def test_a_file_committed_without_its_receipt_is_written_again_and_not_swept(tmp_path, capsys):
+    with start(tmp_path) as run:
+        storage.commit_bytes(run.path / "documents/part-00001", b"of the killed attempt")
+    with start(tmp_path) as run:
+        assert work(run, splits=2) == [0, 1]
+        assert seal(run).file("documents/part-00001").read_bytes() == b"xx"
+    assert capsys.readouterr().err == ""
+
+
+def test_files_beside_the_receipts_that_a_step_names_itself_are_not_swept(tmp_path):
+    with start(tmp_path) as run:
+        work(run)
+        storage.commit_bytes(run.path / "tokenizer/model", b"m")
+        sealed = seal(run, extra_files=[data_file(run.path, "tokenizer/model")])
+    assert sealed.file("tokenizer/model").read_bytes() == b"m"
+
+
+def test_half_written_files_of_a_killed_attempt_are_removed_and_told_once(tmp_path, capsys):
+    with start(tmp_path) as run:
+        (run.path / "documents").mkdir()
+        for name in ("a", "b"):
+            (run.path / f"documents/.part-0123456789ab-{name}").write_bytes(b"half")
+    for _ in range(2):
+        with start(tmp_path) as run:
+            assert list((run.path / "documents").iterdir()) == []
+    assert capsys.readouterr().err == "annotate  removed 2 half-written files of an attempt that was stopped\n"
+
+
+KILLED = """
+import os, sys
+from gristmill import receipts, runs, storage
+from gristmill.config import Config
+from gristmill.ledger import Entry
+from gristmill.receipts import Receipt, data_file
+class Settings(Config):
+    threshold: float = 0.5
+    word: str = "a"
+with runs.start("annotate", out=sys.argv[1], config=Settings()) as run:
+    for split in range(2):
+        path = f"documents/part-{split:05d}"
+        storage.commit_bytes(run.path / path, b"x" * (split + 1))
+        if split == 1:
+            print(run.path, flush=True)
+            os.kill(os.getpid(), 9)
+        entries = (Entry("wiki", "en", "kept", "", 2, 20),)
+        receipts.commit(run.path, Receipt("annotate", split, 2, entries, (data_file(run.path, path, rows=2),)))
+"""
+
+
+def test_a_process_killed_between_a_file_and_its_receipt_is_continued_with_that_split_only(tmp_path):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert done.returncode == -9
+    with start(tmp_path) as run:
+        assert (str(run.path), run.finished) == (done.stdout.strip(), None)
+        assert (run.path / "documents/part-00001").read_bytes() == b"xx"
+        assert work(run, entries=(KEPT,)) == [1]
+        assert seal(run).counts == {"read": 4, "kept": 4, "dropped": 0, "quarantined": 0}
+
+
 # ---- two at once
 
 
@@ -557,7 +683,14 @@ def test_a_run_that_is_asked_for_again_is_the_latest_again(tmp_path):
 def test_a_step_without_a_run_says_which_command_makes_one(tmp_path):
     error = refused(runs.latest, tmp_path, "pack")
     assert error.what == "there is no finished run of `pack`"
-    assert error.fix == "run `gristmill pack` first, or give --in"
+    assert error.fix == "run `gristmill pack` first, name the run with --in, or the folder of your runs with --out"
+    assert refused(runs.latest, tmp_path, "tokenizer").fix.startswith("run `gristmill tokenizer train` first")
+
+
+def test_a_step_whose_run_lies_a_folder_deeper_says_where(tmp_path):
+    finished(tmp_path / "demo", "pack")
+    error = refused(runs.latest, tmp_path, "pack")
+    assert error.fix == f"there is one in {tmp_path}/demo: give --out {tmp_path}/demo, or name the run itself with --in"
 
 
 def test_a_strangers_folder_with_a_manifest_beside_the_runs_is_passed_over(tmp_path):
@@ -607,7 +740,7 @@ def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one
     error = refused(runs.chain, decide)
     assert (error.what, error.fix) == (
         "a run that this one read has been redone since",
-        "run `gristmill decide` again on it",
+        "run `gristmill decide` again, so that it reads what is there now",
     )
 
 
