@@ -16,6 +16,8 @@ from gristmill.errors import InputError
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """Continuation marker and zero length. A stream cut at a message boundary reads as fewer rows without any error."""
 
+REDO = "copy the run of this shard again from where it is whole, or remove the run's folder and pack again"
+
 
 def shard_schema(vocab_size: int, metadata: Mapping[str, str]) -> pa.Schema:
     """The columns of a shard: one row a document, ids as uint16 where the vocabulary allows it."""
@@ -58,10 +60,10 @@ def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = 
     """
     actual = Path(path).stat().st_size if Path(path).is_file() else -1
     if actual < 0:
-        raise InputError("there is no such shard", {"shard": path})
+        raise InputError("there is no such shard", {"shard": path}, REDO)
     if size is not None and actual != size:
         raise InputError(
-            "a shard has another size than its manifest says", {"shard": path, "bytes": f"{actual}, not {size}"}
+            "a shard has another size than its manifest says", {"shard": path, "bytes": f"{actual}, not {size}"}, REDO
         )
     source = pa.memory_map(str(path))
     try:
@@ -69,16 +71,16 @@ def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = 
             actual < len(END_OF_STREAM)
             or source.read_at(len(END_OF_STREAM), actual - len(END_OF_STREAM)) != END_OF_STREAM
         ):
-            raise InputError("a shard is cut off: its end-of-stream marker is missing", {"shard": path})
+            raise InputError("a shard is cut off: its end-of-stream marker is missing", {"shard": path}, REDO)
         table = pa.ipc.open_stream(source).read_all()
         table.validate()  # cheap; without it a view of buffers shorter than their offsets say reads foreign memory
         if source.tell() != actual:  # something follows: Arrow would read the first of two streams and be content
-            raise InputError("a shard does not end where its stream ends", {"shard": path})
+            raise InputError("a shard does not end where its stream ends", {"shard": path}, REDO)
     except (pa.ArrowException, OSError) as error:
-        raise InputError("a shard cannot be read as an Arrow stream", {"shard": path, "problem": error}) from None
+        raise InputError("a shard cannot be read as an Arrow stream", {"shard": path, "problem": error}, REDO) from None
     if rows is not None and table.num_rows != rows:
         raise InputError(
-            "a shard has another number of rows than its manifest says", {"shard": path, "rows": table.num_rows}
+            "a shard has another number of rows than its manifest says", {"shard": path, "rows": table.num_rows}, REDO
         )
     return table
 

@@ -1,8 +1,14 @@
 """The error tree: what a message looks like, and which exit code each branch has."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from gristmill import errors
+
+CORE = Path(errors.__file__).parent
+USERS = {"UserError", "ConfigError", "InputError", "RunError"}
 
 
 def test_a_user_error_says_what_where_and_how_to_mend_in_aligned_rows():
@@ -55,3 +61,22 @@ def test_a_missing_package_names_the_extra_that_brings_it():
     text = str(errors.MissingExtra("scrapy", "crawl"))
     assert text.startswith("scrapy is not installed\n")
     assert "pip install 'gristmill[crawl]'" in text
+
+
+def without_a_way_out(path):
+    """Where a file makes an error of the user's without a third argument, `fix`."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    users = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in USERS]
+    return [call.lineno for call in users if len(call.args) < 3 and "fix" not in {k.arg for k in call.keywords}]
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.relative_to(CORE).as_posix())
+def test_every_error_of_the_users_says_what_to_do_now(path):
+    assert without_a_way_out(path) == []
+
+
+def test_an_error_without_a_way_out_is_seen_by_this_check(tmp_path):
+    (tmp_path / "a.py").write_text(
+        'raise InputError("no", {"at": 1})\nRunError("no", {}, "fix")\nUserError("x", fix="y")'
+    )
+    assert without_a_way_out(tmp_path / "a.py") == [1]
