@@ -9,6 +9,7 @@ import typer
 from gristmill import cli, runs
 from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs import FinishedRun
+from pipelines import lookup_commands
 
 if TYPE_CHECKING:
     from pipelines.config import PrepareConfig
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="tokenizer")
     app.command(context_settings=PASS_ON)(pack)
     app.command()(pseudonym)
+    lookup_commands.register(app)
 
 
 def prepare(

@@ -31,7 +31,7 @@ class Rule:
     def applies(self, values: np.ndarray, languages: Sequence[str]) -> np.ndarray:
         """bool (n,): which documents with these signal values and languages the rule drops."""
         distinct, place = np.unique(np.asarray(languages, dtype=object).astype(str), return_inverse=True)
-        bounds = np.array([self._bounds(lang) for lang in distinct], np.float64).reshape(-1, 2)[place]
+        bounds = np.array([self.bounds(lang) for lang in distinct], np.float64).reshape(-1, 2)[place]
         if (
             values.dtype == np.float32
         ):  # a share of exactly 0.3 is stored as 0.30000001: the bound must be rounded alike
@@ -47,7 +47,11 @@ class Rule:
             "by_language": languages, "only_languages": list(self.only_languages),
         }  # fmt: skip
 
-    def _bounds(self, lang: str) -> tuple[float, float]:
+    def bounds(self, lang: str) -> tuple[float, float]:
+        """The lowest and highest value that a document of this language may have; infinite where there is no bound.
+
+        A rule that is for some languages only has no bounds in any other.
+        """
         if self.only_languages and lang not in self.only_languages:
             return -np.inf, np.inf
         return self.by_language.get(lang, (self.low, self.high))

@@ -1,0 +1,66 @@
+"""Rules and signals can be looked up: every rule in use with the threshold that holds, every column with its meaning."""
+
+import json
+
+import pytest
+
+from gristmill import cli
+from gristmill.errors import ConfigError
+from pipelines.annotate import SCHEMA
+from pipelines.config import Bound, DecideConfig
+from pipelines.lookup_commands import rule_rows
+from pipelines.rules import all_rules
+
+
+def by_reason(rows):
+    return {row["reason"]: row for row in rows}
+
+
+def test_every_rule_in_use_is_listed_once_with_its_threshold_preset_and_kinds():
+    rows = rule_rows(DecideConfig())
+    assert [row["reason"] for row in rows] == [rule.name for rule in all_rules()]
+    assert by_reason(rows)["too_few_words"] == {
+        "reason": "too_few_words", "signal": "words", "min": 50.0, "max": None, "preset": "gopher",
+        "kinds": "wiki news web docs book legal speech other",
+    }  # fmt: skip
+
+
+def test_only_the_rules_of_a_kind_are_listed_when_it_is_named():
+    assert {row["preset"] for row in rule_rows(DecideConfig(), kind="social")} == {"social"}
+    assert {row["preset"] for row in rule_rows(DecideConfig(), kind="web")} == {"gopher", "repetition", "c4", "fineweb"}
+
+
+def test_a_language_shows_its_own_threshold_and_others_the_common_one():
+    top = {lang: by_reason(rule_rows(DecideConfig(), lang=lang))["top_2gram"]["max"] for lang in ("zh", "en", "xx")}
+    assert top == {"zh": 0.3, "en": 0.2, "xx": 0.2}
+    stop = {lang: by_reason(rule_rows(DecideConfig(), lang=lang))["stop_words"]["min"] for lang in ("en", "xx")}
+    assert stop == {"en": 2.0, "xx": None}
+
+
+def test_a_configured_threshold_is_the_one_shown():
+    config = DecideConfig(thresholds={"too_few_words": Bound(min=7)})
+    assert by_reason(rule_rows(config, lang="zh"))["too_few_words"]["min"] == 7
+
+
+def test_an_unknown_kind_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="no such kind") as caught:
+        rule_rows(DecideConfig(), kind="wbe")
+    assert "web" in caught.value.fix
+
+
+def test_the_commands_print_a_table_or_json(capsys):
+    assert cli.run(["rules", "--kind", "social", "--set", "decide.thresholds.too_short.min=9"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["reason", "signal", "min", "max", "preset", "kinds"]
+    assert lines[1].split() == ["too_short", "words", "9", "social", "social"]
+    assert cli.run(["rules", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == len(all_rules())
+
+
+def test_every_column_that_annotate_adds_is_listed_with_what_it_is(capsys):
+    assert cli.run(["signals", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["signal"] for row in rows} <= set(SCHEMA.names) and len(rows) > 30
+    assert all(len(row["is"]) > 10 and row["source"] for row in rows)
+    assert cli.run(["signals"]) == 0
+    assert "code points" in capsys.readouterr().out
