@@ -2,13 +2,14 @@
 
 import json
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gristmill import cli, runs, storage
-from gristmill.errors import RunError, UserError
+from gristmill.errors import GristmillError, RunError, UserError
 from gristmill.runs import FinishedRun
 
 RunsArgument = Annotated[
@@ -17,8 +18,8 @@ RunsArgument = Annotated[
 PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write.")]
 
 FolderOption = Annotated[Path, typer.Option("--runs", help="Folder of the run folders, used where no RUN is given.")]
-STEPS = ("audit", "pretrain", "pack", "decide", "annotate", "crawl")
-"""The furthest step first: its newest run is reported where none is given."""
+CORPUS = ("pack", "decide", "annotate", "crawl")
+"""The furthest step of a corpus first: its newest run is reported where none is given, with all models and the newest audit of it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +35,10 @@ def report(
 ) -> None:
     """Write one HTML page about a chain of runs: sources, funnel, duplicates, tokens, training, audit.
 
-    Without RUN the newest run of the furthest step in the folder --runs is told of.
+    Without RUN it tells of the newest corpus in the folder --runs, every model trained on it, and its newest audit.
     Example: gristmill report runs/audit-3afee7c26b36 --out report.html
     """
-    ends = [runs.open_run(path) for path in given or ()] or [newest(folder)]
+    ends = [runs.open_run(path) for path in given or ()] or newest(folder)
     cli.say(f"report  {', '.join(end.id for end in ends)} and what led there")
     started = time.monotonic()
     told = write(ends, out)
@@ -49,13 +50,41 @@ def report(
     typer.echo(json.dumps({"path": str(out), **told, "seconds": seconds}) if as_json else str(out))
 
 
-def newest(folder: Path) -> FinishedRun:
-    """The newest run of the furthest step."""
+def newest(folder: Path) -> list[FinishedRun]:
+    """The newest run of the furthest step of a corpus, all models trained on it, and the newest audit of either."""
     found = runs.list_runs(folder)
-    for step in STEPS:
-        if run := runs.of_step(found, step):
-            return run
-    raise RunError("there is no run to report on", {"folder": folder}, "give the run folders: gristmill report RUN ...")
+    corpus = next((run for step in CORPUS if (run := runs.of_step(found, step))), None)
+    if corpus is None:
+        alone = runs.of_step(found, "audit") or runs.of_step(found, "pretrain")
+        if alone is None:
+            raise RunError(
+                "there is no run to report on", {"folder": folder}, "give the run folders: gristmill report RUN ..."
+            )
+        return [alone]
+    models = [run for run in found if run.step == "pretrain" and _stands_on(run, [corpus])]
+    line = [*runs.chain(corpus), *models]
+    audits = [run for run in found if run.step == "audit" and _stands_on(run, line)]
+    ends = [corpus, *models, *audits[-1:]]
+    cli.say(*_chosen(ends, found, {run.id for run in [*line, *audits]}))
+    return ends
+
+
+def _stands_on(run: FinishedRun, line: Sequence[FinishedRun]) -> bool:
+    """Whether all that a run read is among these runs as they are now."""
+    try:
+        read = runs.parents(run)
+    except GristmillError:  # what it read was redone since: it tells of another corpus
+        return False
+    return bool(read) and {one.id for one in read} <= {one.id for one in line}
+
+
+def _chosen(ends: Sequence[FinishedRun], found: Sequence[FinishedRun], told: set[str]) -> Iterator[str]:
+    """What the report takes, and what it leaves out that is newer than its corpus."""
+    models, audits = (sum(run.step == step for run in ends) for step in ("pretrain", "audit"))
+    yield f"report  no RUN is given: the newest {ends[0].step} run, {models} of its models, {audits} of its audits"
+    later = found[[run.id for run in found].index(ends[0].id) + 1 :]
+    if left := [run.id for run in later if run.id not in told]:
+        yield f"  left out, newer but not of this corpus: {', '.join(left)}"
 
 
 def write(ends: list[FinishedRun], out: Path) -> dict[str, Any]:

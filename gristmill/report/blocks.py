@@ -34,26 +34,26 @@ def code(words: object) -> Html:
     return tag("code", words)
 
 
+STYLES = {"#": "n", "~": "w"}
+"""What the first character of a column's head says of it: numbers stand to the right, prose is not squeezed to a word a line."""
+
+
 def table(caption: str, head: Sequence[str], rows: Iterable[Row]) -> Html:
-    """A table that scrolls sideways in its own box; a head that begins with # is a column of numbers."""
-    numeric = [name.startswith("#") for name in head]
-    names = [
-        tag("th", name.lstrip("#"), scope="col", class_="n" if number else None)
-        for name, number in zip(head, numeric, strict=True)
-    ]
-    body = [tag("tr", *map(_cell, row, numeric, range(len(head)))) for row in rows]
+    """A table that scrolls sideways in its own box; a head that begins with # is a column of numbers, with ~ one of prose."""
+    styles = [STYLES.get(name[:1]) for name in head]
+    names = [tag("th", name.lstrip("#~"), scope="col", class_=style) for name, style in zip(head, styles, strict=True)]
+    body = [tag("tr", *map(_cell, row, styles, range(len(head)))) for row in rows]
     inner = tag("table", tag("caption", caption), tag("thead", tag("tr", *names)), tag("tbody", *body))
     return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=caption)
 
 
-def _cell(value: Content, number: bool, place: int) -> Html:
-    style = "n" if number else None
+def _cell(value: Content, style: str | None, place: int) -> Html:
     return tag("td", value, class_=style) if place else tag("th", value, scope="row", class_=style)
 
 
 def chart(drawn: str) -> Html:
-    """A chart of `charts`, which escapes what it is given; its box can be scrolled by keyboard."""
-    return Html(drawn.replace('<div class="chart">', '<div class="chart" tabindex="0">', 1))
+    """A chart of `charts`, which escapes what it is given."""
+    return Html(drawn)
 
 
 def folded(title: str, *parts: Content) -> Html:
@@ -71,17 +71,18 @@ def missing(what: str, *how: Content) -> Html:
     return tag("p", tag("strong", "Not part of this chain: "), what, " ", *how, class_="missing")
 
 
-def quoted(words: str, lang: str | None = None) -> Html:
+def quoted(words: Content, lang: str | None = None) -> Html:
     """Text from outside, in a box of its own: its direction and length cannot disturb the page."""
     return tag("blockquote", words, dir="auto", lang=lang if lang and lang.isalnum() else None, class_="text")
 
 
+def origin(found: Sample) -> Html:
+    """Where a document came from: its id, source, language and capture."""
+    items = filter(None, [code(found.id), found.source, language(found.lang), found.capture])
+    return tag("div", *(content(" · " if place else "", item) for place, item in enumerate(items)), class_="origin")
+
+
 def sample(found: Sample) -> Html:
     """The beginning of a document, and where it came from."""
-    origin = [code(found.id), found.source, language(found.lang), found.capture]
-    line = [content(" · " if place else "", item) for place, item in enumerate(filter(None, origin))]
-    if found.text is None:
-        return tag(
-            "figure", tag("p", "Its text is withheld.", class_="note"), tag("figcaption", *line), class_="sample"
-        )
-    return tag("figure", quoted(found.text, found.lang), tag("figcaption", *line), class_="sample")
+    shown = note("Its text is withheld.") if found.text is None else quoted(found.text, found.lang)
+    return tag("figure", shown, tag("figcaption", origin(found)), class_="sample")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gristmill.report.facts import Facts, RunFacts
+from gristmill.report.reasons import failures
 from gristmill.report.words import count, counted, listed, share
 from gristmill.rights import UNKNOWN
 
@@ -82,11 +83,18 @@ def _quarantine(facts: Facts) -> Iterator[Check]:
     over = [run.id for run in books if run.exit_code == 3]
     if over:
         yield Check("wrong", f"More records were quarantined than the error budget allows in {listed(over)}.")
-    if total:
-        parts = ", ".join(f"{count(number)} in {run.step}" for run, number in found if number)
-        yield Check("look", f"{counted(total, 'record')} could not be read ({parts}): each is named below.")
-    elif books:
-        yield Check("good", "Nothing was quarantined: every record could be read.")
+    for run, number in found:
+        if number and run.step == "crawl":
+            yield Check(
+                "look", f"{counted(number, 'item')} could not be fetched or came broken in crawl ({failures(run)})."
+            )
+        elif number:
+            named = (
+                f"{counted(number, 'record')} could not be read in {run.step} ({failures(run)}): each is named below."
+            )
+            yield Check("look", named)
+    if books and not total:
+        yield Check("good", "Nothing was lost on the way: every item could be fetched, and every record read.")
 
 
 def _rights(facts: Facts) -> Iterator[Check]:
@@ -98,10 +106,10 @@ def _rights(facts: Facts) -> Iterator[Check]:
     if unknown:
         yield Check(
             "look",
-            f"The licence is unknown for {count(unknown)} of {count(kept)} {what} ({share(unknown, kept)}).",
+            f"The input states no licence that we know for {count(unknown)} of {count(kept)} {what} ({share(unknown, kept)}).",
         )
     elif kept:
-        yield Check("good", f"All {count(kept)} {what} are under a known licence.")
+        yield Check("good", f"All {count(kept)} {what} have a licence, as stated by the input.")
     decide = facts.last("decide")
     if decide and facts.corpus.opt_outs and not decide.config.get("rights", {}).get("honour_opt_outs", True):
         yield Check("look", "Opt-outs stated by the sources were not honoured: the settings of decide say so.")
@@ -122,12 +130,14 @@ def _audits(facts: Facts) -> Iterator[Check]:
         yield Check("wrong", f"A gate of the audit failed in {listed(failed)}.")
     if not facts.audits:
         return
-    rows = [row for audit in facts.audits for model in audit.content.get("models", ()) for row in model["quality"]]
-    weak = sum(not row["able"] for row in rows)
-    if weak:
+    models = [model for audit in facts.audits for model in audit.content.get("models", ())]
+    axes = [row for model in models for row in model["rows"] if row["axis"] != "(all)"]
+    silent = sum(not row.get("verdict", {}).get("measurable", False) for row in axes)
+    if silent:
         yield Check(
             "look",
-            f"In {weak} of {len(rows)} model and language pairs the model is too weak for its preferences to be read.",
+            f"{silent} of {len(axes)} preferences of the models (by language and axis) are not measurable: a model too weak, "
+            "or one word that wins in every context. A value near 0.5 is no finding there.",
         )
     elif not failed:
         yield Check("good", "The audit ran, and no gate failed.")

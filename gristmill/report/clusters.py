@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.report.alike import Comparison
 from gristmill.report.facts import Cluster, Duplicates, Sample
 from gristmill.report.texts import Place
 
@@ -66,10 +67,16 @@ class Clusters:
                     dropped[label] = min(new, dropped.get(label, new))
         return [_pair(-size, kept[label], dropped.get(label)) for size, label in self.top if label in kept]
 
-    def facts(self, pairs: Sequence[Pair], texts: Mapping[Place, Sample]) -> Duplicates:
+    def facts(
+        self, pairs: Sequence[Pair], texts: Mapping[Place, Sample], compared: Mapping[tuple[Place, Place], Comparison]
+    ) -> Duplicates:
         """What the report says of them."""
         largest = tuple(
-            Cluster(pair.size, pair.similarity, texts[pair.kept], None if pair.dropped is None else texts[pair.dropped])
+            Cluster(pair.size, pair.similarity, texts[pair.kept], None, None)
+            if pair.dropped is None
+            else Cluster(
+                pair.size, pair.similarity, texts[pair.kept], texts[pair.dropped], compared[pair.kept, pair.dropped]
+            )
             for pair in pairs
         )
         return Duplicates(dict(sorted(self.sizes.items())), largest)

@@ -16,7 +16,7 @@ from gristmill.errors import RunError
 from gristmill.progress import Progress
 from gristmill.report.clusters import Clusters
 from gristmill.report.facts import Corpus, Licence, Reason, Sample
-from gristmill.report.texts import Place, read_samples
+from gristmill.report.texts import Place, read_pairs, read_samples
 from gristmill.runs import FinishedRun
 
 COLUMNS = ["id", "source", "licence", "evidence", "opt_out", "personal"]
@@ -43,6 +43,7 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
     wanted = [place for chosen in scan.samples.values() for _, place in chosen]
     wanted += [place for pair in pairs for place in (pair.kept, pair.dropped) if place is not None]
     texts = read_samples(shards, wanted)
+    compared = read_pairs(shards, [(pair.kept, pair.dropped) for pair in pairs if pair.dropped is not None])
     return Corpus(
         documents=scan.documents,
         decided=decided is not None,
@@ -50,8 +51,15 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
         opt_outs=dict(sorted(scan.opt_outs.items())),
         personal=dict(sorted(scan.personal.items())),
         reasons=scan.reason_rows(texts),
-        duplicates=None if decided is None else clusters.facts(pairs, texts),
+        duplicates=None if decided is None else clusters.facts(pairs, texts, compared),
+        signals=meanings(shards),
     )
+
+
+def meanings(shards: Sequence[Path]) -> dict[str, str]:
+    """What the columns of the documents mean, where their files say it."""
+    fields = pq.read_schema(shards[0]) if shards else ()
+    return {field.name: field.metadata[b"is"].decode() for field in fields if b"is" in (field.metadata or {})}
 
 
 def _verdicts(decided: FinishedRun, shards: int) -> list[Path | None]:
@@ -104,6 +112,7 @@ class Scan:
     personal: Counter[str] = field(default_factory=Counter)
     first: Counter[str] = field(default_factory=Counter)
     any: Counter[str] = field(default_factory=Counter)
+    alone: Counter[str] = field(default_factory=Counter)
     samples: dict[str, list[tuple[str, Place]]] = field(default_factory=dict)
 
     def add(self, batch: pa.Table, shard: int, start: int) -> None:
@@ -124,6 +133,7 @@ class Scan:
         bits = batch["reasons"].to_numpy().astype(np.uint64)
         for place, name in enumerate(self.legend):
             self.any[name] += int(np.count_nonzero(bits >> np.uint64(place) & np.uint64(1)))
+            self.alone[name] += int(np.count_nonzero(bits == np.uint64(1) << np.uint64(place)))
         rows = np.flatnonzero(bits)
         ids = batch["id"].take(pa.array(rows)).to_pylist()
         for row, id in zip(rows.tolist(), ids, strict=True):
@@ -145,7 +155,9 @@ class Scan:
     def reason_rows(self, texts: Mapping[Place, Sample]) -> tuple[Reason, ...]:
         """One row for each reason that occurs, the one that decided most documents first."""
         order = sorted((name for name in self.legend if self.any[name]), key=lambda name: (-self.first[name], name))
-        return tuple(Reason(name, self.first[name], self.any[name], self._shown(name, texts)) for name in order)
+        return tuple(
+            Reason(name, self.first[name], self.any[name], self.alone[name], self._shown(name, texts)) for name in order
+        )
 
     def _shown(self, name: str, texts: Mapping[Place, Sample]) -> tuple[Sample, ...]:
         found = (texts[place] for _, place in self.samples.get(name, ()))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.ledger import Entry
+from gristmill.report.alike import Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +55,24 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason to drop: documents it decided (it came first), documents it held for, and some of their texts."""
+    """One reason to drop: documents it decided (it came first), it held for, that no other held for, and some texts."""
 
     name: str
     first: int
     any: int
+    alone: int
     samples: tuple[Sample, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """One cluster of near-duplicates: its size, the text that was kept, and one that was dropped."""
+    """One cluster of near-duplicates: its size, the text that was kept, one that was dropped, and how they differ."""
 
     size: int
     similarity: float | None
     kept: Sample
     dropped: Sample | None
+    comparison: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,10 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What one pass over documents and decisions found; `decided` is False where no decide run is in the chain."""
+    """What one pass over documents and decisions found; `decided` is False where no decide run is in the chain.
+
+    `signals` says what the columns mean that rules judge by, as the documents' own files say it.
+    """
 
     documents: int
     decided: bool
@@ -102,6 +108,7 @@ class Corpus:
     personal: Mapping[str, int]
     reasons: tuple[Reason, ...]
     duplicates: Duplicates | None
+    signals: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

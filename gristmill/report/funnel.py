@@ -2,13 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from gristmill.ledger import FATES, Entry
-from gristmill.report.blocks import chart, code, folded, missing, note, paragraph, part, sample, section, table
+from gristmill.report.blocks import bullets, chart, code, folded, missing, note, paragraph, part, sample, section, table
 from gristmill.report.charts import Bar, bar_chart
 from gristmill.report.facts import Facts, Reason, RunFacts
-from gristmill.report.markup import Html, content, tag
+from gristmill.report.glossary import term
+from gristmill.report.markup import Content, Html, content, tag
 from gristmill.report.origins import long_table
+from gristmill.report.reasons import Condition, conditions, meaning, units
 from gristmill.report.stacks import Stack, stacked_bars
 from gristmill.report.words import count, counted, language, share, shortened, size
 
@@ -27,27 +30,37 @@ def funnel(facts: Facts) -> Html:
         )
     return section(
         "funnel", "The funnel: what became of every record",
-        chart(bar_chart("Kept by each step, and its share of what the step read", [_bar(run) for run in runs])),
-        table("Records by step and fate", ("step", "what is counted", "#read", "#kept", "#dropped", "#quarantined"), map(_row, runs)),
-        note("In every row read = kept + dropped + quarantined. Crawl counts items as it meets them, annotate the records "
-             "of its input (robots.txt and listings among them): these two need not agree. Documents that decide dropped are read once "
-             f"more by pack, and stand there as “{FOLLOWED}”."),
-        *_dropped(facts, runs),
+        chart(bar_chart("Kept by each step, and its share of what it read", [_bar(run) for run in runs])),
+        table("What each step read, and what became of it", ("step", "~what it counts", "#read", "#kept", "#dropped", "#failed"),
+              map(_row, runs)),
+        note("In every row read = kept + dropped + failed. Dropped: a rule, a refusal or a licence stood against it. Failed: it could not be "
+             "fetched or read; what annotate could not read is in ", term("quarantine"), "."),
+        part("Why the numbers of two steps differ", bullets(units(facts))),
+        *_dropped(runs),
+        *_around(runs),
+        *_rules(facts),
+        *_parts(facts),
         part("Samples of what was dropped", *_samples(facts)),
         part("What could not be read", *_quarantine(facts, runs)),
     )  # fmt: skip
 
 
 COUNTED = {
-    "crawl": "items of pages and interfaces",
-    "annotate": "records of the input",
+    "crawl": "items: pages, and articles or posts in answers of interfaces",
+    "annotate": "records: items of stored answers or of files, and listings",
     "decide": "documents",
     "pack": "documents",
 }
+UNITS = {"crawl": "item", "annotate": "record"}
+
+
+def _unit(step: str, number: int) -> str:
+    return UNITS.get(step, "document") + ("" if number == 1 else "s")
 
 
 def _bar(run: RunFacts) -> Bar:
-    return Bar(run.step, run.counts["kept"], f"({share(run.counts['kept'], run.counts['read'])})")
+    kept, read = run.counts["kept"], run.counts["read"]
+    return Bar(run.step, kept, f"of {count(read)} {_unit(run.step, read)} ({share(kept, read)})")
 
 
 def _row(run: RunFacts) -> list[str]:
@@ -55,44 +68,109 @@ def _row(run: RunFacts) -> list[str]:
     return [run.step, COUNTED[run.step], count(run.counts["read"]), *fates]
 
 
-def _dropped(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
-    """Reasons of every step, then decide's by source and language."""
-    reasons = Counter[tuple[str, str]]()
-    bytes_ = Counter[tuple[str, str]]()
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one reason of one step cost, beside all that the step read."""
+
+    step: str
+    fate: str
+    reason: str
+    number: int
+    bytes: int
+    read: int
+
+    @property
+    def part(self) -> str:
+        """Its share of what the step read."""
+        return share(self.number, self.read)
+
+
+def losses(runs: Sequence[RunFacts]) -> list[Loss]:
+    """Every reason of every step, the most first; what pack only repeats of decide is left out."""
+    numbers, sizes = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for run in runs:
         for entry in run.entries:
-            if entry.fate == "dropped" and (run.step, entry.reason) != ("pack", FOLLOWED):
-                reasons[run.step, entry.reason] += entry.documents
-                bytes_[run.step, entry.reason] += entry.bytes
-    if not reasons:
+            if entry.reason and (run.step, entry.reason) != ("pack", FOLLOWED):
+                numbers[run.step, entry.fate, entry.reason] += entry.documents
+                sizes[run.step, entry.fate, entry.reason] += entry.bytes
+    read = {run.step: sum(one.counts["read"] for one in runs if one.step == run.step) for run in runs}
+    order = sorted(numbers, key=lambda key: (-numbers[key], key))
+    return [Loss(*key, numbers[key], sizes[key], read[key[0]]) for key in order]
+
+
+def _dropped(runs: Sequence[RunFacts]) -> Iterator[Html]:
+    """The reasons that weigh most as bars, those of the steps around decide in a table with their meaning."""
+    found = losses(runs)
+    bars = [
+        Bar(f"{one.step}: {one.reason}", one.number, f"{_unit(one.step, one.number)} ({one.part})")
+        for one in found if one.fate == "dropped"
+    ]  # fmt: skip
+    if not bars:
         yield paragraph("Nothing was dropped.")
         return
-    order = sorted(reasons, key=lambda key: (-reasons[key], key))
-    read = {run.step: run.counts["read"] for run in runs}
-    bars = [
-        Bar(f"{step}: {name}", reasons[step, name], f"({share(reasons[step, name], read[step])})")
-        for step, name in order
+    yield chart(bar_chart("Why records were dropped, and their share of what the step read", bars[:ROWS_SHOWN]))
+    if rest := bars[ROWS_SHOWN:]:
+        number = counted(int(sum(bar.value for bar in rest)), "record")
+        yield note(f"{counted(len(rest), 'more reason')}, {number}: in the tables.")
+
+
+def _around(runs: Sequence[RunFacts]) -> Iterator[Html]:
+    """The reasons of the steps around decide, with their meaning."""
+    rows = [
+        (code(one.reason), one.step, one.fate.replace("quarantined", "failed"), meaning(one.reason) or "–",
+         f"{count(one.number)} {_unit(one.step, one.number)}", one.part, size(one.bytes))
+        for one in losses(runs) if one.step != "decide"
+    ]  # fmt: skip
+    if rows:
+        columns = ("reason", "step", "fate", "~what it means", "#number", "#share of read", "#text")
+        yield from long_table("Reasons of the steps around decide", columns, rows)
+
+
+RULE_COLUMNS = ("rule", "#order", "~drops a document if", "~laid down in", "#dropped", "#holds for", "#holds alone")
+
+
+def _rules(facts: Facts) -> Iterator[Html]:
+    """Every rule of decide: its condition as it was applied, where it comes from, and what it cost."""
+    decide = facts.last("decide")
+    if decide is None:
+        return
+    found = [
+        (rule, _rule_row(rule, facts, decide))
+        for rule in conditions(decide, facts.corpus.signals if facts.corpus else {})
     ]
-    head, tail = bars[:ROWS_SHOWN], bars[ROWS_SHOWN:]
-    yield chart(bar_chart("Why records were dropped, share of what the step read", head))
-    if tail:
+    used, idle = ([row for _, row in found if bool(set(row[4:]) - {"0", "–"}) is cost] for cost in (True, False))
+    yield tag("h3", "The rules of decide")
+    yield note("A document is counted as dropped by the first rule in this order that holds, so the column “dropped” adds up. "
+               "“Holds for” counts all documents a rule holds for; “holds alone” those that no other rule would have dropped, about what "
+               "the corpus would gain without it. Which ", term("preset"), " judges a document depends on its kind of source. Thresholds are "
+               "changed in the configuration, ", code("[decide.thresholds]"), "; ", code("gristmill prepare"), " then repeats decide and pack only.")  # fmt: skip
+    if "rules" not in decide.details:
         yield note(
-            f"{counted(len(tail), 'more reason')}, {counted(int(sum(bar.value for bar in tail)), 'record')}: in the table."
+            "This decide run was made by a version that did not record thresholds: those of presets are not shown."
         )
-    holds = {reason.name: reason.any for reason in facts.corpus.reasons} if facts.corpus else {}
-    yield from long_table(
-        "Every reason to drop",
-        ("reason", "step", "#documents", "#share of read", "#text", "#holds for"),
-        [
-            (code(name), step, count(reasons[step, name]), share(reasons[step, name], read[step]), size(bytes_[step, name]),
-             count(holds[name]) if step == "decide" and name in holds else "–")
-            for step, name in order
-        ],
-    )  # fmt: skip
-    yield note("A document is counted under the first reason that holds, in the order of the rules' legend, so the column adds up. "
-               "“Holds for” counts all documents a reason holds for: what a rule would drop on its own.")  # fmt: skip
-    decide = next((run for run in reversed(runs) if run.step == "decide"), None)
-    if decide:
+    yield (
+        table("Rules that dropped documents", RULE_COLUMNS, used) if used else paragraph("No rule dropped a document.")
+    )
+    if idle:
+        yield folded(
+            f"{counted(len(idle), 'rule')} that dropped nothing",
+            table("Rules that dropped nothing", RULE_COLUMNS, idle),
+        )
+
+
+def _rule_row(rule: Condition, facts: Facts, decide: RunFacts) -> tuple[Content, ...]:
+    """A rule with its costs; only the documents' own decisions tell what it holds for."""
+    dropped = sum(entry.documents for entry in decide.entries if entry.reason == rule.name)
+    held = ["–", "–"]
+    if facts.corpus:
+        one = next((reason for reason in facts.corpus.reasons if reason.name == rule.name), None)
+        held = [count(one.any), count(one.alone)] if one else ["0", "0"]
+    condition = content(rule.drops_if, tag("small", rule.signal) if rule.signal else None)
+    return code(rule.name), str(rule.place), condition, rule.origin, count(dropped), *held
+
+
+def _parts(facts: Facts) -> Iterator[Html]:
+    if decide := facts.last("decide"):
         yield from by_part(decide, "source", lambda entry: entry.source, str)
         yield from by_part(decide, "language", lambda entry: entry.lang, language)
 
@@ -150,16 +228,19 @@ def _samples(facts: Facts) -> Iterator[Html]:
 
 
 def _reason(reason: Reason) -> Html:
-    title = content(code(reason.name), f" – {counted(reason.first, 'document')}, holds for {count(reason.any)}")
+    title = content(code(reason.name), f" – dropped {counted(reason.first, 'document')}, holds for {count(reason.any)}")
     return tag("details", tag("summary", title), *map(sample, reason.samples))
 
 
 def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
     total = sum(run.counts.get("quarantined", 0) for run in runs if run.step != "crawl")
     if not total:
-        yield paragraph("Every record of the input could be read.")
+        yield paragraph("Every record that lay there could be read.")
         return
-    rows = [(q.step, q.file, count(q.offset), code(q.reason), shortened(q.error, 200)) for q in facts.quarantined]
-    yield from long_table("Quarantined records", ("step", "file", "#offset", "reason", "error"), rows)
+    rows = [
+        (q.step, q.file, count(q.offset), code(q.reason), meaning(q.reason) or "–", shortened(q.error, 200))
+        for q in facts.quarantined
+    ]
+    yield from long_table("Quarantined records", ("step", "file", "#offset", "reason", "~what it means", "error"), rows)
     rest = f" {counted(total - len(rows), 'more record')}: in the run's folder quarantine." if total > len(rows) else ""
     yield note(f"n = {counted(total, 'record')}; the offset counts bytes, or rows of a table.{rest}")

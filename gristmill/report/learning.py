@@ -7,6 +7,7 @@ from typing import Any
 from gristmill.report.blocks import chart, code, folded, missing, note, part, section, table
 from gristmill.report.charts import Bar, Line, bar_chart, line_chart
 from gristmill.report.facts import Facts, RunFacts, Tokens, Training
+from gristmill.report.glossary import term
 from gristmill.report.markup import Html, content, tag
 from gristmill.report.origins import long_table
 from gristmill.report.tokens import SPLITS
@@ -24,6 +25,8 @@ def tokens(facts: Facts) -> Html:
     return section(
         "tokens", title,
         table("Splits", ("split", "#documents", "#tokens", "#share of tokens", "#text"), _splits(found)),
+        note("A ", term("split"), " is a part of the documents with a purpose of its own: to train, to watch the training, to measure at "
+             "the end. A ", term("token"), " is what a model reads; files of tokens are called ", term("shard", "shards"), "."),
         part("By language", *_fertility(found, "language", "lang")),
         part("By source", *_fertility(found, "source", "source")),
         part("Length of documents", _lengths(found)),
@@ -112,7 +115,7 @@ def trained(facts: Facts) -> Html:
         "training", title,
         table("Models", ("run", "objective", "#parameters", "#steps", "#tokens seen", "#validation loss", "#bits per byte"),
               map(_model_row, facts.trainings)),
-        note("Losses are in nats a token. Bits per byte compares tokenizers and models: it counts the bytes of the text, not tokens. "
+        note("Losses are in ", term("nats"), " a token. ", term("bits per byte", "Bits per byte"), " compares tokenizers and models: it counts the bytes of the text, not tokens. "
              "Masked text is guessed from both sides: its numbers stand beside no others."),
         *map(_training, facts.trainings),
     )  # fmt: skip

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from gristmill.ledger import FATES, Entry
 from gristmill.report.blocks import chart, code, folded, missing, note, paragraph, part, quoted, section, table
 from gristmill.report.facts import Facts, Licence, RunFacts
+from gristmill.report.glossary import term
 from gristmill.report.markup import Content, Html, content
 from gristmill.report.stacks import Stack, stacked_bars
-from gristmill.report.words import count, counted, language, share, shortened, size
+from gristmill.report.words import count, counted, language, listed, share, shortened, size
 
 MOST_ROWS = 20
 PARTS = 6
@@ -29,7 +30,38 @@ def crawled(facts: Facts) -> Html:
 def _files(facts: Facts) -> Html:
     names = sorted({name for run in facts.runs if run.main for name in run.files_read})
     told = [paragraph("The corpus was read from files: ", *_joined(map(code, names)), ".")] if names else []
-    return content(*told, missing("a crawl.", "To see fetches and failures, start from ", code("gristmill crawl"), "."))
+    lists = [_listed(run) for run in facts.of("annotate")]
+    return content(
+        *told, *lists, missing("a crawl.", "To see fetches and failures, start from ", code("gristmill crawl"), ".")
+    )
+
+
+def _listed(run: RunFacts) -> Html:
+    """The input files one by one, where the manifest names them."""
+    given = run.details.get("input_files")
+    if not isinstance(given, Mapping):
+        return Html()
+    files = [one for one in given.get("listed", ()) if isinstance(one, Mapping)]
+    rows = [(str(one.get("name", "")), size(int(one.get("bytes") or 0)), _records(one)) for one in files]
+    number, bytes_ = int(given.get("files") or len(rows)), int(given.get("bytes") or 0)
+    rest = number - len(rows)
+    return content(
+        folded(
+            f"{counted(number, 'input file')}, {size(bytes_)}",
+            table(f"Input files of {run.id}", ("file", "#size", "#records"), rows),
+            note(f"{counted(rest, 'more file')} not listed in the manifest.") if rest > 0 else None,
+        ),
+        _passed_over(run),
+    )
+
+
+def _records(one: Mapping[str, object]) -> str:
+    return count(int(str(one["records"]))) if one.get("records") is not None else "–"
+
+
+def _passed_over(run: RunFacts) -> Html:
+    names = [str(name) for name in run.details.get("passed_over") or ()]
+    return note(f"Passed over as no input: {listed(names, most=10)}.") if names else Html()
 
 
 def _joined(items: Iterable[Html]) -> list[Content]:
@@ -46,10 +78,11 @@ def _crawl(run: RunFacts) -> Html:
     total = ("All", count(sum(fetched.values())), *(count(sum(fates[n, f] for n in names)) for f in FATES))
     failures = [shortened(str(line), 300) for line in run.details.get("failures", ())]
     return content(
-        table(f"Sources of {run.id}", ("source", "#fetched", "#items kept", "#dropped", "#failed"), [*rows, total]),
+        table(f"Sources of {run.id}", ("source", "#answers stored", "#items kept", "#dropped", "#failed"), [*rows, total]),
         note(
-            "Fetched counts answers of servers, robots.txt, feeds and listings included; one answer of an interface "
-            f"holds many items. Rights were judged by the policy {run.details.get('policy', 'of its settings')}. "
+            "An answer of a server is stored as it came (a ", term("capture"), "), robots.txt, feeds and listings included. "
+            "An ", term("item"), " is one page, or one article or post: one answer of an interface (API) holds many. "
+            f"Rights were judged by the policy {run.details.get('policy', 'of its settings')}. "
             "Dropped and failed by reason: ", _reasons(run.entries), ".",
         ),
         folded(f"Failures: {counted(len(failures), 'line')}", *map(quoted, failures[:50])) if failures else None,
@@ -77,12 +110,14 @@ def licence_parts(facts: Facts) -> Iterator[Html]:
     for row in facts.corpus.licences:
         by_licence[row.licence] += row.kept
     what = "Kept documents" if facts.corpus.decided else "Documents"
-    yield chart(share_bar(f"{what} by licence", {"documents": by_licence}, str))
+    yield chart(share_bar(f"{what} by licence as stated by the input", {"documents": by_licence}, str))
     rows = [_licence_row(row) for row in facts.corpus.licences]
-    head = ("source", "licence", "#documents", "#kept", "evidence (documents that show it)")
+    head = ("source", "licence (as stated)", "#documents", "#kept", "~evidence (documents that show it)")
     yield from long_table("Documents by source and licence", head, rows)
     yield note(
-        "Evidence is what each judgement was read from: page markup, headers or the record's own field. It stays with every document."
+        "A licence is a claim of the source: nobody has checked it. ",
+        term("evidence", "Evidence"),
+        " is what it was read from: page markup, headers or the record's own field. It stays with every document.",
     )
 
 

@@ -7,6 +7,7 @@ from gristmill.report.bias import audited
 from gristmill.report.duplicates import duplicates
 from gristmill.report.facts import Facts
 from gristmill.report.funnel import funnel
+from gristmill.report.glossary import glossary
 from gristmill.report.learning import tokens, trained
 from gristmill.report.markup import FORBIDDEN, Html, content, tag
 from gristmill.report.opening import headline, opening
@@ -17,7 +18,7 @@ from gristmill.report.trail import followed, limits
 CONTENTS = (
     ("top", "Overview"), ("crawl", "What was read"), ("funnel", "The funnel"), ("languages", "Languages, sources"),
     ("duplicates", "Duplicates"), ("tokens", "Tokens"), ("training", "Training"), ("audit", "Bias audit"),
-    ("trail", "Following a number back"), ("limits", "Limits"),
+    ("trail", "Following a number back"), ("limits", "Limits"), ("words", "Words on this page"),
 )  # fmt: skip
 SECTIONS = (crawled, funnel, spoken, duplicates, tokens, trained, audited, followed, limits)
 
@@ -28,7 +29,7 @@ def page(facts: Facts) -> str:
     body = tag(
         "div",
         tag("nav", tag("ol", *links), aria_label="Contents"),
-        tag("main", opening(facts), *(draw(facts) for draw in SECTIONS), _footer(facts)),
+        tag("main", opening(facts), *(draw(facts) for draw in SECTIONS), glossary(), _footer(facts)),
         class_="frame",
     )
     whole = "<!doctype html>\n" + tag("html", head(facts), "\n", tag("body", body), lang="en") + "\n"

@@ -6,9 +6,10 @@ from html import escape
 
 from gristmill.report import charts
 
-LEFT, RIGHT, TOP = charts.LABEL_WIDTH, charts.WIDTH - 90, 34
 PATTERNS = 6
 """Colours of the charts; a part beyond them is drawn in grey."""
+NUMBERED = 6.0
+"""Percent of the width that a part needs for its number to stand in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,41 +26,32 @@ def stacked_bars(title: str, parts: Sequence[str], rows: Sequence[Stack]) -> str
     rows = [row for row in rows if sum(row.values) > 0]
     if not rows:
         return charts.nothing(title)
-    drawn = [_bar(row, parts, TOP + i * charts.ROW) for i, row in enumerate(rows)]
-    bottom = TOP + len(rows) * charts.ROW + 10
-    legend, height = _legend(parts, bottom)
+    drawn = [_bar(row, parts, i * charts.ROW) for i, row in enumerate(rows)]
     said = "; ".join(
         f"{row.label}: " + ", ".join(f"{name} {value}" for name, value in zip(parts, row.values, strict=True) if value)
         for row in rows[:20]
     )
-    return charts.frame(title, "".join(drawn) + legend, height, said)
+    return charts.frame(title, "".join(drawn), len(rows) * charts.ROW, said, below=_legend(parts))
 
 
 def _bar(row: Stack, parts: Sequence[str], y: float) -> str:
-    total, at, drawn = sum(row.values), float(LEFT), [charts.label(row.label, y + 13)]
+    total, at, drawn = sum(row.values), 0.0, [charts.row_head(row.label, row.note, y)]
     for place, (name, value) in enumerate(zip(parts, row.values, strict=True)):
-        wide = (RIGHT - LEFT) * value / total
+        wide = 100 * value / total
         if value:
             told = escape(f"{row.label}, {name}: {value:,} of {total:,} ({value / total:.1%})")
-            box = f'x="{at:.1f}" y="{y}" width="{max(wide - 1, 0.6):.1f}" height="{charts.ROW - 7}"'
-            drawn.append(f'<rect {box} fill="{shade(place)}"><title>{told}</title></rect>')
-        if wide > 16:
-            drawn.append(charts.text(at + wide / 2, y + 12.5, str(place + 1), "on", anchor="middle"))
+            box = f'x="{charts.percent(at)}" y="{y + 19}" width="{charts.percent(wide)}" height="15"'
+            drawn.append(f'<rect {box} class="part" fill="{shade(place)}"><title>{told}</title></rect>')
+        if wide > NUMBERED:
+            drawn.append(charts.text(charts.percent(at + wide / 2), y + 30.5, str(place + 1), "on", anchor="middle"))
         at += wide
-    return "".join(drawn) + charts.text(RIGHT + 8, y + 13, row.note, "quiet")
+    return "".join(drawn)
 
 
-def _legend(parts: Sequence[str], y: float) -> tuple[str, float]:
-    """Names of the parts in lines, and where they end."""
-    x, line, drawn = 8.0, y + 12, []
-    for place, name in enumerate(parts):
-        wide = 38 + sum(2 if ord(char) > 0x2E7F else 1 for char in name) * charts.CHARACTER
-        if x + wide > charts.WIDTH and x > 8:
-            x, line = 8.0, line + 18
-        drawn.append(f'<rect x="{x:.1f}" y="{line - 11}" width="16" height="14" fill="{shade(place)}"/>')
-        drawn.append(charts.text(x + 8, line, str(place + 1), "on", anchor="middle") + charts.text(x + 21, line, name))
-        x += wide
-    return "".join(drawn), line + 10
+def _legend(parts: Sequence[str]) -> str:
+    """The names of the parts beside their numbers: a list, so that it wraps."""
+    items = (f'<li><b class="c{min(i, PATTERNS) + 1}">{i + 1}</b> {escape(name)}</li>' for i, name in enumerate(parts))
+    return f'<ul class="legend">{"".join(items)}</ul>'
 
 
 def shade(place: int) -> str:

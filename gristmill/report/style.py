@@ -5,9 +5,9 @@ from gristmill.report import charts
 CSS = (
     """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --soft: #57606a; --line: #d8dee4; --box: #f6f8fa;
-  --accent: #0a66a8; --good: #1a6b35; --look: #805900; --wrong: #b42318; --mark: #dbeafe; }
+  --accent: #0a66a8; --good: #1a6b35; --look: #805900; --wrong: #b42318; --mark: #dbeafe; --shade: #8c959f; }
 @media (prefers-color-scheme: dark) { :root { --page: #0f141a; --ink: #e6edf3; --soft: #9aa4ae; --line: #323941;
-  --box: #171d24; --accent: #6cb6ff; --good: #57c97a; --look: #e3b341; --wrong: #ff8f85; --mark: #1d3a5c; } }
+  --box: #171d24; --accent: #6cb6ff; --good: #57c97a; --look: #e3b341; --wrong: #ff8f85; --mark: #1d3a5c; --shade: #6e7781; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; scroll-padding-top: 1rem; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI",
@@ -28,7 +28,6 @@ h1 { font-size: clamp(1.35rem, 1rem + 1.6vw, 2rem); line-height: 1.25; margin: 0
 h2 { font-size: 1.35rem; line-height: 1.3; margin: 2.8rem 0 0.8rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
 h2.small { font-size: 1rem; margin: 1.6rem 0 0.5rem; padding: 0; border: 0; }
 h3 { font-size: 1.08rem; margin: 1.8rem 0 0.5rem; } h4 { font-size: 0.98rem; margin: 1.3rem 0 0.4rem; }
-h5 { font-size: 0.85rem; margin: 0 0 0.2rem; color: var(--soft); font-weight: 600; }
 p { margin: 0.5rem 0; max-width: 48rem; } .note { color: var(--soft); font-size: 0.9rem; }
 ul { padding-left: 1.2rem; max-width: 48rem; } li { margin: 0.25rem 0; }
 code, pre { font-family: ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; font-size: 0.86em; }
@@ -53,13 +52,16 @@ pre.commands { white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100%; 
 .run { border: 1px solid var(--line); border-left: 3px solid var(--accent); border-radius: 6px; padding: 0.3rem 0.6rem; background: var(--box); }
 .run b, .run code, .run span { display: block; line-height: 1.4; } .run b { font-size: 0.9rem; }
 .run code { font-size: 0.74rem; color: var(--soft); } .run span { font-size: 0.78rem; }
-.scroll { overflow-x: auto; margin: 0.7rem 0 1rem; max-width: 100%; }
+.scroll { overflow-x: auto; margin: 0.7rem 0 1rem; max-width: 100%; scrollbar-width: thin; background-attachment: local, local, scroll, scroll;
+  background-image: linear-gradient(90deg, var(--page) 40%, transparent), linear-gradient(270deg, var(--page) 40%, transparent),
+  linear-gradient(90deg, var(--shade), transparent), linear-gradient(270deg, var(--shade), transparent);
+  background-position: 0 0, 100% 0, 0 0, 100% 0; background-repeat: no-repeat; background-size: 2.5rem 100%, 2.5rem 100%, 0.9rem 100%, 0.9rem 100%; }
 .scroll:focus-visible, summary:focus-visible, a:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 table { border-collapse: collapse; font-size: 0.86rem; line-height: 1.4; min-width: min(100%, 30rem); }
 caption { text-align: left; font-weight: 600; padding: 0 0 0.3rem; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.28rem 1.1rem 0.28rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: normal; }
 thead th { color: var(--soft); font-weight: 600; vertical-align: bottom; } tbody th { font-weight: 500; min-width: 8rem; }
-td:not(.n):last-child { min-width: 12rem; }
+.w { min-width: 13rem; } td:not(.n):last-child { min-width: 12rem; }
 .n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; } td code, th code { white-space: nowrap; }
 details { margin: 0.5rem 0; max-width: 100%; } summary { cursor: pointer; color: var(--accent); font-size: 0.92rem; padding: 0.15rem 0; }
 figure.sample { margin: 0.5rem 0 0.9rem; max-width: 48rem; } figcaption { font-size: 0.78rem; color: var(--soft); margin-top: 0.2rem; }
@@ -67,17 +69,25 @@ figure.sample { margin: 0.5rem 0 0.9rem; max-width: 48rem; } figcaption { font-s
   overflow-wrap: anywhere; overflow: hidden; font-size: 0.9rem; line-height: 1.5; max-width: 48rem; unicode-bidi: isolate; }
 mark { background: var(--mark); color: inherit; padding: 0 0.1em; border-radius: 2px; }
 .sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0.3rem 1.2rem; }
+.sides b, .side { font-size: 0.78rem; color: var(--soft); margin: 0.3rem 0 0; font-weight: 600; } .sides .text { margin-top: 0.1rem; }
+td small { display: block; color: var(--soft); font-size: 0.92em; }
+.origin { font-size: 0.78rem; color: var(--soft); overflow-wrap: anywhere; }
+.term { color: inherit; text-decoration: underline dotted; text-underline-offset: 0.2em; }
+.words { max-width: 48rem; } .words dt { font-weight: 600; margin-top: 0.6rem; } .words dd { margin: 0; color: var(--soft); font-size: 0.92rem; }
 .missing { background: var(--box); border: 1px dashed var(--line); border-radius: 6px; padding: 0.6rem 0.8rem; color: var(--soft); }
 footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 0.8rem; color: var(--soft); font-size: 0.85rem; }
 """
     + charts.CSS
     + """
-.chart svg { max-width: 47rem; min-width: 40rem; } .chart .on { fill: var(--page); font-size: 11px; font-weight: 600; }
+.chart .on { fill: var(--page); font-size: 11px; font-weight: 600; } .chart .part { stroke: var(--page); stroke-width: 1; }
+.legend { list-style: none; padding: 0; margin: 0.1rem 0 0; display: flex; flex-wrap: wrap; gap: 0.15rem 0.9rem; font-size: 0.78rem; max-width: none; }
+.legend li { margin: 0; } .legend b { color: var(--page); padding: 0 0.3rem; font-size: 0.7rem; border-radius: 2px; print-color-adjust: exact; }
+.c1 { background: var(--chart-1); } .c2 { background: var(--chart-2); } .c3 { background: var(--chart-3); } .c4 { background: var(--chart-4); } .c5 { background: var(--chart-5); } .c6 { background: var(--chart-6); } .c7 { background: var(--chart-quiet); }
 @media print {
   :root { --page: #fff; --ink: #000; --soft: #444; --line: #bbb; --box: #f7f7f7; --accent: #0a4f83; }
   body { font-size: 10.5pt; } nav { display: none; } .frame { display: block; max-width: none; padding: 0; }
   .scroll, .chart, pre { overflow: visible; } pre, code { white-space: pre-wrap; } h2, h3, h4, summary, caption { break-after: avoid; }
-  .chart, figure, tr, .run, .tiles div { break-inside: avoid; } .chart svg { min-width: 0; } details::details-content { content-visibility: visible; block-size: auto; }
+  .chart, figure, tr, .run, .tiles div { break-inside: avoid; } details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
 )

@@ -1,6 +1,6 @@
-"""Fetch the beginnings of a few documents by their place, with personal data masked before anything is shown."""
+"""Fetch a few documents by their place: their beginnings, or how two of them differ, with personal data masked before anything is shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.report.alike import Comparison, compare
 from gristmill.report.facts import Sample
 from gristmill.report.words import shortened
 
@@ -23,9 +24,8 @@ class Place(NamedTuple):
     row: int
 
 
-def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, Sample]:
-    """The samples at these places; of every shard only the row groups that hold one are read, one at a time."""
-    found: dict[Place, Sample] = {}
+def read_rows(shards: Sequence[Path], places: Iterable[Place]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    """The documents at these places; of every shard only the row groups that hold one are read, one at a time."""
     by_shard: dict[int, list[int]] = {}
     for place in sorted(set(places)):
         by_shard.setdefault(place.shard, []).append(place.row)
@@ -36,8 +36,22 @@ def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place,
         for group in sorted(set(groups.tolist())):
             inside = [row for row, own in zip(rows, groups, strict=True) if own == group]
             table = file.read_row_group(group, columns=COLUMNS).take(pa.array([r - int(starts[group]) for r in inside]))
-            found.update({Place(shard, row): sample(raw) for row, raw in zip(inside, table.to_pylist(), strict=True)})
-    return found
+            yield from zip((Place(shard, row) for row in inside), table.to_pylist(), strict=True)
+
+
+def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, Sample]:
+    """The samples at these places."""
+    return {place: sample(row) for place, row in read_rows(shards, places)}
+
+
+def read_pairs(shards: Sequence[Path], pairs: Iterable[tuple[Place, Place]]) -> dict[tuple[Place, Place], Comparison]:
+    """How the two documents of each pair differ, personal data masked."""
+    wanted = list(pairs)
+    texts = {
+        place: masked(row["text"], row["personal"] or ())
+        for place, row in read_rows(shards, [place for pair in wanted for place in pair])
+    }
+    return {(one, other): compare(texts[one], texts[other]) for one, other in wanted}
 
 
 def sample(row: Mapping[str, Any]) -> Sample:

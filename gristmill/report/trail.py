@@ -6,6 +6,7 @@ from typing import Any
 
 from gristmill.report.blocks import bullets, code, folded, note, paragraph, part, section, table
 from gristmill.report.facts import Facts, RunFacts
+from gristmill.report.glossary import term
 from gristmill.report.markup import Html, content, tag
 from gristmill.report.words import count, counted, day, seconds, size
 
@@ -24,8 +25,8 @@ def followed(facts: Facts) -> Html:
     verify = [f"gristmill runs verify {facts.folder}/{run.id}" for run in facts.runs]
     return section(
         "trail", "Following a number back",
-        paragraph("Every run is a folder named by what determines its content: settings, source code, libraries and inputs. Each manifest "
-                  "names the manifests it was made from, so the last one seals all before it."),
+        paragraph("Every run is a folder named by what determines its content: settings, source code, libraries and inputs. Each ",
+                  term("manifest"), " names the manifests it was made from, so the last one seals all before it."),
         table("Runs", ("run", "made from", "#files", "#size", "#time", "#peak memory", "sealed"), map(_run_row, facts.runs)),
         part("Check that the files are as sealed", note("From the folder above ", code(f"{facts.folder}/"), ":"), _commands(verify)),
         part("From here to a document", bullets(_steps(facts))),

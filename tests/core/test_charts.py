@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.report.charts import (
+    CHARACTER,
     CSS,
+    NARROWEST,
     Bar,
     Interval,
     Line,
@@ -19,6 +21,7 @@ from gristmill.report.charts import (
     histogram,
     label,
     line_chart,
+    row_head,
     scale,
     ticks,
 )
@@ -68,13 +71,37 @@ def test_the_style_sheet_has_every_colour_in_light_and_dark():
         assert f"--chart-{name}:" in light and f"--chart-{name}:" in dark
 
 
+def share(value: str | None) -> float:
+    """A place or length across, in percent of the width."""
+    assert value is not None and value.endswith("%")
+    return float(value.removesuffix("%"))
+
+
 def test_bars_are_as_long_as_their_values():
-    widths = [
-        float(r.get("width", 0))
-        for r in parse(bar_chart("t", [Bar("a", 4), Bar("b", 1), Bar("c", 0)])).iter(f"{SVG}rect")
-    ]
-    assert widths[0] == pytest.approx(4 * widths[1])
-    assert widths[2] == 0
+    drawn = parse(bar_chart("t", [Bar("a", 4), Bar("b", 1), Bar("c", 0)])).iter(f"{SVG}rect")
+    assert [share(r.get("width")) for r in drawn] == [100, 25, 0]
+
+
+def test_every_chart_takes_the_width_it_is_given_and_cuts_nothing_off_at_its_right_end(chart):
+    svg = parse(chart)
+    assert svg.get("width") is None and svg.get("viewBox") is None
+    places = [found.get("x", "0") for found in svg.iter(f"{SVG}text")]
+    assert all(place.endswith("%") or float(place) <= 38 for place in places)
+    ends = [found for found in svg.iter(f"{SVG}text") if found.get("x") == "100%"]
+    assert all(found.get("text-anchor") == "end" for found in ends)
+
+
+WIDE = st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF)
+NAMES = st.text(st.characters(min_codepoint=32, max_codepoint=126) | WIDE, max_size=80)
+
+
+@given(NAMES, st.integers(0, 34))
+def test_a_name_and_its_figures_fit_into_one_line_of_the_narrowest_screen(name, length):
+    svg = parse(f'<div xmlns="{SVG[1:-1]}"><svg>{row_head(name, "9" * length, 0)}</svg></div>')
+    first = next(svg.iter(f"{SVG}text"))
+    shown = next(iter(first)).tail or ""
+    wide = sum(2 if char >= "\u4e00" else 1 for char in shown if char != "…") + ("…" in shown) + length
+    assert wide * CHARACTER <= NARROWEST
 
 
 def test_bars_name_value_unit_and_note():
@@ -122,16 +149,22 @@ def test_the_blind_range_is_shaded_evenly_about_the_line():
     svg = parse(forest_plot("t", [Interval("a", 0.6, 0.4, 0.7, 9, blind=0.1)], null=0.5, unit="u"))
     (band,) = [r for r in svg.iter(f"{SVG}rect") if r.get("class") == "band"]
     (line,) = [found for found in svg.iter(f"{SVG}line") if found.get("class") == "null"]
-    middle = float(band.get("x", 0)) + float(band.get("width", 0)) / 2
-    assert middle == pytest.approx(float(line.get("x1", 0)), abs=0.2)
+    assert share(band.get("x")) + share(band.get("width")) / 2 == pytest.approx(share(line.get("x1")), abs=0.02)
 
 
 def test_a_logarithmic_forest_puts_double_and_half_equally_far_from_one():
     rows = [Interval("a", 2, 2, 2, 9), Interval("b", 0.5, 0.5, 0.5, 9)]
     svg = parse(forest_plot("t", rows, null=1, unit="ratio", logarithmic=True))
     (line,) = [found for found in svg.iter(f"{SVG}line") if found.get("class") == "null"]
-    places = [float(r.get("x", 0)) + 4.5 for r in svg.iter(f"{SVG}rect")]
-    assert sum(places) / 2 == pytest.approx(float(line.get("x1", 0)), abs=0.2)
+    places = [share(r.get("x")) for r in svg.iter(f"{SVG}rect")]
+    assert sum(places) / 2 == pytest.approx(share(line.get("x1")), abs=0.02)
+
+
+@pytest.mark.parametrize(("null", "anchor"), [(0, None), (0.5, "middle"), (1, "end")])
+def test_the_words_under_the_line_of_no_difference_stay_inside_the_chart(null, anchor):
+    svg = parse(forest_plot("t", [Interval("a", 0.5, 0, 1, 9)], null=null, unit="u"))
+    (words_,) = [t for t in svg.iter(f"{SVG}text") if (t.text or "").endswith("= no difference")]
+    assert words_.get("text-anchor") == anchor  # none: it begins there
 
 
 def test_a_forest_row_states_value_interval_and_n():
@@ -170,7 +203,7 @@ def test_numbers_are_shown_in_few_characters(value, shown):
 def test_a_long_label_is_cut_and_whole_in_its_tooltip():
     drawn = label("x" * 80, 10)
     assert f"<title>{'x' * 80}</title>" in drawn and "…" in drawn
-    assert label("中" * 40, 10).count("中") < 40 + 18
+    assert label("中" * 40, 10, room=200).count("中") == 40 + 14
 
 
 def test_scale_maps_ends_to_ends():

@@ -165,7 +165,7 @@ class Chain:
         )
 
     def audit(self, *inputs):
-        content = {"schema": "gristmill.audit/1", "models": [], "rules": None, "corpus": None, "limits": [NASTY]}
+        content = {"schema": "gristmill.audit/2", "models": [], "rules": None, "corpus": None, "limits": [NASTY]}
 
         def write(path):
             storage.commit_json(path / "audit.json", content)
@@ -358,17 +358,52 @@ def test_with_json_the_command_prints_one_object(audited, tmp_path):
     assert told["path"] == str(tmp_path / "report.html")
     assert told["bytes"] == (tmp_path / "report.html").stat().st_size
     assert told["runs"][0].startswith("crawl-") and told["runs"][-1] == audited.id
-    assert any(line.startswith("look: 1 record could not be read") for line in told["verdict"])
+    assert "look: 1 record could not be read in annotate (bad_item 1): each is named below." in told["verdict"]
     assert told["seconds"] >= 0
 
 
-def test_without_a_run_the_newest_of_the_furthest_step_is_taken(audited, chain, tmp_path, monkeypatch):
-    chain.annotate(word="newer")
+def test_without_a_run_the_newest_corpus_is_told_of_with_all_its_models_and_its_newest_audit(
+    audited, chain, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
-    assert report_command.newest(Path("runs")).id == audited.id
+    models = [run.id for run in runs.list_runs("runs", "pretrain")]
+    packed = runs.latest("runs", "pack")
+    assert sorted(run.id for run in report_command.newest(Path("runs"))) == sorted([packed.id, *models, audited.id])
+    later = chain.audit(runs.latest("runs", "pretrain"))
     done = gristmill()
     assert done.exit_code == 0, done.output
-    assert audited.id in (tmp_path / "report.html").read_text()
+    drawn = (tmp_path / "report.html").read_text()
+    assert later.id in drawn and audited.id not in drawn and all(id in drawn for id in models)
+    assert "no RUN is given: the newest pack run, 2 of its models, 1 of its audits" in done.stderr
+    assert all(id in done.stderr for id in [packed.id, *models, later.id])
+
+
+def test_runs_of_another_corpus_are_left_out_and_named(audited, chain, capsys):
+    other = chain.decide(chain.annotate(word="newer"), word="newer")
+    packed = chain.pack(other, runs.latest(chain.out, "tokenizer"))
+    model = chain.pretrain(packed, "other")
+    stray = chain.annotate(word="newest")
+    assert [run.id for run in report_command.newest(chain.out)] == [packed.id, model.id]
+    told = capsys.readouterr().err
+    assert f"left out, newer but not of this corpus: {stray.id}" in told and audited.id not in told
+
+
+def test_an_audit_of_a_run_that_was_redone_since_is_left_out(audited, chain):
+    for place in chain.out.glob("pretrain-*/manifest.json"):
+        storage.commit_json(place, {**storage.read_json(place), "exit_code": 0, "version": "other"})
+    assert [run.step for run in report_command.newest(chain.out)] == ["pack", "pretrain", "pretrain"]
+
+
+@pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "pack"])
+def test_without_a_pack_run_the_furthest_step_of_a_corpus_is_taken(chain, step):
+    crawled = chain.crawl()
+    if step != "crawl":
+        annotated = chain.annotate([crawled])
+    if step in ("decide", "pack"):
+        decided = chain.decide(annotated)
+    if step == "pack":
+        chain.pack(decided, chain.tokenizer(decided))
+    assert [run.step for run in report_command.newest(chain.out)] == [step]
 
 
 def test_an_empty_folder_or_a_folder_as_page_is_refused_with_a_way_out(audited, tmp_path):

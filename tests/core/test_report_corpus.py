@@ -15,6 +15,7 @@ from gristmill.config import Config
 from gristmill.document import DOCUMENT_SCHEMA
 from gristmill.errors import RunError
 from gristmill.report import corpus as corpus_module
+from gristmill.report.alike import compare
 from gristmill.report.clusters import Clusters
 from gristmill.report.corpus import keep_smallest, lowest_bit, scan_corpus
 from gristmill.report.facts import Cluster, Duplicates, Licence, Reason, Sample
@@ -97,10 +98,13 @@ def test_opt_outs_count_all_documents_and_personal_data_the_kept_ones(tmp_path):
     assert found.personal == {"email": 2, "phone": 1}
 
 
-def test_a_reason_counts_what_it_decided_and_all_it_holds_for(tmp_path):
+def test_a_reason_counts_what_it_decided_all_it_holds_for_and_what_no_other_would_have_dropped(tmp_path):
     bits = [0, 4, 6, 6, 2, 4]
     found = scan(tmp_path, [[document(str(i)) for i in range(6)]], [[decision(not b, b) for b in bits]])
-    assert [(r.name, r.first, r.any) for r in found.reasons] == [("near_duplicate", 3, 3), ("too_short", 2, 4)]
+    assert [(r.name, r.first, r.any, r.alone) for r in found.reasons] == [
+        ("near_duplicate", 3, 3, 1),
+        ("too_short", 2, 4, 2),
+    ]
 
 
 def test_samples_are_the_smallest_ids_of_all_shards_whatever_their_order(tmp_path):
@@ -115,8 +119,8 @@ def test_a_text_whose_rights_do_not_allow_it_is_not_shown(tmp_path):
     )
     origin = ("news", "en")
     assert found.reasons == (
-        Reason("opt_out", 1, 1, (Sample("1", *origin, None, "a.warc.gz, offset 7, item 1"),)),
-        Reason("too_short", 1, 2, (Sample("2", *origin, "Open.", "a.warc.gz, offset 7, item 1"),)),
+        Reason("opt_out", 1, 1, 0, (Sample("1", *origin, None, "a.warc.gz, offset 7, item 1"),)),
+        Reason("too_short", 1, 2, 1, (Sample("2", *origin, "Open.", "a.warc.gz, offset 7, item 1"),)),
     )
 
 
@@ -137,10 +141,39 @@ def test_the_largest_clusters_show_the_kept_text_and_the_least_similar_dropped_o
     assert found == Duplicates(
         {2: 1, 3: 1},
         (
-            Cluster(3, 0.75, shown("b", "kept of three"), shown("d", "least similar")),
-            Cluster(2, 1.0, shown("a", "kept of two"), shown("e", "copy of two")),
+            Cluster(
+                3,
+                0.75,
+                shown("b", "kept of three"),
+                shown("d", "least similar"),
+                compare("kept of three", "least similar"),
+            ),
+            Cluster(
+                2, 1.0, shown("a", "kept of two"), shown("e", "copy of two"), compare("kept of two", "copy of two")
+            ),
         ),
     )
+
+
+def test_copies_are_compared_over_their_whole_text_with_personal_data_masked(tmp_path):
+    body = "word " * 400
+    texts = [f"{body}mail a@b.org now", f"{body}mail c@d.org then"]
+    spans = [
+        [{"start": text.encode().index(b"@") - 1, "end": text.encode().index(b"@") + 6, "type": "email"}]
+        for text in texts
+    ]
+    shard = [document(id, text, personal=own) for id, text, own in zip("ab", texts, spans, strict=True)]
+    found = scan(tmp_path, [shard], [[decision(cluster=1, size=2), decision(False, 2, 1, 2, "a", 0.9)]]).duplicates
+    assert found is not None
+    (cluster,) = found.largest
+    assert cluster.comparison == compare(f"{body}mail [email] now", f"{body}mail [email] then")
+    assert cluster.comparison.places[0].before == 394 and "@" not in repr(cluster)
+
+
+def test_the_meaning_of_signals_is_read_from_the_documents_own_files(tmp_path):
+    signals = scan(tmp_path, [[document("1")]]).signals
+    assert signals["lang_score"] == "the identifier's probability, 0 to 1"
+    assert "personal" not in signals
 
 
 def test_only_the_largest_clusters_are_held():

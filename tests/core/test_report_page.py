@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gristmill.ledger import Entry
 from gristmill.report import blocks, stacks
+from gristmill.report.alike import Comparison, Piece, Place
 from gristmill.report.checks import Check, checks, unbalanced
 from gristmill.report.duplicates import size_bars
 from gristmill.report.facts import (
@@ -64,6 +65,13 @@ def run(step: str, w: Words = plain, **changes) -> RunFacts:
         counts[row.fate] = counts.get(row.fate, 0) + row.documents
     details = {
         "crawl": {"fetched": {w("news"): 12}, "policy": w("strict"), "failures": [w("http_500  a page")]},
+        "annotate": {
+            "input_files": {"files": 3, "bytes": 9, "listed": [{"name": w("b.jsonl"), "bytes": 9, "records": 3}]}
+        },
+        "decide": {
+            "reasons": [w("decide-rule")],
+            "rules": [{"name": w("decide-rule"), "preset": w("gopher"), "signal": "words", "min": 50}],
+        },
         "tokenizer": {"vocab_size": 99, "sample_documents": 7, "sample_bytes": 700},
         "pretrain": {"objective": "causal"},
     }.get(step, {})
@@ -80,9 +88,12 @@ def audit_json(w: Words) -> dict:
     preference = {
         "lang": w("en"),
         "axis": w("gender"),
-        "equal_length": {**ESTIMATE, "detectable_effect": 0.1},
+        "equal_length": {**ESTIMATE, "detectable_effect": 0.1, "constant_choice": ESTIMATE,
+                         "by_favoured_group": {w("women"): ESTIMATE}},
         "all_pairs": None,
-    }
+        "verdict": {"measurable": True, "says": w("inconclusive")},
+    }  # fmt: skip
+    constant = {**preference, "axis": w("age"), "verdict": {"measurable": False, "says": w("always picks 'he'")}}
     rule = {
         "reason": w("rule"),
         "group": w("women"),
@@ -92,8 +103,8 @@ def audit_json(w: Words) -> dict:
     term = {"lang": w("en"), "axis": w("gender"), "term": w("nurse"), "p_holm": 0.01, "log_odds": ESTIMATE}
     total = {"lang": w("en"), "axis": w("gender"), "groups": [w("f"), w("m")], "sentences": [3, 4]}
     return {
-        "schema": "gristmill.audit/1",
-        "models": [{"name": w("m1"), "scorer": w("s"), "quality": [{"lang": w("en"), "able": False}], "rows": [preference]}],
+        "schema": "gristmill.audit/2",
+        "models": [{"name": w("m1"), "scorer": w("s"), "quality": [{"lang": w("en"), "able": False}], "rows": [preference, constant]}],
         "rules": {"rows": [rule]},
         "corpus": {"slices": [{"lang": w("en"), "source": w("news"), "pronoun_log_ratio": ESTIMATE}],
                    "associations": [term], "association_totals": [total]},
@@ -103,14 +114,18 @@ def audit_json(w: Words) -> dict:
 
 def facts(w: Words = plain, **changes) -> Facts:
     sample = Sample(w("0f"), w("news"), w("en"), w("A text."), w("a.warc.gz, offset 1, item 0"))
-    reason = Reason(w("decide-rule"), 2, 3, (sample, replace(sample, text=None)))
+    reason = Reason(w("decide-rule"), 2, 3, 1, (sample, replace(sample, text=None)))
+    places = (
+        Place(3, (Piece(w("same "), False), Piece(w("one"), True)), (Piece(w("same "), False), Piece(w("two"), True))),
+    )
+    compared = Comparison(4, 5, 1, places, False)
     made = Facts(
         folder=w("runs"),
         ends=("audit-0123456789ab",),
         runs=tuple(run(step, w) for step in STEPS),
         corpus=Corpus(
             9, True, (Licence(w("news"), w("MIT"), 9, 7, {w("rel=license"): 9}),), {(w("news"), w("noai")): 1},
-            {w("email"): 2}, (reason,), Duplicates({2: 3, 7: 1}, (Cluster(7, 0.8, sample, sample),)),
+            {w("email"): 2}, (reason,), Duplicates({2: 3, 7: 1}, (Cluster(7, 0.8, sample, sample, compared),)), {"words": w("a count")},
         ),
         quarantined=(Quarantined("annotate", w("a.gz"), 12, w("bad"), w("an error")),),
         tokens=Tokens("pack-0123456789ab", 99, w("7e"), (Slice("train", w("news"), w("en"), 7, 280, 700),), (0, 3, 4)),
@@ -196,7 +211,7 @@ def test_the_page_allows_itself_its_own_style_and_nothing_else():
 
 
 def test_no_link_or_style_leads_to_the_network():
-    assert all(re.match(r"#[a-z]+$|runs/audit/audit\.html$", link) for link in CLEAN.values("href"))
+    assert all(re.match(r"#[a-z-]+$|runs/audit/audit\.html$", link) for link in CLEAN.values("href"))
     assert not re.search(r"url\(|@import|@font-face|https?:", CSS)
 
 
@@ -227,7 +242,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it():
 
 
 def test_an_audit_in_another_format_is_linked_and_not_read():
-    audit = replace(facts().audits[0], content={"schema": "gristmill.audit/2"})
+    audit = replace(facts().audits[0], content={"schema": "gristmill.audit/1"})
     drawn = page(facts(audits=(audit,)))
     assert "another format" in drawn and 'href="runs/audit/audit.html"' in drawn
 
@@ -260,7 +275,8 @@ def test_every_table_has_a_caption_and_scrolls_in_its_own_box():
 
 def test_every_chart_has_a_title_and_its_numbers_in_words():
     drawn = page(facts())
-    assert drawn.count("<svg ") == len(re.findall("<svg [^>]*><title>[^<]+</title><desc>[^<]+</desc>", drawn)) > 5
+    titled = re.findall('<svg height="[0-9]+" role="img" [^>]*><title>[^<]+</title><desc>[^<]+</desc>', drawn)
+    assert drawn.count('role="img"') == len(titled) > 5
 
 
 def luminance(colour: str) -> float:
@@ -302,14 +318,15 @@ def test_a_table_has_numbers_to_the_right_and_row_heads():
 def test_a_sample_shows_its_text_and_where_it_came_from():
     assert blocks.sample(Sample("0f", "news", "en", "<b>\nx", "a.gz, offset 1, item 0")) == (
         '<figure class="sample"><blockquote dir="auto" lang="en" class="text">&lt;b&gt;\nx</blockquote>'
-        "<figcaption><code>0f</code> · news · English (en) · a.gz, offset 1, item 0</figcaption></figure>"
+        '<figcaption><div class="origin"><code>0f</code> · news · English (en) · a.gz, offset 1, item 0</div>'
+        "</figcaption></figure>"
     )
 
 
 def test_a_withheld_text_leaves_its_id():
     assert blocks.sample(Sample("0f", "news", "en", None, "")) == (
         '<figure class="sample"><p class="note">Its text is withheld.</p>'
-        "<figcaption><code>0f</code> · news · English (en)</figcaption></figure>"
+        '<figcaption><div class="origin"><code>0f</code> · news · English (en)</div></figcaption></figure>'
     )
 
 
@@ -376,9 +393,16 @@ def test_clusters_are_drawn_in_ranges_up_to_the_largest():
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_stacked_bars_have_the_length_of_their_shares(rows):
     drawn = stacks.stacked_bars("t", ["a", "b", "c"], [stacks.Stack(f"r{i}", row) for i, row in enumerate(rows)])
-    widths = [float(w) for w in re.findall(r'width="([\d.]+)" height="17"', drawn)]
+    widths = [float(w) for w in re.findall(r'width="([\d.]+)%" height="15"', drawn)]
     shares = [value / sum(row) for row in rows if sum(row) for value in row if value]
-    assert widths == pytest.approx([max(share * (stacks.RIGHT - stacks.LEFT) - 1, 0.6) for share in shares], abs=0.06)
+    assert widths == pytest.approx([100 * share for share in shares], abs=0.006)
+
+
+def test_the_parts_of_a_stacked_bar_are_named_below_it_under_their_numbers():
+    drawn = stacks.stacked_bars("t", ["kept", "a<b"], [stacks.Stack("r", [3, 1])])
+    legend = '<ul class="legend"><li><b class="c1">1</b> kept</li><li><b class="c2">2</b> a&lt;b</li></ul>'
+    assert drawn.endswith(f"</svg>{legend}</div>")
+    assert re.findall(r'class="on" text-anchor="middle">(\d)<', drawn) == ["1", "2"]
 
 
 def test_stacked_bars_without_values_say_so():
@@ -404,9 +428,10 @@ def test_a_sound_chain_is_said_to_balance_with_what_needs_a_look():
     assert [(check.level, check.words) for check in checks(facts())] == [
         ("good", "The ledger balances: read = kept + dropped + quarantined in crawl, annotate, decide and pack. "
                  "An independent count over the decision files agrees."),
-        ("look", "1 record could not be read (1 in annotate): each is named below."),
-        ("good", "All 7 kept documents are under a known licence."),
-        ("look", "In 1 of 1 model and language pairs the model is too weak for its preferences to be read."),
+        ("look", "1 record could not be read in annotate (bad 1): each is named below."),
+        ("good", "All 7 kept documents have a licence, as stated by the input."),
+        ("look", "1 of 2 preferences of the models (by language and axis) are not measurable: a model too weak, "
+         "or one word that wins in every context. A value near 0.5 is no finding there."),
     ]  # fmt: skip
 
 
@@ -456,7 +481,7 @@ def test_shards_that_disagree_with_the_ledger_are_wrong():
 
 
 def test_no_quarantine_is_good_and_a_broken_budget_wrong():
-    assert levels(sound())["Nothing was quarantined: every record could be read."] == "good"
+    assert levels(sound())["Nothing was lost on the way: every item could be fetched, and every record read."] == "good"
     over = with_run("annotate", exit_code=3)
     assert (
         levels(over)["More records were quarantined than the error budget allows in annotate-0123456789ab."] == "wrong"
@@ -471,7 +496,7 @@ def test_unknown_licences_and_ignored_opt_outs_need_a_look():
         replace(r, config={"rights": {"honour_opt_outs": False}}) if r.step == "decide" else r for r in found.runs
     )
     said = levels(replace(found, runs=ignored, corpus=replace(found.corpus, licences=rows)))
-    assert said["The licence is unknown for 2 of 9 kept documents (22.2 %)."] == "look"
+    assert said["The input states no licence that we know for 2 of 9 kept documents (22.2 %)."] == "look"
     assert said["Opt-outs stated by the sources were not honoured: the settings of decide say so."] == "look"
 
 

@@ -1,0 +1,114 @@
+"""Compare two texts word by word (in Chinese and Japanese character by character): what is alike, and where they first differ."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+WORDS = re.compile(r"[⺀-鿿가-힯豈-﫿]|(?:[^\s⺀-鿿가-힯豈-﫿])+\s*|\s+")
+"""A character of a script without spaces; else a word with the spaces that follow it. All matches together are the text."""
+COMPARED = 3000
+"""Words of either text, after the beginning they share, that are compared: the time grows with their square."""
+PLACES, AROUND, LONGEST = 3, 8, 40
+"""How many places are shown, words alike around each, and the words shown of one difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some words of one text; `own` where the other has others in their place."""
+
+    words: str
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place where two texts differ: the pieces of each, the words around them alike; `before` words were passed over."""
+
+    before: int
+    kept: tuple[Piece, ...]
+    dropped: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Of `compared` words of the kept text `alike` stand in the other too, in the same order; the first places that differ."""
+
+    alike: int
+    compared: int
+    differing: int
+    places: tuple[Place, ...]
+    cut: bool
+
+
+def split(text: str) -> list[str]:
+    """The words of a text, each with the white space behind it; joined they are the text again."""
+    return WORDS.findall(text)
+
+
+def compare(kept: str, dropped: str) -> Comparison:
+    """What two texts share and where they differ first; white space at the ends of words counts for nothing."""
+    one, two = split(kept), split(dropped)
+    same = _shared([word.strip() for word in one], [word.strip() for word in two])
+    first, second = one[same : same + COMPARED], two[same : same + COMPARED]
+    matcher = difflib.SequenceMatcher(None, [w.strip() for w in first], [w.strip() for w in second], autojunk=False)
+    codes = matcher.get_opcodes()
+    alike = same + sum(stop - start for kind, start, stop, _, _ in codes if kind == "equal")
+    differing = sum(kind != "equal" for kind, *_ in codes)
+    # The words before the part compared belong to its first place: they are context, or counted as passed over.
+    head = min(same, AROUND)
+    moved = [("equal", 0, head, 0, head)] if head else []
+    moved += [(kind, a + head, b + head, c + head, d + head) for kind, a, b, c, d in codes]
+    texts = one[same - head : same + COMPARED], two[same - head : same + COMPARED]
+    places = tuple(_places(moved, *texts, passed=same - head)) if differing else ()
+    compared = same + len(first)
+    return Comparison(alike, compared, differing, places, len(one) > compared or len(two) > same + len(second))
+
+
+def _shared(one: Sequence[str], two: Sequence[str]) -> int:
+    """How many words the beginnings share."""
+    return next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+
+
+Code = tuple[str, int, int, int, int]
+
+
+def _places(codes: Sequence[Code], one: Sequence[str], two: Sequence[str], *, passed: int) -> Iterator[Place]:
+    """The first groups of differences with the words around them."""
+    end = 0
+    for group in list(_grouped(codes))[:PLACES]:
+        start = group[0][1]
+        sides: tuple[list[Piece], list[Piece]] = ([], [])
+        for kind, a, b, c, d in group:
+            for side, words in zip(sides, (one[a:b], two[c:d]), strict=True):
+                if words:
+                    side.append(Piece(_short(words), kind != "equal"))
+        yield Place(passed + start - end, tuple(sides[0]), tuple(sides[1]))
+        passed, end = 0, group[-1][2]
+
+
+def _grouped(codes: Sequence[Code]) -> Iterator[list[Code]]:
+    """Differences with at most AROUND words alike on either side; long stretches alike divide them."""
+    group: list[Code] = []
+    for number, (kind, a, b, c, d) in enumerate(codes):
+        if kind != "equal":
+            group.append((kind, a, b, c, d))
+            continue
+        if number == 0:
+            keep = min(AROUND, b - a)
+            group.append((kind, b - keep, b, d - keep, d))
+        elif b - a > 2 * AROUND or number == len(codes) - 1:
+            keep = min(AROUND, b - a)
+            yield [*group, (kind, a, a + keep, c, c + keep)]
+            group = [(kind, b - keep, b, d - keep, d)]
+        else:
+            group.append((kind, a, b, c, d))
+    if any(kind != "equal" for kind, *_ in group):
+        yield group
+
+
+def _short(words: Sequence[str]) -> str:
+    """The words as one text; a long stretch only by its beginning, and how many more follow."""
+    if len(words) <= LONGEST:
+        return "".join(words)
+    return f"{''.join(words[:LONGEST]).rstrip()} … ({len(words) - LONGEST:,} more) "
