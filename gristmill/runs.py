@@ -6,7 +6,6 @@ it, and the same command continues it. Timings live in `telemetry.json`, so equa
 """
 
 import contextlib
-import errno
 import fcntl
 import itertools
 import os
@@ -136,7 +135,7 @@ def start(
     if not storage.is_local(out):
         raise RunError("run folders must lie on a local disk", {"out": out}, "give a local folder, and copy it after")
     path = Path(str(out).removeprefix("file://")) / name
-    _make(path, out)
+    storage.make_folder(path)
     with _lock(path):
         if force:
             _empty(path)
@@ -147,24 +146,6 @@ def start(
             os.utime(path)  # `latest` must find what was asked for last, also when it was done before
             shutil.rmtree(path / SPILL, ignore_errors=True)
         yield Run(path, step, identity, finished, time.monotonic())
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-def _make(folder: Path, out: str | Path) -> None:
-    """Make a run's folder, and its lock: raises RunError where --out cannot hold one."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        open(folder / LOCK, "ab").close()  # not `touch`: its time tells since when the run is being written
-    except OSError as error:
-        if error.errno in _FULL:
-            raise
-        raise RunError(
-            "no run folder can be made here",
-            {"--out": out, "problem": f"{error.strerror}: {error.filename or folder}"},
-            "give --out a folder that is there, or can be made, and that you may write to",
-        ) from None
 
 
 @contextlib.contextmanager

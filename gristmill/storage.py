@@ -6,6 +6,7 @@ fs.open()` of fsspec is never used to write: it commits a partial file when an e
 """
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -56,7 +57,7 @@ def commit(path: str | Path) -> Iterator[IO[bytes]]:
             yield remote
         return
     target = Path(str(path).removeprefix("file://"))
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{target.name}")
     try:
         with open(temporary, "xb") as file:
@@ -70,6 +71,20 @@ def commit(path: str | Path) -> Iterator[IO[bytes]]:
             error.filename = str(target)  # a failed write or fsync names no file: the message would help nobody
         raise
     sync_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a local folder and those above it; raises InputError where there can be none. A full disk stays an OSError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise InputError(
+            "no folder can be made here",
+            {"folder": folder, "problem": f"{error.strerror}: {error.filename or folder}"},
+            "give --out a place that is there, or can be made, and that you may write to",
+        ) from None
 
 
 def commit_bytes(path: str | Path, data: bytes) -> None:

@@ -102,6 +102,15 @@ def _sound(row: Takedown | InputError) -> Takedown:
     return row
 
 
+def why_never_met(row: Takedown) -> str | None:
+    """Why no document could be met by a row, or None: ids and pseudonyms are 32 hex digits."""
+    if row.kind not in ("id", "author") or re.fullmatch("[0-9a-f]{32}", row.value):
+        return None
+    if row.kind == "author":
+        return f"documents carry pseudonyms: give what `gristmill pseudonym {row.value}` prints"
+    return f"an id has 32 hex digits in lower case, as documents carry it ({row.value})"
+
+
 def write_takedowns(path: str | Path, rows: Iterable[Takedown]) -> None:
     """Write a list that `read_takedowns` reads back, sorted, atomically."""
     out = io.StringIO(newline="")

@@ -1,7 +1,6 @@
 """`gristmill takedown check`: whether a takedown list will do what its author means, told before a run depends on it."""
 
 import json
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import typer
 
 from gristmill import cli
 from gristmill.errors import InputError
-from gristmill.takedown import KINDS, Takedown, read_lines
+from gristmill.takedown import KINDS, Takedown, read_lines, why_never_met
 
 SHOWN = 20
 HELP = "Takedown lists: which documents must go, in every step, also when a corpus is built again."
@@ -75,12 +74,3 @@ def examine(file: Path) -> tuple[list[Takedown], dict[int, str]]:
         else:
             rows.append(row)
     return rows, wrong
-
-
-def why_never_met(row: Takedown) -> str | None:
-    """Why no document could be met by a row, or None: ids and pseudonyms are 32 hex digits."""
-    if row.kind not in ("id", "author") or re.fullmatch("[0-9a-f]{32}", row.value):
-        return None
-    if row.kind == "author":
-        return f"documents carry pseudonyms: give what `gristmill pseudonym {row.value}` prints"
-    return f"an id has 32 hex digits in lower case, as documents carry it ({row.value})"

@@ -157,6 +157,38 @@ def test_ctrl_c_ends_with_75_and_says_that_the_same_command_continues(ending):
     assert (code, err) == (75, "stopped by Ctrl-C; the same command continues where it was\n")
 
 
+@pytest.mark.parametrize("message", ["stopped by SIGTERM after step 3; continue", "a worker died; continue"])
+def test_an_early_end_says_stopped_once(ending, message):
+    code, _, err = ending(raising(errors.Stopped(message)))
+    assert (code, err.count("stopped"), err.endswith(f"{message}\n")) == (75, 1, True)
+
+
+def test_ctrl_c_inside_a_run_leaves_it_unfinished_and_the_same_command_finishes_it(ending, tmp_path):
+    def stopped(as_json):
+        with runs.start("annotate", out=tmp_path, config=Settings()) as run:
+            storage.commit_bytes(run.path / "a", b"x")
+            raise KeyboardInterrupt
+
+    assert ending(stopped)[0] == 75
+    assert "unfinished, 0 receipts" in ending(None, "runs", "list", "--out", str(tmp_path))[1]
+    assert sealed(tmp_path).files("a")
+    assert "finished" in ending(None, "runs", "list", "--out", str(tmp_path))[1]
+
+
+@pytest.mark.parametrize("command", [["runs", "list", "--out"], ["runs", "show"], ["runs", "verify"], ["quarantine"]])
+def test_looking_at_what_is_not_there_ends_with_2_and_a_way_out(ending, tmp_path, command):
+    code, out, err = ending(None, *command, str(tmp_path / "none"))
+    assert (code, out) == (2, "")
+    assert "to fix" in err
+
+
+def test_a_step_that_writes_below_a_file_ends_with_2(ending, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    code, out, err = ending(lambda as_json: sealed(tmp_path / "file"))
+    assert (code, out) == (2, "")
+    assert err.startswith("error: no folder can be made here\n")
+
+
 def test_a_cut_gzip_that_nobody_caught_is_an_internal_error_and_not_a_silent_stop(ending):
     code, _, err = ending(raising(EOFError("Compressed file ended before the end-of-stream marker was reached")))
     assert code == 1

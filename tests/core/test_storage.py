@@ -419,3 +419,30 @@ def test_files_behind_links_are_listed_where_the_links_are(tmp_path):
         str(tmp_path / "view" / "file"),
         str(tmp_path / "view" / "folder" / "a"),
     ]
+
+
+@pytest.mark.parametrize("place", ["file/a", "file/deeper/a", f"{'n' * 300}/a"])
+def test_a_file_whose_folder_cannot_be_made_is_the_users_to_mend(tmp_path, place):
+    (tmp_path / "file").write_bytes(b"kept")
+    with pytest.raises(InputError, match="no folder can be made here") as caught:
+        storage.commit_bytes(tmp_path / place, b"x")
+    assert caught.value.where["folder"] == (tmp_path / place).parent
+    assert (tmp_path / "file").read_bytes() == b"kept"
+
+
+def test_a_folder_that_is_there_is_left_as_it_is(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    storage.make_folder(tmp_path)
+    storage.make_folder(tmp_path / "deep" / "deeper")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "deep"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_not_told_as_a_wrong_place(tmp_path, monkeypatch, number):
+    def full(path, **_):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError) as caught:
+        storage.make_folder(tmp_path / "new")
+    assert caught.value.errno == number

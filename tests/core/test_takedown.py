@@ -8,7 +8,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gristmill.errors import InputError
-from gristmill.takedown import KINDS, Takedown, TakedownList, host_of, normalize_url, read_takedowns, write_takedowns
+from gristmill.takedown import (
+    KINDS,
+    Takedown,
+    TakedownList,
+    host_of,
+    normalize_url,
+    read_lines,
+    read_takedowns,
+    why_never_met,
+    write_takedowns,
+)
 
 DAY = datetime.date(2026, 11, 23)
 
@@ -280,3 +290,29 @@ def test_a_list_that_is_not_utf8_is_refused(tmp_path):
 def test_a_missing_list_is_refused_and_never_taken_as_empty(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         read_takedowns(tmp_path / "none.csv")
+
+
+def test_every_row_comes_with_its_line_a_wrong_one_as_its_error(tmp_path):
+    path = written(
+        tmp_path, 'kind,value,reason,date\nid,1,"two\nlines",2026-11-23\n\nid,2,asked,soon\nid,3,asked,2026-11-23\n'
+    )
+    rows = list(read_lines(path))
+    assert [line for line, _ in rows] == [3, 5, 6]
+    assert isinstance(rows[1][1], InputError)
+    assert [row.value for _, row in rows if isinstance(row, Takedown)] == ["1", "3"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "met"),
+    [
+        ("id", "0123456789abcdef" * 2, True),
+        ("id", "0123456789ABCDEF" * 2, False),
+        ("id", "0123456789abcdef" * 2 + "0", False),
+        ("author", "f" * 32, True),
+        ("author", "https://social.example/@ann", False),
+        ("url", "not-a-url-but-a-locator", True),
+        ("domain", "example.org", True),
+    ],
+)
+def test_ids_and_pseudonyms_of_another_form_can_meet_no_document(kind, value, met):
+    assert (why_never_met(Takedown(kind, value, "asked", DAY)) is None) == met
