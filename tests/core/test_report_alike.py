@@ -1,0 +1,153 @@
+"""Two texts are compared word by word: what is alike is counted, the first places that differ stand side by side."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gristmill.report import alike
+from gristmill.report.alike import LONGEST, PLACES, Comparison, Piece, Place, compare, split
+
+TEXTS = st.lists(st.sampled_from(["the ", "mill ", "river\n", "磨", "坊", "。", "old ", "new "]), max_size=40).map(
+    "".join
+)
+
+
+def own(side):
+    """The words of one side that the other does not have."""
+    return [piece.words.strip() for piece in side if piece.own]
+
+
+def numbered(first, last):
+    return " ".join(map(str, range(first, last)))
+
+
+# ---- words
+
+
+@given(st.text())
+def test_the_words_of_a_text_are_the_text(text):
+    assert "".join(split(text)) == text
+
+
+def test_words_keep_the_space_behind_them_and_chinese_is_split_by_character():
+    assert split("The old  mill,\nshe said.") == ["The ", "old  ", "mill,\n", "she ", "said."]
+    assert split("老磨坊 has 3 かな。한글") == ["老", "磨", "坊", " ", "has ", "3 ", "か", "な", "。", "한", "글"]
+
+
+# ---- what is alike
+
+
+@given(TEXTS)
+def test_a_text_is_alike_to_itself(text):
+    found = compare(text, text)
+    assert (found.alike, found.differing, found.places, found.cut) == (found.compared, 0, (), False)
+
+
+@given(TEXTS, TEXTS)
+def test_no_more_is_alike_than_was_compared_and_there_are_places_where_there_are_differences(one, two):
+    found = compare(one, two)
+    assert 0 <= found.alike <= found.compared == len(split(one))
+    assert bool(found.places) == bool(found.differing)
+    assert len(found.places) <= PLACES
+
+
+@given(TEXTS, TEXTS)
+def test_in_every_place_something_differs_and_the_rest_is_alike(one, two):
+    for place in compare(one, two).places:
+        assert own(place.kept) or own(place.dropped)
+        kept, dropped = ([p.words.split() for p in side if not p.own] for side in (place.kept, place.dropped))
+        assert kept == dropped
+
+
+@given(TEXTS, TEXTS)
+def test_what_is_shown_stands_in_the_texts(one, two):
+    for place in compare(one, two).places:
+        assert all(piece.words in one for piece in place.kept)
+        assert all(piece.words in two for piece in place.dropped)
+
+
+@given(st.lists(st.sampled_from(["mill", "river", "old"]), min_size=1, max_size=20))
+def test_white_space_between_words_counts_for_nothing(words):
+    found = compare(" ".join(words), "\n\n".join(words))
+    assert (found.alike, found.differing) == (len(words), 0)
+
+
+# ---- where they differ
+
+
+def test_a_changed_word_stands_marked_among_its_neighbours():
+    kept, dropped = "The mill was older than the church.", "The mill was younger than the church."
+    around = Piece("The mill was ", False), Piece("than the church.", False)
+    assert compare(kept, dropped) == Comparison(
+        6, 7, 1,
+        (Place(0, (around[0], Piece("older ", True), around[1]), (around[0], Piece("younger ", True), around[1])),), False,
+    )  # fmt: skip
+
+
+def test_chinese_differs_by_character():
+    found = compare("磨坊比教堂还要古老。", "磨坊比寺庙还要古老。")
+    assert (found.alike, found.compared) == (8, 10)
+    assert [(own(place.kept), own(place.dropped)) for place in found.places] == [(["教堂"], ["寺庙"])]
+
+
+@pytest.mark.parametrize(
+    ("kept", "dropped", "mine", "others"),
+    [
+        ("a b c", "x a b c", [], ["x"]),
+        ("a b c", "a b c x", [], ["x"]),
+        ("x a b c", "a b c", ["x"], []),
+        ("a b c", "", ["a b c"], []),
+        ("", "a b c", [], ["a b c"]),
+        ("a", "b", ["a"], ["b"]),
+    ],
+)
+def test_what_was_added_or_left_out_is_marked_on_the_side_that_has_it(kept, dropped, mine, others):
+    (place,) = compare(kept, dropped).places
+    assert (own(place.kept), own(place.dropped)) == (mine, others)
+
+
+def test_a_shared_beginning_is_passed_over_and_counted():
+    (place,) = compare(f"{numbered(0, 100)} kept", f"{numbered(0, 100)} dropped").places
+    assert place.before == 92
+    assert place.kept == (Piece(f"{numbered(92, 100)} ", False), Piece("kept", True))
+
+
+def test_between_two_places_what_was_passed_over_is_counted_anew():
+    kept = f"A {numbered(0, 50)} B {numbered(50, 60)}"
+    dropped = f"X {numbered(0, 50)} Y {numbered(50, 60)}"
+    found = compare(kept, dropped)
+    assert [(place.before, own(place.kept), own(place.dropped)) for place in found.places] == [
+        (0, ["A"], ["X"]),
+        (34, ["B"], ["Y"]),
+    ]
+
+
+def test_differences_close_to_each_other_share_a_place():
+    (place,) = compare("a 1 2 3 b", "x 1 2 3 y").places
+    assert (own(place.kept), own(place.dropped)) == (["a", "b"], ["x", "y"])
+
+
+def test_only_the_first_places_are_shown_and_all_are_counted():
+    gap = numbered(0, 30)
+    kept, dropped = (" ".join(f"{letter}{i} {gap}" for i in range(7)) for letter in "kd")
+    found = compare(kept, dropped)
+    assert found.differing == 7
+    assert [own(place.kept) for place in found.places] == [["k0"], ["k1"], ["k2"]]
+
+
+def test_a_long_difference_is_shown_by_its_beginning():
+    (place,) = compare("start", f"start {numbered(0, LONGEST + 5)}").places
+    assert place.dropped[-1].words == f"{numbered(0, LONGEST)} … (5 more) "
+
+
+def test_of_long_texts_the_part_after_their_common_beginning_is_compared(monkeypatch):
+    monkeypatch.setattr(alike, "COMPARED", 10)
+    found = compare(f"{numbered(0, 50)} kept {numbered(50, 90)}", f"{numbered(0, 50)} dropped {numbered(50, 90)}")
+    assert (found.alike, found.compared, found.differing, found.cut) == (59, 60, 1, True)
+    assert own(found.places[0].kept) == ["kept"]
+
+
+def test_a_difference_beyond_what_is_compared_is_not_denied(monkeypatch):
+    monkeypatch.setattr(alike, "COMPARED", 10)
+    found = compare(f"a {numbered(0, 50)} end", f"b {numbered(0, 50)} other")
+    assert found.cut and found.differing == 1
