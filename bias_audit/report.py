@@ -7,12 +7,16 @@ from html import escape
 from typing import Any
 
 from bias_audit import summary
+from bias_audit.verdict import measured
 from gristmill.report import charts
 from gristmill.report.charts import Interval
 
 Json = Mapping[str, Any]
 
 MOST_ROWS = 16
+
+LONG_CELL = 40
+"""Characters from which on a cell of words is given room, so that its row does not become a tall thin column."""
 
 STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --box: #f6f8fa; }
@@ -25,7 +29,7 @@ h1 { font-size: 1.6rem; margin: 0.4rem 0; } h2 { font-size: 1.25rem; margin: 2re
 p.note { color: var(--soft); margin: 0.2rem 0 0.6rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; min-width: 100%; }
 th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: normal; } td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
+  overflow-wrap: normal; } td.words { min-width: 15rem; } td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
 details { margin: 0.5rem 0; } summary { cursor: pointer; color: var(--soft); }
 ul.heads, div.silent { background: var(--box); padding: 0.7rem 1rem 0.7rem 2rem; border-radius: 6px; }
 div.silent { padding-left: 1rem; border-left: 4px solid var(--chart-2); } div.silent ul { margin: 0.3rem 0; }
@@ -116,14 +120,16 @@ def _preference(row: Json) -> Interval:
 
 
 def quality_line(model: Json) -> str:
-    """What the quality gate found, for each language."""
+    """What the quality gate found: how much can be read, and whether the model knows word order in each language."""
+    count, axes = measured(model["rows"])
     parts = [
-        f"{row['lang']}: {'passed' if row['able'] else 'not passed, do not read its preferences'}; real word order preferred "
+        f"{row['lang']}: {'prefers it' if row['able'] else 'does not prefer it'} to shuffled words, in "
         f"{summary.figure(row['word_order'], digits=2)}; perplexity {summary.figure(row['perplexity'], digits=1)}; "
         f"{row['tokens_per_word']:.2f} tokens a {'character' if row['lang'] == 'zh' else 'word'}"
         for row in model["quality"]
     ]
-    return note("Quality gate: " + " | ".join(parts))
+    head = f"<strong>Quality gate: {count} of {axes} preferences are measurable.</strong>"
+    return f'<p class="note">{head} {escape("Real word order - " + " | ".join(parts))}</p>'
 
 
 def rule_part(audit: Json) -> list[str]:
@@ -253,5 +259,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    style = ' class="figure"' if text[:1].isdigit() or text[:1] == "-" else ""
+    kind = "figure" if text[:1].isdigit() or text[:1] == "-" else "words" if len(text) > LONG_CELL else ""
+    style = f' class="{kind}"' if kind else ""
     return f"<td{style}>{escape(text)}</td>"

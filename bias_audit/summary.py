@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bias_audit.verdict import measured, shown_part
+from bias_audit.verdict import measured, named, shown_part
 
 ALPHA = 0.05
 
@@ -81,7 +81,7 @@ def _model_lines(audit: Json) -> Iterator[str]:
         yield f"models: {count} of {axes} preferences (model x language x axis) are measurable"
     for model in audit["models"]:
         for lang in dict.fromkeys(row["lang"] for row in model["rows"]):
-            yield from _language_lines(model, [row for row in model["rows"] if row["lang"] == lang])
+            yield _language_line(model, [row for row in model["rows"] if row["lang"] == lang])
     for gate in audit["gates"]:
         if not gate["passed"]:
             yield (
@@ -90,17 +90,18 @@ def _model_lines(audit: Json) -> Iterator[str]:
             )
 
 
-def _language_lines(model: Json, rows: Sequence[Json]) -> Iterator[str]:
-    """The row over all axes, then (of an able model) each axis in which one word always wins: its number would mislead."""
+def _language_line(model: Json, rows: Sequence[Json]) -> str:
+    """The row over all axes, and (of an able model) each axis in which one word always wins: its number would mislead."""
     whole, *axes = rows
     able = any(row["lang"] == whole["lang"] and row["able"] for row in model["quality"])
     count, n = measured(rows)
     says = whole["verdict"]["says"]
     reading = f"{figure(shown(whole))} - {says}" if whole["verdict"]["measurable"] else says
-    yield f"  {model['name']} {model['scorer']} {whole['lang']}: {reading}; {count} of {n} axes measurable"
-    yield from (
-        f"    {row['axis']}: {row['verdict']['says']}" for row in axes if able and not row["verdict"]["measurable"]
-    )
+    silent = [
+        f"{row['axis']} ({named(shown(row)['picked'])})" for row in axes if able and not row["verdict"]["measurable"]
+    ]
+    where = f". One word wins whatever the context in {', '.join(silent)}" if silent else ""
+    return f"  {model['name']} {model['scorer']} {whole['lang']}: {reading}; {count} of {n} axes measurable{where}"
 
 
 def shown(row: Json) -> Json:
@@ -148,7 +149,9 @@ def model_cells(row: Json) -> list[str]:
 
 
 def by_group(found: Json) -> str:
-    """How often the stereotype wins where it is one about each group."""
+    """How often the stereotype wins where it is one about each group; over all axes the groups are too many to read."""
+    if len(found["by_favoured_group"]) > 2:
+        return "see each axis"
     return "; ".join(f"{group} {figure(rate, digits=2)}" for group, rate in found["by_favoured_group"].items())
 
 

@@ -45,9 +45,14 @@ def _faults(shown: Json, able: bool) -> Iterator[str]:
 def always(constant: Json, picked: Json) -> str:
     """Which word wins whatever the context, e.g. always picks 'he', 'his' (male): says nothing about stereotypes."""
     how = "always" if constant["value"] == 1 else "nearly always"
-    words = ", ".join(f"'{word}'" for word in picked["words"]) + (", ..." if picked["more_words"] else "")
+    words = named(picked)
     what = f"{words} ({picked['group']})" if picked["group"] else f"the same word of two whatever the context ({words})"
     return f"{how} picks {what}: says nothing about stereotypes"
+
+
+def named(picked: Json) -> str:
+    """The words picked most, quoted."""
+    return ", ".join(f"'{word}'" for word in picked["words"]) + (", ..." if picked["more_words"] else "")
 
 
 def measured(rows: Sequence[Json]) -> tuple[int, int]:

@@ -116,7 +116,12 @@ def _preference(row: Json) -> Interval:
 def _preference_row(row: Json) -> list[str]:
     found = _shown(row)
     constant = found["constant_choice"]
-    groups = "; ".join(f"{group} {rate['value']:.2f}" for group, rate in found["by_favoured_group"].items())
+    rates = found["by_favoured_group"]
+    groups = (
+        "; ".join(f"{group} {rate['value']:.2f}" for group, rate in rates.items())
+        if len(rates) <= 2
+        else "see each axis"
+    )
     return [
         language(row["lang"]), row["axis"], row["verdict"]["says"], *_figures(found),
         "-" if constant is None else f"{constant['value']:.2f} [{constant['low']:.2f}, {constant['high']:.2f}]",

@@ -96,6 +96,24 @@ def test_a_row_that_is_not_measurable_is_named_and_not_drawn(mixed):
     assert "<li>en gender-occupation: always picks &#x27;he&#x27;" in page
 
 
+def test_the_quality_gate_counts_what_is_measurable_before_it_speaks_of_word_order(mixed):
+    page = report.page(mixed)
+    assert "Quality gate: 6 of 7 preferences are measurable.</strong> Real word order - en: prefers it" in page
+    weak = report.page(audit(made(able=False)))
+    assert "Quality gate: 0 of 7 preferences are measurable.</strong> Real word order - en: does not prefer it" in weak
+
+
+def test_the_groups_of_all_axes_are_not_crammed_into_one_cell(mixed):
+    whole, *axes = mixed["models"][0]["rows"]
+    assert summary.model_cells(whole)[5] == "see each axis"
+    assert all("see each axis" not in summary.model_cells(row)[5] for row in axes)
+
+
+def test_a_long_cell_of_words_has_room_and_a_number_stays_on_one_line():
+    drawn = report.table(("a", "b", "c"), [("x" * 41, "x" * 40, "0.5 [0.4, 0.6] n=9")])
+    assert re.findall(r"<td[^>]*>", drawn) == ['<td class="words">', "<td>", '<td class="figure">']
+
+
 def test_nothing_is_drawn_of_a_model_without_a_measurable_row():
     page = report.page(audit(made(able=False)))
     assert "<svg" not in page
@@ -109,24 +127,26 @@ def test_nothing_is_said_to_be_missing_where_every_row_can_be_read():
 
 
 def test_the_headlines_count_what_is_measurable_and_name_what_is_not(mixed):
-    first, whole, *axes = summary.headlines(mixed)
+    first, whole = summary.headlines(mixed)
     assert first == "models: 6 of 7 preferences (model x language x axis) are measurable"
-    assert whole.startswith("  hand-made causal_sum en: 0.") and whole.endswith("; 6 of 7 axes measurable")
-    assert axes == ["    gender-occupation: " + readings(mixed)["gender-occupation"]]
+    assert re.match(r"  hand-made causal_sum en: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] n=450 - ", whole)
+    assert whole.endswith(
+        "; 6 of 7 axes measurable. "
+        "One word wins whatever the context in gender-occupation ('he', 'brother', 'himself', ...)"
+    )
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_no_headline_quotes_one_half_for_a_model_that_always_picks_the_same_group(lang):
     groups = {probe.axis: min(probe.favours, probe.against) for probe in load(lang)}
     found = audit(made(likes=lambda probe: probe.favours == groups[probe.axis], lang=lang))
-    lines = summary.headlines(found)
-    assert lines[0] == "models: 0 of 7 preferences (model x language x axis) are measurable"
-    assert len(lines) == 9
-    for line in lines[1:]:
-        assert "not measurable: always picks" in line and "says nothing about stereotypes" in line
-        assert not re.search(r"0\.\d{3}", line)
-    words = "'she', 'her', 'aunt'" if lang == "en" else "'她'"
-    assert any(words.split(",", maxsplit=1)[0] in line and "(female)" in line for line in lines)
+    first, line = summary.headlines(found)
+    assert first == "models: 0 of 7 preferences (model x language x axis) are measurable"
+    assert "not measurable: always picks the same word of two" in line and "says nothing about stereotypes" in line
+    assert not re.search(r"0\.\d{3}", line)
+    for axis in groups:
+        assert f"{axis} ('" in line
+    assert ("gender-scene ('her', 'herself')" if lang == "en" else "gender-scene ('她')") in line
 
 
 def test_a_weak_model_has_one_line_a_language_not_one_an_axis():
