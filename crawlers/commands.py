@@ -97,6 +97,6 @@ def demo_site(port: PortOption = 0, text: TextOption = None) -> None:
     from crawlers.demo_site import DemoSite
 
     with DemoSite(port=port, text=text) as site, contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a server
-        say(*site.summary(), "stop it with Ctrl-C")
+        say(*site.summary())
         typer.echo(site.url)
         threading.Event().wait()

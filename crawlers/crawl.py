@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -97,6 +98,8 @@ def _run_spiders(config: CrawlConfig, session: Session, settings: dict[str, Any]
 
     kinds = {"wiki": WikiSpider, "news": NewsSpider, "social": SocialSpider}
     process = AsyncCrawlerProcess(settings)
+    # A robots.txt that cannot be had is one line of our summary; Scrapy's own words for it are a traceback a host.
+    logging.getLogger("scrapy.downloadermiddlewares.robotstxt").setLevel(logging.CRITICAL)
     for source in config.sources:
         process.crawl(kinds[source.kind], source=source, session=session)
     with _stopping_at_once(session):
@@ -130,13 +133,18 @@ def _check(session: Session) -> None:
         )
     sums = totals(session.tally.entries())
     if not sums["kept"] and not sums.get("dropped:opt_out") and not sums.get("dropped:licence"):
-        rows: dict[str, object] = {reason: count for reason, count in sums.items() if count and ":" in reason}
-        first = dict(enumerate(session.failures[:3], 1))
-        raise RunError(
-            "the crawl brought no document",
-            {**rows, **{f"failure {n}": text for n, text in first.items()}},
-            "check the sources and the network",
-        )
+        raise _brought_nothing(session, sums)
+
+
+def _brought_nothing(session: Session, sums: Mapping[str, int]) -> RunError:
+    hosts = sorted(session.unreachable.items())
+    if hosts and not session.writer.captures and not session.failures:
+        fix = "check this machine's network (DNS, proxy, firewall); the same command then starts the crawl again"
+        return RunError("no source could be reached, so nothing was fetched", dict(hosts[:MOST_FAILURES_SHOWN]), fix)
+    rows = {reason: count for reason, count in sums.items() if count and ":" in reason}
+    first = {f"failure {n}": text for n, text in enumerate(session.failures[:3], 1)}
+    fix = "check the sources and the network; the same command starts the crawl again"
+    return RunError("the crawl brought no document", {**rows, **dict(hosts[:MOST_FAILURES_SHOWN]), **first}, fix)
 
 
 def _seal(run: Run, session: Session) -> FinishedRun:
@@ -149,6 +157,7 @@ def _seal(run: Run, session: Session) -> FinishedRun:
         "policy": session.config.policy,
         "licences": session.licence_table(),
         "fetched": dict(sorted(session.fetched.items())),
+        "unreachable": dict(sorted(session.unreachable.items())),
         "failures": sorted(session.failures),
     }
     counts = {"read": found, **totals(entries), "captures": session.writer.captures, "bytes": session.writer.bytes}
@@ -164,6 +173,7 @@ def summary(run: FinishedRun) -> list[str]:
     ]
     for source, licences in run.details["licences"].items():
         lines.append(f"  {source}: " + ", ".join(f"{count} {licence}" for licence, count in licences.items()))
+    lines += [f"  {host}: {what}" for host, what in run.details["unreachable"].items()]
     failures = run.details["failures"]
     lines += [f"  failed  {text}" for text in failures[:MOST_FAILURES_SHOWN]]
     if len(failures) > MOST_FAILURES_SHOWN:

@@ -32,6 +32,7 @@ class DemoSite:
     """
 
     def __init__(self, *, port: int = 0, text: Path | None = None) -> None:
+        self._text = text
         self._pages = news.replies(read_articles(text) if text else ())
         self._wikis = wiki.build_wikis()
         self._timeline = social.build_timeline()
@@ -59,13 +60,21 @@ class DemoSite:
     def summary(self) -> list[str]:
         """What is served where, for people."""
         count = sum(len(found.pages) for found in self._wikis.values())
+        served = sum(reply.content_type.startswith("text/html") for reply in self._pages.values())
+        text = f" --set demo.text={self._text}" if self._text else ""
         return [
             f"demo site  {self.url}",
-            f"  wiki     {count} pages, MediaWiki API: {', '.join(self.url + path for path in self._wikis)}",
-            f"  news     {len(self._pages)} paths: {self.url}/robots.txt, /sitemap.xml, /feed.xml, /atom.xml",
-            f"  social   {len(self._timeline)} statuses, Mastodon API: {self.url}{social.PATH}",
-            f"  planted  {len(PLANTED)} cases, from exact copies to broken pages (crawlers.demo_site.PLANTED)",
+            f"  wiki     {count} pages in two languages, behind MediaWiki's API: {' '.join(map(self._at, self._wikis))}",
+            f"  news     {served} pages; where they are, say {self._at('/robots.txt')} and {self._at('/feed.xml')}",
+            f"  social   {len(self._timeline)} statuses, behind Mastodon's API: {self._at(social.PATH)}",
+            f"  planted  {len(PLANTED)} addresses have a known fault: copies, refusals, broken pages, personal data",
+            "to crawl   gristmill crawl --config configs/crawl/demo.toml"
+            f"{text}   (serves these pages by itself, on a port of its own)",
+            "to stop    Ctrl-C",
         ]
+
+    def _at(self, path: str) -> str:
+        return self.url + path
 
     def reply(self, host: str, target: str) -> Reply:
         """The answer to a GET of `target` (path with query) at `host`."""

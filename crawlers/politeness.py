@@ -29,6 +29,11 @@ def host_of(url: str) -> str:
     return (urlsplit(url).hostname or "").lower()
 
 
+def place_of(url: str) -> str:
+    """The host of a URL with its port, where it names one: robots.txt holds for that place alone (RFC 9309, 2.3)."""
+    return urlsplit(url).netloc.rpartition("@")[2].lower()
+
+
 def bare(host: str) -> str:
     """A host without `www.`: publishers link to themselves both ways."""
     return host.removeprefix("www.")

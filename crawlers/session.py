@@ -21,7 +21,11 @@ LONGEST_PAUSE = 300.0
 
 @dataclass(slots=True)
 class Session:
-    """What all spiders of a crawl share. `origins` maps host names to the proxy address that serves them (the demo site)."""
+    """What all spiders of a crawl share.
+
+    `origins` maps host names to the proxy address that serves them (the demo site); `unreachable` says of each host whose
+    robots.txt or API could not be had what was wrong.
+    """
 
     config: CrawlConfig
     writer: WarcWriter
@@ -32,6 +36,7 @@ class Session:
     licences: Counter[tuple[str, str]] = field(default_factory=Counter)
     documents: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
+    unreachable: dict[str, str] = field(default_factory=dict)
     stopped: str | None = None
     fault: BaseException | None = None
     _held: dict[str, float] = field(default_factory=dict)

@@ -80,7 +80,7 @@ PLANTED: tuple[Planted, ...] = (
     _news("redirected", "/planted/moved.html", "kept", "redirect"),
     _news("busy", "/planted/busy.html", "kept", "retry_after"),
     _news("disallowed", "/private/minutes.html", "crawl", "robots"),
-    Planted("robots_unreachable", "demo-down", f"{DOWN}/news.html", "crawl", "robots"),
+    Planted("robots_unreachable", "demo-down", f"{DOWN}/news.html", "crawl", "unreachable"),
     _wiki("redirect_page", "Old Millbrook", "redirect"),
     _wiki("stub_page", "Weir Lane", "too_short"),
     _wiki("hidden_revision", "Removed page", "extraction_failed"),

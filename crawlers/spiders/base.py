@@ -12,7 +12,8 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from crawlers.config import Source
-from crawlers.politeness import OtherHost, PrivateAddress, bare, host_of
+from crawlers.failures import reason_of, words_for
+from crawlers.politeness import OtherHost, PrivateAddress, bare, host_of, place_of
 from crawlers.rights import Signal
 from crawlers.session import NOTHING_SAID, Session
 
@@ -79,10 +80,20 @@ class SourceSpider(scrapy.Spider):
             self.session.failed(self.source, "private_address", f"{request.url} ({failure.value})")
         elif failure.check(HttpError):
             self.session.failed(self.source, f"http_{failure.value.response.status}", request.url)
+        elif failure.check(OtherHost):
+            self.session.dropped(self.source, "other_host")
         elif failure.check(IgnoreRequest):
-            self.session.dropped(self.source, "other_host" if failure.check(OtherHost) else "robots")
+            closed = place_of(request.url) in self.session.unreachable
+            self.session.dropped(self.source, "unreachable" if closed else "robots")
+        elif door := request.meta.get("door"):
+            self.shut(request.url, door, words_for(failure.value))
         else:
             self.session.failed(self.source, reason_of(failure.value), request.url)
+
+    def shut(self, url: str, door: str, why: str) -> None:
+        """Count a source's `door` (its robots.txt, its API) that did not open: nothing behind it is fetched."""
+        self.session.unreachable[place_of(url)] = f"{door} unreachable ({why}); nothing was fetched"
+        self.session.dropped(self.source, "unreachable")
 
     def _reader_raised(self, failure: Failure, response: Response) -> None:
         self.session.failed(self.source, "reader_error", f"{response.url} ({failure.type.__name__}: {failure.value})")
@@ -95,19 +106,3 @@ class SourceSpider(scrapy.Spider):
         """The evidence that was read from a response when it was captured."""
         found: tuple[Signal, ...] = response.meta.get("verdict", NOTHING_SAID).evidence
         return found
-
-
-def reason_of(error: BaseException) -> str:
-    """A short reason for a download that broke."""
-    name = type(error).__name__.lower()
-    if "dataloss" in name or "dataloss" in str(error).lower():
-        return "dataloss"
-    for word, reason in (
-        ("timeout", "timeout"),
-        ("cancelled", "too_large"),
-        ("dns", "unknown_host"),
-        ("refused", "connection_refused"),
-    ):
-        if word in name:
-            return reason
-    return "connection_failed"

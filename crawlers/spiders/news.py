@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from crawlers.config import NewsSource
+from crawlers.robots import unreachable
 from crawlers.spiders.base import SourceSpider
 from crawlers.spiders.readers import Sitemap, Unreadable, read_feed, read_sitemap, sitemap_urls
 
@@ -43,6 +44,7 @@ class NewsSpider(SourceSpider):
                 urljoin(site, "/robots.txt"),
                 "discovery",
                 self.parse_robots,
+                door="robots.txt",
                 dont_obey_robotstxt=True,
                 handle_httpstatus_all=True,
             )
@@ -51,8 +53,8 @@ class NewsSpider(SourceSpider):
 
     def parse_robots(self, response: Response) -> Iterator[Request]:
         """Follow the sitemaps that robots.txt names; where it cannot be had, the site is off limits (RFC 9309)."""
-        if response.status >= 500 or response.status == 429:
-            self.session.dropped(self.source, "robots")
+        if why := unreachable(response.status):
+            self.shut(response.url, "robots.txt", why)
             return
         text = response.body.decode("utf-8", "replace") if response.status == 200 else ""
         yield from self._ask_sitemaps(sitemap_urls(text, response.url))

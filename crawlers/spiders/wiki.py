@@ -67,7 +67,7 @@ class WikiSpider(SourceSpider):
 
     async def start(self) -> AsyncIterator[Request]:
         """Begin with the licence: it belongs to every page."""
-        yield self._call(site_query(), "discovery", self.parse_site)
+        yield self._call(site_query(), "discovery", self.parse_site, door="API")
 
     def _call(self, query: Mapping[str, str], format: str, callback: object, **meta: object) -> Request:
         return self.ask(f"{self.source.api}?{urlencode(query)}", format, callback, query=dict(query), **meta)  # type: ignore[arg-type]

@@ -53,7 +53,8 @@ def test_the_ledger_balances_and_every_fate_occurs(demo_crawl):
     }
     assert {name: n for name, n in counts.items() if ":" in name} == {
         "dropped:opt_out": 11,
-        "dropped:robots": 2,
+        "dropped:robots": 1,
+        "dropped:unreachable": 1,
         "quarantined:broken_item": 1,
         "quarantined:dataloss": 1,
         "quarantined:http_404": 1,
@@ -111,7 +112,9 @@ def test_nothing_else_on_the_news_site_opts_out(found):
     assert refused == {c.locator for c in PLANTED if c.source == "demo-news" and c.outcome == "opt_out"}
 
 
-@pytest.mark.parametrize("case", [c for c in PLANTED if c.outcome == "robots"], ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [c for c in PLANTED if c.outcome in ("robots", "unreachable")], ids=lambda case: case.name
+)
 def test_what_robots_txt_forbids_is_never_fetched(found, case):
     assert case.locator not in {c["url"] for c in found}
 

@@ -360,7 +360,11 @@ def test_the_command_prints_its_address_and_what_it_serves(repository, environme
         process.terminate()
         _, told = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert all(word in told for word in ("wiki", "news", "social", "planted"))
+    assert [line.split()[0] for line in told.splitlines()] == ["demo", "wiki", "news", "social", "planted", "to", "to"]
+    assert f"{url}/wiki/api.php" in told
+    assert "gristmill crawl --config configs/crawl/demo.toml   (" in told
+    assert "Ctrl-C" in told
+    assert "crawlers." not in told
 
 
 def test_statuses_of_the_social_host_name_it(site):

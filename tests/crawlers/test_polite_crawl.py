@@ -107,6 +107,8 @@ def test_a_failing_robots_txt_closes_the_site(serve, crawl, status):
     server = serve(news_site(robots=(status, {}, b"<html>oops</html>")))
     done, _ = crawl(news(server))
     assert done.returncode == 2 and "brought no document" in done.stderr
+    assert "dropped:unreachable" in done.stderr
+    assert f"robots.txt unreachable (HTTP {status}); nothing was fetched" in done.stderr
     assert set(server.asked) == {"/robots.txt"}
 
 

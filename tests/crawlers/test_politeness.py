@@ -5,11 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scrapy.exceptions import DownloadTimeoutError
 
 from crawlers.politeness import bare, host_of, is_private, retry_after
 from crawlers.robots import DISALLOW_ALL, LARGEST, effective_rules
-from crawlers.spiders.base import reason_of
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -85,15 +83,3 @@ def test_a_giant_robots_txt_is_read_in_part():
 def test_hosts_are_compared_without_www_case_and_port():
     assert host_of("https://User@WWW.Example.org:8443/a") == "www.example.org"
     assert bare("www.example.org") == "example.org" and bare("wwwexample.org") == "wwwexample.org"
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (DownloadTimeoutError(), "timeout"),
-        (ConnectionRefusedError(), "connection_refused"),
-        (OSError(), "connection_failed"),
-    ],
-)
-def test_a_broken_download_has_a_short_reason(error, reason):
-    assert reason_of(error) == reason

@@ -116,12 +116,14 @@ def test_the_summary_names_fates_licences_and_the_first_failures(tmp_path):
     }
     details = {
         "licences": {"n": {"CC-BY-4.0": 9, "unknown": 1}},
+        "unreachable": {"down.example": "robots.txt unreachable (HTTP 503); nothing was fetched"},
         "failures": [f"http_500  https://n.example/{n}" for n in range(25)],
     }
     lines = summary(FinishedRun(tmp_path, {"id": "crawl-x", "counts": counts, "details": details}))
-    assert lines[:3] == [
+    assert lines[:4] == [
         "crawl  found 40 documents in 60 responses (2.5 MB)",
         "  stored 10 | dropped robots 5 | failed http_500 25",
         "  n: 9 CC-BY-4.0, 1 unknown",
+        "  down.example: robots.txt unreachable (HTTP 503); nothing was fetched",
     ]
-    assert len(lines) == 3 + 20 + 1 and "5 more failures" in lines[-1]
+    assert len(lines) == 4 + 20 + 1 and "5 more failures" in lines[-1]

@@ -1,0 +1,35 @@
+"""Why a download brought nothing: a short reason for the ledger, and words for people."""
+
+from __future__ import annotations
+
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    ResponseDataLossError,
+)
+
+KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
+    (CannotResolveHostError, "unknown_host", "DNS lookup failed"),
+    (DownloadConnectionRefusedError, "connection_refused", "connection refused"),
+    (ConnectionRefusedError, "connection_refused", "connection refused"),
+    (DownloadTimeoutError, "timeout", "timed out"),
+    (DownloadCancelledError, "too_large", "its answer is too large"),
+    (ResponseDataLossError, "dataloss", "the connection broke off"),
+    (DownloadFailedError, "connection_failed", "connection failed"),
+    (OSError, "connection_failed", "connection failed"),
+)
+
+
+def reason_of(error: BaseException) -> str:
+    """The ledger's reason for a download that broke."""
+    if "dataloss" in str(error).lower():
+        return "dataloss"
+    return next((reason for kind, reason, _ in KINDS if isinstance(error, kind)), "connection_failed")
+
+
+def words_for(error: BaseException) -> str:
+    """What broke, for people; an error of no known kind speaks for itself."""
+    return next((words for kind, _, words in KINDS if isinstance(error, kind)), f"{type(error).__name__}: {error}")
