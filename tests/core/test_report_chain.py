@@ -19,6 +19,7 @@ from gristmill.errors import RunError, UserError
 from gristmill.ledger import Entry, Tally, ledger_table, totals
 from gristmill.report.collect import collect, withhold
 from gristmill.report.page import page
+from gristmill.report.reasons import conditions
 from gristmill.shards import shard_name, shard_schema, write_shard
 
 PERSONAL = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("type", pa.string())]))
@@ -454,3 +455,16 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path):
         "too_few_words": 1,
     }
     assert [(q.step, q.file) for q in facts.quarantined] == [("annotate", "in.jsonl")]
+    assert [(reason.name, reason.any, reason.alone) for reason in facts.corpus.reasons if reason.first] == [
+        ("exact_duplicate", 1, 1),
+        ("too_few_words", 1, 0),
+    ]
+    (pair,) = facts.corpus.duplicates.largest
+    assert (pair.size, pair.comparison.differing) == (2, 0) and pair.comparison.alike == len(prose.split())
+    decide = facts.last("decide")
+    known = conditions(decide, facts.corpus.signals)
+    assert [one.name for one in known] == decide.details["reasons"]
+    assert [one.name for one in known if "not recorded" in one.drops_if] == []
+    assert [one.name for one in known if one.origin.startswith("preset") and ": " not in one.signal] == []
+    assert {one.name: one.drops_if for one in known}["too_few_words"] == "words < 50"
+    assert "3 records of its input files" not in drawn and "4 records of its input files" in drawn
