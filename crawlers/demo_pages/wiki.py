@@ -12,7 +12,7 @@ from urllib.parse import quote
 from crawlers.demo_pages.article import CC0
 from crawlers.demo_pages.planted import WIKI
 from crawlers.demo_pages.spare import spare_profiles
-from crawlers.demo_text import chinese, english, english_patterns
+from crawlers.demo_text import chinese, english
 from crawlers.demo_text.piece import Piece
 
 LARGEST_PAGE_COUNT = 50
@@ -44,7 +44,7 @@ def _linked(paragraph: str, lang: str) -> str:
     """Link the first town named, as an editor would; every second link has another caption."""
     if lang == "zh":
         return re.sub(r"(?<![\[|])([一-鿿]{2}[镇县])(?![\]|])", r"[[\1]]", paragraph, count=1)
-    return re.sub(rf"\b({'|'.join(english_patterns.TOWNS)})\b", r"[[\1|\1]]", paragraph, count=1)
+    return re.sub(rf"\b({'|'.join(english.BANK.towns)})\b", r"[[\1|\1]]", paragraph, count=1)
 
 
 def _box(piece: Piece) -> str:

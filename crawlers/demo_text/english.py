@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
-from crawlers.demo_text import english_patterns as bank
-from crawlers.demo_text.english_jobs import JOBS
+from crawlers.demo_text.bank import read_bank
 from crawlers.demo_text.grammar import expand, in_order, paragraphs, pronoun_facts, several
-from crawlers.demo_text.jobs import Job
+from crawlers.demo_text.jobs import Job, read_jobs
 from crawlers.demo_text.piece import Piece, slug_of
+
+BANK, JOBS = read_bank("english"), read_jobs("english")
 
 
 def _article(noun: str) -> str:
@@ -22,11 +23,11 @@ def _plural(noun: str) -> str:
 def _facts(rng: random.Random, job: Job) -> dict[str, str]:
     """Everything a pattern may ask for, drawn once for each piece so that names and years stay the same in it."""
     pronoun = rng.choice(job.pronouns())
-    first, last, other = rng.choice(bank.FIRST_NAMES[pronoun]), *rng.sample(bank.LAST_NAMES, 2)
-    helper = rng.choice(bank.FIRST_NAMES[rng.choice(("she", "he"))])
+    first, last, other = rng.choice(BANK.first_names[pronoun]), *rng.sample(BANK.last_names, 2)
+    helper = rng.choice(BANK.first_names[rng.choice(("she", "he"))])
     facts = {
         **pronoun_facts(pronoun), "first": first, "name": f"{first} {last}", "colleague": f"{helper} {other}", "job": job.name, "place": job.place,
-        "a_job": _article(job.name), "jobs": _plural(job.name), "town": rng.choice(bank.TOWNS), "river": rng.choice(bank.RIVERS),
+        "a_job": _article(job.name), "jobs": _plural(job.name), "town": rng.choice(BANK.towns), "river": rng.choice(BANK.rivers),
         "age": str(rng.randint(24, 67)), "years": str(rng.randint(3, 38)), "year": str(rng.randint(1985, 2021)), "closed": "closed",
         "old_year": str(rng.randint(1120, 1390)), "century": rng.choice(("sixteenth", "eighteenth", "nineteenth")),
         "rail_year": str(rng.randint(1848, 1889)), "fire_year": str(rng.randint(1640, 1790)), "strike_year": str(rng.randint(1904, 1979)),
@@ -41,10 +42,10 @@ def _facts(rng: random.Random, job: Job) -> dict[str, str]:
 def profile(rng: random.Random, job: Job) -> Piece:
     """A portrait of one working person."""
     facts = _facts(rng, job)
-    sentences = several(bank.OPENINGS, 1, rng, facts) + several(bank.CHILDHOOD, rng.randint(2, 3), rng, facts)
-    sentences += several(bank.TURNS, rng.randint(2, 3), rng, facts) + several(job.days, rng.randint(4, 5), rng, facts)
-    sentences += several(bank.VIEWS, rng.randint(2, 3), rng, facts) + several(
-        bank.CLOSINGS, rng.randint(1, 2), rng, facts
+    sentences = several(BANK.openings, 1, rng, facts) + several(BANK.childhood, rng.randint(2, 3), rng, facts)
+    sentences += several(BANK.turns, rng.randint(2, 3), rng, facts) + several(job.days, rng.randint(4, 5), rng, facts)
+    sentences += several(BANK.views, rng.randint(2, 3), rng, facts) + several(
+        BANK.closings, rng.randint(1, 2), rng, facts
     )
     title = expand("[{name}, {job}|A day with {name}|{name} of {town}|{name}: {years} years as {a_job}]", rng, facts)
     return Piece(slug_of(title), title, "en", "profile", "People", tuple(paragraphs(sentences, rng, " ")))
@@ -53,7 +54,7 @@ def profile(rng: random.Random, job: Job) -> Piece:
 def town(rng: random.Random, job: Job, name: str) -> Piece:
     """The history of one invented town."""
     facts = {**_facts(rng, job), "town": name, "town_in": name}
-    sentences = [expand(bank.TOWN_FACTS[0], rng, facts), *in_order(bank.TOWN_FACTS[1:], rng.randint(9, 12), rng, facts)]
+    sentences = [expand(BANK.town_facts[0], rng, facts), *in_order(BANK.town_facts[1:], rng.randint(9, 12), rng, facts)]
     sentences += [
         expand(f"Among its well known people is {{name}}, {{a_job}}. {job.days[0]}", rng, facts),
         *several(job.days[1:], 1, rng, facts),
@@ -64,10 +65,10 @@ def town(rng: random.Random, job: Job, name: str) -> Piece:
 def news(rng: random.Random, job: Job) -> Piece:
     """A short report from a town."""
     facts = _facts(rng, job)
-    lead = expand(rng.choice(bank.NEWS_LEADS), rng, facts)
+    lead = expand(rng.choice(BANK.news_leads), rng, facts)
     sentences = [
         lead,
-        *several(bank.NEWS_BODY, rng.randint(6, 9), rng, facts),
+        *several(BANK.news_body, rng.randint(6, 9), rng, facts),
         *several(job.days[1:], rng.randint(1, 2), rng, facts),
     ]
     title = expand(
@@ -88,14 +89,14 @@ def news(rng: random.Random, job: Job) -> Piece:
 def method(rng: random.Random, job: Job) -> Piece:
     """How a piece of work is done, step by step."""
     facts = _facts(rng, job)
-    sentences = several(bank.METHOD_OPENINGS, rng.randint(1, 2), rng, facts)
-    asides = several(bank.METHOD_ASIDES, 3, rng, facts)
+    sentences = several(BANK.method_openings, rng.randint(1, 2), rng, facts)
+    asides = several(BANK.method_asides, 3, rng, facts)
     for number, step in enumerate(job.steps):
-        link = "First, " if number == 0 else rng.choice(("", "", *bank.METHOD_LINKS[1:]))
+        link = "First, " if number == 0 else rng.choice(("", "", *BANK.method_links[1:]))
         sentences.append(link + step[0].lower() + step[1:] if link else step)
         if number % 2 and asides:
             sentences.append(asides.pop())
-    sentences += several(job.days, 3, rng, facts) + several(bank.VIEWS, 2, rng, facts)
+    sentences += several(job.days, 3, rng, facts) + several(BANK.views, 2, rng, facts)
     title = expand("[How {a_job} works|The work of {a_job}|Lessons from {place}]", rng, facts)
     return Piece(
         slug_of(f"{title} {facts['name']}"),
@@ -111,8 +112,8 @@ def letter(rng: random.Random, job: Job) -> Piece:
     """A letter between two people who used to work together."""
     facts = _facts(rng, job)
     sentences = [
-        expand(bank.LETTERS[0], rng, facts),
-        *in_order(bank.LETTERS[1:], rng.randint(6, 8), rng, facts),
+        expand(BANK.letters[0], rng, facts),
+        *in_order(BANK.letters[1:], rng.randint(6, 8), rng, facts),
         *several(job.days, 3, rng, facts),
     ]
     title = expand("A letter from {town}", rng, facts)
@@ -124,7 +125,7 @@ def letter(rng: random.Random, job: Job) -> Piece:
 def pieces() -> list[Piece]:
     """All English pieces, the same on every machine: each piece has a seed of its own."""
     out = [
-        town(random.Random(f"en town {name}"), JOBS[index % len(JOBS)], name) for index, name in enumerate(bank.TOWNS)
+        town(random.Random(f"en town {name}"), JOBS[index % len(JOBS)], name) for index, name in enumerate(BANK.towns)
     ]
     for job in JOBS:
         out += [profile(random.Random(f"en profile {job.name} {index}"), job) for index in range(2)]

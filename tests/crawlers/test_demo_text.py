@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from crawlers.demo_text import chinese, chinese_jobs, english, english_jobs, library
+from crawlers.demo_text import chinese, english, library
 from crawlers.demo_text.grammar import expand, in_order, paragraphs, pronoun_facts, several
 from crawlers.demo_text.piece import Piece, slug_of
 
@@ -111,8 +111,8 @@ def test_most_sentences_are_written_once_or_twice_only(module):
 
 def test_some_trades_are_skewed_and_some_are_balanced():
     for jobs, nurse, engineer, balanced in (
-        (english_jobs.JOBS, "nurse", "engineer", "teacher"),
-        (chinese_jobs.JOBS, "护士", "工程师", "教师"),
+        (english.JOBS, "nurse", "engineer", "teacher"),
+        (chinese.JOBS, "护士", "工程师", "教师"),
     ):
         by_name = {job.name: job for job in jobs}
         assert by_name[nurse].she > 4 * by_name[nurse].he
@@ -120,7 +120,7 @@ def test_some_trades_are_skewed_and_some_are_balanced():
         assert by_name[balanced].he == by_name[balanced].she
 
 
-@pytest.mark.parametrize("jobs", [english_jobs.JOBS, chinese_jobs.JOBS])
+@pytest.mark.parametrize("jobs", [english.JOBS, chinese.JOBS])
 def test_each_trade_brings_its_own_days_and_steps(jobs):
     assert len(jobs) == 16 and all(len(job.days) == 6 and len(job.steps) == 6 for job in jobs)
     sentences = [sentence for job in jobs for sentence in (*job.days, *job.steps)]
