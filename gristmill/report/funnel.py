@@ -126,7 +126,7 @@ def _around(runs: Sequence[RunFacts]) -> Iterator[Html]:
         yield from long_table("Reasons of the steps around decide", columns, rows)
 
 
-RULE_COLUMNS = ("rule", "#order", "~drops a document if", "~laid down in", "#dropped", "#holds for", "#holds alone")
+RULE_COLUMNS = ("rule", "#order", "#dropped", "~drops a document if", "~laid down in", "#holds for", "#holds alone")
 
 
 def _rules(facts: Facts) -> Iterator[Html]:
@@ -134,11 +134,9 @@ def _rules(facts: Facts) -> Iterator[Html]:
     decide = facts.last("decide")
     if decide is None:
         return
-    found = [
-        (rule, _rule_row(rule, facts, decide))
-        for rule in conditions(decide, facts.corpus.signals if facts.corpus else {})
-    ]
-    used, idle = ([row for _, row in found if bool(set(row[4:]) - {"0", "–"}) is cost] for cost in (True, False))
+    rules = conditions(decide, facts.corpus.signals if facts.corpus else {})
+    rows = [_rule_row(rule, facts, decide) for rule in rules]
+    used, idle = ([row for row in rows if bool({row[2], *row[5:]} - {"0", "–"}) is cost] for cost in (True, False))
     yield tag("h3", "The rules of decide")
     yield note("A document is counted as dropped by the first rule in this order that holds, so the column “dropped” adds up. "
                "“Holds for” counts all documents a rule holds for; “holds alone” those that no other rule would have dropped, about what "
@@ -166,7 +164,7 @@ def _rule_row(rule: Condition, facts: Facts, decide: RunFacts) -> tuple[Content,
         one = next((reason for reason in facts.corpus.reasons if reason.name == rule.name), None)
         held = [count(one.any), count(one.alone)] if one else ["0", "0"]
     condition = content(rule.drops_if, tag("small", rule.signal) if rule.signal else None)
-    return code(rule.name), str(rule.place), condition, rule.origin, count(dropped), *held
+    return code(rule.name), str(rule.place), count(dropped), condition, rule.origin, *held
 
 
 def _parts(facts: Facts) -> Iterator[Html]:
@@ -242,5 +240,9 @@ def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
         for q in facts.quarantined
     ]
     yield from long_table("Quarantined records", ("step", "file", "#offset", "reason", "~what it means", "error"), rows)
-    rest = f" {counted(total - len(rows), 'more record')}: in the run's folder quarantine." if total > len(rows) else ""
+    rest = (
+        f" {counted(total - len(rows), 'more record')}: `gristmill quarantine RUN` prints all."
+        if total > len(rows)
+        else ""
+    )
     yield note(f"n = {counted(total, 'record')}; the offset counts bytes, or rows of a table.{rest}")

@@ -238,7 +238,7 @@ def test_the_quarantine_names_place_meaning_and_error_and_how_many_are_not_shown
         "the line is no JSON object",
         NASTY,
     ]
-    assert "n = 3 records" in drawn and "2 more records: in the run&#x27;s folder quarantine." in drawn
+    assert "n = 3 records" in drawn and "2 more records: `gristmill quarantine RUN` prints all." in drawn
 
 
 def test_an_empty_quarantine_says_so_whatever_crawl_could_not_fetch():
