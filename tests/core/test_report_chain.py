@@ -424,6 +424,124 @@ def test_the_command_needs_neither_arrow_nor_frameworks_to_be_offered():
     )
 
 
+# ---- what is missing or damaged is a sentence, never a crash
+
+
+FILES = (
+    "annotate-*/documents/part-00000.parquet", "annotate-*/quarantine/part-00000.parquet", "decide-*/decisions/part-00000.parquet",
+    "pack-*/train/*.arrow", "pretrain-*/metrics.jsonl", "pretrain-*/samples.json", "audit-*/audit.json",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+@pytest.mark.parametrize("pattern", FILES)
+def test_a_data_file_that_is_gone_or_cut_is_named_with_what_to_do(audited, chain, tmp_path, pattern, harm):
+    (place, *_) = sorted(chain.out.glob(pattern))
+    place.unlink() if harm == "gone" else place.write_bytes(place.read_bytes()[:-1])
+    done = gristmill(audited.path, "--out", tmp_path / "report.html")
+    assert isinstance(done.exception, RunError) and done.exception.exit_code == 2
+    assert place.name in str(done.exception) and "to fix" in str(done.exception)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("name", ["telemetry.json", "ledger.parquet"])
+def test_runs_without_their_bookkeeping_are_told_of_by_the_rest(audited, chain, tmp_path, name):
+    for place in chain.out.glob(f"*/{name}"):
+        place.unlink()
+    drawn = page(collect([audited], tmp_path / "report.html"))
+    assert audited.id in drawn and "CC0-1.0" in drawn
+
+
+def test_an_unfinished_run_is_refused_with_what_to_do(audited, tmp_path):
+    (audited.path / runs.MANIFEST).unlink()
+    done = gristmill(audited.path, "--out", tmp_path / "report.html")
+    assert isinstance(done.exception, RunError) and "unfinished" in str(done.exception)
+
+
+@pytest.mark.parametrize("gone", ["crawl", "annotate", "decide", "tokenizer", "pack", "pretrain"])
+def test_a_run_that_was_deleted_leaves_a_page_about_the_others(audited, chain, tmp_path, gone):
+    for place in chain.out.glob(f"{gone}-*"):
+        place.rename(tmp_path / place.name)
+    drawn = page(collect([audited], tmp_path / "report.html"))
+    assert audited.id in drawn and "Not part of this chain: " in drawn if gone != "tokenizer" else audited.id in drawn
+
+
+# ---- hostile words in every place that people or servers fill
+
+
+@pytest.fixture
+def hostile(chain):
+    """A chain whose sources, reasons, languages, file names and details are all markup."""
+    rows = [
+        Entry(NASTY, NASTY, "kept", "", 4, 40),
+        Entry(NASTY, NASTY, "dropped", NASTY, 1, 1),
+        Entry(NASTY, NASTY, "quarantined", NASTY, 1, 0),
+    ]
+    details = {"fetched": {NASTY: 5}, "policy": NASTY, "failures": [NASTY]}
+    crawled = chain.seal("crawl", entries=rows, details=details)
+    text = document(NASTY, NASTY) | {"source": NASTY, "licence": NASTY, "lang": NASTY, "opt_out": [NASTY]}
+    text["capture"] = {"file": NASTY, "offset": 1, "item": 0}
+
+    def documents(path):
+        table(path / "documents" / "part-00000.parquet", [text, text], DOCUMENTS)
+
+    files = {"files": 1, "bytes": 1, "listed": [{"name": NASTY, "bytes": 1, "records": 1}]}
+    kept = [Entry(NASTY, NASTY, "kept", "", 2, 40)]
+    annotated = chain.seal(
+        "annotate", [crawled], write=documents, entries=kept, details={"input_files": files, "passed_over": [NASTY]}
+    )
+
+    def decisions(path):
+        pair = [decision(cluster=1, size=2), decision(False, 1, cluster=1, size=2, kept_id=NASTY, similarity=0.8)]
+        table(path / "decisions" / "part-00000.parquet", pair, DECISIONS)
+
+    rule = {
+        "name": NASTY,
+        "preset": NASTY,
+        "signal": NASTY,
+        "min": 1,
+        "by_language": {NASTY: {"min": 2}},
+        "only_languages": [NASTY],
+    }
+    entries = [Entry(NASTY, NASTY, "kept", "", 1, 20), Entry(NASTY, NASTY, "dropped", NASTY, 1, 20)]
+    return chain.seal(
+        "decide",
+        [annotated],
+        write=decisions,
+        entries=entries,
+        details={"reasons": [NASTY], "rules": [rule]},
+        word=NASTY,
+    )
+
+
+def test_no_place_that_others_fill_lets_markup_through(hostile, tmp_path):
+    drawn = page(collect([hostile], tmp_path / "report.html"))
+    assert "<script" not in drawn and drawn.count("&lt;script&gt;") > 40
+
+
+def test_hostile_words_change_no_sum(hostile, tmp_path, tables):
+    found = tables(page(collect([hostile], tmp_path / "report.html")))
+    assert [row[2:] for row in found["What each step read, and what became of it"][1:]] == [
+        ["6", "4", "1", "1"], ["2", "2", "0", "0"], ["2", "1", "1", "0"],
+    ]  # fmt: skip
+    assert found["Rules that dropped documents"][1][:3] == [NASTY, "1", "1"]
+    assert found["Rules that dropped documents"][1][5:] == ["1", "1"]
+
+
+@pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "pack"])
+def test_the_page_says_of_each_step_what_its_manifest_says(audited, chain, tmp_path, tables, step):
+    counts = runs.latest(chain.out, step).counts
+    found = tables(page(collect([audited], tmp_path / "report.html")))
+    (row,) = [row for row in found["What each step read, and what became of it"] if row[0] == step]
+    assert [int(cell) for cell in row[2:]] == [counts[name] for name in ("read", "kept", "dropped", "quarantined")]
+
+
+def test_the_page_counts_tokens_and_models_as_the_manifests_do(audited, chain, tmp_path, tables):
+    found = tables(page(collect([audited], tmp_path / "report.html")))
+    assert found["Splits"][1] == ["train", "1", str(runs.latest(chain.out, "pack").counts["tokens"]), "100.0 %", "6 B"]
+    assert [row[2:5] for row in found["Models"][1:]] == [["5", "2", "16"]] * 2
+
+
 def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path):
     pytest.importorskip("apache_beam")
     prose = (
