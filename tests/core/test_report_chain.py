@@ -439,7 +439,7 @@ def test_a_data_file_that_is_gone_or_cut_is_named_with_what_to_do(audited, chain
     (place, *_) = sorted(chain.out.glob(pattern))
     place.unlink() if harm == "gone" else place.write_bytes(place.read_bytes()[:-1])
     done = gristmill(audited.path, "--out", tmp_path / "report.html")
-    assert isinstance(done.exception, RunError) and done.exception.exit_code == 2
+    assert isinstance(done.exception, UserError) and done.exception.exit_code == 2
     assert place.name in str(done.exception) and "to fix" in str(done.exception)
     assert not (tmp_path / "report.html").exists()
 
