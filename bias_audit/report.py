@@ -22,14 +22,16 @@ STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --box: #f6f8fa; }
 @media (prefers-color-scheme: dark) { :root { --page: #0d1117; --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --box: #151b23; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; padding: 1rem; max-width: 74rem; background: var(--page); color: var(--ink);
   font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin: 0.4rem 0; } h2 { font-size: 1.25rem; margin: 2rem 0 0.4rem;
   border-top: 1px solid var(--line); padding-top: 1rem; } h3 { font-size: 1.05rem; margin: 1.2rem 0 0.3rem; }
 p.note { color: var(--soft); margin: 0.2rem 0 0.6rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; min-width: 100%; }
 th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: normal; } td.words { min-width: 15rem; } td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
+  overflow-wrap: normal; }
+@media (max-width: 60rem) { .scroll::before { content: "wide table: scroll sideways"; color: var(--soft); font-size: 12px; } }
+td.words { min-width: 15rem; } td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
 details { margin: 0.5rem 0; } summary { cursor: pointer; color: var(--soft); }
 ul.heads, div.silent { background: var(--box); padding: 0.7rem 1rem 0.7rem 2rem; border-radius: 6px; }
 div.silent { padding-left: 1rem; border-left: 4px solid var(--chart-2); } div.silent ul { margin: 0.3rem 0; }
@@ -76,10 +78,10 @@ def model_part(audit: Json) -> list[str]:
             note(f"{model['metric']}: {definition['unit']}. {definition['means']}"),
             quality_line(model),
             *preferences(model),
-            note("Constant choice: " + audit["definitions"]["models.constant_choice"]["means"]),
+            note("Constant choice: " + _defined(audit, "models.constant_choice")),
             table(summary.MODEL_HEAD, [summary.model_cells(row) for row in model["rows"]]),
             note("* all pairs, as none of equal token count were left."),
-            folded("Per token and in nats", table(DETAIL_HEAD, map(_detail, model["rows"]))),
+            folded("All pairs, per token and in nats", table(DETAIL_HEAD, map(_detail, model["rows"]))),
         ]
     return found
 
@@ -104,13 +106,21 @@ def _silent(row: Json) -> str:
     return f"{row['lang']} {row['axis']}: {row['verdict']['says'].removeprefix('not measurable: ')}"
 
 
-DETAIL_HEAD = ("language", "axis", "per token", "verdict differs per token", "mean difference, nats", "within 0.5 nat")
+DETAIL_HEAD = (
+    "language",
+    "axis",
+    "all pairs",
+    "per token",
+    "verdict differs per token",
+    "mean difference, nats",
+    "within 0.5 nat",
+)
 
 
 def _detail(row: Json) -> list[str]:
     parts = "verdicts_differ_per_token", "mean_difference_nats", "within_half_a_nat"
     rest = [summary.figure(row[part], digits=2) for part in parts]
-    return [row["lang"], row["axis"], summary.figure(row["per_token"]), *rest]
+    return [row["lang"], row["axis"], summary.figure(row["all_pairs"]), summary.figure(row["per_token"]), *rest]
 
 
 def _preference(row: Json) -> Interval:
@@ -255,7 +265,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """An HTML table in a box that scrolls sideways; escapes every cell."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
 def _cell(text: str) -> str:
