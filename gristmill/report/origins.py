@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from gristmill.ledger import FATES, Entry
 from gristmill.report.blocks import chart, code, folded, missing, note, paragraph, part, quoted, section, table
@@ -36,27 +37,24 @@ def _files(facts: Facts) -> Html:
     )
 
 
+MOST_FILES = 500
+
+
 def _listed(run: RunFacts) -> Html:
     """The input files one by one, where the manifest names them."""
-    given = run.details.get("input_files")
-    if not isinstance(given, Mapping):
-        return Html()
-    files = [one for one in given.get("listed", ()) if isinstance(one, Mapping)]
-    rows = [(str(one.get("name", "")), size(int(one.get("bytes") or 0)), _records(one)) for one in files]
-    number, bytes_ = int(given.get("files") or len(rows)), int(given.get("bytes") or 0)
-    rest = number - len(rows)
+    files: Sequence[Mapping[str, Any]] = run.details.get("input_files") or ()
+    rows = [(str(one["name"]), size(one["bytes"]), count(one["records"])) for one in files[:MOST_FILES]]
+    if not rows:
+        return _passed_over(run)
+    rest = len(files) - len(rows)
     return content(
         folded(
-            f"{counted(number, 'input file')}, {size(bytes_)}",
+            f"{counted(len(files), 'input file')}, {size(sum(one['bytes'] for one in files))}",
             table(f"Input files of {run.id}", ("file", "#size", "#records"), rows),
-            note(f"{counted(rest, 'more file')} not listed in the manifest.") if rest > 0 else None,
+            note(f"{counted(rest, 'more file')}: in the manifest.") if rest else None,
         ),
         _passed_over(run),
     )
-
-
-def _records(one: Mapping[str, object]) -> str:
-    return count(int(str(one["records"]))) if one.get("records") is not None else "–"
 
 
 def _passed_over(run: RunFacts) -> Html:

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from gristmill.report.charts import (
     CHARACTER,
     CSS,
+    LEFT,
     NARROWEST,
+    RIGHT,
+    ROW,
     Bar,
     Interval,
     Line,
@@ -210,3 +213,78 @@ def test_scale_maps_ends_to_ends():
     place = scale(10, 20, 0, 100)
     assert (place(10), place(15), place(20)) == (0, 50, 100)
     assert scale(3, 3, 0, 100)(3) == 0
+
+
+# ---- whatever the numbers: everything stays inside the chart
+
+NUMBERS = st.floats(-1e6, 1e6)
+TRIPLES = st.tuples(NUMBERS, NUMBERS, NUMBERS).map(sorted)
+
+
+@given(st.lists(st.tuples(TRIPLES, st.integers(1, 10**6), st.floats(0, 1e3)), min_size=1, max_size=6), NUMBERS)
+def test_every_mark_of_a_forest_stays_inside_its_chart(rows, null):
+    intervals = [Interval(f"r{i}", at, low, high, n, blind) for i, ((low, at, high), n, blind) in enumerate(rows)]
+    svg = parse(forest_plot("t", intervals, null=null, unit="u"))
+    places = [share(mark.get(name)) for mark in svg.iter() for name in ("cx", "x1", "x2") if mark.get(name)]
+    bands = [share(band.get("x")) + share(band.get("width")) for band in svg.iter(f"{SVG}rect") if band.get("class")]
+    assert all(-0.01 <= place <= 100.01 for place in [*places, *bands])
+
+
+@given(st.lists(TRIPLES, min_size=1, max_size=6), NUMBERS)
+def test_an_interval_begins_and_ends_around_its_value(rows, null):
+    svg = parse(forest_plot("t", [Interval("r", at, low, high, 9) for low, at, high in rows], null=null, unit="u"))
+    lines = [line for line in svg.iter(f"{SVG}line") if line.get("class") != "null"]
+    marks = [mark for mark in svg.iter() if mark.tag in (f"{SVG}circle", f"{SVG}rect")]
+    for line, mark in zip(lines, marks, strict=True):
+        middle = share(mark.get("cx") or mark.get("x"))
+        assert share(line.get("x1")) - 0.01 <= middle <= share(line.get("x2")) + 0.01
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=20))
+def test_every_point_of_a_line_stays_inside_its_box(points):
+    svg = parse(line_chart("t", [Line("a", points)], x_label="x", y_label="y"))
+    box = next(found for found in svg.iter(f"{SVG}svg") if found.get("viewBox"))
+    _, _, wide, high = map(float, (box.get("viewBox") or "").split())
+    (line,) = box.iter(f"{SVG}polyline")
+    drawn = [tuple(map(float, point.split(","))) for point in (line.get("points") or "").split()]
+    assert len(drawn) == len(points)
+    assert all(-0.1 <= x <= wide + 0.1 and -0.1 <= y <= high + 0.1 for x, y in drawn)
+
+
+def test_a_line_is_stretched_to_the_width_but_its_stroke_is_not():
+    svg = parse(line_chart("t", [Line("a", [(0, 1), (1, 2)])], x_label="x", y_label="y"))
+    box = next(found for found in svg.iter(f"{SVG}svg") if found.get("viewBox"))
+    assert (box.get("x"), box.get("width"), box.get("preserveAspectRatio")) == (
+        f"{LEFT:g}%",
+        f"{RIGHT - LEFT:g}%",
+        "none",
+    )
+    assert next(box.iter(f"{SVG}polyline")).get("vector-effect") == "non-scaling-stroke"
+
+
+@given(st.lists(st.floats(0, 1e12), min_size=1, max_size=12))
+def test_bars_have_the_length_of_their_share_of_the_longest(values):
+    rects = parse(bar_chart("t", [Bar(str(i), value) for i, value in enumerate(values)])).iter(f"{SVG}rect")
+    longest = max(values) or 1.0
+    assert [share(r.get("width")) for r in rects] == pytest.approx(
+        [100 * value / longest for value in values], abs=0.006
+    )
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=20))
+def test_the_columns_of_a_histogram_stand_in_order_without_touching(counts):
+    drawn = histogram("t", list(range(len(counts) + 1)), counts, x_label="x")
+    if not any(counts):
+        assert "nothing to draw" in drawn
+        return
+    columns = [(share(r.get("x")), share(r.get("width"))) for r in parse(drawn).iter(f"{SVG}rect")]
+    ends = [x + wide for x, wide in columns]
+    assert all(end < start for end, (start, _) in zip(ends, columns[1:], strict=False))
+    assert columns[0][0] == pytest.approx(LEFT) and ends[-1] <= RIGHT
+
+
+def test_rows_follow_each_other_and_the_chart_is_high_enough_for_all():
+    svg = parse(bar_chart("t", [Bar(str(i), i) for i in range(5)]))
+    tops = [float(r.get("y", 0)) for r in svg.iter(f"{SVG}rect")]
+    assert tops == [19 + i * ROW for i in range(5)]
+    assert float(svg.get("height", 0)) == 5 * ROW > tops[-1] + 12

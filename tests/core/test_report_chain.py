@@ -485,7 +485,7 @@ def hostile(chain):
     def documents(path):
         table(path / "documents" / "part-00000.parquet", [text, text], DOCUMENTS)
 
-    files = {"files": 1, "bytes": 1, "listed": [{"name": NASTY, "bytes": 1, "records": 1}]}
+    files = [{"name": NASTY, "bytes": 1, "records": 1}]
     kept = [Entry(NASTY, NASTY, "kept", "", 2, 40)]
     annotated = chain.seal(
         "annotate", [crawled], write=documents, entries=kept, details={"input_files": files, "passed_over": [NASTY]}
@@ -542,7 +542,7 @@ def test_the_page_counts_tokens_and_models_as_the_manifests_do(audited, chain, t
     assert [row[2:5] for row in found["Models"][1:]] == [["5", "2", "16"]] * 2
 
 
-def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path):
+def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path, tables):
     pytest.importorskip("apache_beam")
     prose = (
         "The river rose in the night, and the people of the town carried their books to the upper floors of the houses. "
@@ -585,4 +585,7 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path):
     assert [one.name for one in known if "not recorded" in one.drops_if] == []
     assert [one.name for one in known if one.origin.startswith("preset") and ": " not in one.signal] == []
     assert {one.name: one.drops_if for one in known}["too_few_words"] == "words < 50"
+    assert "<summary>1 input file, " in drawn
+    (listed,) = [rows for caption, rows in tables(drawn).items() if caption.startswith("Input files of annotate-")]
+    assert [(row[0], row[2]) for row in listed[1:]] == [("in.jsonl", "4")]
     assert "3 records of its input files" not in drawn and "4 records of its input files" in drawn

@@ -65,9 +65,7 @@ def run(step: str, w: Words = plain, **changes) -> RunFacts:
         counts[row.fate] = counts.get(row.fate, 0) + row.documents
     details = {
         "crawl": {"fetched": {w("news"): 12}, "policy": w("strict"), "failures": [w("http_500  a page")]},
-        "annotate": {
-            "input_files": {"files": 3, "bytes": 9, "listed": [{"name": w("b.jsonl"), "bytes": 9, "records": 3}]}
-        },
+        "annotate": {"input_files": [{"name": w("b.jsonl"), "bytes": 9, "records": 3}]},
         "decide": {
             "reasons": [w("decide-rule")],
             "rules": [{"name": w("decide-rule"), "preset": w("gopher"), "signal": "words", "min": 50}],

@@ -12,7 +12,7 @@ from gristmill.report.duplicates import duplicates
 from gristmill.report.facts import Corpus, Duplicates, Facts, Licence, Reason, RunFacts, Slice, Tokens, Training
 from gristmill.report.funnel import funnel, losses
 from gristmill.report.learning import tokens, trained
-from gristmill.report.origins import MOST_ROWS, crawled, long_table, share_bar, spoken
+from gristmill.report.origins import MOST_FILES, MOST_ROWS, crawled, long_table, share_bar, spoken
 from gristmill.report.page import page
 from gristmill.report.trail import followed, limits
 
@@ -218,26 +218,24 @@ def test_a_long_table_shows_every_row_once(tables, length):
 
 
 def test_input_files_are_listed_one_by_one_where_the_manifest_names_them(tables):
-    given_ = {
-        "files": 4,
-        "bytes": 3_000_000,
-        "listed": [{"name": "a<b.jsonl", "bytes": 1_000_000, "records": 12_000}, {"name": "c", "bytes": 5}],
-    }
-    made = run("annotate", files_read=("*.jsonl",), details={"input_files": given_, "passed_over": ["notes.txt"]})
+    files = [{"name": "a<b.jsonl", "bytes": 2_000_000, "records": 12_000}, {"name": "c", "bytes": 5, "records": 0}]
+    made = run("annotate", files_read=("*.jsonl",), details={"input_files": files, "passed_over": ["notes.txt"]})
     drawn = crawled(facts(made))
-    assert tables(drawn)["Input files of annotate-0"][1:] == [["a<b.jsonl", "1 MB", "12,000"], ["c", "5 B", "–"]]
-    for words in (
-        "<summary>4 input files, 3 MB</summary>",
-        "2 more files not listed",
-        "Passed over as no input: notes.txt.",
-        "*.jsonl",
-    ):
+    assert tables(drawn)["Input files of annotate-0"][1:] == [["a<b.jsonl", "2 MB", "12,000"], ["c", "5 B", "0"]]
+    for words in ("<summary>2 input files, 2 MB</summary>", "Passed over as no input: notes.txt.", "*.jsonl"):
         assert words in drawn
 
 
-@pytest.mark.parametrize(
-    "details", [{}, {"input_files": None}, {"input_files": {"files": 2, "bytes": 7}}, {"input_files": {"listed": [3]}}]
-)
+@given(st.integers(1, MOST_FILES + 20))
+def test_of_very_many_input_files_the_first_are_listed_and_all_counted(tables, number_):
+    files = [{"name": f"{i}.jsonl", "bytes": 10, "records": 1} for i in range(number_)]
+    drawn = crawled(facts(run("annotate", files_read=("*",), details={"input_files": files})))
+    assert len(tables(drawn)["Input files of annotate-0"]) == 1 + min(number_, MOST_FILES)
+    assert f"<summary>{number_} input file" in drawn
+    assert ("in the manifest." in drawn) == (number_ > MOST_FILES)
+
+
+@pytest.mark.parametrize("details", [{}, {"input_files": []}, {"input_files": None}])
 def test_a_manifest_that_names_no_files_is_told_of_by_its_pattern(details):
     drawn = crawled(facts(run("annotate", files_read=("*.jsonl",), details=details)))
     assert "The corpus was read from files: <code>*.jsonl</code>." in drawn
