@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
 
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
 def host_of(url: str) -> str:
     """The host name of a URL, in lower case."""
     return (urlsplit(url).hostname or "").lower()
@@ -54,7 +57,15 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 def is_private(address: str) -> bool:
     """Whether an IP address is anything but public: private, loopback, link-local, reserved, multicast."""
-    return not ipaddress.ip_address(address.partition("%")[0]).is_global
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(
+        found, ipaddress.IPv6Address
+    ):  # the IPv4 address that a mapped, 6to4 or NAT64 address leads to counts
+        inner = found.ipv4_mapped or found.sixtofour
+        if found in NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        found = inner or found
+    return found.is_multicast or not found.is_global
 
 
 class WaitMiddleware:

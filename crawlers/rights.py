@@ -110,7 +110,7 @@ def page_signals(headers: Mapping[str, Sequence[str]], html: str) -> tuple[Signa
 
 
 def _linked_licences(header: str) -> list[str]:
-    return re.findall(r'<([^>]+)>\s*;[^,]*\brel="?license"?', header)
+    return re.findall(r'<([^>]+)>\s*;[^,]*\brel=(?:"(?:[^",]* )?license(?: [^",]*)?"|license\b(?!-))', header)
 
 
 def _html_signals(html: str) -> Iterator[Signal]:

@@ -49,13 +49,18 @@ def test_any_retry_after_is_a_time_or_nothing(value):
         "fd00::1",
         "::ffff:127.0.0.1",
         "100.64.0.1",
+        "::ffff:100.64.0.1",
+        "2002:7f00:1::",
+        "64:ff9b::a00:1",
+        "224.0.0.1",
+        "ff02::1",
     ],
 )
 def test_private_addresses_are_private(address):
     assert is_private(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111"])
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"])
 def test_public_addresses_are_not(address):
     assert not is_private(address)
 
