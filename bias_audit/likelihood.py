@@ -263,6 +263,7 @@ def load(folder: Path) -> CausalScorer | MaskedScorer:
     """Open a Hugging Face model folder without any network, and choose the scorer its architecture asks for."""
     try:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:
@@ -274,19 +275,26 @@ def load(folder: Path) -> CausalScorer | MaskedScorer:
         )  # fmt: skip
     logging.set_verbosity_error()
     logging.disable_progress_bar()  # ours is the one to watch
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    kind = kind_of(list(config.architectures or []), folder)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    loader, scorer = (AutoModelForCausalLM, CausalScorer) if kind == "causal" else (AutoModelForMaskedLM, MaskedScorer)
-    model, told = loader.from_pretrained(folder, local_files_only=True, dtype=torch.float32, output_loading_info=True)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        masked = kind_of(list(config.architectures or []), folder) == "masked"
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        loader = AutoModelForMaskedLM if masked else AutoModelForCausalLM
+        model, told = loader.from_pretrained(
+            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(
+            "this model folder cannot be opened", {"folder": folder, "because": str(error).partition("\n")[0]},
+            "export the model again; a folder needs whole config.json, weights and tokenizer files",
+        ) from error  # fmt: skip
     if told["missing_keys"]:
         raise InputError(
             "this model folder lacks weights, and would be audited with random ones",
             {"folder": folder, "missing": ", ".join(sorted(told["missing_keys"])[:5])},
             "export the model with its language-modelling head",
         )
-    found: CausalScorer | MaskedScorer = scorer(model, tokenizer)
-    return found
+    return MaskedScorer(model, tokenizer) if masked else CausalScorer(model, tokenizer)
 
 
 def kind_of(architectures: Sequence[str], folder: Path) -> str:

@@ -197,3 +197,23 @@ def test_any_other_architecture_is_refused(names, tmp_path):
 def test_a_score_per_token_divides_by_the_tokens():
     assert Score(-6.0, 3).per_token == -2.0
     assert Score(0.0, 0).per_token == 0.0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "because"),
+    [
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"\x00" * 20), "header"),
+        (lambda folder: (folder / "config.json").write_text("{"), "valid JSON"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors"),
+        (lambda folder: [path.unlink() for path in folder.glob("*token*")], "tokenizer"),
+    ],
+    ids=["cut weights", "cut config", "no weights", "no tokenizer"],
+)
+def test_a_damaged_model_folder_is_the_users_to_mend(causal_folder, tmp_path, spoil, because):
+    folder = tmp_path / "model"
+    shutil.copytree(causal_folder, folder)
+    spoil(folder)
+    with pytest.raises(InputError, match="cannot be opened") as refused:
+        load(folder)
+    assert because in str(refused.value) and "export the model again" in str(refused.value)
+    assert refused.value.exit_code == 2
