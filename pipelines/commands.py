@@ -263,7 +263,7 @@ def _tell_annotated(run: FinishedRun) -> None:
     counts = run.counts
     cli.say(f"annotate  read {counts['read']} records: kept {counts['kept']} documents{_reasons(run)} -> {run.path}")
     if counts["quarantined"]:
-        cli.say(f"  {counts['quarantined']} records could not be read: see {run.path}/quarantine (file, offset, error)")
+        cli.say(f"  {counts['quarantined']} records could not be read: see `gristmill quarantine {run.path}`")
 
 
 def _tell_decided(run: FinishedRun) -> None:

@@ -3,7 +3,6 @@
 `prepare` is these four in order. Every one is idempotent: finished work is found by its name and returned as it is.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from gristmill import cli, hashing, receipts, runs
 from gristmill.config import Config
 from gristmill.errors import InputError, RunError
 from gristmill.runs import FinishedRun, Input, Run
-from gristmill.takedown import TakedownList, read_takedowns, write_takedowns
+from gristmill.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
 from pipelines import annotate as annotating
 from pipelines import decide as deciding
 from pipelines import engine, splits
@@ -80,7 +79,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     """Decide over the documents of an annotate run."""
     given = [annotated.as_input()]
     takedowns = read_takedowns(config.takedown)
-    _refuse_plain_authors(takedowns, config.takedown)
+    _refuse_idle_rows(takedowns, config.takedown)
     if config.takedown:
         given.append(Input("takedown.csv", hashing.digest(takedowns.as_rows()), config.takedown))
     rules = chosen_rules(config)
@@ -124,20 +123,16 @@ def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
 def check_choices(config: DecideConfig) -> None:
     """Raise ConfigError or InputError for rules that are not there or a takedown list that cannot be used: before hours of work."""
     chosen_rules(config)
-    _refuse_plain_authors(read_takedowns(config.takedown), config.takedown)
+    _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)
 
 
-def _refuse_plain_authors(takedowns: TakedownList, path: str | None) -> None:
-    """Documents know their authors by pseudonym only: a name in the list would silently match nothing."""
-    plain = [
-        row.value for row in takedowns.rows if row.kind == "author" and not re.fullmatch("[0-9a-f]{32}", row.value)
-    ]
-    if plain:
-        raise InputError(
-            "a takedown list names an author by name; documents carry pseudonyms",
-            {"list": path, "author": plain[0]},
-            "put what `gristmill pseudonym AUTHOR --set annotate.author_key=...` prints into the list",
-        )
+def _refuse_idle_rows(takedowns: TakedownList, path: str | None) -> None:
+    """A row that no document can meet, such as an author by name, would silently leave what it asks to remove."""
+    idle = [(row, why) for row in takedowns.rows if (why := why_never_met(row))]
+    if idle:
+        row, why = idle[0]
+        where = {"list": path, row.kind: row.value, "such rows": len(idle)}
+        raise InputError("a takedown list has a row that no document can meet", where, why)
 
 
 def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
