@@ -109,11 +109,20 @@ def answer(wiki: Wiki, query: Mapping[str, str]) -> dict[str, Any]:
         prefix, select = _GENERATORS[generator]
         found = select(wiki, query)
         start = _start(found, query.get(f"{prefix}continue", ""))
-        limit = min(LARGEST_PAGE_COUNT, int(query.get(f"{prefix}limit", "10").replace("max", "50")))
+        limit = _limit(query.get(f"{prefix}limit", "10"))
+        if limit is None:
+            return {"error": {"code": "badinteger", "info": f"invalid value for integer parameter {prefix}limit"}}
         body["pages"] = [_page(wiki, page, query) for page in found[start : start + limit]]
         if start + limit < len(found):
             out["continue"] = {f"{prefix}continue": found[start + limit].title, "continue": f"{prefix}continue||"}
     return {**out, "query": body}
+
+
+def _limit(text: str) -> int | None:
+    """How many pages an answer may hold; None where that is no number."""
+    if text == "max":
+        return LARGEST_PAGE_COUNT
+    return max(1, min(LARGEST_PAGE_COUNT, int(text))) if re.fullmatch(r"-?[0-9]{1,9}", text) else None
 
 
 def _start(found: Sequence[Page], cursor: str) -> int:
