@@ -210,12 +210,17 @@ def parents(run: FinishedRun) -> list[FinishedRun]:
 
 
 def chain(*ends: FinishedRun) -> list[FinishedRun]:
-    """All runs that lead to `ends`, the ends included, each after everything that it read."""
+    """All runs that lead to `ends`, the ends included, each after everything that it read.
+
+    What a tokenizer was trained on is left out, unless it is an end or read by others too: it may be another corpus, or
+    another choice of the same.
+    """
     ordered: dict[str, FinishedRun] = {}
+    asked_for = {end.id for end in ends}
 
     def visit(run: FinishedRun) -> None:
         if run.id not in ordered:
-            for parent in parents(run):
+            for parent in parents(run) if run.step != "tokenizer" or run.id in asked_for else ():
                 visit(parent)
             ordered[run.id] = run
 

@@ -25,6 +25,7 @@ from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.document_shards import shard_path
 from pipelines.rules import chosen_rules, legend
+from pipelines.tokens.training_process import train_apart
 
 BYTES_PER_BAND_ROW = 16 * 4
 """Working memory of a reducer per band row: the row, and its sorted copies."""
@@ -151,10 +152,11 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
             how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
         )  # fmt: skip
         nodes = tokenizing.choose(tokenizing.load_candidates(run.path, shards), config.sample_bytes)
-        texts = list(tokenizing.sample_texts(documents, decisions, nodes))
-        cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(texts)} documents")
-        details = tokenizing.train_and_write(run.path, texts, config)
-        return run.finish(counts={"documents": len(texts)}, details=details, telemetry=took)
+        cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(nodes)} documents")
+        work = (str(run.path), documents, decisions, nodes, config)
+        log = run.path / runs.SPILL / "training.log"
+        details = train_apart(tokenizing.train_and_write, work, log=log, pieces=config.vocab_size)
+        return run.finish(counts={"documents": len(nodes)}, details=details, telemetry=took)
 
 
 def earlier_tokenizer(decided: FinishedRun, config: TokenizerConfig, out: Path) -> FinishedRun | None:

@@ -100,12 +100,15 @@ def load_candidates(folder: Path, shards: int) -> np.ndarray:
     return np.concatenate([np.zeros((0, WIDTH), np.int64), *parts])
 
 
-def train_and_write(folder: Path, texts: list[str], config: TokenizerConfig) -> dict[str, object]:
-    """Train, check the Hugging Face form on the whole sample, write both; returns the manifest's details."""
+def train_and_write(
+    folder: str, documents: str, decisions: str, nodes: np.ndarray, config: TokenizerConfig
+) -> dict[str, object]:
+    """Train on the sample, check the Hugging Face form on all of it, write both; returns the manifest's details."""
+    texts = list(sample_texts(documents, decisions, nodes))
     model = train(texts, config)
     tokenizer = fast_tokenizer(model)
     checked = check_equal(model, tokenizer, texts)
-    write_tokenizer(folder / "tokenizer", model, tokenizer)
+    write_tokenizer(Path(folder) / "tokenizer", model, tokenizer)
     return {
         "tokenizer": sha256_bytes(model),
         "vocab_size": tokenizer.get_vocab_size(),

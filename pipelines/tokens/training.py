@@ -39,7 +39,6 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
             pad_id=PAD, unk_id=UNK, bos_id=BOS, eos_id=EOS,
             control_symbols=list(SPECIAL[CLS:]),
             split_digits=True,
-            minloglevel=2,
         )  # fmt: skip
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1][-200:]
