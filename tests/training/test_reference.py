@@ -190,9 +190,10 @@ def test_a_stopped_and_resumed_training_sees_the_samples_of_an_uninterrupted_one
             raise KeyboardInterrupt
         return step(self)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Trainer, "_step", breaking_off)
+    monkeypatch.setattr(Trainer, "_step", breaking_off)
+    with pytest.raises(KeyboardInterrupt):
         first.run()
+    monkeypatch.setattr(Trainer, "_step", step)
     Trainer(tmp_path / "cut", corpus, config).run()
     assert [number for number, _, _ in whole] == list(range(8))
     assert seen == whole
