@@ -90,8 +90,9 @@ class _Model:
         self.limit = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 30)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of the text alone. Special tokens are added by id: exported tokenizers carry no template for them."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False, truncation=False)["input_ids"]
+        """Token ids of the text alone: a literal "[MASK]" in it is text. Special tokens are added by id."""
+        options = {"add_special_tokens": False, "truncation": False, "split_special_tokens": True}
+        ids: list[int] = self.tokenizer(text, **options)["input_ids"]
         if not ids:
             raise InputError("this model's tokenizer makes no token of a probe", {"probe": text})
         return ids

@@ -101,6 +101,10 @@ def test_no_special_token_is_added_by_the_tokenizer_itself(causal):
     assert not set(causal.encode("The nurse left.")) & {0, 2, 3, 4, 5, 6}
 
 
+def test_a_literal_mask_in_a_probe_is_text(masked):
+    assert masked.tokenizer.mask_token_id not in masked.encode(f"the {masked.tokenizer.mask_token} nurse")
+
+
 def test_many_pairs_come_back_complete_and_in_their_own_places(causal, masked):
     pairs = [(probe.stereo, probe.anti) for probe in load_probes("en")[:70]]
     last, alone = all_pairs(causal, pairs)[69], all_pairs(causal, pairs[69:])[0]
