@@ -47,7 +47,7 @@ class Subject:
 
 def find_subject(ends: Sequence[FinishedRun], models: Sequence[Path]) -> Subject:
     """Follow the runs given back to the corpus behind them, and collect the models."""
-    chain = runs.chain(*ends)
+    chain = runs.corpus_line(*ends)
     decides = [run for run in chain if run.step == "decide"]
     annotates = [run for run in chain if run.step == "annotate"]
     if len(decides) > 1 or len(annotates) > 1:

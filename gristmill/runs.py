@@ -35,6 +35,7 @@ from gristmill.sealed import (
     Input,
     all_entries,
     chain,
+    corpus_line,
     file_input,
     latest,
     list_runs,
@@ -46,7 +47,7 @@ from gristmill.sealed import (
 )
 
 __all__ = [
-    "FORMAT", "LEDGER", "LOCK", "MANIFEST", "SPILL", "TELEMETRY", "FinishedRun", "Input", "Run", "all_entries", "chain",
+    "FORMAT", "LEDGER", "LOCK", "MANIFEST", "SPILL", "TELEMETRY", "FinishedRun", "Input", "Run", "all_entries", "chain", "corpus_line",
     "file_input", "latest", "list_runs", "manifest_digest", "of_step", "open_run", "parents", "resolve_input",
     "seal_from_receipts", "start",
 ]  # fmt: skip

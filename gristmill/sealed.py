@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,17 +210,22 @@ def parents(run: FinishedRun) -> list[FinishedRun]:
 
 
 def chain(*ends: FinishedRun) -> list[FinishedRun]:
-    """All runs that lead to `ends`, the ends included, each after everything that it read.
+    """All runs that lead to `ends`, the ends included, each after everything that it read."""
+    return _chain(ends, lambda _: True)
 
-    What a tokenizer was trained on is left out, unless it is an end or read by others too: it may be another corpus, or
-    another choice of the same.
-    """
+
+def corpus_line(*ends: FinishedRun) -> list[FinishedRun]:
+    """The chain of `ends` without what a tokenizer was trained on: that may be another corpus, or another choice of it."""
+    given = {end.id for end in ends}
+    return _chain(ends, lambda run: run.step != "tokenizer" or run.id in given)
+
+
+def _chain(ends: Sequence[FinishedRun], goes_on: Callable[[FinishedRun], bool]) -> list[FinishedRun]:
     ordered: dict[str, FinishedRun] = {}
-    asked_for = {end.id for end in ends}
 
     def visit(run: FinishedRun) -> None:
         if run.id not in ordered:
-            for parent in parents(run) if run.step != "tokenizer" or run.id in asked_for else ():
+            for parent in parents(run) if goes_on(run) else ():
                 visit(parent)
             ordered[run.id] = run
 

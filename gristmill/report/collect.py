@@ -27,7 +27,7 @@ def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
     Raises UserError where they come from several corpora: one report tells of one.
     """
     chain = runs.chain(*ends)
-    line = corpus_line(ends)
+    line = runs.corpus_line(*ends)
     documents, decisions, packed = (_only(step, line) for step in ONE_EACH)
     return Facts(
         folder=ends[0].path.resolve().parent.name,
@@ -39,22 +39,6 @@ def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
         trainings=tuple(read_training(run) for run in line if run.step == "pretrain"),
         audits=tuple(read_audit(run, page) for run in line if run.step == "audit"),
     )
-
-
-def corpus_line(ends: Sequence[FinishedRun]) -> list[FinishedRun]:
-    """The chain of `ends` without the corpus that a foreign tokenizer was trained on."""
-    found: dict[str, FinishedRun] = {}
-    given = {end.id for end in ends}
-
-    def visit(run: FinishedRun) -> None:
-        if run.id not in found:
-            for parent in runs.parents(run) if run.step != "tokenizer" or run.id in given else []:
-                visit(parent)
-            found[run.id] = run
-
-    for end in ends:
-        visit(end)
-    return list(found.values())
 
 
 def _only(step: str, line: Sequence[FinishedRun]) -> FinishedRun | None:
