@@ -76,6 +76,14 @@ def test_runs_of_two_corpora_are_refused(corpus, prepared, out):
         find_subject([corpus[1], other[1]], [])
 
 
+def test_a_tokenizer_of_another_corpus_does_not_make_a_pack_one_of_two(corpus, prepared, out, sealed):
+    annotate, decide = corpus
+    other = prepared(ROWS[:5], out=out, name="other")
+    pack = sealed("pack", "p", [decide, sealed("tokenizer", "t", [other[1]])])
+    subject = find_subject([pack], [])
+    assert (subject.annotate.id, subject.decide.id) == (annotate.id, decide.id)
+
+
 def test_nothing_to_audit_is_an_error(sealed):
     with pytest.raises(UserError, match="nothing to audit"):
         find_subject([sealed("crawl", "c", [])], [])
