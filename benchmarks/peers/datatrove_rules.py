@@ -1,0 +1,89 @@
+"""datatrove's side of benchmarks/annotate.py; run by the Python of a venv that holds datatrove, which ours does not.
+
+    python datatrove_rules.py TEXTS.jsonl LANGUAGE OUT.json SECONDS
+
+Every rule is asked on its own, so that reasons can be compared one by one; the speed is that of the four filters as they
+are shipped (stop at the first reason). Stops to begin new documents after SECONDS of CPU and says how many it did.
+"""
+
+import json
+import sys
+import time
+
+from datatrove.data import Document
+from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+
+NO_QUALITY = dict.fromkeys(
+    ["min_doc_words", "max_doc_words", "min_avg_word_length", "max_avg_word_length", "max_symbol_word_ratio",
+     "max_bullet_lines_ratio", "max_ellipsis_lines_ratio", "max_non_alpha_words_ratio", "min_stop_words"]
+)  # fmt: skip
+NO_REPETITION = {"dup_line_frac": None, "dup_para_frac": None, "dup_line_char_frac": None, "dup_para_char_frac": None, "top_n_grams": (), "dup_n_grams": ()}  # fmt: skip
+NO_FINEWEB = {"line_punct_thr": 0.0, "short_line_thr": 1.0, "char_duplicates_ratio": 1.0, "new_line_ratio": float("inf")}
+TOP, REPEATED = {2: 0.2, 3: 0.18, 4: 0.16}, {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
+
+
+def rules(language: str) -> dict[str, object]:
+    """One filter per rule, by our names."""
+
+    def quality(**on: object) -> object:
+        return GopherQualityFilter(**(NO_QUALITY | on), language=language)
+
+    def repetition(**on: object) -> object:
+        return GopherRepetitionFilter(**(NO_REPETITION | on), language=language)
+
+    def fineweb(**on: object) -> object:
+        return FineWebQualityFilter(**(NO_FINEWEB | on), language=language)
+
+    return {
+        "too_few_words": quality(min_doc_words=50),
+        "too_many_words": quality(max_doc_words=100000),
+        "word_length": quality(min_avg_word_length=3, max_avg_word_length=10),
+        "symbols": quality(max_symbol_word_ratio=0.1),
+        "bullets": quality(max_bullet_lines_ratio=0.9),
+        "ellipses": quality(max_ellipsis_lines_ratio=0.3),
+        "not_alphabetic": quality(max_non_alpha_words_ratio=0.8),
+        "stop_words": quality(min_stop_words=2),
+        "repeated_lines": repetition(dup_line_frac=0.3),
+        "repeated_paragraphs": repetition(dup_para_frac=0.3),
+        "repeated_line_chars": repetition(dup_line_char_frac=0.2),
+        "repeated_paragraph_chars": repetition(dup_para_char_frac=0.2),
+        **{f"top_{n}gram": repetition(top_n_grams=((n, share),)) for n, share in TOP.items()},
+        **{f"repeated_{n}grams": repetition(dup_n_grams=((n, share),)) for n, share in REPEATED.items()},
+        "line_ends": fineweb(line_punct_thr=0.12),
+        "short_lines": fineweb(short_line_thr=0.67),
+        "repeated_chars": fineweb(char_duplicates_ratio=0.01),
+        "line_breaks": fineweb(new_line_ratio=0.3),
+    }  # fmt: skip
+
+
+def drops(rule: object, text: str) -> bool:
+    """Whether a filter drops a text; where it fails on one (no lines, no words), it does."""
+    try:
+        return rule.filter(Document(text=text, id="")) is not True
+    except (ZeroDivisionError, ValueError):
+        return True
+
+
+def main() -> None:
+    """Judge every text, then time the filters as shipped."""
+    source, language, out, seconds = sys.argv[1:]
+    texts = [json.loads(line) for line in open(source, encoding="utf-8")]
+    shipped = [
+        GopherRepetitionFilter(language=language), GopherQualityFilter(language=language),
+        C4QualityFilter(filter_no_terminal_punct=False, language=language), FineWebQualityFilter(language=language),
+    ]  # fmt: skip
+    for rule in shipped:
+        drops(rule, texts[0])
+    done, size, started = 0, 0, time.process_time()
+    while done < len(texts) and time.process_time() - started < float(seconds):
+        any(drops(rule, texts[done]) for rule in shipped)
+        size += len(texts[done].encode())
+        done += 1
+    cpu = time.process_time() - started
+    single = rules(language)
+    verdicts = [[name for name, rule in single.items() if drops(rule, text)] for text in texts[:done]]
+    json.dump({"rules": list(single), "cpu": cpu, "bytes": size, "verdicts": verdicts}, open(out, "w"))
+
+
+if __name__ == "__main__":
+    main()
