@@ -7,9 +7,21 @@ import pyarrow.parquet as pq
 
 from gristmill import runs
 from gristmill.errors import RunError
+from gristmill.runs import FinishedRun
 
 DECIDED = b"gristmill.documents"
 """Key of the decisions' schema metadata: the SHA-256 of the document shard they were made for."""
+
+
+def documents_of(decided: FinishedRun) -> FinishedRun:
+    """The annotate run that a decide run judged; raises RunError where it is gone or is not the same any more."""
+    found = runs.of_step(runs.parents(decided), "annotate")
+    if found is None:
+        raise RunError(
+            "the documents of this run are not beside it",
+            {"run": decided.path, "needs": decided.details.get("documents")},
+        )
+    return found
 
 
 def shard_path(folder: str, shard: int) -> str:

@@ -1,8 +1,10 @@
-"""`gristmill rules` and `gristmill signals`: look up what a document is judged by, and what each column means."""
+"""`gristmill rules`, `signals` and `explore`: what a document is judged by, what each column means, what a rule does."""
 
 import json
 import math
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,8 +12,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gristmill import cli
-from gristmill.errors import ConfigError
+from gristmill import cli, runs, storage
+from gristmill.errors import ConfigError, UserError
 
 if TYPE_CHECKING:
     from pipelines.config import DecideConfig
@@ -19,12 +21,19 @@ if TYPE_CHECKING:
 KindOption = Annotated[str | None, typer.Option("--kind", help="Only rules for this kind of source, e.g. web.")]
 LangOption = Annotated[str | None, typer.Option("--lang", help="The thresholds for this language, e.g. zh.")]
 ListJsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list instead of a table.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run: default rules.")]
+PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write.")]
+RuleOption = Annotated[str | None, typer.Option("--rule", help="Only this rule.")]
+OneLangOption = Annotated[str | None, typer.Option("--lang", help="Only documents in this language, e.g. zh.")]
+OneKindOption = Annotated[str | None, typer.Option("--kind", help="Only documents of this kind of source, e.g. web.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Which of equally near documents are shown.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add both commands."""
+    """Add the commands."""
     app.command()(rules)
     app.command()(signals)
+    app.command()(explore)
 
 
 def rules(
@@ -60,6 +69,32 @@ def signals(as_json: ListJsonOption = False) -> None:
         about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
         rows.append({"signal": field.name, "is": about["is"], "source": about.get("source", "ours")})
     _print(rows, as_json)
+
+
+def explore(
+    run: RunArgument,
+    rule: RuleOption = None,
+    lang: OneLangOption = None,
+    kind: OneKindOption = None,
+    out: PageOption = Path("explore.html"),
+    seed: SeedOption = 0,
+) -> None:
+    """Write one HTML page about the rules of a run: what each drops, its signal's histogram, documents near its threshold.
+
+    Example: gristmill explore runs/decide-03c95a7e1b2d --rule too_few_words --lang zh
+    """
+    from pipelines.explore.collect import Choice, collect
+    from pipelines.explore.page import headline, page
+    from pipelines.explore.source import open_source
+
+    if out.is_dir():
+        raise UserError("the page must be a file", {"out": out}, f"for example --out {out / 'explore.html'}")
+    started = time.monotonic()
+    facts = collect(open_source(runs.open_run(run)), Choice(rule=rule, lang=lang, kind=kind, seed=seed))
+    data = page(facts).encode()
+    storage.commit_bytes(out, data)
+    cli.say(f"explore  {headline(facts)}", f"  {len(data) / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s")
+    typer.echo(str(out))
 
 
 def rule_rows(config: "DecideConfig", *, kind: str | None = None, lang: str | None = None) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from pipelines import engine, splits
 from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
-from pipelines.document_shards import shard_path
+from pipelines.document_shards import documents_of, shard_path
 from pipelines.rules import chosen_rules, legend
 from pipelines.tokens.training_process import train_apart
 
@@ -227,17 +227,6 @@ def _seal_pack(
         extra_files=written,
         telemetry=took,
     )
-
-
-def documents_of(decided: FinishedRun) -> FinishedRun:
-    """The annotate run that a decide run judged; raises RunError where it is gone or is not the same any more."""
-    found = runs.of_step(runs.parents(decided), "annotate")
-    if found is None:
-        raise RunError(
-            "the documents of this run are not beside it",
-            {"run": decided.path, "needs": decided.details.get("documents")},
-        )
-    return found
 
 
 def _start(

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
 
 from gristmill.report.bias import audited
 from gristmill.report.duplicates import duplicates
@@ -9,7 +10,7 @@ from gristmill.report.facts import Facts
 from gristmill.report.funnel import funnel
 from gristmill.report.glossary import glossary
 from gristmill.report.learning import tokens, trained
-from gristmill.report.markup import FORBIDDEN, Html, content, tag
+from gristmill.report.markup import FORBIDDEN, Content, Html, content, tag
 from gristmill.report.opening import headline, opening
 from gristmill.report.origins import crawled, spoken
 from gristmill.report.style import CSS
@@ -25,27 +26,27 @@ SECTIONS = (crawled, funnel, spoken, duplicates, tokens, trained, audited, follo
 
 def page(facts: Facts) -> str:
     """The whole page; equal facts give equal bytes."""
-    links = [tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in CONTENTS]
-    body = tag(
-        "div",
-        tag("nav", tag("ol", *links), aria_label="Contents"),
-        tag("main", opening(facts), *(draw(facts) for draw in SECTIONS), glossary(), _footer(facts)),
-        class_="frame",
-    )
-    whole = "<!doctype html>\n" + tag("html", head(facts), "\n", tag("body", body), lang="en") + "\n"
+    parts = [opening(facts), *(draw(facts) for draw in SECTIONS), glossary(), _footer(facts)]
+    return assemble(f"Gristmill report: {headline(facts)}", CONTENTS, *parts)
+
+
+def assemble(title: str, contents: Iterable[tuple[str, str]], *parts: Content, style: str = CSS) -> str:
+    """A page of these parts beside its table of contents (anchor, name)."""
+    links = [tag("li", tag("a", name, href=f"#{anchor}")) for anchor, name in contents]
+    body = tag("div", tag("nav", tag("ol", *links), aria_label="Contents"), tag("main", *parts), class_="frame")
+    whole = "<!doctype html>\n" + tag("html", _head(title, Html(style)), "\n", tag("body", body), lang="en") + "\n"
     return FORBIDDEN.sub("\ufffd", whole)  # charts escape markup, but let control characters through
 
 
-def head(facts: Facts) -> Html:
+def _head(title: str, style: Html) -> Html:
     """Title, style, and a policy under which the page can load or run nothing at all."""
-    style = Html(CSS)
     return tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", http_equiv="Content-Security-Policy", content=policy(style)),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="referrer", content="no-referrer"),
-        tag("title", f"Gristmill report: {headline(facts)}"),
+        tag("title", title),
         tag("style", style),
     )
 

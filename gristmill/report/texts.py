@@ -24,7 +24,9 @@ class Place(NamedTuple):
     row: int
 
 
-def read_rows(shards: Sequence[Path], places: Iterable[Place]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+def read_rows(
+    shards: Sequence[Path], places: Iterable[Place], columns: Sequence[str] = COLUMNS
+) -> Iterator[tuple[Place, Mapping[str, Any]]]:
     """The documents at these places; of every shard only the row groups that hold one are read, one at a time."""
     by_shard: dict[int, list[int]] = {}
     for place in sorted(set(places)):
@@ -35,7 +37,7 @@ def read_rows(shards: Sequence[Path], places: Iterable[Place]) -> Iterator[tuple
         groups = np.searchsorted(starts, rows, side="right") - 1
         for group in sorted(set(groups.tolist())):
             inside = [row for row, own in zip(rows, groups, strict=True) if own == group]
-            table = file.read_row_group(group, columns=COLUMNS).take(pa.array([r - int(starts[group]) for r in inside]))
+            table = file.read_row_group(group, columns=columns).take(pa.array([r - int(starts[group]) for r in inside]))
             yield from zip((Place(shard, row) for row in inside), table.to_pylist(), strict=True)
 
 
