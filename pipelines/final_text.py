@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 PLACEHOLDER = {
-    "email": "<EMAIL>", "phone": "<PHONE>", "ip": "<IP>", "resident_id": "<ID>", "card": "<CARD>", "iban": "<IBAN>",
+    "email": "<EMAIL>", "key": "<KEY>", "ip": "<IP>", "iban": "<IBAN>", "resident_id": "<ID>", "card": "<CARD>",
+    "phone": "<PHONE>",
 }  # fmt: skip
 """Typed and recognizable: a plausible-looking fake could be somebody's."""
 

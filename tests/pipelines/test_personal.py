@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.signals import personal
-from pipelines.signals.personal import SPANS, TYPES, find, iban_holds, luhn_holds, resident_id_holds, spans_column
+from pipelines.signals.personal import SPANS, TYPES, find, spans_column
+from pipelines.signals.personal.checksums import card_holds, iban_holds, luhn_holds, resident_id_holds
 
 SENTENCES = (
     "Please note {} before Friday.",
@@ -102,7 +102,7 @@ def test_e_mail_addresses_are_found(value):
     assert_found(value, "email")
 
 
-@pytest.mark.parametrize("value", ["8.8.8.8", "192.168.0.1", "255.255.255.255", "0.0.0.0", "1.2.3.4"])
+@pytest.mark.parametrize("value", ["8.8.8.8", "192.168.0.1", "255.255.255.255", "1.2.3.4"])
 def test_ip_addresses_are_found_even_where_no_number_is_long(value):
     assert_found(value, "ip")
 
@@ -126,7 +126,7 @@ def test_phone_numbers_are_found(value):
         "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.456", "01.2.3.4", "version 10.4",
         "12345678901", "1381234567", "138123456789", "0.13812345678", "12812345678", "3.14159265358979",
         "2024-11-23", "1984", "1999-2004", "10:30:00", "100,000,000", "ISBN 978-3-16-148410-0", "+5", "+12 34",
-        "192-168", "$1,234.56", "0x13812345", "No. 4155552671000",
+        "192-168", "$1,234.56", "0.0.0.0", "127.0.0.1", "v10.4.3.2", "Version 10.4.3.2", "版本：1.3.0.2", "1914-1918", "2024.11.23", "0x13812345", "No. 4155552671000",
     ],
 )  # fmt: skip
 def test_near_misses_are_not_reported(text):
@@ -144,7 +144,7 @@ def test_one_wrong_digit_and_the_number_is_not_of_its_kind(kind):
 
 def test_checksums_by_known_examples():
     assert luhn_holds(b"4111 1111 1111 1111") and luhn_holds(b"378282246310005") and not luhn_holds(b"4111111111111112")
-    assert not luhn_holds(b"0000000000000000") and not luhn_holds(b"18") and not luhn_holds(b"4" * 20)
+    assert not card_holds(b"0000000000000000") and not luhn_holds(b"18") and not luhn_holds(b"4" * 20)
     assert resident_id_holds(b"11010519491231002X") and not resident_id_holds(b"110105194912310021")
     assert iban_holds(b"GB82 WEST 1234 5698 7654 32") and not iban_holds(b"GB82 WEST 1234 5698 7654 33")
     assert not iban_holds(b"GB82")
@@ -199,7 +199,9 @@ ADVERSARIAL = {
     "dots": "1.", "at": "a@", "mails": "a@b.cc ", "digits": "1", "groups": "1234 ", "dashes": "12-", "ibans": "AA11 ",
     "packed": "AA11", "plus": "+1 ", "brackets": "+1(2)", "domains": "a@" + "b." * 7 + " ", "words": "word ", "han": "中",
     "phones": "13812345678 ", "cards": "4111 1111 1111 1112 ", "local": "a.b-c+", "ids": "110105194912310021 ",
-    "ips": "1.2.3.4 ", "x": "a@b-",
+    "ips": "1.2.3.4 ", "x": "a@b-", "hex": "1:", "double": "1::", "pem": "-----BEGIN PRIVATE KEY-----", "begin": "-----BEGIN ",
+    "open pem": "-----BEGIN PRIVATE KEY----- a-", "token": "a1_", "jwt": "eyJ1.", "slack": "xoxb-1-", "assigned": "token=", "sk": "sk-1",
+    "tel": "tel 1 ", "calls": "call me at 5551234 ", "chinese": "电话5551234", "areas": "（0571）", "extended": "5551234x1",
 }  # fmt: skip
 
 
@@ -216,19 +218,18 @@ def test_time_grows_with_the_text_and_no_faster(name):
             best = min(best, time.process_time() - begin)
         return best
 
-    small, large = seconds(60_000), seconds(480_000)
+    small, large = seconds(125_000), seconds(1_000_000)
     assert large <= 24 * small + 0.05, f"8 times the text took {large / small:.0f} times as long"
 
 
 OF_PRESIDIO = {
     "EMAIL_ADDRESS": "email", "IP_ADDRESS": "ip", "CREDIT_CARD": "card", "IBAN_CODE": "iban", "PHONE_NUMBER": "phone",
 }  # fmt: skip
-RECALL = {"email": 0.99, "ip": 0.9, "card": 0.9, "iban": 0.85, "phone": 0.15}
-PRECISION = {"email": 0.99, "ip": 0.99, "card": 0.97, "iban": 0.99, "phone": 0.95}
+RECALL = {"email": 1.0, "ip": 1.0, "card": 1.0, "iban": 1.0, "phone": 0.98}
 
 
 def test_recall_and_precision_on_presidios_sentences(shared_data):
-    """Its phone numbers are mostly local ones without any mark (`467 3395`), which we do not claim to know."""
+    """Its phone numbers are mostly local ones (`467 3395`), told by the words around them; two have six digits only."""
     hit, missed, wrong = Counter(), Counter(), Counter()
     for name in ("presidio_synth_v2", "presidio_generated_large"):
         lines = gzip.decompress((shared_data / "pii" / f"{name}.jsonl.gz").read_bytes()).decode().splitlines()
@@ -247,27 +248,4 @@ def test_recall_and_precision_on_presidios_sentences(shared_data):
     for kind in RECALL:
         recall = hit[kind] / (hit[kind] + missed[kind])
         precision = hit[kind] / max(1, hit[kind] + wrong[kind])
-        assert recall >= RECALL[kind] and precision >= PRECISION[kind], (kind, recall, precision)
-
-
-def everywhere(text):
-    """The same with every pattern on the whole text, in the order of precedence: what no cheap test may change."""
-    found = []
-    for kind in personal._KINDS:
-        numbers = [(max(0, run.start() - 2), run.end() + 2) for run in personal._NUMBER.finditer(text)]
-        for place in numbers if kind.name in personal._DIGITS else [(0, len(text))]:
-            spans = [span for span in personal._spans(text, kind, *place) if personal._is_free(found, span)]
-            found = sorted([*found, *spans])
-    return found
-
-
-PIECES = ["DE89370400440532013000", "GB82 WEST 1234 5698 7654 32", "AB12", "DE89", "3704", "WEST", " ", "\n", "1", "12", "a", "Z", "@",
-          "a@b.cn", "1.2.3.4", "+86 ", "13812345678", "4111111111111111", "-", "(415) 555-2671", "11010519491231002X", "中", "00", "X",
-          "ZZ99 ABCD 12", "3400 000000 00009", ".", ","]  # fmt: skip
-
-
-@settings(max_examples=1000, deadline=None)
-@given(parts=st.lists(st.sampled_from(PIECES), max_size=20))
-def test_the_cheap_tests_before_the_patterns_change_no_span(parts):
-    raw = "".join(parts).encode()
-    assert find(raw) == everywhere(raw)
+        assert recall >= RECALL[kind] and precision == 1, (kind, recall, precision)
