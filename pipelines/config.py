@@ -72,15 +72,15 @@ class NearConfig(Config):
 
 
 DEFAULT_PRESETS = {
-    "wiki": ("gopher", "repetition"),
-    "news": ("gopher", "repetition", "c4"),
-    "web": ("gopher", "repetition", "c4", "fineweb"),
+    "wiki": ("gopher", "edited", "repetition"),
+    "news": ("gopher", "edited", "repetition", "c4"),
+    "web": ("gopher", "gopher_letters", "repetition", "c4", "fineweb"),
     "social": ("social",),
-    "docs": ("gopher", "repetition"),
-    "book": ("gopher", "repetition"),
-    "legal": ("gopher", "repetition"),
-    "speech": ("gopher", "repetition"),
-    "other": ("gopher", "repetition"),
+    "docs": ("gopher", "edited", "repetition"),
+    "book": ("gopher", "edited", "repetition"),
+    "legal": ("gopher", "edited", "repetition"),
+    "speech": ("gopher", "edited", "repetition"),
+    "other": ("gopher", "edited", "repetition"),
 }
 """99 % of short posts fail Gopher, so presets are chosen by kind of source."""
 

@@ -1,4 +1,4 @@
-"""The quality signals of Gopher, C4 and FineWeb for every document of a batch, in one pass over its words and lines.
+"""The quality signals of Gopher, C4 and FineWeb for every document of a batch, in one pass over its tokens and lines.
 
 Columns are named in FIELDS; `pipelines.signals.table` says what each means and where it comes from.
 """
@@ -7,8 +7,10 @@ import numpy as np
 from numba import njit, uint64
 
 from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
-from pipelines.kernels.unicode import DIGIT, SPACE, class_table, lower_table
-from pipelines.kernels.words import BASIS, PRIME, decode, mix64, split_words
+from pipelines.kernels.token_classes import TERMINAL
+from pipelines.kernels.tokens import describe, split_tokens, token_tables
+from pipelines.kernels.unicode import DIGIT, SPACE, class_table
+from pipelines.kernels.words import BASIS, PRIME, decode, mix64
 
 FIELDS = (
     "chars", "words", "mean_word_length", "alpha_word_ratio", "stop_words", "symbol_word_ratio", "lines",
@@ -22,7 +24,6 @@ FIELDS = (
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
 
-_TERMINAL = np.array([ord(c) for c in '.!?"”’…。！？；」』）)؟۔।'], np.uint32)
 _SENTENCE_END = np.array([ord(c) for c in ".!?。！？؟۔।…"], np.uint32)
 _BULLETS = np.array([ord(c) for c in "•‣▪◦●○·*-–"], np.uint32)
 
@@ -36,11 +37,13 @@ def _among(code, codes):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _word_signals(row, count, lengths, hashes, letters, stops):  # type: ignore[no-untyped-def]
-    """Fill columns 1 to 4: words, mean length, share with a letter, distinct stop words."""
-    total, alpha, seen = 0, 0, uint64(0)
+def _token_signals(row, count, lengths, hashes, letters, symbols, stops):  # type: ignore[no-untyped-def]
+    """Fill columns 1 to 4: words, mean length, share of tokens with a letter, distinct stop words."""
+    words, total, alpha, seen = 0, 0, 0, uint64(0)
     for i in range(count):
-        total += lengths[i]
+        if not symbols[i]:
+            words += 1
+            total += lengths[i]
         alpha += letters[i]
         if stops.shape[0]:
             at = np.searchsorted(stops, hashes[i])
@@ -50,17 +53,16 @@ def _word_signals(row, count, lengths, hashes, letters, stops):  # type: ignore[
     while seen:
         seen &= seen - uint64(1)
         distinct += 1
-    row[1], row[4] = count, distinct
-    row[2] = total / count if count else 0.0
+    row[1], row[4] = words, distinct
+    row[2] = total / words if words else 0.0
     row[3] = alpha / count if count else 0.0
-    return total
 
 
 @njit(nogil=True, cache=True)
-def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_hash, part_chars):  # type: ignore[no-untyped-def]
+def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars, part_hash, part_chars):  # type: ignore[no-untyped-def]
     """Fill the columns of characters and lines (5 to 14); returns how many lines and paragraphs were hashed."""
     lines, parts = 0, 0
-    symbols, digits, ends, newlines, braces = 0, 0, 0, 0, 0
+    signs, dotted, digits, ends, newlines, braces = 0, 0, 0, 0, 0, 0
     bullets, ellipses, terminals, shorts = 0, 0, 0, 0
     h, chars, first, last, dots = BASIS, 0, np.uint32(0), np.uint32(0), 0
     ph, pchars = uint64(0), 0
@@ -76,7 +78,7 @@ def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_ha
                 lines += 1
                 bullets += _among(first, _BULLETS)
                 ellipses += last == 0x2026 or dots >= 3
-                terminals += _among(last, _TERMINAL)
+                terminals += last < flags.shape[0] and (flags[last] & TERMINAL) != 0
                 shorts += chars <= SHORT_LINE
                 ph, pchars = mix64(ph ^ h), pchars + chars
             if (chars == 0 or at == stop) and pchars:
@@ -92,66 +94,84 @@ def _scan(row, data, start, stop, classes, words, line_hash, line_chars, part_ha
                 dots = dots + 1 if code == 0x2E else 0
             chars += 1
             h = (h ^ uint64(code)) * PRIME
-            symbols += code == 0x23 or code == 0x2026 or (code == 0x2E and dots == 3)
+            signs += code == 0x23
+            dotted += code == 0x2026 or (code == 0x2E and dots == 3)
             digits += kind == DIGIT
             braces += code == 0x7B
             is_end = _among(np.uint32(code), _SENTENCE_END)
             ends += is_end and not previous_end
             previous_end = is_end
         at += size
-    row[5] = symbols / words if words else 0.0
+    row[5] = max(signs, dotted) / tokens if tokens else 0.0
     row[6] = lines
     per_line = 1.0 / lines if lines else 0.0
     row[7], row[8], row[9], row[10] = bullets * per_line, ellipses * per_line, terminals * per_line, shorts * per_line
-    row[11] = newlines / words if words else 0.0
+    row[11] = newlines / tokens if tokens else 0.0
     row[12], row[13], row[14] = ends, digits / row[0] if row[0] else 0.0, braces
     return lines, parts
 
 
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, classes, lower, out):  # type: ignore[no-untyped-def]
+def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out):  # type: ignore[no-untyped-def]
+    table, lower, whole, split, tails, units = tables
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
     room = longest + 2
-    starts, ends = np.empty(room, np.int64), np.empty(room, np.int64)
-    lengths, hashes, letters = np.empty(room, np.int32), np.empty(room, np.uint64), np.empty(room, np.bool_)
+    points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
+    starts, ends, held = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    lengths, hashes = np.empty(room, np.int32), np.empty(room, np.uint64)
+    letters, symbols = np.empty(room, np.bool_), np.empty(room, np.bool_)
     line_hash, line_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
     part_hash, part_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
     slots = table_mask(room) + 1
-    table, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
+    seen, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
-        words, chars = split_words(
-            data, offsets[d], offsets[d + 1], classes, lower, starts, ends, lengths, hashes, letters
+        tokens, chars = split_tokens(
+            data,
+            offsets[d],
+            offsets[d + 1],
+            table,
+            lower,
+            whole,
+            split,
+            tails,
+            units,
+            points,
+            flags,
+            starts,
+            ends,
+            held,
         )
+        describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)
         row[0] = chars
         mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
-        in_words = _word_signals(row, words, lengths, hashes, letters, mine)
+        _token_signals(row, tokens, lengths, hashes, letters, symbols, mine)
         lines, parts = _scan(
-            row, data, offsets[d], offsets[d + 1], classes, words, line_hash, line_chars, part_hash, part_chars
+            row, data, offsets[d], offsets[d + 1], classes, table, tokens, line_hash, line_chars, part_hash, part_chars
         )
         per_char = 1.0 / chars if chars else 0.0
-        spans, inside = repeated_spans(line_hash, line_chars, lines, table)
+        spans, inside = repeated_spans(line_hash, line_chars, lines, seen)
         row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
-        spans, inside = repeated_spans(part_hash, part_chars, parts, table)
+        spans, inside = repeated_spans(part_hash, part_chars, parts, seen)
         row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
         for n in range(2, 5):
-            row[17 + n] = top_ngram_chars(hashes, lengths, words, n, table, number, first) * per_char
+            row[17 + n] = top_ngram_chars(hashes, lengths, tokens, n, seen, number, first) * per_char
         for n in range(5, 11):
-            row[17 + n] = repeated_ngram_chars(hashes, lengths, words, n, table) / in_words if in_words else 0.0
+            row[17 + n] = repeated_ngram_chars(hashes, lengths, tokens, n, seen) * per_char
 
 
 def quality(data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray]) -> np.ndarray:
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
-    `languages[i]` is the index into `stop_lists` (sorted uint64 word hashes, at most 64 each) for document i.
+    `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i.
     """
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
     _quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
-        class_table(), lower_table(), out,
+        class_table(), token_tables(), out,
     )  # fmt: skip
     return out

@@ -13,7 +13,7 @@ import xxhash
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.minhash import signatures
 from pipelines.kernels.quality import FIELDS, quality
-from pipelines.kernels.words import word_hashes
+from pipelines.kernels.tokens import token_hashes
 from pipelines.signals.personal import SPANS, spans_column
 
 PERMUTATIONS = 112
@@ -31,26 +31,26 @@ class Signal:
 
 SIGNALS = (
     Signal("chars", "characters (code points)", "ours"),
-    Signal("words", "words; a character each in scripts without spaces", GOPHER),
+    Signal("words", "words (tokens that are not all punctuation); a character each in scripts without spaces", GOPHER),
     Signal("mean_word_length", "characters per word", GOPHER),
-    Signal("alpha_word_ratio", "share of words with a letter, 0 to 1", GOPHER),
-    Signal("stop_words", "distinct stop words of the document's language", GOPHER),
-    Signal("symbol_word_ratio", "`#` and ellipses per word", GOPHER),
+    Signal("alpha_word_ratio", "share of tokens, words and punctuation marks, with a letter, 0 to 1", GOPHER),
+    Signal("stop_words", "distinct stop words of the document's language, in lower case as they stand", GOPHER),
+    Signal("symbol_word_ratio", "`#` or ellipses, whichever are more, per token", GOPHER),
     Signal("lines", "lines that are not blank", "ours"),
     Signal("bullet_line_ratio", "share of lines that begin with a bullet, 0 to 1", GOPHER),
     Signal("ellipsis_line_ratio", "share of lines that end with an ellipsis, 0 to 1", GOPHER),
     Signal("terminal_line_ratio", "share of lines that end with terminal punctuation, 0 to 1", FINEWEB),
     Signal("short_line_ratio", "share of lines of at most 30 characters, 0 to 1", FINEWEB),
-    Signal("newline_word_ratio", "line breaks per word", FINEWEB),
+    Signal("newline_word_ratio", "line breaks per token", FINEWEB),
     Signal("sentences", "runs of sentence-ending punctuation", C4),
     Signal("digit_ratio", "share of characters that are digits, 0 to 1", "ours"),
     Signal("curly_braces", "opening curly braces", C4),
     Signal("dup_line_ratio", "share of lines that occurred before, 0 to 1", GOPHER),
-    Signal("dup_line_char_ratio", "share of characters in such lines, 0 to 1", GOPHER),
+    Signal("dup_line_char_ratio", "share of characters in lines that occurred before, 0 to 1", GOPHER),
     Signal("dup_paragraph_ratio", "share of paragraphs that occurred before, 0 to 1", GOPHER),
-    Signal("dup_paragraph_char_ratio", "share of characters in such paragraphs, 0 to 1", GOPHER),
-    *(Signal(f"top_{n}gram_ratio", f"characters of the most frequent {n}-gram per character", GOPHER) for n in (2, 3, 4)),
-    *(Signal(f"dup_{n}gram_ratio", f"share of word characters in repeated {n}-grams", GOPHER) for n in range(5, 11)),
+    Signal("dup_paragraph_char_ratio", "share of characters in paragraphs that occurred before, 0 to 1", GOPHER),
+    *(Signal(f"top_{n}gram_ratio", f"characters of the most frequent run of {n} tokens, times how often, per character", GOPHER) for n in (2, 3, 4)),
+    *(Signal(f"dup_{n}gram_ratio", f"characters of runs of {n} tokens that occurred before, per character", GOPHER) for n in range(5, 11)),
 )  # fmt: skip
 """All numeric signals in the order of the kernel's columns; DESIGN of rules refers to them by name."""
 
@@ -77,7 +77,7 @@ SIGNAL_FIELDS = [
 def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
     """Index by language, and the sorted hash lists; list 0 is empty, for languages without one."""
     table = tomllib.loads((Path(__file__).parent / "stop_words.toml").read_text(encoding="utf-8"))
-    lists = [np.zeros(0, np.uint64), *(np.sort(word_hashes(words)) for words in table.values())]
+    lists = [np.zeros(0, np.uint64), *(token_hashes(words) for words in table.values())]
     return {lang: place for place, lang in enumerate(table, start=1)}, lists
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.token_classes import ABBREVIATIONS, UNITS, contractions
 from pipelines.kernels.unicode import NO_SPACES, class_table, lower_table
 from pipelines.kernels.words import split_words
 
@@ -112,6 +113,137 @@ def kernel_words() -> Callable[[str], Words]:
         return starts[:count], ends[:count], lengths[:count], hashes[:count], letters[:count], chars
 
     return split
+
+
+PUNCTUATION = "…，:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪"
+QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
+CURRENCIES = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫€₭₮₯₰₱₲₳₴₵₸₹₺₼₽₾₿"
+
+
+def is_icon(char: str) -> bool:
+    return unicodedata.category(char) == "So"
+
+
+def special_cut(chunk: str) -> int | None:
+    """How many characters a chunk with a cut of its own loses at its end; None for one that has none."""
+    if not 2 <= len(chunk) <= 11:
+        return None
+    if chunk in ABBREVIATIONS or (len(chunk) == 2 and "a" <= chunk[0] <= "z" and chunk[1] == "."):
+        return 0
+    low = "".join(c.lower() if len(c.lower()) == 1 else c for c in chunk).replace("’", "'")
+    return contractions().get(low)
+
+
+def is_address(chunk: str) -> bool:
+    return len(chunk) >= 5 and (chunk[:4].lower() == "www." or any(chunk[i : i + 3] == "://" for i in (3, 4, 5)))
+
+
+def prefix_size(chunk: str) -> int:
+    if chunk.startswith(".."):
+        return len(chunk) - len(chunk.lstrip("."))
+    if chunk[0] in PUNCTUATION + QUOTES + CURRENCIES + "§%=—–" or is_icon(chunk[0]):
+        return 1
+    return int(chunk[0] == "+" and not chunk[1:2].isdigit())
+
+
+def suffix_size(chunk: str) -> int:
+    last, before = chunk[-1], chunk[-2:-1]
+    if chunk.endswith(".."):
+        return len(chunk) - len(chunk.rstrip("."))
+    if len(chunk) > 2 and chunk[-2:] in ("'s", "'S", "’s", "’S"):
+        return 2
+    if last in PUNCTUATION + QUOTES + "—–" or is_icon(last):
+        return 1
+    if before.isdigit() and (last == "+" or last in CURRENCIES):
+        return 1
+    for size in (4, 3, 2, 1):
+        unit, digit = chunk[-size:], chunk[-size - 1 : -size]
+        if len(chunk) > size and digit.isdigit() and unit in UNITS and not unit[0].isdigit():
+            return size
+    if last == "." and before and (before.isdigit() or before.islower() or before in PUNCTUATION + QUOTES + "%²-+"):
+        return 1
+    return int(
+        last == "." and len(chunk) > 2 and chunk[-3:-1].isupper() and chunk[-2].isupper() and chunk[-3].isupper()
+    )
+
+
+def infix_size(chunk: str, i: int) -> int:
+    char, left, right = chunk[i], chunk[i - 1], chunk[i + 1 : i + 2]
+    if chunk.startswith("..", i):
+        return len(chunk[i:]) - len(chunk[i:].lstrip("."))
+    if char == "…" or is_icon(char):
+        return 1
+    if char in "+-*^" and left.isdigit() and right and (right.isdigit() or right == "-"):
+        return 1
+    if char == ".":
+        return int((left.islower() or left in QUOTES) and bool(right) and (right.isupper() or right in QUOTES))
+    if char == ",":
+        return int(left.isalpha() and right.isalpha())
+    if char in "-–—~" and (left.isalpha() or left.isdigit()):
+        run = len(chunk[i : i + 3]) - len(chunk[i : i + 3].lstrip(char)) if char in "-—" else 1
+        return run if chunk[i + run : i + run + 1].isalpha() else 0
+    return int(char in ":<>=/" and (left.isalpha() or left.isdigit()) and right.isalpha())
+
+
+def cut_inside(chunk: str) -> list[str]:
+    first, i, found = 0, 1, []
+    while i < len(chunk):
+        if size := infix_size(chunk, i):
+            found += [chunk[first:i], chunk[i : i + size]]
+            first = i + size
+            i = first + 1
+        else:
+            i += 1
+    return [token for token in [*found, chunk[first:]] if token]
+
+
+def cut_chunk(chunk: str) -> list[str]:
+    before, behind = [], []
+    while chunk:
+        tail = special_cut(chunk)
+        if tail is not None:
+            return [
+                *before,
+                *(part for part in (chunk[: len(chunk) - tail], chunk[len(chunk) - tail :]) if part),
+                *behind,
+            ]
+        size = suffix_size(chunk)
+        if not size and is_address(chunk):
+            return [*before, chunk, *behind]
+        if ahead := prefix_size(chunk):
+            before.append(chunk[:ahead])
+            chunk = chunk[ahead:]
+        elif size and size < len(chunk):
+            behind.insert(0, chunk[-size:])
+            chunk = chunk[:-size]
+        else:
+            break
+    return [*before, *([chunk] if chunk and is_address(chunk) else cut_inside(chunk) if chunk else []), *behind]
+
+
+def reference_tokens(text: str) -> list[str]:
+    """The tokens of a text by the rules of kernels/tokens.py, written down plainly."""
+    found: list[str] = []
+    for chunk in text.split():
+        at = 0
+        while at < len(chunk):
+            end = at + 1
+            if kind_of_char(chunk[at]) == "S":
+                while end < len(chunk) and kind_of_char(chunk[end]) == "M":
+                    end += 1
+                found.append(chunk[at:end])
+            else:
+                while end < len(chunk) and kind_of_char(chunk[end]) != "S":
+                    end += 1
+                found += cut_chunk(chunk[at:end])
+            at = end
+    return found
+
+
+@pytest.fixture(scope="session")
+def tokens_of() -> Callable[[str], list[str]]:
+    """The function `reference_tokens`."""
+    return reference_tokens
 
 
 SUBJECTS = ["The miller", "An old engineer", "My neighbour", "A careful reader", "The night train", "Her brother"]

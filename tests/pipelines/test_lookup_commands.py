@@ -27,7 +27,8 @@ def test_every_rule_in_use_is_listed_once_with_its_threshold_preset_and_kinds():
 
 def test_only_the_rules_of_a_kind_are_listed_when_it_is_named():
     assert {row["preset"] for row in rule_rows(DecideConfig(), kind="social")} == {"social"}
-    assert {row["preset"] for row in rule_rows(DecideConfig(), kind="web")} == {"gopher", "repetition", "c4", "fineweb"}
+    web = {row["preset"] for row in rule_rows(DecideConfig(), kind="web")}
+    assert web == {"gopher", "gopher_letters", "repetition", "c4", "fineweb"}
 
 
 def test_a_language_shows_its_own_threshold_and_others_the_common_one():
