@@ -13,15 +13,23 @@ ROOM = 0.06
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The edges of the bins; beyond about `unit` the axis is logarithmic, without one it is linear throughout."""
+    """The edges of the bins; beyond about `unit` the axis is logarithmic, without one it is linear throughout.
+
+    Kept are the values from `kept[0]` up to, but not including, `kept[1]`; both are edges where they are finite.
+    """
 
     edges: tuple[float, ...]
     unit: float | None
+    kept: tuple[float, float]
 
     def place(self, value: float) -> float:
         """Where a value lies between the first edge (0) and the last (1)."""
         first, last, at = (bend(edge, self.unit) for edge in (self.edges[0], self.edges[-1], value))
         return (at - first) / (last - first)
+
+    def keeps(self, edge: float) -> bool:
+        """Whether the bin that begins at this edge holds what is kept."""
+        return self.kept[0] <= edge < self.kept[1]
 
     def count(self, values: np.ndarray) -> np.ndarray:
         """int64 (bins,): how many of the finite values lie in each bin, its lower edge included."""
@@ -85,7 +93,7 @@ def axis(low: float, high: float, extent: Extent, kind: np.dtype) -> Axis:
         top = _straighten(high_end + reach, unit)
     if whole:
         bottom, top = float(np.floor(bottom)), float(np.ceil(top))
-    return Axis(_edges(bottom, top, marks, unit, whole), unit)
+    return Axis(_edges(bottom, top, marks, unit, whole), unit, (first, beyond))
 
 
 def _after(value: float, whole: bool) -> float:

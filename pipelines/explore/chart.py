@@ -1,7 +1,7 @@
 """Draw the histogram of a signal around its threshold: what is dropped lies on shaded ground, beyond a dashed line."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from html import escape
 
 from gristmill.report import charts
@@ -19,37 +19,33 @@ APART = 0.11
 
 def draw(title: str, threshold: Threshold, signal: str) -> str:
     """The histogram of one threshold."""
-    counts = threshold.counts
     if threshold.axis is None:
         return charts.nothing(title)
-    axis, edges = threshold.axis, threshold.axis.edges
-    across: Callable[[float], float] = lambda v: charts.scale(0, 1, charts.LEFT, charts.RIGHT)(axis.place(v))  # noqa: E731
-    steep = is_steep(threshold)
-    steps, height = heights(max(counts), steep)
-    drawn = [*_dropped_ground(threshold, across), *(_line(height(step), charts.compact(step)) for step in steps)]
-    for low, high, count in zip(edges, edges[1:], counts, strict=False):
-        if count:
-            drawn.append(
-                _bar(across(low), across(high), height(count), f"{_span(low, high)}: {count:,}", low, threshold)
-            )
-    drawn += [
-        charts.text(charts.percent(across(v)), BOTTOM + 16, charts.compact(v), "quiet", anchor="middle")
-        for v in ticks(axis)
-    ]
-    drawn += _marks(threshold, across)
+    axis, steep = threshold.axis, is_steep(threshold.axis, threshold.counts)
+    steps, height = heights(max(threshold.counts), steep)
+    drawn = [*_dropped_ground(axis), *(_line(height(step), charts.compact(step)) for step in steps)]
+    for low, high, count in zip(axis.edges, axis.edges[1:], threshold.counts, strict=False):
+        drawn += [_bar(axis, low, high, height(count), count)] if count else []
+    for value in ticks(axis):
+        at = charts.percent(across(axis, value))
+        drawn.append(charts.text(at, BOTTOM + 16, charts.compact(value), "quiet", anchor="middle"))
+    drawn += _marks(axis, threshold)
     words = f"{signal} (log)" if axis.unit else signal
     drawn.append(charts.text("100%", BOTTOM + 34, words, "quiet", anchor="end"))
-    drawn.append(charts.text("0", BOTTOM + 34, "documents" + (" (log)" if steep else ""), "quiet"))
-    said = f"{threshold.documents:,} documents, {threshold.holds:,} of them beyond the threshold"
+    drawn.append(charts.text("0", BOTTOM + 34, "documents (log)" if steep else "documents", "quiet"))
+    said = f"{threshold.documents:,} documents, {threshold.holds:,} of them dropped"
     return charts.frame(title, "".join(drawn), BOTTOM + 40, said)
 
 
-def is_steep(threshold: Threshold) -> bool:
+def across(axis: Axis, value: float) -> float:
+    """Where a value stands, in percent of the width."""
+    return charts.scale(0, 1, charts.LEFT, charts.RIGHT)(axis.place(value))
+
+
+def is_steep(axis: Axis, counts: Sequence[int]) -> bool:
     """Whether bars of the middle height, or all that are dropped, could hardly be seen beside the tallest."""
-    assert threshold.axis is not None
-    there = sorted(count for count in threshold.counts if count)
-    lows = zip(threshold.axis.edges, threshold.counts, strict=False)
-    dropped = max((count for low, count in lows if not threshold.low <= low <= threshold.high), default=0)
+    there = sorted(count for count in counts if count)
+    dropped = max((n for edge, n in zip(axis.edges, counts, strict=False) if not axis.keeps(edge)), default=0)
     return there[-1] > STEEP * there[len(there) // 2] or there[-1] > FAINT * dropped > 0
 
 
@@ -80,40 +76,33 @@ def _logarithmic(unit: float, far: float) -> list[float]:
     return [0.0, *(sign * size for size in sizes for sign in (1, -1))]
 
 
-def _dropped_ground(threshold: Threshold, across: Callable[[float], float]) -> list[str]:
-    assert threshold.axis is not None
-    edges, ground = threshold.axis.edges, []
-    if math.isfinite(threshold.low):
-        ground.append((across(edges[0]), across(threshold.low)))
-    if math.isfinite(threshold.high):
-        ground.append((across(threshold.high), across(edges[-1])))
-    return [
-        f'<rect class="band" x="{charts.percent(start)}" y="{TOP}" width="{charts.percent(end - start)}" height="{BOTTOM - TOP}"/>'
-        for start, end in ground
-    ]
+def _dropped_ground(axis: Axis) -> list[str]:
+    """Shaded where documents are dropped: from the first edge to what is kept, and from there to the last."""
+    first, beyond = axis.kept
+    ends = [(axis.edges[0], max(first, axis.edges[0])), (min(beyond, axis.edges[-1]), axis.edges[-1])]
+    places = [(across(axis, start), across(axis, end)) for start, end in ends if end > start]
+    size = f'y="{TOP}" height="{BOTTOM - TOP}"'
+    return [f'<rect class="band" x="{start:.2f}%" width="{end - start:.2f}%" {size}/>' for start, end in places]
 
 
-def _marks(threshold: Threshold, across: Callable[[float], float]) -> list[str]:
+def _marks(axis: Axis, threshold: Threshold) -> list[str]:
     """A dashed line at each bound, and what is dropped beyond it, written towards that side where there is room."""
     drawn = []
-    for bound, sign, below in ((threshold.low, "<", True), (threshold.high, ">", False)):
-        if not math.isfinite(bound):
-            continue
-        at = across(bound)
-        to_the_left = at > 30 if below else at > 80
-        words = charts.text(charts.percent(at), 15, f"{sign} {bound:g}", anchor="end" if to_the_left else "start")
-        drawn += [f'<line class="null" x1="{at:.2f}%" x2="{at:.2f}%" y1="{TOP - 4}" y2="{BOTTOM}"/>', words]
+    for bound, place, sign, room in ((threshold.low, axis.kept[0], "<", 30), (threshold.high, axis.kept[1], ">", 80)):
+        if math.isfinite(bound):
+            at = across(axis, place)
+            words = f"{sign} {bound:g}"
+            drawn.append(f'<line class="null" x1="{at:.2f}%" x2="{at:.2f}%" y1="{TOP - 4}" y2="{BOTTOM}"/>')
+            drawn.append(charts.text(charts.percent(at), 15, words, anchor="end" if at > room else "start"))
     return drawn
 
 
-def _bar(start: float, end: float, top: float, told: str, low: float, threshold: Threshold) -> str:
-    ink = "var(--chart-2)" if low < threshold.low or low > threshold.high else "var(--chart-1)"
+def _bar(axis: Axis, low: float, high: float, top: float, count: int) -> str:
+    ink = "var(--chart-1)" if axis.keeps(low) else "var(--chart-2)"
+    start, end = across(axis, low), across(axis, high)
     box = f'x="{start:.2f}%" y="{top:.1f}" width="{0.94 * (end - start):.2f}%" height="{BOTTOM - top:.1f}"'
-    return f'<rect {box} fill="{ink}"><title>{escape(told)}</title></rect>'
-
-
-def _span(low: float, high: float) -> str:
-    return f"{charts.compact(low)} to {charts.compact(high)}"
+    told = escape(f"{charts.compact(low)} to {charts.compact(high)}: {count:,}")
+    return f'<rect {box} fill="{ink}"><title>{told}</title></rect>'
 
 
 def _line(y: float, words: str) -> str:
