@@ -1,6 +1,7 @@
 """Where personal data may be: one pass over the bytes of a batch, so that most documents cost no Python at all.
 
-Everything we look for has a digit, an `@` or the head of a PEM block in it, so every other byte costs one table look-up.
+Everything we look for has a digit, an `@`, the head of a PEM block or of an AWS key in it, so every other byte costs one
+table look-up.
 Each walk to either side of a digit ends where the last one of its kind ended or after a fixed length: time is linear.
 """
 
@@ -18,14 +19,14 @@ SHORTEST_TOKEN = 20
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 65, 320
 _DIGIT, _HEX, _TOKEN, _LOCAL, _DOMAIN, _SEPARATOR, _TRIGGER, _LETTER = (1 << bit for bit in range(8))
 _HEAD = np.frombuffer(b"-----BEGIN ", np.uint8)
-_AT, _COLON, _DOT, _DASH, _OPEN, _CLOSE = (np.uint8(byte) for byte in b"@:.-()")
+_AT, _COLON, _DOT, _DASH, _OPEN, _CLOSE, _A, _I = (np.uint8(byte) for byte in b"@:.-()AI")
 
 
 def _classes() -> np.ndarray:
     digits, letters = b"0123456789", bytes(range(65, 91)) + bytes(range(97, 123))
     members = (
         digits, digits + b"abcdefABCDEF:", digits + letters + b"_-+/=.", digits + letters + b"_.+-",
-        digits + letters + b".-", b" .()-", digits + b"@-", letters,
+        digits + letters + b".-", b" .()-", digits + b"@-KS", letters,
     )  # fmt: skip
     table = np.zeros(256, np.uint8)
     for bit, its in enumerate(members):
@@ -130,6 +131,12 @@ def _begins_pem(data, at, stop):  # type: ignore[no-untyped-def]
     return True
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _begins_aws(data, at, least, stop):  # type: ignore[no-untyped-def]
+    """Whether K or S stands in AKIA or ASIA: one key in thirty that begins so has no digit."""
+    return at > least and at + 2 < stop and data[at - 1] == _A and data[at + 1] == _I and data[at + 2] == _A
+
+
 @njit(nogil=True, cache=True)
 def _words(data, at, least, stop, done, document, out, count):  # type: ignore[no-untyped-def]
     """The long word and the hex groups around a digit; `done` is where those seen so far end."""
@@ -186,6 +193,10 @@ def candidates(data, offsets):  # type: ignore[no-untyped-def]
                 if start < at and end > at + 3:
                     out = _put(out, count, document, start, end, MAIL, 0)
                     count += 1
+                at += 1
+            elif byte != _DASH:
+                if _begins_aws(data, at, least, stop):
+                    out, count = _words(data, at, least, stop, done, document, out, count)
                 at += 1
             else:
                 if _begins_pem(data, at, stop):

@@ -72,7 +72,7 @@ def _find_all(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, list[F
     """How many spans each document has, and the spans of all, one document after the other."""
     counts = np.zeros(len(offsets) - 1, np.int64)
     everything: list[Found] = []
-    raw = memoryview(data)
+    raw = data.data
     for document, places in groupby(kernel.candidates(data, offsets).tolist(), key=itemgetter(0)):
         bounds = int(offsets[document]), int(offsets[document + 1])
         spans = [span for place in places for span in _read(raw, bounds, place)]

@@ -47,8 +47,9 @@ LABELLED = _pattern(
     r"(?i)[,(]?[ -]{0,2}(?:\(|（)?(?:fax|mobile|cell|phone|tel|office|手机|手機|电话|電話|传真|傳真)(?![a-z])"
 )
 _CENTURY = r"(?:1[0-9]|20)\d\d"
-YEARS_OR_DATE = _pattern(
-    rf"{_CENTURY}[-. ]+(?:\(?{_CENTURY}|\d{{1,2}}[-. ]\d{{1,2}}(?!\d))|\d{{1,2}}[-. ]\d{{1,2}}[-. ]{_CENTURY}(?!\d)"
+NO_PHONE = _pattern(
+    rf"{_CENTURY}[-. ]+(?:\(?{_CENTURY}|\d{{1,2}}[-. ]\d{{1,2}}(?!\d))",  # years, a date
+    rf"|\d{{1,2}}[-. ]\d{{1,2}}[-. ]{_CENTURY}(?!\d)|\d+\.\d{{1,2}}(?![\d.])",  # a date, a fraction
 )
 NO_END = re.compile(rb"[\w%]|[.,]\d")
 _FEWEST, _MOST = 7, 13
@@ -66,7 +67,7 @@ def _announced(window: bytes, first: int, last: int) -> Spans:
     """The number at the beginning of a run, if a word announces it."""
     area = AREA.search(window, max(0, first - 16), first)
     bracket = window[first - 1 : first] == b"("
-    match = None if YEARS_OR_DATE.match(window, first) else LOCAL.match(window, first - bracket, last + 1)
+    match = None if NO_PHONE.match(window, first) else LOCAL.match(window, first - bracket, last + 1)
     if match is None:
         return
     start = area.start() if area else match.start()
