@@ -9,16 +9,27 @@ are shipped (stop at the first reason). Stops to begin new documents after SECON
 import json
 import sys
 import time
+from pathlib import Path
 
 from datatrove.data import Document
-from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+from datatrove.pipeline.filters import (
+    C4QualityFilter,
+    FineWebQualityFilter,
+    GopherQualityFilter,
+    GopherRepetitionFilter,
+)
 
 NO_QUALITY = dict.fromkeys(
     ["min_doc_words", "max_doc_words", "min_avg_word_length", "max_avg_word_length", "max_symbol_word_ratio",
      "max_bullet_lines_ratio", "max_ellipsis_lines_ratio", "max_non_alpha_words_ratio", "min_stop_words"]
 )  # fmt: skip
 NO_REPETITION = {"dup_line_frac": None, "dup_para_frac": None, "dup_line_char_frac": None, "dup_para_char_frac": None, "top_n_grams": (), "dup_n_grams": ()}  # fmt: skip
-NO_FINEWEB = {"line_punct_thr": 0.0, "short_line_thr": 1.0, "char_duplicates_ratio": 1.0, "new_line_ratio": float("inf")}
+NO_FINEWEB = {
+    "line_punct_thr": 0.0,
+    "short_line_thr": 1.0,
+    "char_duplicates_ratio": 1.0,
+    "new_line_ratio": float("inf"),
+}
 TOP, REPEATED = {2: 0.2, 3: 0.18, 4: 0.16}, {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 
 
@@ -57,17 +68,17 @@ def rules(language: str) -> dict[str, object]:
 
 
 def drops(rule: object, text: str) -> bool:
-    """Whether a filter drops a text; where it fails on one (no lines, no words), it does."""
+    """Whether a filter drops a text; where it fails on one (no lines, no words: a division by zero), it does."""
     try:
         return rule.filter(Document(text=text, id="")) is not True
-    except (ZeroDivisionError, ValueError):
+    except ZeroDivisionError:
         return True
 
 
 def main() -> None:
     """Judge every text, then time the filters as shipped."""
     source, language, out, seconds = sys.argv[1:]
-    texts = [json.loads(line) for line in open(source, encoding="utf-8")]
+    texts = [json.loads(line) for line in Path(source).read_text(encoding="utf-8").split("\n") if line]
     shipped = [
         GopherRepetitionFilter(language=language), GopherQualityFilter(language=language),
         C4QualityFilter(filter_no_terminal_punct=False, language=language), FineWebQualityFilter(language=language),
@@ -82,7 +93,7 @@ def main() -> None:
     cpu = time.process_time() - started
     single = rules(language)
     verdicts = [[name for name, rule in single.items() if drops(rule, text)] for text in texts[:done]]
-    json.dump({"rules": list(single), "cpu": cpu, "bytes": size, "verdicts": verdicts}, open(out, "w"))
+    Path(out).write_text(json.dumps({"rules": list(single), "cpu": cpu, "bytes": size, "verdicts": verdicts}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,163 @@
+"""Annotating against datatrove and dolma: speed per core and verdicts, document by document, on the same texts in one run.
+
+    python benchmarks/annotate.py [--sets wiki_en web_ud_ewt_en wiki_zh] [--documents 1500] [--seconds 20]
+
+The peers need other versions than ours of common packages, so each runs in a venv of its own, made once below
+`~/.cache/gristmill/peers` from PyPI. Prints MB of text per CPU-second of everybody, then for each of datatrove's rules how
+many documents we and they drop, the Jaccard similarity of both sets, and the share of documents with equal verdicts.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.extract.normalize import normalize
+from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.quality import quality
+from pipelines.rules import all_rules
+from pipelines.signals.language import language_columns
+from pipelines.signals.personal import spans_column
+from pipelines.signals.table import SIGNAL_FIELDS, signal_columns, signature_column
+
+SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
+HOME = Path.home() / ".cache/gristmill/peers"
+PEERS = {
+    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba"]),
+    "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
+}
+LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn"}
+"""What datatrove calls a language, by our code."""
+
+
+def peer_python(name: str) -> Path:
+    """The Python of a peer's venv, made if it is not there."""
+    folder = HOME / name
+    python = folder / "bin/python"
+    if not (folder / "done").exists():
+        print(f"installing {name} into {folder}", file=sys.stderr)
+        venv.create(folder, with_pip=True, clear=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS[name][1]], check=True)
+        (folder / "done").touch()
+    return python
+
+
+def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict[str, Any]:
+    """What a peer's script says of the texts; a failure is returned as {"failed": last line}."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "texts.jsonl", Path(folder) / "out.json"
+        source.write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")
+        script = Path(__file__).parent / "peers" / PEERS[name][0]
+        command = [peer_python(name), script, source, LANGUAGES.get(lang, lang), out, str(seconds)]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        if done.returncode:
+            return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:120]}
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+
+def sample(name: str, most: int) -> tuple[list[str], str]:
+    """Normalized documents of a set, the same ones each time, and their language."""
+    table = pq.read_table(SHARED / f"{name}.parquet", columns=["text", "lang"])
+    texts = [normalize(text) for text in table["text"].to_pylist()]
+    texts = [text for text in texts if text]
+    random.Random(1).shuffle(texts)
+    return texts[:most], str(table["lang"][0])
+
+
+def speed(texts: Sequence[str], work: Callable[[pa.Array], object]) -> float:
+    """MB of text per CPU-second of `work`, compiled and loaded before."""
+    column = pa.array(texts, pa.string())
+    work(column.slice(0, 20))
+    started = time.process_time()
+    work(column)
+    return sum(map(len, (text.encode() for text in texts))) / 1e6 / (time.process_time() - started)
+
+
+def quality_alone(column: pa.Array) -> object:
+    """The quality signals, as the kernel gives them."""
+    return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)])
+
+
+def whole_step(column: pa.Array) -> object:
+    """Everything that annotate does to plain text."""
+    text = pa.array([normalize(value) for value in column.to_pylist()], pa.string())
+    return signal_columns(text, language_columns(text)[0])
+
+
+OURS = {
+    "quality signals": quality_alone,
+    "MinHash signature": lambda column: signature_column(*text_buffers(column)),
+    "language": language_columns,
+    "personal data": spans_column,
+    "the whole step": whole_step,
+}
+
+
+def verdicts(texts: Sequence[str], lang: str) -> dict[str, np.ndarray]:
+    """Which documents each of our rules drops."""
+    columns = signal_columns(pa.array(texts, pa.string()), pa.array([lang] * len(texts)))
+    signals = dict(zip([field.name for field in SIGNAL_FIELDS], columns, strict=True))
+    return {rule.name: rule.applies(signals[rule.signal].to_numpy(), [lang] * len(texts)) for rule in all_rules()}
+
+
+def compare(name: str, most: int, seconds: float) -> None:
+    """One set: everybody's speed, then the verdicts."""
+    texts, lang = sample(name, most)
+    print(f"\n{name} ({lang}), {len(texts)} documents, MB per CPU-second")
+    for what, work in OURS.items():
+        print(f"  ours       {what:<24} {speed(texts, work):8.1f}")
+    answers = {peer: ask_peer(peer, texts, lang, seconds) for peer in PEERS}
+    for peer, answer in answers.items():
+        told = answer.get("failed") or f"{answer['bytes'] / 1e6 / answer['cpu']:8.2f}"
+        print(f"  {peer:<10} {'quality filters':<24} {told}")
+    if "verdicts" in answers["datatrove"]:
+        tell_agreement(texts, lang, answers["datatrove"])
+
+
+def tell_agreement(texts: Sequence[str], lang: str, theirs: dict[str, Any]) -> None:
+    """The table of verdicts, rule by rule and for the union of all."""
+    judged = theirs["verdicts"]
+    mine = verdicts(texts[: len(judged)], lang)
+    any_of_ours, any_of_theirs = np.zeros(len(judged), bool), np.zeros(len(judged), bool)
+    print(f"  {'rule':<26} {'ours':>6} {'theirs':>6} {'Jaccard':>8} {'equal':>7}   ({len(judged)} documents)")
+    for rule in theirs["rules"]:
+        ours, peer = mine[rule], np.array([rule in reasons for reasons in judged], bool)
+        any_of_ours |= ours
+        any_of_theirs |= peer
+        if ours.any() or peer.any():
+            tell_row(rule, ours, peer)
+    tell_row("any rule", any_of_ours, any_of_theirs)
+
+
+def tell_row(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+    """One line of the table."""
+    both, either = int((ours & theirs).sum()), int((ours | theirs).sum())
+    jaccard = both / either if either else 1.0
+    print(f"  {name:<26} {ours.sum():6d} {theirs.sum():6d} {jaccard:8.3f} {(ours == theirs).mean():7.4f}")
+
+
+def main() -> None:
+    """Compare every set asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", nargs="+", default=["wiki_en", "books_eltec_en", "web_ud_ewt_en", "wiki_zh"])
+    parser.add_argument("--documents", type=int, default=1500)
+    parser.add_argument("--seconds", type=float, default=20.0, help="CPU-seconds a peer may take for a set")
+    options = parser.parse_args()
+    for name in options.sets:
+        compare(name, options.documents, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
