@@ -1,7 +1,8 @@
 """The plan of `annotate`: inputs cut into splits by their own bytes, never by workers, and written before work starts.
 
-Parquet is cut by row groups and rows, JSON Lines by bytes; a single-member gzip or zstd is inflated once into slices
-that are cut like any other. WARC files and XML dumps are one split each: the crawl rotates its files at 16 MB.
+Parquet is cut by row groups and rows, Arrow by batches and rows, JSON Lines and XML dumps by bytes, WARC files where no
+record is torn from what is said of it, multistream dumps by streams. What is packed as one is inflated once into slices
+that are cut like any other. What cannot be cut says so in its note.
 """
 
 import collections
@@ -23,8 +24,11 @@ from gristmill.document import as_text
 from gristmill.errors import InputError
 from gristmill.runs import SPILL
 from pipelines.config import AnnotateConfig
+from pipelines.read.arrow import cut_arrow, schema_of
 from pipelines.read.compressed import inflate
+from pipelines.read.dump_pages import cut_dump
 from pipelines.read.records import Split
+from pipelines.read.warc_survey import cut
 
 PLAN = "plan.parquet"
 PEEK, PEEK_LINES = 1 << 20, 100
@@ -34,14 +38,17 @@ KINDS = {
     "parquet": (".parquet",),
     "lines": (".jsonl", ".ndjson", ".json"),
     "packed": (".jsonl.gz", ".jsonl.zst", ".ndjson.gz", ".ndjson.zst", ".json.gz", ".json.zst"),
-    "warc": (".warc", ".warc.gz", ".warc.lz4", ".warc.zst"),
-    "dump": (".xml", ".xml.bz2", ".xml.gz", ".xml.xz", ".bz2"),
+    "arrow": (".arrow",),
+    "warc": (".warc", ".warc.gz", ".warc.lz4", ".warc.zst", ".wet", ".wet.gz"),
+    "dump": (".xml", ".xml.bz2", ".xml.gz", ".xml.xz", ".xml.zst", ".bz2"),
 }
+ABOUT_ARROW = ("state.json", "dataset_info.json", "dataset_dict.json")
+"""What lies beside the Arrow files of a data set of Hugging Face."""
 _SCHEMA = pa.schema(
     [
         ("number", pa.int32()), ("kind", pa.string()), ("file", pa.string()), ("start", pa.int64()),
         ("stop", pa.int64()), ("expected", pa.int64()), ("origin", pa.string()), ("base", pa.int64()),
-        ("note", pa.string()), ("name", pa.string()),
+        ("note", pa.string()), ("name", pa.string()), ("skip", pa.int64()),
     ]
 )  # fmt: skip
 
@@ -79,7 +86,12 @@ def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[
     """
     files, passed_over = list[storage.FileInfo](), list[str]()
     for pattern in patterns:
-        for info in storage.listing(pattern):
+        found = storage.listing(pattern)
+        beside = _beside_arrow(found)
+        for info in found:
+            if info.path in beside and info.path != pattern:
+                passed_over += [] if os.path.basename(info.path) in ABOUT_ARROW else [os.path.basename(info.path)]
+                continue
             try:
                 kind_of_file(info.path)
                 files.append(info)
@@ -94,6 +106,24 @@ def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[
             "there is nothing to read", {"inputs": ", ".join(patterns), "there": there}, f"give files in {known}"
         )
     return files, sorted(passed_over)
+
+
+def _beside_arrow(files: Sequence[storage.FileInfo]) -> set[str]:
+    """What is no input in the folder of a data set of Hugging Face: the files about it, and Arrow files that its state
+    does not name (caches of what somebody computed from it)."""
+    folders = {os.path.dirname(info.path) for info in files if info.path.endswith(".arrow")}
+    above = folders | {os.path.dirname(folder) for folder in folders}
+    beside = {
+        info.path
+        for info in files
+        if os.path.basename(info.path) in ABOUT_ARROW and os.path.dirname(info.path) in above
+    }
+    for state in [path for path in beside if os.path.basename(path) == "state.json"]:
+        named = {str(entry["filename"]) for entry in storage.read_json(state).get("_data_files") or []}
+        folder = os.path.dirname(state)
+        there = {info.path for info in files if os.path.dirname(info.path) == folder and info.path.endswith(".arrow")}
+        beside |= {path for path in there if os.path.basename(path) not in named}
+    return beside
 
 
 def _names(paths: Sequence[str]) -> list[str]:
@@ -151,8 +181,23 @@ def _cut(info: storage.FileInfo, config: AnnotateConfig, slices: Path) -> Iterat
         yield from _cut_bytes(Split(0, "lines", info.path, 0, info.size), config.split_bytes)
     elif kind == "packed":
         yield from _cut_packed(info.path, config, slices)
+    elif kind == "arrow":
+        _check_text(schema_of(info.path), info.path, config.columns.text)
+        yield from cut_arrow(info.path, config.split_bytes)
+    elif kind == "dump":
+        yield from cut_dump(info.path, info.size, config.split_bytes, config.slice_bytes, slices)
     else:
-        yield Split(0, kind, info.path, 0, info.size, note="read whole: one split")
+        yield from _cut_warc(info, config.split_bytes)
+
+
+def _cut_warc(info: storage.FileInfo, split_bytes: int) -> Iterator[Split]:
+    ranges = [(0, info.size)]
+    if info.size > split_bytes:
+        with storage.open_input(info.path) as file:
+            ranges = list(cut(file, info.size, split_bytes))
+    note = "its records cannot be read apart: one split" if info.size > split_bytes and len(ranges) == 1 else ""
+    for start, stop in ranges:
+        yield Split(0, "warc", info.path, start, stop, note=note)
 
 
 def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:

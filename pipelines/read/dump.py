@@ -1,27 +1,19 @@
-"""Read MediaWiki XML dumps (export 0.3 to 0.11; plain, gzip, bzip2 or xz), streaming one page at a time."""
+"""Read MediaWiki XML dumps (export 0.3 to 0.11): each page is parsed alone, so a damaged one costs itself."""
 
-import bz2
-import gzip
-import lzma
 import os
-import zlib
+import re
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import Any
 from xml.etree import ElementTree
 
-from gristmill import storage
 from gristmill.hashing import document_id
 from gristmill.rights import normalize_licence
+from pipelines.read import dump_pages
+from pipelines.read.dump_pages import Found, head_of, in_bytes, in_streams
 from pipelines.read.fields import moment
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
 
 Row = Mapping[str, Any] | Broken | Left
-FAULTS = (ElementTree.ParseError, OSError, EOFError, zlib.error, lzma.LZMAError, ValueError, LookupError)
-"""What a damaged stream raises; the last two come from encodings that the XML parser does not know."""
-
-READ = 1 << 14
-MAX_PAGE = 64 << 20
-"""Characters of one page with all its revisions; a larger one is quarantined, and never held."""
 
 ELEMENT = 256
 """What an element is counted as, however empty it is."""
@@ -31,91 +23,29 @@ WIKIMEDIA_LICENCE = "CC-BY-SA-4.0"
 
 
 def read_dump(split: Split) -> Iterator[Item]:
-    """The pages of a dump as wikitext records: newest revision of each, articles only, redirects left out later."""
-    return batches_of(_rows(split.file, split.input_name), size=64)
+    """The pages of a split as wikitext records: newest revision of each, articles only, redirects left out later.
+
+    A page's address is its byte in the unpacked dump; in a multistream dump its stream and its number there.
+    """
+    found = in_streams(split) if split.kind == "streams" else in_bytes(split)
+    return batches_of(_rows(found, split.input_name, _site_of(split)), size=64)
 
 
-def open_dump(path: str) -> Any:
-    """The decompressed stream of a dump."""
-    file = storage.open_input(path)
-    if path.endswith(".bz2"):
-        return bz2.open(file)
-    if path.endswith(".xz"):
-        return lzma.open(file)
-    return gzip.open(file) if path.endswith(".gz") else file
+def _rows(found: Iterator[Found | Broken], file: str, site: Mapping[str, str]) -> Iterator[Row]:
+    for one in found:
+        yield one if isinstance(one, Broken) else _row(one, file, site)
 
 
-def _rows(path: str, name: str) -> Iterator[Row]:
-    site = {"source": os.path.basename(name).split("-")[0].split(".")[0], "base": "", "licence": "unknown"}
-    last = 0
-    with open_dump(path) as stream:
-        try:
-            for tag, element in _children(stream):
-                if tag == "siteinfo" and element is not None:
-                    site = _site(element, site)
-                elif tag == "page":
-                    last += 1
-                    large = Broken(
-                        name, last, "too_large", f"page {last}: over {MAX_PAGE} characters", source=site["source"]
-                    )
-                    yield large if element is None else _page(element, name, last, site)
-        except FAULTS as error:
-            yield Broken(name, last, "unknown_remainder", f"after page {last}: {error}", source=site["source"])
-
-
-def _children(stream: IO[bytes]) -> Iterator[tuple[str, ElementTree.Element | None]]:
-    """The elements right below the root with their tags; None for one that is larger than MAX_PAGE."""
-    children = _Children()
-    parser = ElementTree.XMLParser(target=children)
-    data, fault = b" ", None
-    while data and fault is None:
-        try:
-            data = stream.read(READ)
-            parser.feed(data) if data else parser.close()
-        except FAULTS as error:  # after what was whole before it
-            fault = error
-        yield from children.done
-        children.done.clear()
-    if fault is not None:
-        raise fault
-
-
-class _Children:
-    """The parser's target: builds one child of the root at a time, and gives up building one that grows too large."""
-
-    def __init__(self) -> None:
-        self.done: list[tuple[str, ElementTree.Element | None]] = []
-        self._depth = self._size = 0
-        self._builder: ElementTree.TreeBuilder | None = None
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
-        if self._depth == 2:
-            self._builder, self._size = ElementTree.TreeBuilder(), 0
-        if builder := self._room(ELEMENT + sum(map(len, attributes.values()))):
-            builder.start(tag, attributes)
-
-    def data(self, text: str) -> None:
-        if builder := self._room(len(text)):
-            builder.data(text)
-
-    def end(self, tag: str) -> None:
-        if self._builder is not None:
-            self._builder.end(tag)
-        if self._depth == 2:
-            self.done.append((tag.rsplit("}", 1)[-1], None if self._builder is None else self._builder.close()))
-            self._builder = None
-        self._depth -= 1
-
-    def close(self) -> None:
-        """The end of the document; nothing is left to hand out."""
-
-    def _room(self, size: int) -> ElementTree.TreeBuilder | None:
-        """The builder, where `size` more still fits."""
-        self._size += size
-        if self._size > MAX_PAGE:
-            self._builder = None
-        return self._builder
+def _row(found: Found, file: str, site: Mapping[str, str]) -> Row:
+    limit, source = dump_pages.MAX_PAGE, site["source"]
+    if found.gap:
+        return Broken(file, found.offset, "bad_item", f"this is no page: {found.gap[:80]!r}", source=source)
+    if found.page is None or found.page.count(b"<") // 2 * ELEMENT + len(found.page) > limit:
+        return Broken(file, found.offset, "too_large", f"a page of more than {limit} bytes", source=source)
+    try:
+        return _page(ElementTree.fromstring(found.page), found, file, site)
+    except ElementTree.ParseError as error:
+        return Broken(file, found.offset, "bad_item", f"a page that is no XML: {error}", source=source)
 
 
 def _text_of(element: ElementTree.Element, *path: str) -> str:
@@ -128,13 +58,21 @@ def _text_of(element: ElementTree.Element, *path: str) -> str:
     return element.text or ""
 
 
-def _site(element: ElementTree.Element, site: dict[str, str]) -> dict[str, str]:
-    base = _text_of(element, "base")
+def _site_of(split: Split) -> Mapping[str, str]:
+    """What the head of a dump says of its wiki; its source is called after the file where it says nothing."""
+    source = os.path.basename(split.input_name).split("-")[0].split(".")[0]
+    text, _ = head_of(split.origin or split.file)
+    stated = re.search(r"<siteinfo>.*?</siteinfo>", text, re.DOTALL)
+    try:
+        about = ElementTree.fromstring(stated[0]) if stated else ElementTree.Element("siteinfo")
+    except (ElementTree.ParseError, ValueError):
+        about = ElementTree.Element("siteinfo")
+    base = _text_of(about, "base")
     wikimedia = any(
         host in base for host in (".wikipedia.org/", ".wikinews.org/", ".wiktionary.org/", ".wikibooks.org/")
     )
     licence = normalize_licence(WIKIMEDIA_LICENCE) if wikimedia else "unknown"
-    return {"source": _text_of(element, "dbname") or site["source"], "base": base.rsplit("/", 1)[0], "licence": licence}
+    return {"source": _text_of(about, "dbname") or source, "base": base.rsplit("/", 1)[0], "licence": licence}
 
 
 def _in_url(title: str) -> str:
@@ -142,13 +80,13 @@ def _in_url(title: str) -> str:
     return title.replace(" ", "_").replace("%", "%25").replace("?", "%3F").replace("#", "%23")
 
 
-def _page(page: ElementTree.Element, file: str, number: int, site: Mapping[str, str]) -> Row:
+def _page(page: ElementTree.Element, found: Found, file: str, site: Mapping[str, str]) -> Row:
     title, space = _text_of(page, "title"), _text_of(page, "ns")
     revisions = [child for child in page if child.tag.rsplit("}", 1)[-1] == "revision"]
     if space not in ("", "0") or (not space and ":" in title):
         return Left("not_an_article", site["source"])
     if not revisions:
-        return Broken(file, number, "bad_item", f"page {title!r} has no revision", source=site["source"])
+        return Broken(file, found.offset, "bad_item", f"page {title!r} has no revision", source=site["source"])
     newest = max(revisions, key=lambda revision: _text_of(revision, "timestamp"))
     text, revision_id = _text_of(newest, "text"), _text_of(newest, "id")
     url = f"{site['base']}/{_in_url(title)}" if site["base"] else None
@@ -157,5 +95,5 @@ def _page(page: ElementTree.Element, file: str, number: int, site: Mapping[str, 
         "text": text, "media": "wikitext", "title": title, "url": url, "source": site["source"], "kind": "wiki",
         "published": moment(_text_of(newest, "timestamp").replace("Z", "+00:00")), "fetched": None,
         "licence": site["licence"], "evidence": [{"signal": "revision", "value": revision_id}], "opt_out": [],
-        "author": None, "capture": {"file": file, "offset": number, "item": 0},
+        "author": None, "capture": {"file": file, "offset": found.offset, "item": found.item},
     }  # fmt: skip

@@ -61,7 +61,8 @@ class Split:
 
     `origin` and `base` say where the bytes came from when `file` is a slice that we inflated; `expected` is an
     independent count of its records (-1: only reading can tell). `name` is set where other inputs have the same
-    base name: their path below the folder they have in common.
+    base name: their path below the folder they have in common. Of an Arrow file `base` is the byte of the batch in which
+    row `start` lies, and `skip` its rows before that one.
     """
 
     number: int
@@ -74,6 +75,7 @@ class Split:
     base: int = 0
     note: str = ""
     name: str = ""
+    skip: int = 0
 
     @property
     def input_name(self) -> str:

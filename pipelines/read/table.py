@@ -1,6 +1,6 @@
-"""Read Parquet and Arrow files by row ranges, column by column."""
+"""Read tables by row ranges, column by column: Parquet files, and the batches that others hand over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -23,12 +23,16 @@ def read_table(split: Split, columns: Columns) -> Iterator[Item]:
     """The records of rows [start, stop) of a Parquet file."""
     with storage.open_input(split.file) as file:
         for start, batch in _row_batches(pq.ParquetFile(file), split, columns):
-            yield from _records(batch, split, start, columns)
+            yield from table_records(batch, start, split, columns)
+
+
+def wanted_columns(columns: Columns, there: Sequence[str]) -> list[str]:
+    """The columns that are read, of those that are there; one may serve two fields."""
+    return [name for name in dict.fromkeys(columns.model_dump().values()) if name in there]
 
 
 def _row_batches(table: pq.ParquetFile, split: Split, columns: Columns) -> Iterator[tuple[int, pa.RecordBatch]]:
-    named = dict.fromkeys(columns.model_dump().values())  # one column may serve two fields
-    wanted = [name for name in named if name in table.schema_arrow.names]
+    wanted = wanted_columns(columns, table.schema_arrow.names)
     first = 0
     for group in range(table.metadata.num_row_groups):
         rows = table.metadata.row_group(group).num_rows
@@ -37,16 +41,17 @@ def _row_batches(table: pq.ParquetFile, split: Split, columns: Columns) -> Itera
             for batch in table.iter_batches(ROWS, row_groups=[group], columns=wanted):
                 low, high = max(at, split.start), min(at + batch.num_rows, split.stop)
                 if low < high:
-                    yield from _pieces(batch.slice(low - at, high - low), low, columns.text)
+                    yield low, batch.slice(low - at, high - low)
                 at += batch.num_rows
         first += rows
 
 
-def _pieces(batch: pa.RecordBatch, start: int, text: str) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Pieces of a batch that hold about TEXT_BYTES of text each: rows become Python objects, piece by piece."""
+def table_records(batch: pa.RecordBatch, start: int, split: Split, columns: Columns) -> Iterator[Item]:
+    """The records of a batch whose first row is the input's row `start`, in pieces of at most ROWS rows and about
+    TEXT_BYTES of text: rows become Python objects, piece by piece."""
     at = 0
-    for piece in slice_batches(pa.table({"text": batch.column(text)}), text_bytes=TEXT_BYTES):
-        yield start + at, batch.slice(at, piece.num_rows)
+    for piece in slice_batches(pa.table({"text": batch.column(columns.text)}), rows=ROWS, text_bytes=TEXT_BYTES):
+        yield from _records(batch.slice(at, piece.num_rows), split, start + at, columns)
         at += piece.num_rows
 
 

@@ -1,12 +1,15 @@
 """Read WARC captures: pages become one record, API answers one per item; rights come from our metadata records.
 
+WET files are read by the same hand: a record of kind `conversion` is text that was extracted already.
+
 Files of strangers have no such records: there the page itself must speak (its licence is read when it is extracted).
 """
 
 import dataclasses
 import datetime
+import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import IO, Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -19,51 +22,98 @@ from pipelines.extract.api import ApiItem, NoContent, mastodon_items, mediawiki_
 from pipelines.read.fields import kind_of, moment
 from pipelines.read.http_body import MAX_BODY, BadBodyError, decode_body
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
-from pipelines.read.warc_survey import ABOUT_OTHERS, Rights, survey
+from pipelines.read.warc_scan import Piece, scan
+from pipelines.read.warc_survey import ABOUT_OTHERS, Rights, Survey
+from pipelines.read.window import Window
 
+READ = (WarcRecordType.response, WarcRecordType.conversion)
 READERS = {"mediawiki-api": mediawiki_items, "mastodon-api": mastodon_items}
 Row = Mapping[str, Any] | Broken | Left
 
 
 def read_warc(split: Split) -> Iterator[Item]:
-    """The records of a WARC file (.warc, .warc.gz, .warc.lz4, .warc.zst).
+    """The records of a part of a WARC file (.warc, .warc.gz, .warc.lz4, .warc.zst), and of a WET file.
 
-    Raises Unbalanced where a whole file has, by a pass of its own over the headers, more or fewer records with content
+    Raises Unbalanced where the part has, by a pass of its own over the headers, more or fewer records with content
     than got a fate here. That an API answer gave all its items is not covered: only reading it can tell their number.
     """
-    return batches_of(_rows(split.file, split.input_name))
+    return batches_of(_rows(split))
 
 
-def _rows(path: str, name: str) -> Iterator[Row]:
-    found = survey(path)
-    fault, settled, at = found.fault, 0, found.last
-    with storage.open_input(path) as file:
-        try:
-            for number, record in enumerate(_with_content(file)):
-                at, fates = record.stream_pos, 0
-                last = number == found.records - 1 and at == found.last
-                for row in _fates(record, found.rights.get(number, {}), name):
-                    if not (found.fault and last) or isinstance(row, Broken):  # a cut record is not trusted
-                        yield row
-                    fates += 1
-                settled += fates > 0
-        except OSError as error:
-            fault = str(error)[:300]
-        if fault:
-            yield Broken(name, max(at, found.last), "unknown_remainder", fault, compressed_offset=file.tell())
-        elif settled != found.records:
-            raise Unbalanced(f"{name}: {found.records} records with content, but {settled} have a fate")
+def _rows(split: Split) -> Iterator[Row]:
+    with storage.open_input(split.file) as file:
+        size = file.seek(0, io.SEEK_END)
+        survey, runs = Survey(), list[_Run]()
+        for piece in scan(file, split.start, split.stop or size):
+            first, whole = len(survey.offsets), survey.add(piece)
+            if not runs or runs[-1].damaged or runs[-1].stop != piece.start:
+                runs.append(_Run(piece.start, piece.stop, first))
+            runs[-1].add(piece, whole)
+        settled = 0
+        for run in runs:
+            settled += yield from _run_rows(file, run, survey, split.input_name)
+            if run.damaged:
+                yield _damage(run.damaged, size, split.input_name)
+        if settled != len(survey.offsets):
+            raise Unbalanced(
+                f"{split.input_name}: {len(survey.offsets)} records with content, but {settled} have a fate"
+            )
 
 
-def _with_content(file: IO[bytes]) -> Iterator[WarcRecord]:
-    records = ArchiveIterator(file, record_types=WarcRecordType.any_type, parse_http=True)
-    return (record for record in records if record.record_type not in ABOUT_OTHERS)
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """Pieces without a gap between them, up to one that is damaged."""
+
+    start: int
+    stop: int
+    first: int
+    count: int = 0
+    damaged: Piece | None = None
+
+    def add(self, piece: Piece, whole: int) -> None:
+        """Take the next piece, with `whole` records that have content."""
+        self.stop, self.count = piece.stop, self.count + whole
+        self.damaged = piece if piece.fault else None
 
 
-def _fates(record: WarcRecord, about: Rights, file: str) -> Iterator[Row]:
+def _run_rows(file: IO[bytes], run: _Run, survey: Survey, name: str) -> Generator[Row, None, int]:
+    """The rows of a run; returns how many of its records got a fate."""
+    settled, number, numbers = 0, run.first, range(run.first, run.first + run.count)
+    try:
+        for number, record in zip(numbers, _with_content(Window(file, run.start, run.stop)), strict=False):
+            if (record.headers.get("Content-Length") or "").strip() != str(survey.lengths[number]):
+                raise OSError("the archive reader sees other records here than the first pass")
+            fates = 0
+            for row in _fates(record, survey.offsets[number], survey.rights.get(number, {}), name):
+                yield row
+                fates += 1
+            settled += fates > 0
+    except OSError as error:  # what the first pass took, the archive reader refuses
+        for lost in range(number, numbers.stop):
+            yield Broken(name, survey.offsets[lost], "cut_record", str(error)[:300])
+            settled += 1
+    return settled
+
+
+def _damage(piece: Piece, size: int, name: str) -> Broken:
+    url = piece.heads[-1].get("warc-target-uri") if piece.heads else ""
+    reason = "unknown_remainder" if piece.stop == size else "cut_record" if piece.heads else "bad_item"
+    return Broken(name, piece.start, reason, f"up to {piece.stop}: {piece.fault}: {url}".removesuffix(": "))
+
+
+def _with_content(window: Window) -> Iterator[WarcRecord]:
+    records = ArchiveIterator(window, record_types=WarcRecordType.any_type, parse_http=True)
+    return (record for record in records if _kind(record) not in ABOUT_OTHERS)
+
+
+def _kind(record: WarcRecord) -> str:
+    return (record.headers.get("WARC-Type") or "").lower()
+
+
+def _fates(record: WarcRecord, at: int, about: Rights, file: str) -> Iterator[Row]:
     """What becomes of one record with content: documents, or why there are none."""
     source = str((about or {}).get("source") or "web")
-    if record.record_type != WarcRecordType.response:
+    if record.record_type not in READ:
         yield Left("revisit" if record.record_type == WarcRecordType.revisit else "not_a_response", source)
         return
     try:
@@ -73,10 +123,10 @@ def _fates(record: WarcRecord, about: Rights, file: str) -> Iterator[Row]:
         if reason := _why_left(record, body, about):
             yield Left(reason, source)
         else:
-            yield from _capture(record, body, file, source, about).rows()
+            yield from _capture(record, at, body, file, source, about).rows()
     except _BrokenError as error:
         url = record.headers.get("WARC-Target-URI") or ""
-        yield Broken(file, record.stream_pos, error.reason, f"{error}: {url}", source=source)
+        yield Broken(file, at, error.reason, f"{error}: {url}", source=source)
 
 
 class _BrokenError(ValueError):
@@ -108,14 +158,17 @@ def _why_left(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str 
         return "http_status"
     if not body.strip():
         return "empty_body"
+    if record.record_type == WarcRecordType.conversion:
+        return None if (record.headers.get("Content-Type") or "").lower().startswith("text/plain") else "not_text"
     media = (record.http_content_type or "").lower()
     prose = not media or "html" in media or media == "text/plain"
     return None if prose or about.get("format") in READERS else "not_text"
 
 
-def _capture(record: WarcRecord, body: bytes, file: str, source: str, about: Mapping[str, Any]) -> "_Capture":
-    url, charset = record.headers.get("WARC-Target-URI") or "", record.http_charset
-    return _Capture(url, record.record_date, body, charset, file, record.stream_pos, source, about)
+def _capture(record: WarcRecord, at: int, body: bytes, file: str, source: str, about: Mapping[str, Any]) -> "_Capture":
+    url = record.headers.get("WARC-Target-URI") or ""
+    extracted = record.record_type == WarcRecordType.conversion
+    return _Capture(url, record.record_date, body, record.http_charset, extracted, file, at, source, about)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,6 +179,7 @@ class _Capture:
     date: datetime.datetime | None
     body: bytes
     charset: str | None
+    extracted: bool
     file: str
     offset: int
     source: str
@@ -152,10 +206,17 @@ class _Capture:
         }
 
     def _page(self) -> Row:
-        text = decode_page(self.body, self.charset)
+        text = self._extracted() if self.extracted else decode_page(self.body, self.charset)
         if text is None:
             raise _BrokenError("undecodable", "no character encoding fits")
-        return {**self._base(), "id": document_id(self.source, self.url, self.body), "text": text, "media": "html"}
+        media = "text" if self.extracted else "html"
+        return {**self._base(), "id": document_id(self.source, self.url, self.body), "text": text, "media": media}
+
+    def _extracted(self) -> str:
+        try:
+            return self.body.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise _BrokenError("not_utf8", f"byte {error.start} of the text: {error.reason}") from None
 
     def _item(self, number: int, item: ApiItem) -> Row:
         if isinstance(item, NoContent):

