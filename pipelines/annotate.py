@@ -25,6 +25,7 @@ from pipelines.extract.html import status_text
 from pipelines.extract.normalize import normalize
 from pipelines.extract.sandbox import ExtractionError, Sandbox
 from pipelines.extract.wikitext import is_redirect, wikitext_to_text
+from pipelines.read.arrow import read_arrow
 from pipelines.read.dump import read_dump
 from pipelines.read.fields import moment
 from pipelines.read.lines import count_lines, read_lines
@@ -121,6 +122,8 @@ def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
     if split.kind == "remainder":
         error = f"what follows is unknown: {split.note}"
         return iter([Broken(split.input_name, split.start, "unknown_remainder", error, split.stop, split.source)])
+    if split.kind == "arrow":
+        return read_arrow(split, config.columns)
     return read_warc(split) if split.kind == "warc" else read_dump(split)
 
 

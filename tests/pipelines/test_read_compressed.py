@@ -234,7 +234,7 @@ def test_an_over_long_line_costs_one_record_at_its_place_however_it_is_cut(
     folder = tmp_path_factory.mktemp("long")
     lines = [b'{"text": "' + b"x" * width + b'"}\n' for width in widths]
     starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
-    cutter = compressed._Cutter(folder / "a", slice_bytes)
+    cutter = compressed._Cutter(folder / "a", slice_bytes, b"\n", compressed.MAX_LINE)
     data = b"".join(lines)
     for at in range(0, len(data), step):
         cutter.add(data[at : at + step])
