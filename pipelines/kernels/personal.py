@@ -1,7 +1,7 @@
 """Where personal data may be: one pass over the bytes of a batch, so that most documents cost no Python at all.
 
-Everything we look for has a digit, an `@`, the head of a PEM block or of an AWS key in it, so every other byte costs one
-table look-up.
+Everything we look for has a digit, an `@`, an underscore, the head of a PEM block or of an AWS key in it, so every other
+byte costs one table look-up.
 Each walk to either side of a digit ends where the last one of its kind ended or after a fixed length: time is linear.
 """
 
@@ -19,14 +19,14 @@ SHORTEST_TOKEN = 20
 _LONGEST_LOCAL, _LONGEST_DOMAIN = 65, 320
 _DIGIT, _HEX, _TOKEN, _LOCAL, _DOMAIN, _SEPARATOR, _TRIGGER, _LETTER = (1 << bit for bit in range(8))
 _HEAD = np.frombuffer(b"-----BEGIN ", np.uint8)
-_AT, _COLON, _DOT, _DASH, _OPEN, _CLOSE, _A, _I = (np.uint8(byte) for byte in b"@:.-()AI")
+_AT, _COLON, _DOT, _DASH, _OPEN, _CLOSE, _A, _I, _LOW = (np.uint8(byte) for byte in b"@:.-()AI_")
 
 
 def _classes() -> np.ndarray:
     digits, letters = b"0123456789", bytes(range(65, 91)) + bytes(range(97, 123))
     members = (
         digits, digits + b"abcdefABCDEF:", digits + letters + b"_-+/=.", digits + letters + b"_.+-",
-        digits + letters + b".-", b" .()-", digits + b"@-KS", letters,
+        digits + letters + b".-", b" .()-", digits + b"@-_KS", letters,
     )  # fmt: skip
     table = np.zeros(256, np.uint8)
     for bit, its in enumerate(members):
@@ -138,14 +138,20 @@ def _begins_aws(data, at, least, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _words(data, at, least, stop, done, document, out, count):  # type: ignore[no-untyped-def]
-    """The long word and the hex groups around a digit; `done` is where those seen so far end."""
+def _token(data, at, least, stop, done, document, out, count):  # type: ignore[no-untyped-def]
+    """The long word around `at`; `done[0]` is where those seen so far end."""
     if at >= done[0]:
         start = _back(data, at, max(least, done[0]), _TOKEN)
         done[0] = _on(data, at, stop, _TOKEN)
         if done[0] - start >= SHORTEST_TOKEN:
             out = _put(out, count, document, start, done[0], TOKEN, 0)
             count += 1
+    return out, count
+
+
+@njit(nogil=True, cache=True)
+def _groups(data, at, least, stop, done, document, out, count):  # type: ignore[no-untyped-def]
+    """The hex groups around a digit; `done[1]` is where those seen so far end."""
     if at >= done[1]:
         start = _back(data, at, max(least, done[1]), _HEX)
         done[1] = _on(data, at, stop, _HEX)
@@ -162,8 +168,9 @@ def _around_digit(data, at, least, stop, done, document, out, count):  # type: i
         out = _put(out, count, document, at - 2, at + 2, IBAN, 0)
         count += 1
     end, digits, dots = _number(data, at, stop)
-    out, count = _words(data, at, least, stop, done, document, out, count)
-    out, count = _words(data, end - 1, least, stop, done, document, out, count)
+    for digit in (at, end - 1):  # a number with marks begins in one word and ends in another
+        out, count = _token(data, digit, least, stop, done, document, out, count)
+        out, count = _groups(data, digit, least, stop, done, document, out, count)
     if dots >= 3:
         out = _put(out, count, document, at, end, ADDRESS4, digits)
         count += 1
@@ -195,8 +202,8 @@ def candidates(data, offsets):  # type: ignore[no-untyped-def]
                     count += 1
                 at += 1
             elif byte != _DASH:
-                if _begins_aws(data, at, least, stop):
-                    out, count = _words(data, at, least, stop, done, document, out, count)
+                if byte == _LOW or _begins_aws(data, at, least, stop):
+                    out, count = _token(data, at, least, stop, done, document, out, count)
                 at += 1
             else:
                 if _begins_pem(data, at, stop):

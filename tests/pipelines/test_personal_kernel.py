@@ -37,7 +37,7 @@ def expected(raw):
         if len(re.findall(rb"(?<=\d)\.(?=\d)", match[0])) >= 3:
             found.add((kernel.ADDRESS4, *match.span()))
     for match in LONG_WORD.finditer(raw):
-        if re.search(rb"\d|A[KS]IA", match[0]) and re.search(rb"[^\d.-]", match[0]):
+        if re.search(rb"\d|_|A[KS]IA", match[0]) and re.search(rb"[^\d.-]", match[0]):
             found.add((kernel.TOKEN, *match.span()))
     for match in GROUPS.finditer(raw):
         colons = match[0].count(b":")

@@ -19,6 +19,7 @@ def drawn(n, alphabet=WORD, seed=3):
 ISSUED = {
     "AWS": "AKIA" + drawn(16, "ABCDEFGHJKMNPQRS234567"),
     "AWS, without a digit": "ASIA" + drawn(16, "BCDEFGHJKMNPQR"),
+    "GitHub, without a digit": "ghp_" + drawn(36, string.ascii_letters),
     "GitHub": "ghp_" + drawn(36),
     "GitHub, fine-grained": "github_pat_" + drawn(22) + "_" + drawn(59),
     "Google": "AIza" + drawn(35),
