@@ -1,6 +1,7 @@
 """Map the columns of somebody's JSON or Parquet onto ours: source, kind, licence, dates."""
 
 import datetime
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.document import KINDS, MOMENT
-from gristmill.rights import normalize_licence
+from gristmill.rights import UNKNOWN, normalize_licence
 from pipelines.config import Columns
+
+SHORT = 256
+"""Characters of a statement that is remembered."""
 
 KIND_WORDS = (
     ("wiki", ("wiki", "encyclop")),
@@ -26,11 +30,18 @@ KIND_WORDS = (
 
 def kind_of(stated: object) -> str:
     """One of document.KINDS for whatever a data set calls the type of a record."""
-    word = str(stated or "").lower()
+    return _kind(str(stated or "")[:SHORT].lower())
+
+
+@functools.lru_cache(4096)
+def _kind(word: str) -> str:
     if word in KINDS:
         return word
     return next((kind for kind, parts in KIND_WORDS if any(part in word for part in parts)), "other")
 
+
+_short_licence = functools.lru_cache(4096)(normalize_licence)
+"""A data set repeats few statements many times."""
 
 FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 """The moments that Python can tell (years 1 to 9999), in milliseconds since 1970."""
@@ -91,7 +102,7 @@ def _within(column: pa.Array, first: int, last: int) -> pa.Array:
 def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str) -> dict[str, Any]:
     """The fields of a record that are read from plain columns by name."""
     stated = row.get(columns.licence)
-    licence = normalize_licence(stated if isinstance(stated, str) else None)
+    licence = _licence(stated) if isinstance(stated, str) else UNKNOWN
     return {
         "title": _text(row.get(columns.title)),
         "url": _text(row.get(columns.url)),
@@ -103,6 +114,10 @@ def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str)
         "opt_out": [],
         "author": None,
     }
+
+
+def _licence(stated: str) -> str:
+    return _short_licence(stated) if len(stated) <= SHORT else normalize_licence(stated)
 
 
 def clean(text: str) -> str:

@@ -45,14 +45,14 @@ def count_lines(split: Split) -> int:
 
 
 def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken]:
+    file_name, source = split.input_name, split.source
     with storage.open_input(split.file) as file:
         for at, line in lines_of(file, split.start, split.stop):
             if line.strip():
-                yield _row(line, split, split.base + at, columns)
+                yield _row(line, file_name, source, split.base + at, columns)
 
 
-def _row(line: bytes, split: Split, offset: int, columns: Columns) -> Mapping[str, Any] | Broken:
-    file, source = split.input_name, split.source
+def _row(line: bytes, file: str, source: str, offset: int, columns: Columns) -> Mapping[str, Any] | Broken:
     if len(line) > MAX_LINE:
         return Broken(file, offset, "long_line", f"more than {MAX_LINE} bytes without a line break", source=source)
     try:
@@ -61,7 +61,7 @@ def _row(line: bytes, split: Split, offset: int, columns: Columns) -> Mapping[st
             raise ValueError(f"a line must be a JSON object, not {type(value).__name__}")
         if not isinstance(value.get(columns.text), str):
             raise ValueError(f"no string `{columns.text}` in this line")
-        return _record(value, split, offset, columns)
+        return _record(value, file, source, offset, columns)
     except UnicodeDecodeError as error:
         return Broken(file, offset, "not_utf8", f"byte {error.start} of the line: {error.reason}", source=source)
     except UnicodeEncodeError as error:
@@ -71,16 +71,16 @@ def _row(line: bytes, split: Split, offset: int, columns: Columns) -> Mapping[st
         return Broken(file, offset, reason, str(error)[:300], source=source)
 
 
-def _record(value: Mapping[str, Any], split: Split, offset: int, columns: Columns) -> Mapping[str, Any]:
+def _record(value: Mapping[str, Any], file: str, source: str, offset: int, columns: Columns) -> Mapping[str, Any]:
     text = value[columns.text]
     content = text.encode()
-    fields = row_fields(value, columns, default_source=split.source)
-    given = value.get(columns.id) or fields["url"] or f"{split.input_name}#{offset}"
+    fields = row_fields(value, columns, default_source=source)
+    given = value.get(columns.id) or fields["url"] or f"{file}#{offset}"
     return {
         **fields,
         "id": document_id(fields["source"], str(given), content),
         "text": text,
         "published": moment(value.get(columns.published)),
-        "capture": {"file": split.input_name, "offset": offset, "item": 0},
+        "capture": {"file": file, "offset": offset, "item": 0},
         "media": "text",
     }

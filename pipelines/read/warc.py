@@ -141,7 +141,7 @@ def _body(record: WarcRecord) -> bytes:
     """The decoded body of a response. Raises _BrokenError."""
     if record.content_length > MAX_BODY:
         raise _BrokenError("too_large", f"{record.content_length} bytes")
-    raw: bytes = record.reader.read(MAX_BODY)
+    raw: bytes = record.reader.read(record.content_length)
     if len(raw) != record.content_length:
         raise _BrokenError("cut_record", f"{len(raw)} of {record.content_length} bytes")
     try:
