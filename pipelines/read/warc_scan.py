@@ -5,6 +5,7 @@ hold one record or more. What is damaged ends at the next place where a record b
 Nothing is held but headers and the bodies of metadata: a packed record of zeros may unpack to any size.
 """
 
+import contextlib
 import io
 import re
 import struct
@@ -220,9 +221,24 @@ def _gzip(window: Window, at: int, stop: int) -> Iterator[bytes]:
     while not stream.eof:
         if not (data := data or window.read(min(size, stop - window.at))):
             raise EOFError("the compressed data break off")
-        yield stream.decompress(data, UNPACKED)
+        try:
+            block = stream.decompress(data, UNPACKED)
+        except zlib.error:
+            if size == FIRST:
+                yield _before_fault(data)
+            raise
+        yield block
         data, size = stream.unconsumed_tail, STEP >> 3
     window.seek(-len(stream.unused_data), 1)
+
+
+def _before_fault(data: bytes) -> bytes:
+    """What the beginning of a damaged member still gives: most often its record's header."""
+    stream, found = zlib.decompressobj(31), b""
+    with contextlib.suppress(zlib.error):
+        for place in range(len(data)):
+            found += stream.decompress(data[place : place + 1], UNPACKED)
+    return found
 
 
 def _zstd(window: Window, at: int, stop: int) -> Iterator[bytes]:

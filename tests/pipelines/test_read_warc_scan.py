@@ -190,6 +190,17 @@ def test_zeros_between_members_are_padding(tmp_path):
     assert len(rows) == 2 and other == []
 
 
+@pytest.mark.parametrize("size", [100, 300, 30_000])
+@pytest.mark.parametrize("damage", [cut_short, flipped])
+def test_damage_in_a_member_whose_header_is_whole_costs_no_neighbour(damage, size, tmp_path):
+    path = tmp_path / "a.warc.gz"
+    path.write_bytes(gzip.compress(page(0)) + damage(gzip.compress(page(1, size=size))) + gzip.compress(page(2)))
+    _, rows, other = read(path, tmp_path)
+    assert [row["url"] for row in rows] == ["http://x.org/0", "http://x.org/2"]
+    [broken] = other
+    assert broken.reason == "cut_record" and broken.error.endswith(": http://x.org/1")
+
+
 @pytest.mark.parametrize("end", ["warc", "warc.gz"])
 def test_the_rights_of_a_damaged_capture_go_to_no_other(end, tmp_path):
     pack, path = PACKERS[end], tmp_path / f"a.{end}"
