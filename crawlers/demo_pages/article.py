@@ -56,7 +56,7 @@ def _linked_data(article: Article) -> str:
         "author": {"@type": "Person", "name": article.author}, "publisher": {"@type": "Organization", "name": _WORDS[article.lang]["site"]},
         "mainEntityOfPage": article.url, "license": article.licence, "isAccessibleForFree": article.free,
     }  # fmt: skip
-    return json.dumps(data, ensure_ascii=False).replace("</", "<\\/")
+    return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _head(article: Article, words: dict[str, str]) -> str:

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
@@ -37,6 +37,7 @@ TIMELINE = social.build_timeline()
 
 
 @settings(max_examples=60, deadline=None)
+@example(title="<!--", paragraphs=[], author="</script><script>alert(1)</script>", lang="en")
 @given(title=TEXTS, paragraphs=st.lists(TEXTS, max_size=4), author=TEXTS, lang=st.sampled_from(["en", "zh"]))
 def test_any_text_is_rendered_as_text_and_leaves_the_rights_of_the_page_as_they_are(title, paragraphs, author, lang):
     article = Article("/a.html", title, lang, "2026-01-01T00:00:00+00:00", tuple(paragraphs), author)
