@@ -43,7 +43,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 setup: $(INSTALLED) ## Install everything but the cloud extras into .venv
 
-demo: $(INSTALLED) ## Crawl the demo site, prepare, pretrain two models, audit, report: about five minutes
+demo: $(INSTALLED) ## Crawl the demo site, prepare, pretrain two models, audit, report: about four minutes
 	@bash scripts/demo.sh $(GRISTMILL) $(OUT)/demo $(WORKERS)
 
 test: $(INSTALLED) ## Run the tests

@@ -292,4 +292,4 @@ def _next(run: FinishedRun) -> str:
             "no document fell into the validation split, which pretraining measures its loss on: "
             "pack again with a larger share, e.g. --set pack.validation=0.2"
         )
-    return f"next: gristmill pretrain --config configs/train/tiny-causal.toml --in {run.path}"
+    return f"next: gristmill pretrain --config configs/train/tiny-causal.toml --in {run.path} --out {run.path.parent}"

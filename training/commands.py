@@ -52,7 +52,7 @@ def pretrain(
             f"pretrain  validation loss {first['validation_loss']:.3f} -> {last['validation_loss']:.3f}"
             f" in {run.counts['steps']:,} steps, {run.counts['tokens']:,} tokens",
             f"  export  {run.path / 'export'}   logits and token ids checked against transformers",
-            f"next: gristmill audit --in {packs[0]} --model {run.path / 'export'}",
+            f"next: gristmill audit --in {packs[0]} --model {run.path / 'export'} --out {run.path.parent}",
         ],
         as_json=as_json,
     )

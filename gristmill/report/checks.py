@@ -140,4 +140,9 @@ def _audits(facts: Facts) -> Iterator[Check]:
             "or one word that wins in every context. A value near 0.5 is no finding there.",
         )
     elif not failed:
-        yield Check("good", "The audit ran, and no gate failed.")
+        gated = any(audit.content.get("gate", {}).get("measurable") is not None for audit in facts.audits)
+        yield (
+            Check("good", "The audit ran, and no gate failed.")
+            if gated
+            else Check("look", "The audit ran with no gate set, so none could fail: its numbers are to be read.")
+        )

@@ -147,12 +147,14 @@ def _rules(facts: Facts) -> Iterator[Html]:
             "This decide run was made by a version that did not record thresholds: those of presets are not shown."
         )
     yield (
-        table("Rules that dropped documents", RULE_COLUMNS, used) if used else paragraph("No rule dropped a document.")
+        table("Rules that hold for a document", RULE_COLUMNS, used)
+        if used
+        else paragraph("No rule dropped a document.")
     )
     if idle:
         yield folded(
-            f"{counted(len(idle), 'rule')} that dropped nothing",
-            table("Rules that dropped nothing", RULE_COLUMNS, idle),
+            f"{counted(len(idle), 'rule')} that hold for no document",
+            table("Rules that hold for none", RULE_COLUMNS, idle),
         )
 
 

@@ -524,8 +524,8 @@ def test_hostile_words_change_no_sum(hostile, tmp_path, tables):
     assert [row[2:] for row in found["What each step read, and what became of it"][1:]] == [
         ["6", "4", "1", "1"], ["2", "2", "0", "0"], ["2", "1", "1", "0"],
     ]  # fmt: skip
-    assert found["Rules that dropped documents"][1][:3] == [NASTY, "1", "1"]
-    assert found["Rules that dropped documents"][1][5:] == ["1", "1"]
+    assert found["Rules that hold for a document"][1][:3] == [NASTY, "1", "1"]
+    assert found["Rules that hold for a document"][1][5:] == ["1", "1"]
 
 
 @pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "pack"])

@@ -88,7 +88,7 @@ def test_the_two_tables_of_reasons_together_tell_of_every_loss(tables, ledgers):
     around = drawn.get("Reasons of the steps around decide", [["number"]])
     rules = [
         row
-        for name in ("Rules that dropped documents", "Rules that dropped nothing")
+        for name in ("Rules that hold for a document", "Rules that hold for none")
         for row in drawn.get(name, [[]])[1:]
     ]
     lost = sum(made.counts["dropped"] + made.counts["quarantined"] for made in runs if made.step != "decide")
@@ -133,26 +133,26 @@ def test_a_rule_shows_its_condition_and_what_it_holds_for_and_holds_for_alone(ta
     rows = [("news", "en", ("kept", ""), 8, 0), ("news", "en", ("dropped", "rule_a"), 2, 0)]
     reasons = (Reason("rule_a", 2, 3, 1, ()), Reason("rule_b", 0, 2, 0, ()))
     drawn = tables(funnel(facts(run("decide", rows), corpus=corpus(reasons=reasons, signals={"words": "how many"}))))
-    assert drawn["Rules that dropped documents"] == [
+    assert drawn["Rules that hold for a document"] == [
         ["rule", "order", "dropped", "drops a document if", "laid down in", "holds for", "holds alone"],
         ["rule_a", "1", "2", "words < 5words: how many", "preset own", "3", "1"],
         ["rule_b", "2", "0", "words < 5words: how many", "preset own", "2", "0"],
     ]
-    assert drawn["Rules that dropped nothing"][1:] == [
+    assert drawn["Rules that hold for none"][1:] == [
         ["idle", "3", "0", "words < 5words: how many", "preset own", "0", "0"]
     ]
 
 
 def test_without_the_documents_nothing_is_said_of_what_a_rule_holds_for(tables):
     drawn = tables(funnel(facts(run("decide", [("news", "en", ("dropped", "rule_a"), 2, 0)]))))
-    assert drawn["Rules that dropped documents"][1][5:] == ["–", "–"]
+    assert drawn["Rules that hold for a document"][1][5:] == ["–", "–"]
 
 
 def test_a_run_without_recorded_thresholds_says_so_and_still_counts(tables):
     decide = run("decide", [("news", "en", ("dropped", "rule_a"), 2, 0)], details={"reasons": ["rule_a"]})
     drawn = funnel(facts(decide))
     assert "did not record thresholds" in drawn
-    assert tables(drawn)["Rules that dropped documents"][1][2:5] == [
+    assert tables(drawn)["Rules that hold for a document"][1][2:5] == [
         "2",
         "not recorded by the version that made this run",
         "–",

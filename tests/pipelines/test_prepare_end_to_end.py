@@ -65,7 +65,13 @@ def write_lines(path: Path, records: list[dict[str, str]]) -> Path:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 documents, of which one is an exact and one a near copy, one too short, and one names a mail address."""
     records = rows(117)
-    records.append({**records[5], "id": "exact-copy", "text": records[5]["text"].replace(" ", "  ").replace("saw", "SAW").replace("T", "t")})
+    records.append(
+        {
+            **records[5],
+            "id": "exact-copy",
+            "text": records[5]["text"].replace(" ", "  ").replace("saw", "SAW").replace("T", "t"),
+        }
+    )
     records.append({**records[9], "id": "near-copy", "text": records[9]["text"] + " and that was all of it."})
     records.append({**records[0], "id": "short", "text": "too short to be of use to anyone."})
     records[1]["text"] += " write to the.miller@example.org or call +49 30 1234567 to have more of the flour."
