@@ -18,6 +18,7 @@ from gristmill.report.checks import checks
 from gristmill.report.collect import MOST_QUARANTINED, read_quarantine
 from gristmill.report.duplicates import duplicates
 from gristmill.report.facts import (
+    Audit,
     Cluster,
     Corpus,
     Duplicates,
@@ -213,6 +214,15 @@ def test_licences_are_said_to_be_stated_by_the_input():
         ("look", "The input states no licence that we know for 1 of 5 documents (20.0 %).")
     }
     assert said(facts(corpus=corpus())) == set()
+
+
+def test_an_audit_is_only_called_good_where_a_gate_could_have_failed():
+    def told(gate):
+        return said(facts(audits=(Audit("audit-0", {"models": [], "gate": {"measurable": gate}}, (), ()),)))
+
+    assert told(0.5) == {("good", "The audit ran, and no gate failed.")}
+    [(level, words)] = told(None)
+    assert level == "look" and "no gate set" in words
 
 
 # ---- samples and the quarantine
