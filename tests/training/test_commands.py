@@ -46,7 +46,9 @@ def test_without_in_the_newest_pack_run_is_trained_on_and_the_next_command_named
     assert "validation  20 documents, " in printed.err
     assert "  to do       2 of 2 steps, up to 512 tokens: " in printed.err
     assert re.search(r"  time        about \d+:\d\d \(\d+\.\d\d s a step, measured on 1 threads\)", printed.err)
-    assert f"next: gristmill audit --in {pack.path} --model {run.path / 'export'} --out {run.path.parent}" in printed.err
+    assert (
+        f"next: gristmill audit --in {pack.path} --model {run.path / 'export'} --out {run.path.parent}" in printed.err
+    )
     assert [parent.id for parent in runs.parents(run)] == [pack.id]
 
 
