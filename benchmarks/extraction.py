@@ -97,11 +97,14 @@ def resiliparse(body: bytes, url: str) -> str | None:
     return text
 
 
+def with_metadata(body: bytes, url: str) -> str | None:
+    found = trafilatura.bare_extraction(body, url, with_metadata=True, **PEER)
+    return None if found is None else found.text
+
+
 READERS: dict[str, Reader] = {
     "trafilatura default": lambda body, _: trafilatura.extract(body, fast=False, **PEER),
-    "trafilatura default + metadata": lambda body, url: trafilatura.extract(
-        body, url, fast=False, with_metadata=True, **PEER
-    ),
+    "trafilatura default + metadata": with_metadata,
     "trafilatura fast": lambda body, _: trafilatura.extract(body, fast=True, **PEER),
     "resiliparse": resiliparse,
     "gristmill, no child": ours,

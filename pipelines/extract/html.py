@@ -1,18 +1,26 @@
-"""HTML to text: resiliparse rejects cheaply, trafilatura reads what is kept, its slow default only where fast fails.
+"""HTML to text: our fast reader takes every page, trafilatura's slow one only those where the fast one fails.
 
-Measured on 236 multilingual pages (docs/decisions/0004): the default reader where len(fast) < 0.5 len(resiliparse)
-recovers 85 % of its quality at 7.6 % of its runs.
+Measured on 941 multilingual pages (docs/decisions/0004, benchmarks/extraction.py): the slow reader where the fast one
+found under 200 characters or under 0.3 of what resiliparse takes for the main part.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from gristmill.rights import UNKNOWN, normalize_licence
+from gristmill.rights import UNKNOWN
 from pipelines.config import Limits
+from pipelines.extract.main_text import main_text, parse, rescued_text, visible_length, without_loose_end
+from pipelines.extract.page_facts import page_facts
 
-FAST_IS_ENOUGH = 0.5
+FAST_IS_ENOUGH, LEAST_CHARACTERS = 0.3, 200
+MOST_ATTRIBUTES = 5_000
+"""Of one element: parsers look for doubles, so their time grows with the square; 500,000 take minutes."""
 _TAGS = re.compile(r"<[a-zA-Z]")
+_MANY_ATTRIBUTES = re.compile(
+    r"""<[a-zA-Z][^\s/>]*+(?:[\s/]*+[^\s=/>]++(?:\s*+=\s*+(?:"[^"]*+"|'[^']*+'|[^\s>]++))?+)"""
+    rf"{{{MOST_ATTRIBUTES}}}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,8 @@ class Page:
     title: str | None = None
     date: str | None = None
     licence: str = UNKNOWN
+    author: str | None = None
+    language: str | None = None
 
 
 class TooBigError(ValueError):
@@ -30,61 +40,52 @@ class TooBigError(ValueError):
 
 
 def check_limits(html: str, limits: Limits) -> None:
-    """Refuse pages by size before any tree is built, and by the number of their tags."""
+    """Refuse pages before any tree is built: by size, by the number of their tags and of the attributes of one."""
     if len(html) > limits.page_bytes:
         raise TooBigError(f"{len(html)} characters, the limit is {limits.page_bytes}")
-    if (tags := sum(1 for _ in _TAGS.finditer(html))) > limits.page_elements:
+    if html.count("<") > limits.page_elements and (tags := len(_TAGS.findall(html))) > limits.page_elements:
         raise TooBigError(f"{tags} elements, the limit is {limits.page_elements}")
+    if _MANY_ATTRIBUTES.search(html):
+        raise TooBigError(f"an element of more than {MOST_ATTRIBUTES} attributes")
 
 
 def extract_page(html: str, url: str | None, limits: Limits) -> Page:
-    """Extract the main text of a page with its title, date and licence. Raises TooBigError."""
-    import trafilatura
+    """Extract the main text of a page with what it says of itself. Raises TooBigError."""
+    check_limits(html, limits)
+    if (tree := parse(html)) is None:
+        return Page("")
+    check_depth(tree, limits.page_depth)
+    facts = page_facts(tree, url, html)
+    text = without_loose_end(_text(tree, html))
+    if not text.strip():
+        return Page("")
+    return Page(text, facts.title, facts.date, facts.licence, facts.author, facts.language)
+
+
+def check_depth(tree: Any, limit: int) -> None:
+    """Refuse a tree that is nested deeper than `limit`; the parser itself stops at 2047."""
+    if tree.xpath("/*" * (limit + 1)):
+        raise TooBigError(f"elements are nested deeper than {limit}")
+
+
+def _text(tree: Any, html: str) -> str:
+    """The main text, by the slow reader where the fast one leaves too much out."""
+    shown = visible_length(tree)
+    text = main_text(tree, html)
+    if not shown or _is_enough(len(text), shown, html):
+        return text
+    rescued = rescued_text(parse(html))
+    return rescued if len(rescued) > len(text) else text
+
+
+def _is_enough(length: int, shown: int, html: str) -> bool:
+    """Compare with resiliparse's main part, which is read only where the whole page does not already settle it."""
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    check_limits(html, limits)
-    tree = HTMLTree.parse(html)
-    if (depth := _depth(tree.document, limits.page_depth)) > limits.page_depth:
-        raise TooBigError(f"elements are nested deeper than {depth - 1}, the limit is {limits.page_depth}")
-    licence = _licence(tree.document)
-    plain = extract_plain_text(tree, main_content=True, preserve_formatting=True)
-    if not plain.strip():
-        return Page("")
-    best = _read(trafilatura, html, url, fast=True)
-    if len(best.text) < FAST_IS_ENOUGH * len(plain):
-        slow = _read(trafilatura, html, url, fast=False)
-        best = slow if len(slow.text) > len(best.text) else best
-    return best if licence == UNKNOWN else replace(best, licence=licence)
-
-
-def _licence(document: Any) -> str:
-    """What `<link rel="license">` in a page's head says of the whole page; trafilatura reads links in its body only."""
-    links = document.query_selector_all("head link[rel~=license][href]")
-    return next((found for link in links if (found := normalize_licence(link.getattr("href"))) != UNKNOWN), UNKNOWN)
-
-
-def _depth(document: Any, limit: int) -> int:
-    """The depth of a tree, walked without recursion; stops counting above `limit`."""
-    depth, deepest, node = 0, 0, document
-    while node is not None:
-        if node.first_child is not None:
-            node, depth = node.first_child, depth + 1
-            deepest = max(deepest, depth)
-            if deepest > limit:
-                return deepest
-            continue
-        while node is not None and node.next is None:
-            node, depth = node.parent, depth - 1
-        node = None if node is None or depth <= 0 else node.next
-    return deepest
-
-
-def _read(trafilatura: Any, html: str, url: str | None, *, fast: bool) -> Page:
-    found = trafilatura.bare_extraction(html, url=url, fast=fast, with_metadata=True, include_comments=False)
-    if found is None:
-        return Page("")
-    return Page(found.text or "", found.title, found.date, normalize_licence(found.license))
+    if length < LEAST_CHARACTERS or length >= FAST_IS_ENOUGH * shown:
+        return length >= LEAST_CHARACTERS
+    return length >= FAST_IS_ENOUGH * len(extract_plain_text(HTMLTree.parse(html), main_content=True))
 
 
 def status_text(html: str) -> str:
