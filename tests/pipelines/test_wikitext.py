@@ -53,6 +53,30 @@ CASES = {
     "table in a table": ("{|\n|\n{|\n| a\n|}\n|}b", "b"),
     "stray closing braces": ("a }} b |} c", "a }} b |} c"),
     "unclosed template": ("Good.\n{{broken | here\nMore prose.", "Good.\n\nMore prose."),
+    "two unclosed templates": ("{{a\nOne {{b\n{{c}}two {{d}}.", "One\ntwo."),
+    "template after an unclosed table in one": ("a {{x|{| y}} b {{z}} c", "a b c"),
+    "template unclosed in a table": ("a\n{|\n| {{x\n|}\nb", "a\n\nb"),
+    "table unclosed before templates": ("{| class=x\nText {{y}} and {{z|{{w}}}} more.", "Text and more."),
+    "measure": ("an area of {{convert|661,848|km2|sqmi|0|abbr=on}}, mostly", "an area of 661,848 km2, mostly"),
+    "foreign words": ("the mill ({{lang|fr|moulin}}; {{lang-de|Mühle}}) turns", "the mill (moulin; Mühle) turns"),
+    "words in a template in a template": ("{{nowrap|about {{cvt|3|m}}}} high", "about 3 m high"),
+    "named parameters are no words": ("{{lang|la|italic=no|mola|size=2}}", "mola"),
+    "a numbered parameter is one": ("{{quote|1=It = turns|2=Ada}}", "It = turns"),
+    "link in a template of words": ("{{small|see [[mill|the mill]]}}", "see the mill"),
+    "Chinese link template": ("{{link-en|磨坊|Mill}}在河边", "磨坊在河边"),
+    "template without words": ("a {{lang|fr}} b {{nowrap|}} c", "a fr b c"),
+    "brackets left empty": ("Pythius ({{IPA|x}}; {{x}}) came", "Pythius came"),
+    "brackets left half empty": ("Pythius ({{IPA|x}}; {{x}}, Puthios) came", "Pythius (Puthios) came"),
+    "brackets empty from the start": ("call print() now", "call print() now"),
+    "space before a stop": ("land {{x}}, sea {{y}} . Air{{z}}.", "land, sea . Air."),
+    "Chinese stop": ("面积{{x}} 。水{{y}}，风", "面积 。水，风"),
+    "image with an address in its caption": ("[[File:A.jpg|thumb|By [https://x.org Ada] in 1900]]Text", "Text"),
+    "link in an external link": ("[https://x.org the [[mill|old mill]] site]", "the old mill site"),
+    "Bulgarian image and category": ("[[Файл:A.jpg|мини|Мелница]]Текст [[Категория:Мелници]]", "Текст"),
+    "Japanese image": ("[[ファイル:A.jpg|thumb|水車]]本文", "本文"),
+    "French category": ("texte [[Catégorie:Moulins]]", "texte"),
+    "an exclamation mark begins a line": ("!Kung people live here.", "!Kung people live here."),
+    "zero bytes": ("a\0b ({{x}})", "ab"),
     "unclosed template at the end": ("Good. {{broken", "Good."),
     "math": ("so <math>x^2 {{y}}</math> holds", "so holds"),
     "line break": ("a<br>b<br/>c", "abc"),
@@ -65,6 +89,7 @@ CASES = {
     "Chinese variant": ("这是-{zh-hans:计算机; zh-hant:電腦}-。", "这是计算机。"),
     "Chinese variant without choice": ("-{里}-面", "里面"),
     "Chinese variant with a flag": ("-{A|zh-cn:信息;zh-tw:資訊}-", "信息"),
+    "hidden Chinese variant": ("甲-{H|zh-cn:信息;zh-tw:資訊}-乙-{T|zh:题}-丙", "甲乙丙"),
     "gallery": ("a<gallery>\nA.jpg|cap\n</gallery>b", "ab"),
     "code": ("a<syntaxhighlight lang='c'>x[[1]]</syntaxhighlight>b", "ab"),
     "empty": ("", ""),
@@ -119,6 +144,19 @@ def test_balanced_templates_and_tables_leave_exactly_what_is_outside(parts):
 
 
 @settings(max_examples=300, deadline=None)
+@given(text=st.text(st.sampled_from("{}|a\n"), max_size=40))
+def test_whatever_is_open_costs_at_most_its_own_line(text):
+    lines = text.split("\n")
+    kept = drop_nested(text).split("\n")
+    assert all(line in kept for line in lines[:1] if not set(line) & set("{}|"))
+    if "}}" not in text and "|}" not in text:
+        assert len(kept) == len(lines)
+        assert [line for line in lines if "{{" not in line and "{|" not in line] == [
+            line for line, before in zip(kept, lines, strict=True) if "{{" not in before and "{|" not in before
+        ]
+
+
+@settings(max_examples=300, deadline=None)
 @given(text=st.text(st.sampled_from("{}[]|<>='*#:-_/!ar \n中"), max_size=60))
 def test_any_markup_soup_is_read_without_an_exception(text):
     assert isinstance(plain(text), str)
@@ -128,6 +166,7 @@ HOSTILE = {
     "open braces": "{", "open templates": "{{a ", "close": "}}", "mixed": "{{{|", "tables": "{|\n", "pipes": "|}", "links": "[[a|",
     "brackets": "[", "refs": "<ref>", "ref starts": "<ref ", "comments": "<!--", "tags": "<a", "quotes": "'", "equals": "=",
     "heads": "=\n", "spaced heads": "== \n", "spaces": " ", "variants": "-{", "variant bars": "-{|", "stars": "*", "under": "_A", "math": "<math><ref>",
+    "words": "{{lang|", "word templates": "{{nowrap|x}}", "bars in words": "{{lang|a|[[b|", "gaps": "({{x}};", "open tables in templates": "{{{|",
 }  # fmt: skip
 
 
@@ -158,6 +197,11 @@ def test_time_is_linear_on_hostile_pages(name):
         ("[[a|", "b", ""),
         ("<ref", " ", ""),
         ("{{", "a", ""),
+        ("{{lang|", "|", "}}"),
+        ("{{lang|", "=", "}}"),
+        ("({{x}}", ";", ""),
+        ("{{x}}", " ", ","),
+        ("{|", "{{", "|}"),
     ],
 )
 def test_time_is_linear_on_one_construct_that_never_ends(head, unit, tail):
