@@ -183,7 +183,7 @@ def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
     if media == "html":
         page = sandbox.extract(row["text"], row["url"])
         row["text"], row["title"] = page.text, row["title"] or page.title
-        row["published"] = row["published"] or moment(page.date)
+        row["published"], row["author"] = row["published"] or moment(page.date), row["author"] or page.author
         if row["licence"] == UNKNOWN and page.licence != UNKNOWN:
             row["licence"] = page.licence
             row["evidence"] = [*row["evidence"], {"signal": "page", "value": page.licence}]

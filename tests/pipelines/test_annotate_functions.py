@@ -100,6 +100,15 @@ def test_an_author_becomes_a_keyed_name_that_links_and_does_not_tell():
     assert made["author"].to_pylist() == [pseudonym("mara", CONFIG.author_key)]
 
 
+def test_the_author_a_page_states_leaves_annotate_only_as_a_keyed_name():
+    stated = Extractor(Page("Article text.", author="Ada Miller"))
+    keyed = CONFIG.model_copy(update={"author_key": "a long secret"})
+    rows = batch(record("<html>", "html"), record("<html>", "html", author="mara"))
+    made = extract_batch(rows, keyed, stated, Tally(), [])
+    assert made["author"].to_pylist() == [pseudonym("Ada Miller", "a long secret"), pseudonym("mara", "a long secret")]
+    assert extract_batch(rows, CONFIG, stated, Tally(), [])["author"].to_pylist() == [None, None]
+
+
 def test_every_record_has_one_fate():
     tally, broken = Tally(), []
     rows = [
