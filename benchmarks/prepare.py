@@ -98,7 +98,7 @@ def plain_split(work: tuple[str, int]) -> int:
 def plain_pool(files: list[str], workers: int, folder: Path) -> None:
     """The same splits in a plain process pool: what Beam's machinery costs is the difference."""
     config = PrepareConfig().annotate
-    plan = splits.make_plan(files, config, folder)
+    plan = splits.make_plan(splits.choose_files(files)[0], config, folder)
     splits.write_plan(folder, plan)
     with Meter() as meter, multiprocessing.get_context("spawn").Pool(workers) as pool:
         pool.map(plain_split, [(str(folder), split.number) for split in plan], chunksize=1)

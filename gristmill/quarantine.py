@@ -1,5 +1,6 @@
 """`gristmill quarantine`: which records of a run could not be read, where each lies, and why."""
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -40,7 +41,7 @@ def quarantine(
     if reason is not None and reason not in totals:
         known = f"choose one of {', '.join(totals)}" if totals else "leave --reason out: nothing is quarantined here"
         raise InputError("no record of this run was quarantined for this reason", {"given": reason}, known)
-    rows = list(_first(records(sealed, reason), limit))
+    rows = list(itertools.islice(records(sealed, reason), limit or None))
     if as_json:
         found = {"path": str(run), "quarantined": sum(totals.values()), "reasons": totals, "records": rows}
         typer.echo(json.dumps(found, ensure_ascii=False))
@@ -59,13 +60,6 @@ def records(run: FinishedRun, reason: str | None = None) -> Iterator[dict[str, A
     for path in run.files(FOLDER):
         for batch in pq.ParquetFile(path).iter_batches():
             yield from (batch if reason is None else batch.filter(pc.equal(batch["reason"], reason))).to_pylist()
-
-
-def _first(rows: Iterator[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows, 1):
-        yield row
-        if number == limit:
-            return
 
 
 def _lines(run: FinishedRun, totals: Mapping[str, int], rows: list[dict[str, Any]], asked: int) -> list[str]:

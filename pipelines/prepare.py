@@ -54,11 +54,10 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
     with _start("annotate", hashed, given, annotating, how) as run:
         if run.finished:
             return _found(run.finished)
-        patterns = [_pattern(source) for source in inputs]
-        files, passed_over = splits.choose_files(patterns)
+        files, passed_over = splits.choose_files([_pattern(source) for source in inputs])
         _say_passed_over(passed_over)
         if not (run.path / splits.PLAN).exists():
-            splits.write_plan(run.path, splits.make_plan(patterns, config, run.path))
+            splits.write_plan(run.path, splits.make_plan(files, config, run.path))
         plan = splits.read_plan(run.path)
         stages = {annotating.STAGE: len(plan)}
         _say_reused(run, stages)

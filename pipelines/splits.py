@@ -63,9 +63,8 @@ def kind_of_file(path: str) -> str:
     return found[0]
 
 
-def make_plan(patterns: Sequence[str], config: AnnotateConfig, folder: Path) -> list[Split]:
-    """Cut all files that `patterns` name into numbered splits; slices of packed files are written below `folder`."""
-    files, _ = choose_files(patterns)
+def make_plan(files: Sequence[storage.FileInfo], config: AnnotateConfig, folder: Path) -> list[Split]:
+    """Cut all chosen files into numbered splits; slices of packed files are written below `folder`."""
     _refuse_twins([info.path for info in files])
     names = _names([info.path for info in files])
     slices = folder / SPILL / "slices"

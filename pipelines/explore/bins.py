@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipelines.rules import as_held
+
 BINS = 40
 LONG_TAIL = 25.0
 """Where the values reach so many times further than the threshold, the axis turns logarithmic."""
@@ -65,8 +67,8 @@ def _straighten(place: float, unit: float | None) -> float:
 
 
 def rounded(bound: float, kind: np.dtype) -> float:
-    """A bound as a column of this type holds it, as `Rule.applies` compares: 0.3 is 0.30000001 among float32."""
-    return float(np.float32(bound)) if kind == np.float32 else float(bound)
+    """A bound as a column of this type holds it, as a rule compares it."""
+    return float(as_held(bound, kind))
 
 
 def borders(low: float, high: float, kind: np.dtype) -> tuple[float, float]:

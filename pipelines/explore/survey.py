@@ -12,7 +12,7 @@ from gristmill.hashing import key64
 from pipelines.explore.bins import Axis, Extent, rounded
 from pipelines.explore.nearest import Nearest
 from pipelines.explore.source import Batch
-from pipelines.rules import Rule
+from pipelines.rules import Rule, outside
 
 
 class Bounds(NamedTuple):
@@ -53,7 +53,7 @@ def judged(batch: Batch, rules: Mapping[int, Rule], presets_of: PresetsOf) -> It
             places = np.flatnonzero(numbers == number)
             if len(places):
                 mine = values[places]
-                yield one, places, mine, _beyond(mine, one)
+                yield one, places, mine, outside(mine, one.low, one.high)
 
 
 def _bounds(place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf) -> Bounds | None:
@@ -61,12 +61,6 @@ def _bounds(place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf)
         return None
     low, high = rule.bounds(lang)
     return Bounds(place, low, high) if np.isfinite(low) or np.isfinite(high) else None
-
-
-def _beyond(values: np.ndarray, bounds: Bounds) -> np.ndarray:
-    low, high = rounded(bounds.low, values.dtype), rounded(bounds.high, values.dtype)
-    found: np.ndarray = (values < low) | (values > high)
-    return found
 
 
 @dataclass(slots=True)

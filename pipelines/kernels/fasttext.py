@@ -8,7 +8,7 @@ softmax. Words are cut at ASCII white space, n-grams are taken of `<word>`, and 
 import numpy as np
 from numba import float32, njit, uint32, uint64
 
-from pipelines.kernels.words import BASIS, PRIME, mix64
+from pipelines.kernels.words import hash_of_word
 
 EMPTY_SLOT = np.uint64(0)
 """Marks a free slot of the table of words: no word has this hash."""
@@ -22,10 +22,7 @@ _END = np.frombuffer(b"</s>", np.uint8)
 @njit(nogil=True, cache=True)
 def token_hash(token):  # type: ignore[no-untyped-def]
     """uint64: the hash by which a word's bytes are looked up; never EMPTY_SLOT."""
-    h = BASIS
-    for byte in token:
-        h = (h ^ uint64(byte)) * PRIME
-    return mix64(h) | uint64(1)
+    return hash_of_word(token) | uint64(1)
 
 
 @njit(nogil=True, cache=True, inline="always")

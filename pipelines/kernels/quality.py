@@ -10,7 +10,7 @@ from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, t
 from pipelines.kernels.token_classes import TERMINAL
 from pipelines.kernels.tokens import describe, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
-from pipelines.kernels.words import BASIS, PRIME, decode, mix64
+from pipelines.kernels.words import BASIS, PRIME, among, decode, mix64
 
 FIELDS = (
     "chars", "words", "mean_word_length", "alpha_word_ratio", "stop_words", "symbol_word_ratio", "lines",
@@ -26,14 +26,6 @@ SHORT_LINE = 30
 
 _SENTENCE_END = np.array([ord(c) for c in ".!?。！？؟۔।…"], np.uint32)
 _BULLETS = np.array([ord(c) for c in "•‣▪◦●○·*-–"], np.uint32)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _among(code, codes):  # type: ignore[no-untyped-def]
-    for c in codes:  # noqa: SIM110 - numba compiles no generator here
-        if c == code:
-            return True
-    return False
 
 
 @njit(nogil=True, cache=True)
@@ -76,7 +68,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
             if chars:
                 line_hash[lines], line_chars[lines] = mix64(h), chars
                 lines += 1
-                bullets += _among(first, _BULLETS)
+                bullets += among(first, _BULLETS)
                 ellipses += last == 0x2026 or dots >= 3
                 terminals += last < flags.shape[0] and (flags[last] & TERMINAL) != 0
                 shorts += chars <= SHORT_LINE
@@ -98,7 +90,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
             dotted += code == 0x2026 or (code == 0x2E and dots == 3)
             digits += kind == DIGIT
             braces += code == 0x7B
-            is_end = _among(np.uint32(code), _SENTENCE_END)
+            is_end = among(np.uint32(code), _SENTENCE_END)
             ends += is_end and not previous_end
             previous_end = is_end
         at += size
@@ -113,7 +105,6 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
 
 @njit(nogil=True, cache=True)
 def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out):  # type: ignore[no-untyped-def]
-    table, lower, whole, split, tails, units = tables
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -128,28 +119,23 @@ def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out): 
     seen, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
-        tokens, chars = split_tokens(
-            data,
-            offsets[d],
-            offsets[d + 1],
-            table,
-            lower,
-            whole,
-            split,
-            tails,
-            units,
-            points,
-            flags,
-            starts,
-            ends,
-            held,
-        )
+        tokens, chars = split_tokens(data, offsets[d], offsets[d + 1], tables, points, flags, starts, ends, held)
         describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)
         row[0] = chars
         mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
         _token_signals(row, tokens, lengths, hashes, letters, symbols, mine)
         lines, parts = _scan(
-            row, data, offsets[d], offsets[d + 1], classes, table, tokens, line_hash, line_chars, part_hash, part_chars
+            row,
+            data,
+            offsets[d],
+            offsets[d + 1],
+            classes,
+            tables[0],
+            tokens,
+            line_hash,
+            line_chars,
+            part_hash,
+            part_chars,
         )
         per_char = 1.0 / chars if chars else 0.0
         spans, inside = repeated_spans(line_hash, line_chars, lines, seen)

@@ -31,31 +31,14 @@ from pipelines.kernels.token_classes import (
     UPPER,
     contractions,
     flag_table,
-)  # fmt: skip
+)
 from pipelines.kernels.unicode import lower_table
-from pipelines.kernels.words import BASIS, PRIME, decode, mix64
+from pipelines.kernels.words import BASIS, PRIME, among, decode, hash_of_word, mix64
 
 _DOT, _COMMA, _PLUS, _COLON, _SLASH, _STRAIGHT, _CURLY = 0x2E, 0x2C, 0x2B, 0x3A, 0x2F, 0x27, 0x2019
 _INFIX_NUMBER = np.array([ord(c) for c in "+-*^"], np.int32)
 _INFIX_WORD = np.array([ord(c) for c in ":<>=/"], np.int32)
 _LONGEST_SPECIAL = 11
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _in(code, codes):  # type: ignore[no-untyped-def]
-    for c in codes:  # noqa: SIM110 - numba compiles no generator here
-        if c == code:
-            return True
-    return False
-
-
-@njit(nogil=True, cache=True)
-def points_hash(points, first, last):  # type: ignore[no-untyped-def]
-    """uint64: the hash of the code points first to last, as they are."""
-    h = BASIS
-    for i in range(first, last):
-        h = (h ^ uint64(points[i])) * PRIME
-    return mix64(h)
 
 
 @njit(nogil=True, cache=True)
@@ -83,7 +66,7 @@ def _special(points, flags, a, b, lower, whole, split, tails):  # type: ignore[n
     if last == _DOT:
         if size == 2 and 97 <= points[a] <= 122:
             return 0
-        if _find(whole, points_hash(points, a, b)) >= 0:
+        if _find(whole, hash_of_word(points[a:b])) >= 0:
             return 0
     apostrophe = False
     for i in range(max(a, b - 3), b):
@@ -142,7 +125,7 @@ def _suffix(points, flags, a, b, units):  # type: ignore[no-untyped-def]
         return 1
     for size in range(4, 0, -1):
         behind_digit = b - size > a and flags[b - size - 1] & DIGIT and not flags[b - size] & DIGIT
-        if behind_digit and _find(units, points_hash(points, b - size, b)) >= 0:
+        if behind_digit and _find(units, hash_of_word(points[b - size : b])) >= 0:
             return size
     if last == _DOT:
         if flags[b - 2] & BEFORE_DOT:
@@ -164,7 +147,7 @@ def _infix(points, flags, a, i, b):  # type: ignore[no-untyped-def]
         return at - i
     if code == 0x2026 or flags[i] & ICON:
         return 1
-    if left & DIGIT and _in(code, _INFIX_NUMBER) and i + 1 < b and (right & DIGIT or points[i + 1] == 0x2D):
+    if left & DIGIT and among(code, _INFIX_NUMBER) and i + 1 < b and (right & DIGIT or points[i + 1] == 0x2D):
         return 1
     if code == _DOT:
         return 1 if left & (LOWER | QUOTE) and right & (UPPER | QUOTE) else 0
@@ -175,7 +158,7 @@ def _infix(points, flags, a, i, b):  # type: ignore[no-untyped-def]
         while at < b and points[at] == code and at - i < 3 and (code == 0x2D or code == 0x2014):
             at += 1
         return at - i if at < b and flags[at] & ALPHA else 0
-    return 1 if _in(code, _INFIX_WORD) and left & (ALPHA | DIGIT) and right & ALPHA else 0
+    return 1 if among(code, _INFIX_WORD) and left & (ALPHA | DIGIT) and right & ALPHA else 0
 
 
 @njit(nogil=True, cache=True)
@@ -238,12 +221,13 @@ def _cut_chunk(points, flags, a, b, lower, whole, split, tails, units, starts, e
 
 
 @njit(nogil=True, cache=True)
-def split_tokens(data, start, stop, table, lower, whole, split, tails, units, points, flags, starts, ends, held):  # type: ignore[no-untyped-def]  # fmt: skip
+def split_tokens(data, start, stop, tables, points, flags, starts, ends, held):  # type: ignore[no-untyped-def]
     """Cut data[start:stop] (UTF-8); returns (tokens, characters).
 
-    Fills `points` and `flags` with the code points and their flags, and `starts` and `ends` with the tokens as places
+    `tables` is `token_tables()`. Fills `points` and `flags` with the code points and their flags, and `starts` and `ends` with the tokens as places
     among them.
     """
+    table, lower, whole, split, tails, units = tables
     chars, at = 0, start
     while at < stop:
         code, size = decode(data, at)
@@ -274,17 +258,17 @@ def split_tokens(data, start, stop, table, lower, whole, split, tails, units, po
 def describe(points, flags, starts, ends, count, lengths, hashes, letters, symbols):  # type: ignore[no-untyped-def]
     """Fill what is known of every token: characters, hash, whether one is alphabetic, whether all are symbols."""
     for i in range(count):
-        h, some, only = BASIS, False, True
+        some, only = False, True
         for at in range(starts[i], ends[i]):
-            h = (h ^ uint64(points[at])) * PRIME
             some |= (flags[at] & ALPHA) != 0
             only &= (flags[at] & SYMBOL) != 0
-        lengths[i], hashes[i], letters[i], symbols[i] = ends[i] - starts[i], mix64(h), some, only
+        lengths[i], letters[i], symbols[i] = ends[i] - starts[i], some, only
+        hashes[i] = hash_of_word(points[starts[i] : ends[i]])
 
 
 @lru_cache(maxsize=1)
 def token_tables() -> tuple[Any, ...]:
-    """What `split_tokens` takes after its text: flags, lower case, abbreviations, contractions with their cuts, units."""
+    """What `split_tokens` looks up: flags, lower case, abbreviations, contractions with their cuts, units."""
     cuts = contractions()
     order = sorted(cuts, key=token_hash)
     tails = np.array([cuts[word] for word in order], np.int64)
@@ -294,7 +278,7 @@ def token_tables() -> tuple[Any, ...]:
 
 def token_hash(token: str) -> int:
     """The hash that `describe` gives a token of these characters."""
-    return int(points_hash(np.array([ord(char) for char in token], np.int32), 0, len(token)))
+    return int(hash_of_word(np.array([ord(char) for char in token], np.int32)))
 
 
 def token_hashes(tokens: list[str]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A word is a run of letters, digits and marks; an apostrophe between two letters belongs to it. In scripts written
 without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) every character with its marks is a word of its own: a clause is
-never one word. All kernels share this rule, so n-grams, quality signals and MinHash speak of the same words.
+never one word. MinHash counts these words; the quality signals count tokens (kernels.tokens), with the same scripts.
 """
 
 import sys

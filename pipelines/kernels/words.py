@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.unicode import DIGIT, LETTER, MARK, OTHER, SINGLE, lower_table
+from pipelines.kernels.unicode import DIGIT, LETTER, MARK, OTHER, SINGLE
 
 PRIME = np.uint64(0x100000001B3)
 BASIS = np.uint64(0xCBF29CE484222325)
@@ -92,15 +92,17 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
 
 @njit(nogil=True, cache=True)
 def hash_of_word(code_points):  # type: ignore[no-untyped-def]
-    """The hash that `split_words` gives a word of these lower-case code points: for stop-word lists."""
+    """uint64: the hash that `split_words` gives a word of these (lower-case) code points."""
     h = BASIS
     for i in range(code_points.shape[0]):
         h = (h ^ uint64(code_points[i])) * PRIME
     return mix64(h)
 
 
-def word_hashes(words: list[str]) -> np.ndarray:
-    """uint64 hashes of `words`, as `split_words` would hash them in a text, in the order given."""
-    lower = lower_table()
-    points = [lower[[ord(char) for char in word.replace("’", "'")]] for word in words]
-    return np.array([hash_of_word(point) for point in points], np.uint64)
+@njit(nogil=True, cache=True, inline="always")
+def among(code, codes):  # type: ignore[no-untyped-def]
+    """Whether a code point is one of a few."""
+    for c in codes:  # noqa: SIM110 - numba compiles no generator here
+        if c == code:
+            return True
+    return False

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gristmill import storage
-from pipelines.read.compressed import FAULTS, inflate, unpack
+from pipelines.read.compressed import BLOCK, FAULTS, READ, STEP, inflate, unpack
 from pipelines.read.records import Broken, Split
 from pipelines.read.window import Window
 
@@ -23,7 +23,6 @@ NO_END = "the dump breaks off: it has no end"
 STREAM = re.compile(rb"BZh[1-9]1AY&SY")
 """How a bzip2 stream begins."""
 
-READ, STEP, BLOCK = 1 << 18, 1 << 12, 1 << 20
 HEAD = 1 << 16
 """How far into a dump its site is looked for, and how much of what is no page is looked at."""
 

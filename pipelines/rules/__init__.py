@@ -32,12 +32,7 @@ class Rule:
         """bool (n,): which documents with these signal values and languages the rule drops."""
         distinct, place = np.unique(np.asarray(languages, dtype=object).astype(str), return_inverse=True)
         bounds = np.array([self.bounds(lang) for lang in distinct], np.float64).reshape(-1, 2)[place]
-        if (
-            values.dtype == np.float32
-        ):  # a share of exactly 0.3 is stored as 0.30000001: the bound must be rounded alike
-            bounds = bounds.astype(np.float32)
-        dropped: np.ndarray = (values < bounds[:, 0]) | (values > bounds[:, 1])
-        return dropped
+        return outside(values, bounds[:, 0], bounds[:, 1])
 
     def record(self) -> dict[str, object]:
         """The rule as manifests hold it: bounds that are open on one side are null there."""
@@ -55,6 +50,17 @@ class Rule:
         if self.only_languages and lang not in self.only_languages:
             return -np.inf, np.inf
         return self.by_language.get(lang, (self.low, self.high))
+
+
+def as_held(bounds: float | np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Bounds as a column of this type holds them: a share of exactly 0.3 is stored as 0.30000001 among float32."""
+    return np.asarray(bounds, np.float32 if kind == np.float32 else np.float64)
+
+
+def outside(values: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+    """bool (n,): which values lie below `low` or above `high`, each one bound or one a value."""
+    found: np.ndarray = (values < as_held(low, values.dtype)) | (values > as_held(high, values.dtype))
+    return found
 
 
 def _finite(bounds: tuple[float, float]) -> dict[str, float | None]:

@@ -24,7 +24,7 @@ from pipelines.config import AnnotateConfig
 from pipelines.extract.html import Page
 from pipelines.extract.sandbox import ExtractionError
 from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Left, Split
-from pipelines.splits import make_plan
+from pipelines.splits import choose_files, make_plan
 
 CONFIG = AnnotateConfig()
 
@@ -151,7 +151,7 @@ def test_a_split_is_a_file_a_quarantine_and_a_receipt_that_balance(tmp_path):
     lines = [json.dumps({"text": f"Text number {i} of the mill."}) for i in range(5)]
     lines[2:2] = ['{"text": 5}', "", '{"text": " "}']
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    [split] = make_plan([str(tmp_path / "a.jsonl")], CONFIG, tmp_path)
+    [split] = make_plan(choose_files([str(tmp_path / "a.jsonl")])[0], CONFIG, tmp_path)
     made = annotate_split(tmp_path, split, CONFIG, PAGE)
     assert made == receipts.done(tmp_path, STAGE, 0) and made.read == 7
     documents = pq.read_table(tmp_path / "documents/part-00000.parquet")
@@ -172,7 +172,7 @@ def test_annotating_a_split_twice_gives_the_same_bytes(tmp_path):
     (tmp_path / "a.jsonl").write_text(
         "\n".join(json.dumps({"text": f"Text number {i}."}) for i in range(50)), encoding="utf-8"
     )
-    [split] = make_plan([str(tmp_path / "a.jsonl")], CONFIG, tmp_path)
+    [split] = make_plan(choose_files([str(tmp_path / "a.jsonl")])[0], CONFIG, tmp_path)
     first, second = (annotate_split(tmp_path / name, split, CONFIG, PAGE) for name in ("one", "two"))
     assert first == second
 
@@ -220,7 +220,7 @@ def test_row_groups_gather_small_batches_and_never_split_one():
 def test_one_bad_row_of_a_thousand_leaves_one_row_group(tmp_path):
     texts = [f"Text number {i}.".encode() for i in range(999)] + [b"\xff"]
     pq.write_table(pa.table({"text": pa.array(texts, pa.binary())}), tmp_path / "a.parquet")
-    [split] = make_plan([str(tmp_path / "a.parquet")], CONFIG, tmp_path)
+    [split] = make_plan(choose_files([str(tmp_path / "a.parquet")])[0], CONFIG, tmp_path)
     made = annotate_split(tmp_path, split, CONFIG, PAGE)
     file = pq.ParquetFile(tmp_path / "documents/part-00000.parquet")
     assert (made.read, file.num_row_groups, file.metadata.num_rows) == (1000, 1, 999)
@@ -229,7 +229,7 @@ def test_one_bad_row_of_a_thousand_leaves_one_row_group(tmp_path):
 def test_one_odd_date_costs_no_record(tmp_path):
     rows = [{"text": "one", "date": "0001-01-01T00:00:00+14:00"}, {"text": "two", "date": 20210102}]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    [split] = make_plan([str(tmp_path / "a.jsonl")], CONFIG, tmp_path)
+    [split] = make_plan(choose_files([str(tmp_path / "a.jsonl")])[0], CONFIG, tmp_path)
     annotate_split(tmp_path, split, CONFIG, PAGE)
     published = pq.read_table(tmp_path / "documents/part-00000.parquet")["published"].to_pylist()
     assert [day and day.date().isoformat() for day in published] == [None, "2021-01-02"]
@@ -241,7 +241,7 @@ def test_a_split_of_no_records_has_a_file_and_a_receipt_of_nothing(name, tmp_pat
         (tmp_path / name).write_bytes(b"")
     else:
         pq.write_table(pa.table({"text": pa.array([], pa.string())}), tmp_path / name)
-    [split] = make_plan([str(tmp_path / name)], CONFIG, tmp_path)
+    [split] = make_plan(choose_files([str(tmp_path / name)])[0], CONFIG, tmp_path)
     made = annotate_split(tmp_path, split, CONFIG, PAGE)
     assert (made.read, made.entries, made.files[0].rows) == (0, (), 0)
     assert pq.read_table(tmp_path / "documents/part-00000.parquet").schema.equals(SCHEMA)

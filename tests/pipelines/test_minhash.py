@@ -12,9 +12,16 @@ from hypothesis import strategies as st
 from gristmill.document import as_text
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.minhash import SHINGLE, permutations, shingle_hashes, signatures
-from pipelines.kernels.words import word_hashes
+from pipelines.kernels.unicode import lower_table
+from pipelines.kernels.words import hash_of_word
 
 SIZE = 112
+
+
+def word_hashes(words):
+    lower = lower_table()
+    points = [lower[[ord(char) for char in word.replace("’", "'")]] for word in words]
+    return np.array([hash_of_word(point) for point in points], np.uint64)
 
 
 def hashes_of(words):

@@ -36,7 +36,7 @@ def batch(texts, first=0, kind=None):
 
 def read(path, folder, split_bytes=1 << 24, columns=Columns()):
     config = AnnotateConfig(columns=columns).model_copy(update={"split_bytes": split_bytes})
-    plan = make_plan([str(path)], config, folder / f"run{next(RUNS)}")
+    plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
     items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
     rows = [row for item in items if not isinstance(item, Broken) for row in item.to_pylist()]
     return plan, rows, [item for item in items if isinstance(item, Broken)]

@@ -15,7 +15,7 @@ from pipelines.extract.normalize import normalize
 from pipelines.extract.wikitext import is_redirect, wikitext_to_text
 from pipelines.read import dump_pages
 from pipelines.read.records import Broken, Left
-from pipelines.splits import make_plan
+from pipelines.splits import choose_files, make_plan
 
 RUNS = itertools.count()
 
@@ -40,7 +40,7 @@ def dump(*pages, site=SITE, version="0.11"):
 
 def read(path, folder, config=AnnotateConfig()):
     rows, broken, left = [], [], []
-    plan = make_plan([str(path)], config, folder / f"run{next(RUNS)}")
+    plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
     for item in itertools.chain.from_iterable(read_split(split, config) for split in plan):
         if isinstance(item, Broken):
             broken.append(item)

@@ -16,7 +16,7 @@ from pipelines.annotate import read_split
 from pipelines.config import AnnotateConfig
 from pipelines.read import dump_pages
 from pipelines.read.records import Broken, Left
-from pipelines.splits import make_plan
+from pipelines.splits import choose_files, make_plan
 
 RUNS = itertools.count()
 HEAD = (
@@ -36,7 +36,7 @@ def page(number, size=50):
 
 def read(path, folder, split_bytes=1 << 24, slice_bytes=1 << 26):
     config = AnnotateConfig().model_copy(update={"split_bytes": split_bytes, "slice_bytes": slice_bytes})
-    plan = make_plan([str(path)], config, folder / f"run{next(RUNS)}")
+    plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
     items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
     rows = [row for item in items if not isinstance(item, Broken | Left) for row in item.to_pylist()]
     return plan, rows, [item for item in items if isinstance(item, Broken)]

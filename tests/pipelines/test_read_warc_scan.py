@@ -18,7 +18,7 @@ from pipelines.config import AnnotateConfig
 from pipelines.read import warc_survey
 from pipelines.read.records import Broken, Left
 from pipelines.read.warc_scan import packing_of, scan
-from pipelines.splits import make_plan
+from pipelines.splits import choose_files, make_plan
 
 
 def record(kind, body, fields=(), *, length=None, url="http://x.org/1"):
@@ -58,7 +58,7 @@ PACKERS = {"warc": bytes, "warc.gz": gzip.compress, "warc.lz4": lz4, "warc.zst":
 
 def read(path, folder, split_bytes=1 << 24):
     config = AnnotateConfig().model_copy(update={"split_bytes": split_bytes})
-    plan = make_plan([str(path)], config, folder / "run")
+    plan = make_plan(choose_files([str(path)])[0], config, folder / "run")
     rows, other = [], []
     for split in plan:
         for item in read_split(split, config):

@@ -68,7 +68,7 @@ def test_row_groups_of_any_size_give_every_row_once_and_in_order(groups, split_b
             writer.write_table(pa.table({"text": rows[at : at + size]}, schema))
             at += size
     config = AnnotateConfig(split_bytes=split_bytes)
-    plan = make_plan([str(path)], config, folder)
+    plan = make_plan(choose_files([str(path)])[0], config, folder)
     if not rows:
         assert [(split.kind, split.start, split.stop, split.expected) for split in plan] == [("parquet", 0, 0, 0)]
     assert [split.number for split in plan] == list(range(len(plan)))
@@ -91,7 +91,7 @@ def test_lines_plain_or_packed_are_each_in_one_split(count, split_bytes, slice_b
     packed = {"jsonl": raw, "jsonl.gz": gzip.compress(raw), "jsonl.zst": zstandard.compress(raw)}[end]
     (folder / f"a.{end}").write_bytes(packed)
     config = AnnotateConfig(split_bytes=split_bytes, slice_bytes=slice_bytes)
-    plan = make_plan([str(folder / f"a.{end}")], config, folder)
+    plan = make_plan(choose_files([str(folder / f"a.{end}")])[0], config, folder)
     assert all_texts(plan, config) == (texts(count), [])
     assert sum(count_lines(split) for split in plan) == count
     assert {split.kind for split in plan} == {"lines"}
@@ -101,7 +101,7 @@ def test_a_broken_packed_file_adds_one_remainder_with_its_place(tmp_path):
     raw = lines(texts(200))
     packed = gzip.compress(raw)[:-30]
     (tmp_path / "a.jsonl.gz").write_bytes(packed)
-    plan = make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path)
+    plan = make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path)
     found, broken = all_texts(plan)
     assert found == texts(200)[: len(found)]
     assert [(item.reason, item.offset, item.compressed_offset, item.file) for item in broken] == [
@@ -115,7 +115,7 @@ def test_offsets_of_packed_lines_count_in_the_unpacked_file(tmp_path):
     rows[140] = "x"
     raw = lines(rows).replace(b'{"text": "x"}', b'{"text": bad}')
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(raw))
-    plan = make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path)
+    plan = make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path)
     assert len(plan) > 3
     [broken] = all_texts(plan)[1]
     assert raw[broken.offset :].startswith(b'{"text": bad}')
@@ -124,7 +124,7 @@ def test_offsets_of_packed_lines_count_in_the_unpacked_file(tmp_path):
 def test_a_plan_reads_back_as_it_was_written(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(lines(texts(100)))
     (tmp_path / "b.warc").write_bytes(b"")
-    plan = make_plan([str(tmp_path)], SMALL, tmp_path / "run")
+    plan = make_plan(choose_files([str(tmp_path)])[0], SMALL, tmp_path / "run")
     write_plan(tmp_path, plan)
     assert read_plan(tmp_path) == plan
     assert plan[-1].kind == "warc"
@@ -133,7 +133,11 @@ def test_a_plan_reads_back_as_it_was_written(tmp_path):
 def test_the_plan_follows_the_names_of_the_files(tmp_path):
     for name in ("b.jsonl", "a.jsonl", "c.jsonl"):
         (tmp_path / name).write_bytes(lines([name]))
-    assert all_texts(make_plan([str(tmp_path)], SMALL, tmp_path / "run"))[0] == ["a.jsonl", "b.jsonl", "c.jsonl"]
+    assert all_texts(make_plan(choose_files([str(tmp_path)])[0], SMALL, tmp_path / "run"))[0] == [
+        "a.jsonl",
+        "b.jsonl",
+        "c.jsonl",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -141,14 +145,14 @@ def test_the_plan_follows_the_names_of_the_files(tmp_path):
 )
 def test_nothing_to_read_is_the_users_error(make, tmp_path):
     with pytest.raises(InputError, match="nothing to read"):
-        make_plan(make(tmp_path), SMALL, tmp_path / "run")
+        make_plan(choose_files(make(tmp_path))[0], SMALL, tmp_path / "run")
 
 
 @pytest.mark.parametrize("raw", [b"", b"PAR1", b"no parquet at all, but long enough to look"])
 def test_a_damaged_parquet_file_is_refused_by_name(raw, tmp_path):
     (tmp_path / "bad.parquet").write_bytes(raw)
     with pytest.raises(InputError, match="no readable Parquet file") as caught:
-        make_plan([str(tmp_path / "bad.parquet")], SMALL, tmp_path)
+        make_plan(choose_files([str(tmp_path / "bad.parquet")])[0], SMALL, tmp_path)
     assert "bad.parquet" in str(caught.value)
 
 
@@ -156,7 +160,7 @@ def test_a_damaged_parquet_file_is_refused_by_name(raw, tmp_path):
 def test_a_parquet_text_column_that_holds_no_strings_is_refused_by_name_and_type(kind, tmp_path):
     pq.write_table(pa.schema([("text", kind)]).empty_table(), tmp_path / "a.parquet")
     with pytest.raises(InputError, match="must hold strings") as caught:
-        make_plan([str(tmp_path / "a.parquet")], SMALL, tmp_path)
+        make_plan(choose_files([str(tmp_path / "a.parquet")])[0], SMALL, tmp_path)
     assert "a.parquet" in str(caught.value) and caught.value.fix
 
 
@@ -171,11 +175,11 @@ def empty_of(name):
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.jsonl.gz", "b.jsonl.zst"])
 def test_an_empty_file_is_a_split_of_no_records_alone_and_beside_others(name, tmp_path):
     (tmp_path / name).write_bytes(empty_of(name))
-    [split] = make_plan([str(tmp_path / name)], SMALL, tmp_path / "run")
+    [split] = make_plan(choose_files([str(tmp_path / name)])[0], SMALL, tmp_path / "run")
     assert (split.start, split.stop) == (0, 0) and split.input_name == name
     assert all_texts([split]) == ([], [])
     (tmp_path / "c.jsonl").write_bytes(lines(["one"]))
-    plan = make_plan([str(tmp_path)], SMALL, tmp_path.parent / "run2")
+    plan = make_plan(choose_files([str(tmp_path)])[0], SMALL, tmp_path.parent / "run2")
     assert [split.input_name for split in plan] == [name, "c.jsonl"] and all_texts(plan) == (["one"], [])
 
 
@@ -197,11 +201,11 @@ def test_lines_without_the_text_field_are_refused_with_the_fields_that_are_there
     name, raw = pack(b'not json\n{"body": "one", "id": 1}\n{"body": "two", "date": 2}\n')
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(InputError, match="no text field") as caught:
-        make_plan([str(tmp_path / name)], SMALL, tmp_path / "run")
+        make_plan(choose_files([str(tmp_path / name)])[0], SMALL, tmp_path / "run")
     assert caught.value.where == {"file": str(tmp_path / name), "wanted": "text", "there are": "body, date, id"}
     assert "annotate.columns.text" in caught.value.fix
     named = SMALL.model_copy(update={"columns": Columns(text="body")})
-    assert len(make_plan([str(tmp_path / name)], named, tmp_path / "run")) == 1
+    assert len(make_plan(choose_files([str(tmp_path / name)])[0], named, tmp_path / "run")) == 1
 
 
 @pytest.mark.parametrize(
@@ -210,7 +214,7 @@ def test_lines_without_the_text_field_are_refused_with_the_fields_that_are_there
 )
 def test_lines_of_which_one_has_the_field_or_none_is_an_object_go_to_the_reader(raw, tmp_path):
     (tmp_path / "a.jsonl").write_bytes(raw)
-    assert make_plan([str(tmp_path / "a.jsonl")], SMALL, tmp_path / "run")
+    assert make_plan(choose_files([str(tmp_path / "a.jsonl")])[0], SMALL, tmp_path / "run")
 
 
 def test_every_input_file_is_listed_with_its_bytes_and_the_records_its_splits_had(tmp_path):
@@ -218,7 +222,7 @@ def test_every_input_file_is_listed_with_its_bytes_and_the_records_its_splits_ha
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(lines(texts(count)))
     (tmp_path / "in" / "c.jsonl.gz").write_bytes(gzip.compress(lines(texts(7)))[:-30])
-    plan = make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run")
+    plan = make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run")
     read = {split.number: 1 if split.kind == "remainder" else count_lines(split) for split in plan}
     found = {row["name"]: row for row in listed(choose_files([str(tmp_path / "in")])[0], plan, read)}
     assert list(found) == ["b.jsonl", "c.jsonl.gz", "x/a.jsonl", "y/a.jsonl"]
@@ -231,7 +235,7 @@ def test_damaged_warc_files_and_dumps_of_one_name_are_told_apart_in_the_quaranti
     for name in ("x/a.warc.gz", "y/a.warc.gz", "x/a.xml", "y/a.xml"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(gzip.compress(b"WARC/1.0\r\n")[:-3] if "warc" in name else b"<mediawiki>")
-    broken = all_texts(make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run"))[1]
+    broken = all_texts(make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run"))[1]
     assert sorted(item.file for item in broken) == ["x/a.warc.gz", "x/a.xml", "y/a.warc.gz", "y/a.xml"]
 
 
@@ -240,7 +244,7 @@ def test_one_file_named_twice_is_refused(tmp_path):
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "a.jsonl")
     for again in (tmp_path / "a.jsonl", tmp_path, tmp_path / "link.jsonl", tmp_path / "*.jsonl"):
         with pytest.raises(InputError, match="one file is named twice") as caught:
-            make_plan([str(tmp_path / "a.jsonl"), str(again)], SMALL, tmp_path / "run")
+            make_plan(choose_files([str(tmp_path / "a.jsonl"), str(again)])[0], SMALL, tmp_path / "run")
         assert "a.jsonl" in str(caught.value)
 
 
@@ -257,7 +261,7 @@ def write_twins(folder, end, langs=("en", "zh")):
 def test_files_of_one_name_in_two_folders_are_each_read_and_told_apart(end, tmp_path):
     raw = write_twins(tmp_path / "in", end)
     (tmp_path / "in" / "zz.jsonl").write_bytes(lines(["other"]))
-    plan = make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run")
+    plan = make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run")
     found, broken = all_texts(plan)
     assert found == [f"{lang} {i}" for lang in ("en", "zh") for i in range(100)] + ["other"]
     assert [(item.file, item.source, item.offset) for item in broken] == [
@@ -274,7 +278,7 @@ def test_equal_records_of_two_files_of_one_name_have_two_ids_that_no_folder_of_t
         for lang in ("en", "zh"):
             (tmp_path / place / lang).mkdir(parents=True)
             (tmp_path / place / lang / "data.jsonl").write_bytes(lines(["same"]))
-        plan = make_plan([str(tmp_path / place)], SMALL, tmp_path / "run")
+        plan = make_plan(choose_files([str(tmp_path / place)])[0], SMALL, tmp_path / "run")
         ids.append([item["id"][0].as_py() for split in plan for item in read_split(split, SMALL)])
     assert ids[0] == ids[1] and len(set(ids[0])) == 2
 
@@ -283,7 +287,7 @@ def test_a_remainder_of_a_file_whose_name_is_shared_says_which_it_is(tmp_path):
     write_twins(tmp_path / "in", "jsonl.gz")
     cut = tmp_path / "in" / "zh" / "data.jsonl.gz"
     cut.write_bytes(cut.read_bytes()[:-5])
-    plan = make_plan([str(tmp_path / "in")], SMALL, tmp_path / "run")
+    plan = make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run")
     assert [(item.file, item.reason) for item in all_texts(plan)[1]][-1] == ("zh/data.jsonl.gz", "unknown_remainder")
     assert read_back(plan, tmp_path) == plan
 
@@ -295,8 +299,8 @@ def read_back(plan, folder):
 
 def test_slices_of_a_run_that_was_stopped_before_its_plan_are_made_anew(tmp_path):
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(texts(100))))
-    first = make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path / "run")
-    assert make_plan([str(tmp_path / "a.jsonl.gz")], SMALL, tmp_path / "run") == first
+    first = make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path / "run")
+    assert make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path / "run") == first
     assert all_texts(first) == (texts(100), [])
 
 
@@ -326,7 +330,7 @@ def test_every_kind_of_file_is_planned_and_read_through_any_file_system(scheme, 
         with fsspec.open(f"{base}/{name}", "wb", auto_mkdir=True) if scheme.startswith("file") else fsspec.open(f"{base}/{name}", "wb") as file:  # fmt: skip
             file.write(data)
     for patterns in ([base], [f"{base}/*"], [f"{base}/[a-e]*", *(f"{base}/{name}" for name in sorted(files)[5:])]):
-        plan = make_plan(patterns, SMALL, tmp_path / f"run-{len(patterns[0])}")
+        plan = make_plan(choose_files(patterns)[0], SMALL, tmp_path / f"run-{len(patterns[0])}")
         assert all_texts(plan) == (rows * len(files), []) and not any(split.note for split in plan)
         per_file = collections.Counter(split.input_name for split in plan)
         assert set(per_file) == set(files) and min(per_file.values()) > 1
@@ -334,7 +338,11 @@ def test_every_kind_of_file_is_planned_and_read_through_any_file_system(scheme, 
 
 def test_a_file_that_cannot_be_cut_is_named_in_the_plan(tmp_path):
     (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"]))
-    [split] = make_plan([str(tmp_path / "a.warc.gz")], AnnotateConfig(split_bytes=1024), tmp_path / "run")
+    [split] = make_plan(
+        choose_files([str(tmp_path / "a.warc.gz")])[0], AnnotateConfig(split_bytes=1024), tmp_path / "run"
+    )
     assert split.note == "" and split.stop < 1024  # a small file needs no cut
     (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"], 0))
-    assert [bool(split.note) for split in make_plan([str(tmp_path / "a.warc.gz")], SMALL, tmp_path / "run")] == [True]
+    assert [
+        bool(split.note) for split in make_plan(choose_files([str(tmp_path / "a.warc.gz")])[0], SMALL, tmp_path / "run")
+    ] == [True]

@@ -14,7 +14,7 @@ def arrays(text):
     room = len(data) + 2
     points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
     starts, ends, held = (np.empty(room, np.int32) for _ in range(3))
-    count, chars = split_tokens(data, 0, len(data), *token_tables(), points, flags, starts, ends, held)
+    count, chars = split_tokens(data, 0, len(data), token_tables(), points, flags, starts, ends, held)
     return count, chars, points, flags, starts, ends
 
 
