@@ -5,7 +5,7 @@ splits -> read -> extract -> normalize -> language, signals -> documents/part-00
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Ite
 from pipelines.read.table import ROWS, TEXT_BYTES, read_table
 from pipelines.read.warc import read_warc
 from pipelines.signals.language import language_columns
+from pipelines.signals.own import OwnSignal, own_signals, refuse_edited
 from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
 from pipelines.splits import read_plan
 
@@ -58,6 +59,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, folder: str, config: AnnotateConfig) -> None:
         self.folder, self.config = folder, config
+        self.own_files = {signal.name: signal.sha256 for signal in own_signals(config.signals)}
 
     def setup(self) -> None:
         self.plan = read_plan(Path(self.folder))
@@ -65,6 +67,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def process(self, number: int) -> Iterator[int]:
         if receipts.done(Path(self.folder), STAGE, number) is None:
+            refuse_edited(own_signals(self.config.signals), self.own_files)
             annotate_split(Path(self.folder), self.plan[number], self.config, self.sandbox)
         yield number
 
@@ -74,12 +77,12 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
 def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: Sandbox) -> Receipt:
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
-    tally, broken, reads = Tally(), list[Broken](), list[int]()
+    tally, broken, reads, own = Tally(), list[Broken](), list[int](), own_signals(config.signals)
     name = f"documents/part-{split.number:05d}.parquet"
-    with storage.commit(folder / name) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+    with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema_with(own), compression="zstd") as writer:
         rows = 0
         items = _noted(read_split(split, config), reads)
-        for group in row_groups(judge_item(item, config, sandbox, tally, broken) for item in items):
+        for group in row_groups(judge_item(item, config, sandbox, tally, broken, own) for item in items):
             writer.write_table(group)
             rows += group.num_rows
     read = sum(reads)
@@ -128,7 +131,12 @@ def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
 
 
 def judge_item(
-    item: Item, config: AnnotateConfig, sandbox: Sandbox, tally: Tally, broken: list[Broken]
+    item: Item,
+    config: AnnotateConfig,
+    sandbox: Sandbox,
+    tally: Tally,
+    broken: list[Broken],
+    own: Sequence[OwnSignal] = (),
 ) -> pa.RecordBatch | None:
     """Extract and annotate a batch; count the fate of every record; collect what is broken."""
     if isinstance(item, Broken):
@@ -138,7 +146,7 @@ def judge_item(
     if isinstance(item, Left):
         tally.add("dropped", item.reason, source=item.source, lang="und")
         return None
-    batch = annotate_batch(extract_batch(item, config, sandbox, tally, broken))
+    batch = annotate_batch(extract_batch(item, config, sandbox, tally, broken), own)
     sizes = pc.binary_length(batch["text"]).to_pylist()
     for source, lang, size in zip(batch["source"].to_pylist(), batch["lang"].to_pylist(), sizes, strict=True):
         tally.add("kept", source=source, lang=lang, size=size)
@@ -205,15 +213,23 @@ def pseudonym(author: str | None, key: str) -> str | None:
     return hmac.new(key.encode(), author.encode(), hashlib.sha256).hexdigest()[:32] if author and key else None
 
 
-def annotate_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Add language and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA out."""
+def schema_with(own: Sequence[OwnSignal]) -> pa.Schema:
+    """SCHEMA and the columns of the user's signals."""
+    return pa.schema([*SCHEMA, *(signal.field for signal in own)], metadata=SCHEMA.metadata)
+
+
+def annotate_batch(batch: pa.RecordBatch, own: Sequence[OwnSignal] = ()) -> pa.RecordBatch:
+    """Add language and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own signals out."""
     lang, score = language_columns(batch["text"])
     columns = {name: batch[name] for name in batch.schema.names if name != "media"} | {
         "lang": lang,
         "lang_score": score,
     }
     columns |= dict(zip([field.name for field in SIGNAL_FIELDS], signal_columns(batch["text"], lang), strict=True))
-    return pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    made = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+    if not own:
+        return made
+    return pa.RecordBatch.from_arrays([*made, *(signal.column(made) for signal in own)], schema=schema_with(own))
 
 
 def _write_quarantine(folder: Path, number: int, broken: list[Broken]) -> list[DataFile]:

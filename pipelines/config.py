@@ -1,13 +1,15 @@
 """The configuration of corpus preparation: one section per step, each hashed on its own into its run's name."""
 
+import re
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gristmill.config import Config
 from gristmill.rights import POLICIES, RightsPolicy
 
 MIB = 1 << 20
+TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
 class Columns(Config):
@@ -42,6 +44,18 @@ class AnnotateConfig(Config):
     limits: Limits = Limits()
     author_key: str = ""
     """Key of the pseudonyms of authors, long and secret; without one, authors are left out."""
+    signals: dict[str, str] = Field(default_factory=dict)
+    """Signals of one's own: column -> "module:function", see `pipelines.signals.own`."""
+
+    @field_validator("signals")
+    @classmethod
+    def _name_functions(cls, signals: dict[str, str]) -> dict[str, str]:
+        for name, target in signals.items():
+            if not name.isidentifier():
+                raise ValueError(f"`{name}` cannot be a column: use letters, digits and _")
+            if not TARGET.fullmatch(target):
+                raise ValueError(f"`{target}` must look like module:function")
+        return signals
 
 
 class Bound(Config):
@@ -54,6 +68,19 @@ class Bound(Config):
     def _leaves_something(self) -> "Bound":
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing could pass")
+        return self
+
+
+class OwnRule(Bound):
+    """A rule of one's own: a document is dropped whose `signal` is below `min` or above `max`; no `kinds`: any kind."""
+
+    signal: str
+    kinds: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> "OwnRule":
+        if self.min is None and self.max is None:
+            raise ValueError("a rule needs `min` or `max`: without one it drops nothing")
         return self
 
 
@@ -90,6 +117,7 @@ class DecideConfig(Config):
 
     presets: dict[str, tuple[str, ...]] = DEFAULT_PRESETS
     thresholds: dict[str, Bound] = Field(default_factory=dict)
+    rules: dict[str, OwnRule] = Field(default_factory=dict)
     languages: tuple[str, ...] = ()
     min_language_score: Annotated[float, Field(ge=0, le=1)] = 0.0
     rights: RightsPolicy = POLICIES["strict-eu"]

@@ -101,7 +101,8 @@ def shard_keys(folder: Path, documents: str, shard: int, config: DecideConfig) -
     """The exact keys and band rows of a shard, computed once: a crash does not repeat what has a receipt."""
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.done(folder, KEYS, shard) is None:
-        table = pq.read_table(shard_path(documents, shard), columns=READ)
+        wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
+        table = pq.read_table(shard_path(documents, shard), columns=wanted)
         reasons = rule_reasons(table, config)
         exact, bands = keys_of(table, shard, reasons == 0, config)
         with storage.commit(folder / name) as file:
@@ -114,9 +115,10 @@ def shard_keys(folder: Path, documents: str, shard: int, config: DecideConfig) -
 def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
     """int64 (n,): the bits of takedowns, rights, language and rules for every document."""
     takedowns = read_takedowns(config.takedown)
-    columns = {name: table[name].to_numpy() for name in FIELDS}
+    rules = chosen_rules(config)
+    columns = {rule.signal: table[rule.signal].to_numpy() for rule in rules}
     kinds, languages = table["kind"].to_pylist(), table["lang"].to_pylist()
-    bits = judge(columns, kinds, languages, chosen_rules(config), config)
+    bits = judge(columns, kinds, languages, rules, config)
     bits |= np.where(_taken_down(table, takedowns), BIT["takedown"], 0)
     bits |= _rights_bits(table, config)
     wrong = np.array([bool(config.languages) and lang not in config.languages for lang in languages], bool)

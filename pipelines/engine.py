@@ -8,6 +8,7 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -20,11 +21,12 @@ from typing import Any, Literal
 import psutil
 
 from gristmill import receipts
-from gristmill.errors import ConfigError, Stopped
+from gristmill.errors import ConfigError, Stopped, UserError
 from gristmill.progress import Progress
 
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
 WORKER = "pipelines.worker"
+USER_ERROR = re.compile(r"^gristmill\.errors\.(?:User|Config)Error: (.+?)(?: \[while running|\Z)", re.M | re.S)
 POLL_SECONDS, MEMORY_SECONDS = 0.1, 1.0
 
 Mode = Literal["processes", "threads"]
@@ -119,11 +121,14 @@ def _memory() -> int:
 
 
 def _told_again(error: BaseException) -> BaseException:
-    """Beam hands a worker's exception on as text; a full disk must stay recognizable as one."""
+    """Beam hands a worker's exception on as text; a full disk and what the user can mend stay recognizable."""
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         if f"[Errno {number}]" in str(error):
             return OSError(number, os.strerror(number))
-    return error
+    if isinstance(error, UserError):  # of a worker within this process; Beam adds where it ran
+        return UserError(str(error).partition(" [while running")[0])
+    told = USER_ERROR.findall(str(error))
+    return UserError(told[-1].strip()) if told else error
 
 
 class _Job:

@@ -108,7 +108,7 @@ def rule_rows(config: "DecideConfig", *, kind: str | None = None, lang: str | No
         raise ConfigError("no such kind of source", {"given": kind}, f"choose from {', '.join(sorted(config.presets))}")
     rows = []
     for rule in chosen_rules(config):
-        kinds = [name for name, presets in config.presets.items() if rule.preset in presets]
+        kinds = [name for name, presets in config.presets.items() if rule.judges(name, presets)]
         if kind is not None and kind not in kinds:
             continue
         low, high = rule.bounds(lang or "")

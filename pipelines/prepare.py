@@ -10,11 +10,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill import cli, hashing, receipts, runs
 from gristmill.config import Config
-from gristmill.errors import InputError, RunError
+from gristmill.errors import ConfigError, InputError, RunError
 from gristmill.runs import FinishedRun, Input, Run
 from gristmill.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
 from pipelines import annotate as annotating
@@ -24,7 +25,8 @@ from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
-from pipelines.rules import chosen_rules, legend
+from pipelines.rules import check_signals, chosen_rules, legend
+from pipelines.signals.own import own_signals
 from pipelines.tokens.training_process import train_apart
 
 BYTES_PER_BAND_ROW = 16 * 4
@@ -48,6 +50,7 @@ class How:
 def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How) -> FinishedRun:
     """Annotate files and crawl runs."""
     given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
+    given += own_inputs(config)
     hashed = config.model_copy(
         update={"author_key": hashing.digest(config.author_key)[:12]}
     )  # a secret stays out of manifests
@@ -75,6 +78,20 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
         return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took)
 
 
+def own_inputs(config: AnnotateConfig) -> list[Input]:
+    """The files of the user's signals: an edited function makes a new run."""
+    if taken := sorted(set(config.signals) & set(annotating.SCHEMA.names)):
+        where = {"key": f"annotate.signals.{taken[0]}"}
+        raise ConfigError("documents already have a column of this name", where, "choose another name")
+    return [Input(f"signal {own.name}", own.sha256, own.file) for own in own_signals(config.signals)]
+
+
+def numeric_columns(schema: pa.Schema) -> list[str]:
+    """The columns that a rule can be about: a number in every document."""
+    numeric = (pa.types.is_integer, pa.types.is_floating)
+    return [field.name for field in schema if not field.nullable and any(test(field.type) for test in numeric)]
+
+
 def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
     """Decide over the documents of an annotate run."""
     given = [annotated.as_input()]
@@ -83,6 +100,8 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     if config.takedown:
         given.append(Input("takedown.csv", hashing.digest(takedowns.as_rows()), config.takedown))
     rules = chosen_rules(config)
+    if annotated.files("documents/"):
+        check_signals(rules, numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
     hashed = config.model_copy(update={"takedown": None})
     with _start("decide", hashed, given, deciding, how) as run:
         if run.finished:
@@ -120,9 +139,9 @@ def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
         )
 
 
-def check_choices(config: DecideConfig) -> None:
+def check_choices(config: DecideConfig, own: Mapping[str, str]) -> None:
     """Raise ConfigError or InputError for rules that are not there or a takedown list that cannot be used: before hours of work."""
-    chosen_rules(config)
+    check_signals(chosen_rules(config), [*numeric_columns(annotating.SCHEMA), *own])
     _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)
 
 

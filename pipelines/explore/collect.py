@@ -164,7 +164,7 @@ def _rule(
     about = (fields.field(rule.signal).metadata or {}) if rule.signal in fields.names else {}
     return RuleFacts(
         rule=rule,
-        kinds=tuple(kind for kind, presets in source.presets.items() if rule.preset in presets),
+        kinds=tuple(kind for kind, presets in source.presets.items() if rule.judges(kind, presets)),
         meaning=about.get(b"is", b"").decode(),
         origin=about.get(b"source", b"").decode(),
         judged=sum(tallies[b].documents for b in own),

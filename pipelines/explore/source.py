@@ -116,8 +116,8 @@ def _placed(names: Sequence[str], rules: Sequence[Rule]) -> dict[int, Rule]:
 def read_rule(record: Mapping[str, Any]) -> Rule:
     """A rule from its record in a manifest, see `Rule.record`."""
     languages = {lang: _bounds(bounds) for lang, bounds in record["by_language"].items()}
-    only = tuple(record["only_languages"])
-    return Rule(record["name"], record["preset"], record["signal"], *_bounds(record), languages, only)
+    only, kinds = tuple(record["only_languages"]), tuple(record.get("kinds", ()))
+    return Rule(record["name"], record["preset"], record["signal"], *_bounds(record), languages, only, kinds)
 
 
 def _bounds(record: Mapping[str, Any]) -> tuple[float, float]:

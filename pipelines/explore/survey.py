@@ -57,7 +57,7 @@ def judged(batch: Batch, rules: Mapping[int, Rule], presets_of: PresetsOf) -> It
 
 
 def _bounds(place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf) -> Bounds | None:
-    if rule.preset not in presets_of(kind):
+    if not rule.judges(kind, presets_of(kind)):
         return None
     low, high = rule.bounds(lang)
     return Bounds(place, low, high) if np.isfinite(low) or np.isfinite(high) else None

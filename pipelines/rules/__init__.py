@@ -1,7 +1,8 @@
 """Rules: from signals to reasons. Presets are data (presets.toml); judging is a comparison of whole columns."""
 
+import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,10 @@ from pipelines.config import Bound, DecideConfig
 from pipelines.kernels.quality import FIELDS
 
 FIXED_REASONS = ("takedown", "opt_out", "licence", "language", "exact_duplicate", "near_duplicate")
-"""Reasons that are no rule of a preset, first in every legend: bit i of `reasons` is legend[i]."""
+"""Reasons that are no rule, first in every legend: bit i of `reasons` is legend[i]."""
+
+OWN = "own"
+"""What stands for the preset in rules of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,11 @@ class Rule:
     high: float
     by_language: Mapping[str, tuple[float, float]]
     only_languages: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def judges(self, kind: str, presets: Collection[str]) -> bool:
+        """Whether it is for documents of this kind, which has these presets; a rule of the user names its kinds."""
+        return (not self.kinds or kind in self.kinds) if self.preset == OWN else self.preset in presets
 
     def applies(self, values: np.ndarray, languages: Sequence[str]) -> np.ndarray:
         """bool (n,): which documents with these signal values and languages the rule drops."""
@@ -40,6 +49,7 @@ class Rule:
         return {
             "name": self.name, "preset": self.preset, "signal": self.signal, **_finite((self.low, self.high)),
             "by_language": languages, "only_languages": list(self.only_languages),
+            **({"kinds": list(self.kinds)} if self.preset == OWN else {}),
         }  # fmt: skip
 
     def bounds(self, lang: str) -> tuple[float, float]:
@@ -102,7 +112,31 @@ def chosen_rules(config: DecideConfig) -> tuple[Rule, ...]:
     names = {rule.name for rule in rules}
     if unknown := sorted(set(config.thresholds) - names):
         raise ConfigError("no such rule", {"given": ", ".join(unknown)}, f"choose from {', '.join(sorted(names))}")
-    return tuple(_override(rule, config.thresholds.get(rule.name)) for rule in rules)
+    return (*(_override(rule, config.thresholds.get(rule.name)) for rule in rules), *_own_rules(config))
+
+
+def _own_rules(config: DecideConfig) -> list[Rule]:
+    taken = {*FIXED_REASONS, *(rule.name for rule in all_rules())}
+    found = []
+    for name, own in config.rules.items():
+        if name in taken or not name.isidentifier():
+            fix = "change it by decide.thresholds" if name in taken else "use letters, digits and _"
+            raise ConfigError("this cannot be the name of an own rule", {"given": f"decide.rules.{name}"}, fix)
+        if unknown := sorted(set(own.kinds) - set(config.presets)):
+            where = {"rule": f"decide.rules.{name}", "given": ", ".join(unknown)}
+            raise ConfigError("no such kind of source", where, f"choose from {', '.join(sorted(config.presets))}")
+        low, high = -np.inf if own.min is None else own.min, np.inf if own.max is None else own.max
+        found.append(Rule(name, OWN, own.signal, low, high, {}, kinds=own.kinds))
+    return found
+
+
+def check_signals(rules: Sequence[Rule], there: Collection[str]) -> None:
+    """Raise ConfigError where a rule is about a signal that is not among these, naming the nearest."""
+    for rule in rules:
+        if rule.signal not in there:
+            near = difflib.get_close_matches(rule.signal, sorted(there), n=3, cutoff=0.5) or sorted(there)
+            where = {"rule": f"decide.rules.{rule.name}", "signal": rule.signal}
+            raise ConfigError("a rule is about a signal that is not there", where, f"choose from {', '.join(near)}")
 
 
 def _override(rule: Rule, bound: Bound | None) -> Rule:
@@ -136,6 +170,7 @@ def judge(
     bits = np.zeros(len(kinds), np.int64)
     presets = {kind: config.presets.get(kind, config.presets.get("other", ())) for kind in set(kinds)}
     for place, rule in enumerate(rules, start=len(FIXED_REASONS)):
-        mine = np.array([rule.preset in presets[kind] for kind in kinds], bool)
+        meant = {kind: rule.judges(kind, presets[kind]) for kind in presets}
+        mine = np.array([meant[kind] for kind in kinds], bool)
         bits |= np.where(mine & rule.applies(columns[rule.signal], languages), np.int64(1) << place, 0)
     return bits
