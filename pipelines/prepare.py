@@ -33,7 +33,7 @@ BYTES_PER_BAND_ROW = 16 * 4
 """Working memory of a reducer per band row: the row, and its sorted copies."""
 
 
-THRESHOLDS = ("thresholds", "near", "min_language_score")
+THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
 """What of the configuration of `decide` may differ while `prepare` keeps a tokenizer."""
 
 

@@ -249,11 +249,12 @@ def test_a_changed_threshold_decides_and_packs_again_and_annotates_nothing(
     prepare(corpus, prepared)  # what was asked for last is what the others' tests find
 
 
+@pytest.mark.parametrize("moved", ["near.min_similarity=0.9", "rules.long={signal='chars',max=100000}"])
 def test_prepare_keeps_its_tokenizer_where_only_a_threshold_moved_and_says_so(
-    corpus: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+    corpus: Path, prepared: Path, capsys: pytest.CaptureFixture[str], moved: str
 ) -> None:
     before = {run.id for run in runs.list_runs(prepared)}
-    assert prepare(corpus, prepared, "--set", "decide.near.min_similarity=0.9") == 0
+    assert prepare(corpus, prepared, "--set", f"decide.{moved}") == 0
     assert "tokenizer  kept: only thresholds changed" in capsys.readouterr().err
     made = [run.step for run in runs.list_runs(prepared) if run.id not in before]
     assert made == ["decide", "pack"]
