@@ -4,7 +4,8 @@
 
 The peers need other versions than ours of common packages, so each runs in a venv of its own, made once below
 `~/.cache/gristmill/peers` from PyPI. Prints MB of text per CPU-second of everybody, then for each of datatrove's rules how
-many documents we and they drop, the Jaccard similarity of both sets, and the share of documents with equal verdicts.
+many documents we and they drop, the Jaccard similarity of both sets, and the share of documents with equal verdicts:
+Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of that name knows.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from pipelines.kernels.quality import quality
 from pipelines.rules import all_rules
 from pipelines.signals.language import language_columns
 from pipelines.signals.personal import spans_column
-from pipelines.signals.table import SIGNAL_FIELDS, signal_columns, signature_column
+from pipelines.signals.table import SIGNAL_FIELDS, signal_columns, signature_column, stop_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
 HOME = Path.home() / ".cache/gristmill/peers"
@@ -37,7 +38,7 @@ PEERS = {
     "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba"]),
     "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
 }
-LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn"}
+LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie"}  # fmt: skip
 """What datatrove calls a language, by our code."""
 
 
@@ -53,6 +54,14 @@ def peer_python(name: str) -> Path:
     return python
 
 
+def fineweb2_bounds(lang: str) -> dict[str, dict[str, float]]:
+    """The bounds of our preset `fineweb2` in a language, by rule, as its script wants them; {} in English."""
+    rules = [rule for rule in all_rules() if rule.preset == "fineweb2" and lang != "en"]
+    found = {rule.name: dict(zip(("min", "max"), rule.bounds(lang), strict=True)) for rule in rules}
+    finite = {name: {side: bound for side, bound in pair.items() if np.isfinite(bound)} for name, pair in found.items()}
+    return {name: pair for name, pair in finite.items() if pair}
+
+
 def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict[str, Any]:
     """What a peer's script says of the texts; a failure is returned as {"failed": last line}."""
     with tempfile.TemporaryDirectory() as folder:
@@ -60,6 +69,10 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
         source.write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")
         script = Path(__file__).parent / "peers" / PEERS[name][0]
         command = [peer_python(name), script, source, LANGUAGES.get(lang, lang), out, str(seconds)]
+        if name == "datatrove" and (bounds := fineweb2_bounds(lang)):
+            settings = Path(folder) / "fineweb2.json"
+            settings.write_text(json.dumps({"bounds": bounds, "stop_words": stop_words().get(lang, [])}))
+            command.append(settings)
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         if done.returncode:
             return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:120]}

@@ -1,7 +1,7 @@
 """The configuration of corpus preparation: one section per step, each hashed on its own into its run's name."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -112,8 +112,18 @@ DEFAULT_PRESETS = {
 """99 % of short posts fail Gopher, so presets are chosen by kind of source."""
 
 
+PRESETS_OF = {
+    "gopher": ("gopher", "gopher_letters", "repetition"),
+    "c4": ("c4",),
+    "fineweb": ("gopher", "gopher_letters", "repetition", "fineweb"),
+    "fineweb2": ("fineweb2",),
+    "none": (),
+}
+"""What `preset = NAME` stands for: the same rules for every kind of source, as they were published."""
+
+
 class DecideConfig(Config):
-    """Which documents stay."""
+    """Which documents stay. In place of `presets` by kind, `preset` may name one of PRESETS_OF for all kinds."""
 
     presets: dict[str, tuple[str, ...]] = DEFAULT_PRESETS
     thresholds: dict[str, Bound] = Field(default_factory=dict)
@@ -124,6 +134,20 @@ class DecideConfig(Config):
     takedown: str | None = None
     prefer: tuple[str, ...] = ()
     near: NearConfig = NearConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_for_all(cls, given: Any) -> Any:
+        """`preset` is spelled out, so that configurations, digests and manifests know `presets` only."""
+        if not isinstance(given, dict) or "preset" not in given:
+            return given
+        name = given["preset"]
+        if not isinstance(name, str) or name not in PRESETS_OF:
+            raise ValueError(f"preset {name!r} is none of {', '.join(PRESETS_OF)}")
+        if "presets" in given:
+            raise ValueError("`preset` is for all kinds of source and `presets` for each: give one of them")
+        rest = {key: value for key, value in given.items() if key != "preset"}
+        return rest | {"presets": dict.fromkeys(DEFAULT_PRESETS, PRESETS_OF[name])}
 
 
 class TokenizerConfig(Config):

@@ -1,7 +1,8 @@
 """datatrove's side of benchmarks/annotate.py; run by the Python of a venv that holds datatrove, which ours does not.
 
-    python datatrove_rules.py TEXTS.jsonl LANGUAGE OUT.json SECONDS
+    python datatrove_rules.py TEXTS.jsonl LANGUAGE OUT.json SECONDS [FINEWEB2.json]
 
+FINEWEB2.json holds FineWeb-2's bounds and stop words of a language; with it, the filters are set as that data set's were.
 Every rule is asked on its own, so that reasons can be compared one by one; the speed is that of the four filters as they
 are shipped (stop at the first reason). Stops to begin new documents after SECONDS of CPU and says how many it did.
 """
@@ -30,6 +31,10 @@ NO_FINEWEB = {
     "char_duplicates_ratio": 1.0,
     "new_line_ratio": float("inf"),
 }
+QUALITY = {
+    "too_few_words": "min_doc_words", "too_many_words": "max_doc_words", "symbols": "max_symbol_word_ratio",
+    "bullets": "max_bullet_lines_ratio", "ellipses": "max_ellipsis_lines_ratio", "letters": "max_non_alpha_words_ratio",
+}  # fmt: skip
 TOP, REPEATED = {2: 0.2, 3: 0.18, 4: 0.16}, {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 
 
@@ -67,6 +72,37 @@ def rules(language: str) -> dict[str, object]:
     }  # fmt: skip
 
 
+def fineweb2_rules(language: str, bounds: dict[str, dict[str, float]], stop_words: list[str]) -> dict[str, object]:
+    """One filter per rule of FineWeb-2's pipeline, by our names: bounds are {name: {"min" or "max": number}}."""
+
+    def filters(name: str, low: float | None, high: float | None) -> object:
+        match name.removeprefix("fw2_").split("_"):
+            case ["top", gram]:
+                return GopherRepetitionFilter(
+                    **NO_REPETITION | {"top_n_grams": ((int(gram[0]), high),)}, language=language
+                )
+            case ["repeated", grams] if grams.endswith("grams"):
+                spans = ((int(grams.removesuffix("grams")), high),)
+                return GopherRepetitionFilter(**NO_REPETITION | {"dup_n_grams": spans}, language=language)
+            case ["repeated", "lines"]:
+                return GopherRepetitionFilter(**NO_REPETITION | {"dup_line_frac": high}, language=language)
+            case ["line", "ends"]:
+                return FineWebQualityFilter(**NO_FINEWEB | {"line_punct_thr": low}, language=language)
+            case ["line", "breaks"]:
+                return FineWebQualityFilter(**NO_FINEWEB | {"new_line_ratio": high}, language=language)
+            case ["repeated", "chars"]:
+                return FineWebQualityFilter(**NO_FINEWEB | {"char_duplicates_ratio": high}, language=language)
+            case ["stop", "words"]:
+                on = {"min_stop_words": low, "stop_words": stop_words}
+            case ["word", "length"]:
+                on = {"min_avg_word_length": low, "max_avg_word_length": high}
+            case _:
+                on = {QUALITY[name.removeprefix("fw2_")]: high if low is None else low}
+        return GopherQualityFilter(**NO_QUALITY | on, language=language)
+
+    return {name: filters(name, bound.get("min"), bound.get("max")) for name, bound in bounds.items()}
+
+
 def drops(rule: object, text: str) -> bool:
     """Whether a filter drops a text; where it fails on one (no lines, no words: a division by zero), it does."""
     try:
@@ -77,7 +113,7 @@ def drops(rule: object, text: str) -> bool:
 
 def main() -> None:
     """Judge every text, then time the filters as shipped."""
-    source, language, out, seconds = sys.argv[1:]
+    source, language, out, seconds, *fineweb2 = sys.argv[1:]
     texts = [json.loads(line) for line in Path(source).read_text(encoding="utf-8").split("\n") if line]
     shipped = [
         GopherRepetitionFilter(language=language), GopherQualityFilter(language=language),
@@ -91,7 +127,7 @@ def main() -> None:
         size += len(texts[done].encode())
         done += 1
     cpu = time.process_time() - started
-    single = rules(language)
+    single = fineweb2_rules(language, **json.loads(Path(fineweb2[0]).read_text())) if fineweb2 else rules(language)
     verdicts = [[name for name, rule in single.items() if drops(rule, text)] for text in texts[:done]]
     Path(out).write_text(json.dumps({"rules": list(single), "cpu": cpu, "bytes": size, "verdicts": verdicts}))
 

@@ -73,10 +73,15 @@ SIGNAL_FIELDS = [
 """The Arrow fields of all signals, numeric and other."""
 
 
+def stop_words() -> dict[str, list[str]]:
+    """The stop words of every language that has a list."""
+    return tomllib.loads((Path(__file__).parent / "stop_words.toml").read_text(encoding="utf-8"))
+
+
 @lru_cache(maxsize=1)
 def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
     """Index by language, and the sorted hash lists; list 0 is empty, for languages without one."""
-    table = tomllib.loads((Path(__file__).parent / "stop_words.toml").read_text(encoding="utf-8"))
+    table = stop_words()
     lists = [np.zeros(0, np.uint64), *(token_hashes(words) for words in table.values())]
     return {lang: place for place, lang in enumerate(table, start=1)}, lists
 

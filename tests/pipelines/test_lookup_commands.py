@@ -9,7 +9,7 @@ from gristmill.errors import ConfigError
 from pipelines.annotate import SCHEMA
 from pipelines.config import Bound, DecideConfig
 from pipelines.lookup_commands import rule_rows
-from pipelines.rules import all_rules
+from pipelines.rules import chosen_rules
 
 
 def by_reason(rows):
@@ -18,7 +18,7 @@ def by_reason(rows):
 
 def test_every_rule_in_use_is_listed_once_with_its_threshold_preset_and_kinds():
     rows = rule_rows(DecideConfig())
-    assert [row["reason"] for row in rows] == [rule.name for rule in all_rules()]
+    assert [row["reason"] for row in rows] == [rule.name for rule in chosen_rules(DecideConfig())]
     assert by_reason(rows)["too_few_words"] == {
         "reason": "too_few_words", "signal": "words", "min": 50.0, "max": None, "preset": "gopher",
         "kinds": "wiki news web docs book legal speech other",
@@ -55,7 +55,7 @@ def test_the_commands_print_a_table_or_json(capsys):
     assert lines[0].split() == ["reason", "signal", "min", "max", "preset", "kinds"]
     assert lines[1].split() == ["too_short", "words", "9", "social", "social"]
     assert cli.run(["rules", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == len(all_rules())
+    assert len(json.loads(capsys.readouterr().out)) == len(chosen_rules(DecideConfig()))
 
 
 def test_every_column_that_annotate_adds_is_listed_with_what_it_is(capsys):

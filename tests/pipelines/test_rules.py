@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from gristmill.errors import ConfigError
-from pipelines.config import Bound, DecideConfig
+from pipelines.config import PRESETS_OF, Bound, DecideConfig
 from pipelines.kernels.quality import FIELDS
 from pipelines.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
-from pipelines.signals.table import SIGNAL_FIELDS
+from pipelines.signals.table import SIGNAL_FIELDS, stop_words
 
 RULES = {rule.name: rule for rule in all_rules()}
 TYPES = {field.name: field.type.to_pandas_dtype() for field in SIGNAL_FIELDS[: len(FIELDS)]}
@@ -62,7 +62,7 @@ def test_rules_have_names_of_their_own_and_possible_bounds():
     for rule in all_rules():
         assert rule.signal in FIELDS and rule.low <= rule.high
         assert not set(RULES) & set(FIXED_REASONS)
-        assert np.isfinite([rule.low, rule.high]).any()
+        assert np.isfinite([rule.low, rule.high, *sum(rule.by_language.values(), ())]).any()
 
 
 def columns(**values):
@@ -147,3 +147,59 @@ def test_more_reasons_than_bits_are_refused():
     many = [dataclasses.replace(RULES["bullets"], name=f"r{i}") for i in range(60)]
     with pytest.raises(ConfigError, match="63"):
         legend(many)
+
+
+@pytest.mark.parametrize("name", PRESETS_OF)
+def test_a_preset_for_all_kinds_is_spelled_out_as_the_presets_of_every_kind(name):
+    config = DecideConfig(preset=name)
+    assert config.presets == dict.fromkeys(DecideConfig().presets, PRESETS_OF[name])
+    assert {rule.preset for rule in chosen_rules(config)} == set(PRESETS_OF[name])
+
+
+def test_a_preset_for_all_kinds_judges_a_post_as_it_judges_a_page():
+    config = DecideConfig(preset="gopher")
+    rules = chosen_rules(config)
+    bit = 1 << legend(rules).index("too_few_words")
+    bits = judge(columns(words=[10.0, 10.0]), ["social", "web"], ["en"] * 2, rules, config)
+    assert [bool(word & bit) for word in bits.tolist()] == [True, True]
+
+
+def test_no_preset_judges_by_nothing():
+    config = DecideConfig(preset="none")
+    assert judge(columns(words=[0.0]), ["web"], ["en"], chosen_rules(config), config).tolist() == [0]
+
+
+@pytest.mark.parametrize("given", [{"preset": "gofer"}, {"preset": ["gopher"]}, {"preset": "c4", "presets": {}}])
+def test_a_preset_that_is_not_there_or_stands_beside_presets_is_refused(given):
+    with pytest.raises(ValueError, match="preset"):
+        DecideConfig(**given)
+
+
+@pytest.mark.parametrize(
+    ("name", "lang", "bounds"),
+    [
+        ("fw2_word_length", "fr", (2, 11)),
+        ("fw2_word_length", "de", (-np.inf, 15)),
+        ("fw2_letters", "ru", (0.713, np.inf)),
+        ("fw2_repeated_lines", "zh", (-np.inf, 0.287)),
+        ("fw2_line_ends", "ar", (0.143, np.inf)),
+        ("fw2_line_ends", "th", (-np.inf, np.inf)),
+        ("fw2_repeated_10grams", "pl", (-np.inf, 0.111)),
+    ],
+)
+def test_fineweb2_has_the_published_bounds_of_a_language(name, lang, bounds):
+    assert RULES[name].bounds(lang) == bounds
+
+
+@pytest.mark.parametrize("lang", ["zh", "ja", "th", "ko", "en"])
+def test_fineweb2_says_nothing_about_words_where_its_words_are_not_ours(lang):
+    bounded = {
+        name for name, rule in RULES.items() if rule.preset == "fineweb2" and np.isfinite(rule.bounds(lang)).any()
+    }
+    lines = {"fw2_bullets", "fw2_ellipses", "fw2_repeated_chars", "fw2_repeated_lines", "fw2_line_ends"}
+    assert bounded <= lines
+
+
+def test_stop_words_are_lists_of_distinct_words_that_a_signal_can_count():
+    for words in stop_words().values():
+        assert 2 <= len(words) == len(set(words)) <= 64
