@@ -188,8 +188,11 @@ def _cut_chunk(points, flags, a, b, lower, whole, split, tails, units, starts, e
     waiting, end = 0, b
     while a < b:
         tail = _special(points, flags, a, b, lower, whole, split, tails)
-        size = _suffix(points, flags, a, b, units) if tail < 0 else 0
-        if tail >= 0 or (size == 0 and _is_address(points, a, b)):
+        ahead = _prefix(points, flags, a, b) if tail < 0 else 0
+        address = tail < 0 and _is_address(points, a, b)
+        # A long run of dots at the end must not be walked once for every mark at the beginning.
+        size = _suffix(points, flags, a, b, units) if tail < 0 and (address or not ahead) else 0
+        if tail >= 0 or (size == 0 and address):
             starts[count], ends[count] = a, b - max(0, tail)
             count += 1
             if tail > 0:
@@ -197,7 +200,6 @@ def _cut_chunk(points, flags, a, b, lower, whole, split, tails, units, starts, e
                 count += 1
             a = b
             break
-        ahead = _prefix(points, flags, a, b)
         if ahead:
             starts[count], ends[count] = a, a + ahead
             count += 1
