@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gristmill.compiled import cache_folder as folder_of
+from gristmill.compiled import kernel_files
+
 SHOW = "import pipelines.kernels, os; print(os.environ['NUMBA_CACHE_DIR'])"
 NOBODY = "import pwd, os\ndef none(_): raise KeyError\npwd.getpwuid = none\nos.environ.pop('HOME', None)\n"
 
@@ -59,3 +62,28 @@ def test_the_folder_is_private_and_named_by_the_kernels(cache_folder, tmp_path):
 
 def test_a_folder_that_the_user_names_stays(cache_folder, tmp_path):
     assert cache_folder(NUMBA_CACHE_DIR=str(tmp_path / "mine")) == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("room", ["pipelines.kernels", "bias_audit"])
+def test_whichever_room_comes_first_the_folder_is_that_of_all_kernels(cache_folder, tmp_path, room):
+    first = cache_folder(SHOW.replace("pipelines.kernels", room), HOME="/dev/null")
+    assert first == cache_folder(SHOW, HOME="/dev/null")
+
+
+def test_every_file_that_numba_compiles_names_the_folder(repository):
+    rooms = [path.parent for path in repository.glob("*/__init__.py") if path.parent.name != "tests"]
+    compiled = {path for room in rooms for path in room.rglob("*.py") if "from numba import" in path.read_text("utf-8")}
+    assert len(compiled) >= 8 and compiled <= set(kernel_files(repository))
+
+
+def test_an_edit_of_any_kernel_gives_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("pipelines/kernels/one.py", "pipelines/kernels/two.py", "bias_audit/matcher.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("before")
+    files = kernel_files(tmp_path)
+    seen = {folder_of(files)}
+    for path in files:
+        path.write_text("after")
+        seen.add(folder_of(files))
+    assert (len(files), len(seen)) == (3, 4)
