@@ -6,9 +6,11 @@ Columns are named in FIELDS; `pipelines.signals.table` says what each means and 
 import numpy as np
 from numba import njit, uint64
 
+from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words
 from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
+from pipelines.kernels.token_classes import SPACE as WHITE
 from pipelines.kernels.token_classes import TERMINAL
-from pipelines.kernels.tokens import describe, split_tokens, token_tables
+from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
 from pipelines.kernels.words import BASIS, PRIME, among, decode, mix64
 
@@ -104,7 +106,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
 
 
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out):  # type: ignore[no-untyped-def]
+def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, tables, words, out):  # type: ignore[no-untyped-def]
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -112,6 +114,7 @@ def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out): 
     points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
     starts, ends, held = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
     lengths, hashes = np.empty(room, np.int32), np.empty(room, np.uint64)
+    score, back = np.empty(room, np.float64), np.empty(4 * room, np.uint8)
     letters, symbols = np.empty(room, np.bool_), np.empty(room, np.bool_)
     line_hash, line_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
     part_hash, part_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
@@ -119,7 +122,11 @@ def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out): 
     seen, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
-        tokens, chars = split_tokens(data, offsets[d], offsets[d + 1], tables, points, flags, starts, ends, held)
+        chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
+        if chinese[d]:
+            tokens = cut_chinese(points, flags, chars, WHITE, words, score, held, back, starts, ends)
+        else:
+            tokens = split_tokens(points, flags, chars, tables, starts, ends, held)
         describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)
         row[0] = chars
         mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
@@ -148,16 +155,19 @@ def _quality(data, offsets, stops, stop_cuts, languages, classes, tables, out): 
             row[17 + n] = repeated_ngram_chars(hashes, lengths, tokens, n, seen) * per_char
 
 
-def quality(data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray]) -> np.ndarray:
+def quality(
+    data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray], chinese: np.ndarray
+) -> np.ndarray:
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
-    `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i.
+    `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i;
+    `chinese[i]` (bool) tells whether it is cut into Chinese words.
     """
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
     _quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
-        class_table(), token_tables(), out,
+        np.asarray(chinese, np.bool_), class_table(), token_tables(), chinese_words() if np.any(chinese) else no_words(), out,
     )  # fmt: skip
     return out

@@ -223,13 +223,8 @@ def _cut_chunk(points, flags, a, b, lower, whole, split, tails, units, starts, e
 
 
 @njit(nogil=True, cache=True)
-def split_tokens(data, start, stop, tables, points, flags, starts, ends, held):  # type: ignore[no-untyped-def]
-    """Cut data[start:stop] (UTF-8); returns (tokens, characters).
-
-    `tables` is `token_tables()`. Fills `points` and `flags` with the code points and their flags, and `starts` and `ends` with the tokens as places
-    among them.
-    """
-    table, lower, whole, split, tails, units = tables
+def read_points(data, start, stop, table, points, flags):  # type: ignore[no-untyped-def]
+    """Fill `points` and `flags` with the code points of data[start:stop] (UTF-8) and their flags; returns how many."""
     chars, at = 0, start
     while at < stop:
         code, size = decode(data, at)
@@ -237,6 +232,16 @@ def split_tokens(data, start, stop, tables, points, flags, starts, ends, held): 
         flags[chars] = table[code] if code < table.shape[0] else 0
         chars += 1
         at += size
+    return chars
+
+
+@njit(nogil=True, cache=True)
+def split_tokens(points, flags, chars, tables, starts, ends, held):  # type: ignore[no-untyped-def]
+    """Cut `chars` code points with their flags; returns how many tokens. `tables` is `token_tables()`.
+
+    Fills `starts` and `ends` with the tokens as places among the code points; `held` is room to work in.
+    """
+    _, lower, whole, split, tails, units = tables
     count, i = 0, 0
     while i < chars:
         if flags[i] & SPACE:
@@ -253,7 +258,7 @@ def split_tokens(data, start, stop, tables, points, flags, starts, ends, held): 
         while i < chars and not flags[i] & (SPACE | ALONE):
             i += 1
         count = _cut_chunk(points, flags, first, i, lower, whole, split, tails, units, starts, ends, held, count)
-    return count, chars
+    return count
 
 
 @njit(nogil=True, cache=True)

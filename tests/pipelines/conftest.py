@@ -3,6 +3,7 @@
 import os
 import random
 import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -288,3 +289,14 @@ def write_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes, str
         return str(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def jieba_words(tmp_path_factory) -> Callable[[str], list[str]]:
+    """The words of a text without white space, by jieba itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its source has escapes that Python warns of
+        import jieba
+    jieba.setLogLevel(60)
+    jieba.dt.tmp_dir = str(tmp_path_factory.mktemp("jieba"))
+    return lambda text: [word for word in jieba.cut(text) if not word.isspace()]

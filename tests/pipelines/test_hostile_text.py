@@ -70,11 +70,12 @@ def annotated(texts):
 @given(texts=st.lists(TEXTS, max_size=6))
 @example(texts=[])
 @example(texts=["", "\x00", "", "\u0301"])
-def test_the_columns_of_any_batch_are_those_of_plain_references(texts, tokens_of, char_kind, words_of):
+def test_the_columns_of_any_batch_are_those_of_plain_references(texts, tokens_of, jieba_words, char_kind, words_of):
     rows = annotated(texts)
     assert [row["text"] for row in rows] == texts
     for row, text in zip(rows, texts, strict=True):
-        expected = QUALITY.expected(text, tokens_of, char_kind, stop_words().get(row["lang"], []))
+        cut = jieba_words if row["lang"] in ("zh", "wuu", "yue") else tokens_of
+        expected = QUALITY.expected(text, cut, char_kind, stop_words().get(row["lang"], []))
         wrong = {name: (row[name], expected[name]) for name in FIELDS if not math.isclose(row[name], expected[name], rel_tol=1e-6)}  # fmt: skip
         assert wrong == {}, text
         assert row["text_bytes"] == len(text.encode())
@@ -178,8 +179,8 @@ def test_any_bytes_are_read_and_balance(data, tmp_path_factory):
     ("text", "chars", "words"),
     [
         ("x" * MILLION, MILLION, 1),
-        ("中" * MILLION, MILLION, MILLION),
-        ("中\u0301" * (MILLION // 2), MILLION, MILLION // 2),
+        ("中" * MILLION, MILLION, MILLION - 1),
+        ("中\u0301" * (MILLION // 2), MILLION, MILLION),
         ("a" + "\u0301\u0316" * (MILLION // 2), MILLION + 1, 1),
         ("ab " * MILLION, 3 * MILLION, MILLION),
         ("שלום " * (MILLION // 5), MILLION, MILLION // 5),

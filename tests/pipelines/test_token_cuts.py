@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.kernels.token_classes import ALPHA, SYMBOL, contractions, flag_table
-from pipelines.kernels.tokens import describe, split_tokens, token_hash, token_hashes, token_tables
+from pipelines.kernels.tokens import describe, read_points, split_tokens, token_hash, token_hashes, token_tables
 
 
 def arrays(text):
@@ -14,7 +14,8 @@ def arrays(text):
     room = len(data) + 2
     points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
     starts, ends, held = (np.empty(room, np.int32) for _ in range(3))
-    count, chars = split_tokens(data, 0, len(data), token_tables(), points, flags, starts, ends, held)
+    chars = read_points(data, 0, len(data), token_tables()[0], points, flags)
+    count = split_tokens(points, flags, chars, token_tables(), starts, ends, held)
     return count, chars, points, flags, starts, ends
 
 
