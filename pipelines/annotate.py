@@ -32,8 +32,8 @@ from pipelines.read.lines import count_lines, read_lines
 from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Item, Left, Split
 from pipelines.read.table import ROWS, TEXT_BYTES, read_table
 from pipelines.read.warc import read_warc
+from pipelines.signals.chosen import Column, chosen_columns, refuse_edited
 from pipelines.signals.language import language_columns
-from pipelines.signals.own import OwnSignal, own_signals, refuse_edited
 from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
 from pipelines.splits import read_plan
 
@@ -60,7 +60,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, folder: str, config: AnnotateConfig) -> None:
         self.folder, self.config = folder, config
-        self.own_files = {signal.name: signal.sha256 for signal in own_signals(config.signals)}
+        self.own_files = {column.name: column.files for column in chosen_columns(config)}
 
     def setup(self) -> None:
         self.plan = read_plan(Path(self.folder))
@@ -68,7 +68,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def process(self, number: int) -> Iterator[int]:
         if receipts.done(Path(self.folder), STAGE, number) is None:
-            refuse_edited(own_signals(self.config.signals), self.own_files)
+            refuse_edited(chosen_columns(self.config), self.own_files)
             annotate_split(Path(self.folder), self.plan[number], self.config, self.sandbox)
         yield number
 
@@ -78,7 +78,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
 def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: Sandbox) -> Receipt:
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
-    tally, broken, reads, own = Tally(), list[Broken](), list[int](), own_signals(config.signals)
+    tally, broken, reads, own = Tally(), list[Broken](), list[int](), chosen_columns(config)
     name = f"documents/part-{split.number:05d}.parquet"
     with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema_with(own), compression="zstd") as writer:
         rows = 0
@@ -137,7 +137,7 @@ def judge_item(
     sandbox: Sandbox,
     tally: Tally,
     broken: list[Broken],
-    own: Sequence[OwnSignal] = (),
+    own: Sequence[Column] = (),
 ) -> pa.RecordBatch | None:
     """Extract and annotate a batch; count the fate of every record; collect what is broken."""
     if isinstance(item, Broken):
@@ -214,13 +214,13 @@ def pseudonym(author: str | None, key: str) -> str | None:
     return hmac.new(key.encode(), author.encode(), hashlib.sha256).hexdigest()[:32] if author and key else None
 
 
-def schema_with(own: Sequence[OwnSignal]) -> pa.Schema:
-    """SCHEMA and the columns of the user's signals."""
-    return pa.schema([*SCHEMA, *(signal.field for signal in own)], metadata=SCHEMA.metadata)
+def schema_with(own: Sequence[Column]) -> pa.Schema:
+    """SCHEMA and the columns of the user."""
+    return pa.schema([*SCHEMA, *(column.field for column in own)], metadata=SCHEMA.metadata)
 
 
-def annotate_batch(batch: pa.RecordBatch, own: Sequence[OwnSignal] = ()) -> pa.RecordBatch:
-    """Add language and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own signals out."""
+def annotate_batch(batch: pa.RecordBatch, own: Sequence[Column] = ()) -> pa.RecordBatch:
+    """Add language and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own columns out."""
     lang, score = language_columns(batch["text"])
     columns = {name: batch[name] for name in batch.schema.names if name != "media"} | {
         "lang": lang,
@@ -230,7 +230,7 @@ def annotate_batch(batch: pa.RecordBatch, own: Sequence[OwnSignal] = ()) -> pa.R
     made = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
     if not own:
         return made
-    return pa.RecordBatch.from_arrays([*made, *(signal.column(made) for signal in own)], schema=schema_with(own))
+    return pa.RecordBatch.from_arrays([*made, *(column.column(made) for column in own)], schema=schema_with(own))
 
 
 def _write_quarantine(folder: Path, number: int, broken: list[Broken]) -> list[DataFile]:

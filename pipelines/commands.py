@@ -65,7 +65,7 @@ def prepare(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    steps.check_choices(settings.decide, settings.annotate.signals)
+    steps.check_choices(settings.decide, settings.annotate.own_columns)
     annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how)
     _tell_annotated(annotated)
     decided = steps.run_decide(annotated, settings.decide, how)

@@ -35,8 +35,35 @@ class Limits(Config):
     memory_bytes: int = 2048 * MIB
 
 
+class FromFile(Config):
+    """A column made with a file of the user's; `languages` says which documents are looked at, the others have 0."""
+
+    languages: tuple[str, ...] = ()
+
+
+class Classifier(FromFile):
+    """The probability, 0 to 1, of one `label` of a fastText model, by the first `max_chars` characters of a document."""
+
+    model: str
+    label: str
+    max_chars: Annotated[int, Field(ge=1, le=MIB)] = 10_000
+
+    @field_validator("model")
+    @classmethod
+    def _is_known(cls, model: str) -> str:
+        if not model.endswith((".bin", ".ftz")):
+            raise ValueError("a classifier is a fastText model, a file that ends in .bin or .ftz")
+        return model
+
+
+class WordList(FromFile):
+    """The share of characters, but white space, that belong to an entry of a list with one word or phrase a line."""
+
+    path: str
+
+
 class AnnotateConfig(Config):
-    """How inputs are cut, read and extracted."""
+    """How inputs are cut, read and extracted, and which columns of one's own documents get."""
 
     split_bytes: Annotated[int, Field(ge=1024)] = 16 * MIB
     slice_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
@@ -46,13 +73,30 @@ class AnnotateConfig(Config):
     """Key of the pseudonyms of authors, long and secret; without one, authors are left out."""
     signals: dict[str, str] = Field(default_factory=dict)
     """Signals of one's own: column -> "module:function", see `pipelines.signals.own`."""
+    classifiers: dict[str, Classifier] = Field(default_factory=dict)
+    """Columns of classifiers by name, see `pipelines.signals.classifier`."""
+    word_lists: dict[str, WordList] = Field(default_factory=dict)
+    """Columns of word lists by name, see `pipelines.signals.word_list`."""
+
+    @property
+    def own_columns(self) -> list[str]:
+        """The names of all columns that documents have by this configuration alone."""
+        return [*self.signals, *self.classifiers, *self.word_lists]
+
+    @model_validator(mode="after")
+    def _names_columns(self) -> "AnnotateConfig":
+        names = self.own_columns
+        for name in names:
+            if not name.isidentifier():
+                raise ValueError(f"`{name}` cannot be a column: use letters, digits and _")
+            if names.count(name) > 1:
+                raise ValueError(f"two columns are called `{name}`: choose another name for one of them")
+        return self
 
     @field_validator("signals")
     @classmethod
     def _name_functions(cls, signals: dict[str, str]) -> dict[str, str]:
-        for name, target in signals.items():
-            if not name.isidentifier():
-                raise ValueError(f"`{name}` cannot be a column: use letters, digits and _")
+        for target in signals.values():
             if not TARGET.fullmatch(target):
                 raise ValueError(f"`{target}` must look like module:function")
         return signals
@@ -72,10 +116,14 @@ class Bound(Config):
 
 
 class OwnRule(Bound):
-    """A rule of one's own: a document is dropped whose `signal` is below `min` or above `max`; no `kinds`: any kind."""
+    """A rule of one's own: drop documents whose `signal` is below `min` or above `max`, of these `kinds` and `languages`.
+
+    None given: of any.
+    """
 
     signal: str
     kinds: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _has_a_bound(self) -> "OwnRule":

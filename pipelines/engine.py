@@ -26,7 +26,7 @@ from gristmill.progress import Progress
 
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
 WORKER = "pipelines.worker"
-USER_ERROR = re.compile(r"^gristmill\.errors\.(?:User|Config)Error: (.+?)(?: \[while running|\Z)", re.M | re.S)
+USER_ERROR = re.compile(r"^gristmill\.errors\.(?:User|Config|Input)Error: (.+?)(?: \[while running|\Z)", re.M | re.S)
 POLL_SECONDS, MEMORY_SECONDS = 0.1, 1.0
 
 Mode = Literal["processes", "threads"]

@@ -3,7 +3,7 @@
 `prepare` is these four in order. Every one is idempotent: finished work is found by its name and returned as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
 from pipelines.rules import check_signals, chosen_rules, legend
-from pipelines.signals.own import own_signals
+from pipelines.signals.chosen import chosen_columns, forget
 from pipelines.tokens.training_process import train_apart
 
 BYTES_PER_BAND_ROW = 16 * 4
@@ -64,6 +64,8 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
         plan = splits.read_plan(run.path)
         stages = {annotating.STAGE: len(plan)}
         _say_reused(run, stages)
+        if how.engine.workers > 1:  # the workers load what they use: no second copy of a large model stays here
+            forget()
         took = engine.run(
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
             how.engine, mode="processes", label="annotate", folder=run.path, stages=stages,
@@ -79,11 +81,13 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
 
 
 def own_inputs(config: AnnotateConfig) -> list[Input]:
-    """The files of the user's signals: an edited function makes a new run."""
-    if taken := sorted(set(config.signals) & set(annotating.SCHEMA.names)):
-        where = {"key": f"annotate.signals.{taken[0]}"}
-        raise ConfigError("documents already have a column of this name", where, "choose another name")
-    return [Input(f"signal {own.name}", own.sha256, own.file) for own in own_signals(config.signals)]
+    """The files of the user's columns, opened once to see that they can be used: other bytes make a new run."""
+    columns = chosen_columns(config)
+    if taken := [column.key for column in columns if column.name in annotating.SCHEMA.names]:
+        raise ConfigError("documents already have a column of this name", {"key": taken[0]}, "choose another name")
+    for column in columns:
+        column.open()
+    return [Input(f"signal {column.name}", sha256, path) for column in columns for path, sha256 in column.files]
 
 
 def numeric_columns(schema: pa.Schema) -> list[str]:
@@ -139,7 +143,7 @@ def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
         )
 
 
-def check_choices(config: DecideConfig, own: Mapping[str, str]) -> None:
+def check_choices(config: DecideConfig, own: Collection[str]) -> None:
     """Raise ConfigError or InputError for rules that are not there or a takedown list that cannot be used: before hours of work."""
     check_signals(chosen_rules(config), [*numeric_columns(annotating.SCHEMA), *own])
     _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)

@@ -1,8 +1,8 @@
 """Classify texts with a fastText model over Arrow buffers: the answers of fastText itself, several times as fast.
 
-Joulin et al. 2016 (arXiv 1607.01759): the mean of the vectors of all words and character n-grams, then hierarchical
-softmax. Words are cut at ASCII white space, n-grams are taken of `<word>`, and hashed by 32-bit FNV-1a over signed bytes
-(fastText's own quirk, which its models are trained with).
+Joulin et al. 2016 (arXiv 1607.01759): the mean of the vectors of all words, character n-grams and word n-grams, then
+softmax, hierarchical softmax or a sigmoid for each label. Words are cut at ASCII white space, n-grams are taken of
+`<word>`, and hashed by 32-bit FNV-1a over signed bytes (fastText's own quirk, which its models are trained with).
 """
 
 import numpy as np
@@ -15,6 +15,11 @@ EMPTY_SLOT = np.uint64(0)
 LESS, MORE = np.uint8(ord("<")), np.uint8(ord(">"))
 FLOOR = np.float32(1e-5)
 """What fastText adds to a probability before it takes its logarithm."""
+NGRAM_FACTOR = np.uint64(116049371)
+"""What the hash of a word n-gram is multiplied by before the next word's is added."""
+REACH = 8
+"""Beyond -REACH and REACH fastText's sigmoid is 0 and 1; between, it is looked up among 512 steps, rounded down."""
+_SIGMOID = (1 / (1 + np.exp(-np.arange(-REACH, REACH + 1 / 64, 1 / 32)))).astype(np.float32)
 _LABEL = np.frombuffer(b"__label__", np.uint8)
 _END = np.frombuffer(b"</s>", np.uint8)
 
@@ -77,16 +82,40 @@ def _word_row(token, slots, rows):  # type: ignore[no-untyped-def]
     return -1
 
 
+@njit(nogil=True, cache=True)
+def _line_hash(token):  # type: ignore[no-untyped-def]
+    """uint64: fastText's 32-bit hash of a whole word, widened as a signed number."""
+    h = uint32(2166136261)
+    for byte in token:
+        h = uint32(uint32(h ^ uint32(np.int8(byte))) * uint32(16777619))
+    return uint64(np.int64(np.int32(h)))
+
+
+@njit(nogil=True, cache=True)
+def _add_word_ngrams(hidden, line, count, vectors, words, word_ngrams, ngram_rows):  # type: ignore[no-untyped-def]
+    """Add the vectors of all runs of 2 to `word_ngrams` words, given by their hashes; returns how many there were."""
+    added, buckets = 0, uint64(ngram_rows.shape[0])
+    for first in range(count):
+        h = line[first]
+        for at in range(first + 1, min(count, first + word_ngrams)):
+            h = h * NGRAM_FACTOR + line[at]
+            row = ngram_rows[np.int64(h % buckets)]
+            if row >= 0:
+                _add(hidden, vectors, words + row)
+                added += 1
+    return added
+
+
 @njit(nogil=True, cache=True, inline="always")
 def _is_space(byte):  # type: ignore[no-untyped-def]
     return byte == 32 or (9 <= byte <= 13) or byte == 0
 
 
 @njit(nogil=True, cache=True)
-def _mean(text, hidden, marked, vectors, words, shortest, longest, slots, rows, ngram_rows):  # type: ignore[no-untyped-def]
-    """Fill `hidden` with the mean vector of a text."""
+def _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows):  # type: ignore[no-untyped-def]
+    """Fill `hidden` with the mean vector of a text; `marked` and `line` are room for a word and for hashes of words."""
     hidden[:] = 0
-    at, added, size, ended = 0, 0, text.shape[0], False
+    at, added, size, ended, count = 0, 0, text.shape[0], False, 0
     while at < size and not ended:
         if _is_space(text[at]):
             at += 1
@@ -98,6 +127,9 @@ def _mean(text, hidden, marked, vectors, words, shortest, longest, slots, rows, 
         ended = token.shape[0] == 4 and _begins(token, _END)
         if ended or _begins(token, _LABEL):
             continue
+        if word_ngrams > 1:
+            line[count] = _line_hash(token)
+            count += 1
         row = _word_row(token, slots, rows)
         if row >= 0:
             _add(hidden, vectors, row)
@@ -111,6 +143,9 @@ def _mean(text, hidden, marked, vectors, words, shortest, longest, slots, rows, 
     if end >= 0:
         _add(hidden, vectors, end)
         added += 1
+    if word_ngrams > 1:
+        line[count] = _line_hash(_END)
+        added += _add_word_ngrams(hidden, line, count + 1, vectors, words, word_ngrams, ngram_rows)
     scale = float32(1.0 / added) if added else float32(0)
     for j in range(hidden.shape[0]):
         hidden[j] *= scale
@@ -160,22 +195,64 @@ def _best_output(hidden, output):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def classify(data, offsets, most_chars, vectors, output, words, shortest, longest, slots, rows, ngram_rows, tree, found, probability):  # type: ignore[no-untyped-def]  # fmt: skip
+def _score(hidden, output, label, nodes, rights, separate):  # type: ignore[no-untyped-def]
+    """The probability of one label: along its path through the tree, by its own sigmoid, or by softmax."""
+    if nodes.shape[0]:
+        score = 1.0
+        for i in range(nodes.shape[0]):
+            right = 1.0 / (1.0 + np.exp(-_dot(output, nodes[i], hidden)))
+            score *= right if rights[i] else 1.0 - right
+        return float32(score)
+    mine = _dot(output, label, hidden)
+    if separate:
+        if not -REACH <= mine <= REACH:
+            return float32(mine > 0)
+        return _SIGMOID[np.int64((mine + float32(REACH)) * float32(32))]
+    total = 0.0
+    for other in range(output.shape[0]):
+        total += np.exp(np.float64(_dot(output, other, hidden)) - mine)
+    return float32(1.0 / total)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _cut(data, start, stop, most_chars):  # type: ignore[no-untyped-def]
+    """Where the first `most_chars` characters of data[start:stop] end."""
+    at, chars = start, 0
+    while at < stop and (chars < most_chars or data[at] & 0xC0 == 0x80):
+        chars += data[at] & 0xC0 != 0x80
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True)
+def classify(data, offsets, most_chars, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, tree, found, probability):  # type: ignore[no-untyped-def]  # fmt: skip
     """Fill `found` (int32, label numbers) and `probability` (float32) for texts in UTF-8 `data` cut by `offsets`.
 
     Of every text the first `most_chars` characters are looked at.
     """
-    hidden = np.empty(vectors.shape[1], np.float32)
+    hidden, line = np.empty(vectors.shape[1], np.float32), np.empty(most_chars + 2, np.uint64)
     marked = np.empty(4 * most_chars + 2, np.uint8)
     stack, scores = np.empty(2 * output.shape[0], np.int32), np.empty(2 * output.shape[0], np.float32)
     for d in range(offsets.shape[0] - 1):
-        stop, chars = offsets[d], 0
-        while stop < offsets[d + 1] and (chars < most_chars or data[stop] & 0xC0 == 0x80):
-            chars += data[stop] & 0xC0 != 0x80
-            stop += 1
-        _mean(data[offsets[d] : stop], hidden, marked, vectors, words, shortest, longest, slots, rows, ngram_rows)
+        text = data[offsets[d] : _cut(data, offsets[d], offsets[d + 1], most_chars)]
+        _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows)
         if tree.shape[0]:
             label, score = _best_leaf(hidden, output, tree, stack, scores)
         else:
             label, score = _best_output(hidden, output)
         found[d], probability[d] = label, min(float32(1), float32(np.exp(score)))
+
+
+@njit(nogil=True, cache=True)
+def probabilities(data, offsets, most_chars, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, label, nodes, rights, separate, out):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Fill `out` (float32) with the probability of one label for texts in UTF-8 `data` cut by `offsets`.
+
+    `nodes` and `rights` are the label's path from the root in hierarchical softmax, empty without; `separate` says that
+    every label has a sigmoid of its own. Of every text the first `most_chars` characters are looked at.
+    """
+    hidden, line = np.empty(vectors.shape[1], np.float32), np.empty(most_chars + 2, np.uint64)
+    marked = np.empty(4 * most_chars + 2, np.uint8)
+    for d in range(offsets.shape[0] - 1):
+        text = data[offsets[d] : _cut(data, offsets[d], offsets[d + 1], most_chars)]
+        _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows)
+        out[d] = _score(hidden, output, label, nodes, rights, separate)

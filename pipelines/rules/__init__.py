@@ -126,7 +126,7 @@ def _own_rules(config: DecideConfig) -> list[Rule]:
             where = {"rule": f"decide.rules.{name}", "given": ", ".join(unknown)}
             raise ConfigError("no such kind of source", where, f"choose from {', '.join(sorted(config.presets))}")
         low, high = -np.inf if own.min is None else own.min, np.inf if own.max is None else own.max
-        found.append(Rule(name, OWN, own.signal, low, high, {}, kinds=own.kinds))
+        found.append(Rule(name, OWN, own.signal, low, high, {}, only_languages=own.languages, kinds=own.kinds))
     return found
 
 

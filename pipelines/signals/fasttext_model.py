@@ -1,9 +1,10 @@
 """Read a fastText classifier (.ftz or .bin) into arrays that the kernel of pipelines.kernels.fasttext walks.
 
 The format is that of fastText 0.9 (version 12 of its file), dense or product-quantized (Joulin et al. 2016, arXiv
-1612.03651). Only classifiers with softmax or hierarchical softmax over single words are read: others are refused.
+1612.03651). Every classifier (model `supervised`) is read, whatever its loss; models of word vectors are refused.
 """
 
+import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gristmill import storage
 from gristmill.errors import InputError
 from pipelines.kernels.fasttext import EMPTY_SLOT, token_hash
 
 MAGIC, VERSION = 793712314, 12
-HIERARCHICAL, SOFTMAX = 1, 3
+HIERARCHICAL, NEGATIVE, SOFTMAX, SEPARATE = 1, 2, 3, 4
+"""Losses a model may be trained with; NEGATIVE and SEPARATE (`ova`) give every label a sigmoid of its own."""
 SUPERVISED = 3
 LABEL = "__label__"
 
@@ -31,27 +32,41 @@ class FastText:
     words: int
     shortest: int
     longest: int
+    word_ngrams: int
+    """Words in the longest run of words that has a vector."""
     word_slots: np.ndarray
     """uint64 (2 ** k,): hashes of known words by open addressing; `word_rows` holds their rows."""
     word_rows: np.ndarray
     ngram_rows: np.ndarray
     """int32 (buckets,): the row of an n-gram bucket below the words, or -1 where it was pruned."""
     tree: np.ndarray
-    """int32 (labels - 1, 2): left and right child of every inner node of hierarchical softmax; empty for softmax."""
+    """int32 (labels - 1, 2): left and right child of every inner node of hierarchical softmax; else empty."""
+    separate: bool
+    """Whether every label has a sigmoid of its own: probabilities do not add up to one."""
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """What the kernel takes after its texts."""
+        """What both kernels take after their texts."""
         return (
-            self.vectors, self.output, self.words, self.shortest, self.longest, self.word_slots, self.word_rows,
-            self.ngram_rows, self.tree,
+            self.vectors, self.output, self.words, self.shortest, self.longest, self.word_ngrams, self.word_slots,
+            self.word_rows, self.ngram_rows,
         )  # fmt: skip
+
+    def path(self, label: int) -> tuple[np.ndarray, np.ndarray]:
+        """int32 and bool (depth,): the inner nodes from a label up to the root, and whether it lies to their right."""
+        nodes, rights, node = list[int](), list[bool](), label
+        while len(self.tree) and node != 2 * len(self.labels) - 2:
+            (row,), (side,) = np.nonzero(self.tree == node)
+            nodes.append(int(row))
+            rights.append(bool(side))
+            node = len(self.labels) + int(row)
+        return np.array(nodes, np.int32), np.array(rights, np.bool_)
 
 
 class _Reader:
-    """The file's bytes, taken piece by piece."""
+    """The file's bytes, taken piece by piece: mapped, so that a model of gigabytes is in memory once, as its arrays."""
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: mmap.mmap) -> None:
         self.raw, self.at = raw, 0
 
     def values(self, form: str) -> tuple[Any, ...]:
@@ -60,12 +75,16 @@ class _Reader:
         return found
 
     def array(self, kind: str, *shape: int) -> np.ndarray:
-        found = np.frombuffer(self.raw, kind, int(np.prod(shape)), self.at).reshape(shape)
+        if min(shape) < 0:
+            raise ValueError("a matrix has a size below 0")
+        found = np.frombuffer(self.raw, kind, int(np.prod(shape)), self.at).reshape(shape).copy()  # aligned, for numba
         self.at += found.nbytes
         return found
 
     def text(self) -> bytes:
-        end = self.raw.index(b"\0", self.at)
+        end = self.raw.find(b"\0", self.at)
+        if end < 0:
+            raise ValueError("a word has no end")
         found = self.raw[self.at : end]
         self.at = end + 1
         return found
@@ -73,9 +92,9 @@ class _Reader:
 
 def read_model(path: str | Path) -> FastText:
     """Read a model file; raises InputError for one that is cut, of another kind, or no fastText model at all."""
-    reader = _Reader(storage.read_bytes(path))
     try:
-        return _read(reader)
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            return _read(_Reader(raw))
     except (struct.error, ValueError, IndexError, UnicodeDecodeError) as error:
         where = {"file": path, "problem": error}
         raise InputError("this is no fastText classifier that can be read", where, "give a .ftz or .bin file") from None
@@ -85,13 +104,15 @@ def _read(reader: _Reader) -> FastText:
     if reader.values("ii") != (MAGIC, VERSION):
         raise ValueError(f"it does not begin like version {VERSION} of the format")
     dim, *_, word_ngrams, loss, kind, buckets, shortest, longest, _, _ = reader.values("12id")
-    if kind != SUPERVISED or loss not in (HIERARCHICAL, SOFTMAX) or word_ngrams != 1:
-        raise ValueError("only classifiers with (hierarchical) softmax over words without word n-grams are read")
+    if kind != SUPERVISED or loss not in (HIERARCHICAL, NEGATIVE, SOFTMAX, SEPARATE):
+        raise ValueError("it holds vectors of words, not a classifier")
     size, words, labels, _, pruned = reader.values("3i2q")
     entries = [(reader.text(), reader.values("qb")[0]) for _ in range(size)]
     if size != words + labels or not labels:
         raise ValueError("its dictionary does not add up")
-    buckets = buckets if longest else 0
+    buckets = buckets if longest or word_ngrams > 1 else 0
+    if (longest or word_ngrams > 1) and buckets < 1:
+        raise ValueError("it has n-grams but no rows for them")
     ngram_rows = np.arange(buckets, dtype=np.int32)
     if pruned >= 0:
         ngram_rows = np.full(buckets, -1, np.int32)
@@ -105,7 +126,10 @@ def _read(reader: _Reader) -> FastText:
     names = tuple(name.decode().removeprefix(LABEL) for name, _ in entries[words:])
     tree = huffman(counts) if loss == HIERARCHICAL else np.zeros((0, 2), np.int32)
     slots, rows = _word_table([name for name, _ in entries[:words]])
-    return FastText(names, vectors, output, words, shortest, longest, slots, rows, ngram_rows, tree)
+    separate = loss in (NEGATIVE, SEPARATE)
+    return FastText(
+        names, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, tree, separate
+    )
 
 
 def _matrix(reader: _Reader, *, quantized: bool) -> np.ndarray:

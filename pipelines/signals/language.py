@@ -43,7 +43,7 @@ def first_answers(text: pa.Array, model: FastText, most_chars: int) -> tuple[np.
     """int32 (n,) label numbers and float32 (n,) probabilities of a fastText model for a batch of texts."""
     data, offsets = text_buffers(text)
     found, probability = np.empty(len(text), np.int32), np.empty(len(text), np.float32)
-    classify(data, np.asarray(offsets, np.int64), most_chars, *model.arrays, found, probability)
+    classify(data, np.asarray(offsets, np.int64), most_chars, *model.arrays, model.tree, found, probability)
     return found, probability
 
 

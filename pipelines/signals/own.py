@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
@@ -34,6 +34,19 @@ class OwnSignal:
     function: Function
     file: str
     sha256: str
+
+    @property
+    def key(self) -> str:
+        """Where the configuration names it."""
+        return f"annotate.signals.{self.name}"
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """Path and SHA-256 of the one file that is watched."""
+        return ((self.file, self.sha256),)
+
+    def open(self) -> None:
+        """Nothing is left to do: a function is there once its file was run."""
 
     @property
     def field(self) -> pa.Field:
@@ -73,14 +86,6 @@ class OwnSignal:
 def own_signals(wanted: Mapping[str, str]) -> tuple[OwnSignal, ...]:
     """The signals of a configuration by name; raises ConfigError where a module or function is not there."""
     return tuple(_load(name, target) for name, target in wanted.items())
-
-
-def refuse_edited(signals: Sequence[OwnSignal], started_with: Mapping[str, str]) -> None:
-    """Raise UserError where a file is no longer what the run, named by its hash, began with."""
-    for signal in signals:
-        if signal.sha256 != started_with[signal.name]:
-            where = {"signal": signal.name, "file": signal.file}
-            raise UserError("an own signal was edited while its run goes on", where, "run the same command again")
 
 
 def _load(name: str, target: str) -> OwnSignal:

@@ -176,8 +176,8 @@ def test_a_cut_model_is_refused_by_name(tmp_path, cut):
     "raw",
     [
         b"PK\x03\x04 not a model at all, however long it is",
-        tiny(2),
-        tiny(4),
+        tiny(9),
+        tiny(SOFTMAX).replace(struct.pack("<ii", SOFTMAX, 3), struct.pack("<ii", SOFTMAX, 1)),
         tiny(SOFTMAX, dense=((0, 0),)),
         tiny(SOFTMAX, longest=2),
     ],

@@ -15,7 +15,8 @@ from pipelines.config import AnnotateConfig, DecideConfig
 from pipelines.engine import _told_again
 from pipelines.explore.source import read_rule
 from pipelines.rules import FIXED_REASONS, check_signals, chosen_rules, judge, legend
-from pipelines.signals.own import own_signals, refuse_edited
+from pipelines.signals.chosen import refuse_edited
+from pipelines.signals.own import own_signals
 
 CODE = '''"""Mill signals."""
 import numpy as np
@@ -121,9 +122,9 @@ def test_an_edit_is_seen_at_once_and_refused_within_a_run(module, tmp_path):
     (tmp_path / "mill_signals.py").write_text(CODE.replace('"->"', '"=>"'))
     after = one("arrows")
     assert after.column(small("a -> b => c => d")).to_pylist() == [2.0]
-    refuse_edited([after], {"arrows": after.sha256})
+    refuse_edited([after], {"arrows": after.files})
     with pytest.raises(UserError, match="edited"):
-        refuse_edited([after], {"arrows": before.sha256})
+        refuse_edited([after], {"arrows": before.files})
 
 
 @pytest.mark.parametrize("given", ["signals.two-words=m:f", "signals.mine=m", "signals.mine=m.py:f()"])
