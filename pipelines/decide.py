@@ -24,9 +24,8 @@ from pipelines.dedup.graph import EXACT_COPY, MEMBER, Columns, ExactDuplicates, 
 from pipelines.dedup.keys import band_rows, halves, id_of, nodes_of, ranks
 from pipelines.document_shards import pairing, shard_path
 from pipelines.exchange import Exchange, Keyed, Numbers, pack, unpack
-from pipelines.kernels.quality import FIELDS
 from pipelines.rules import FIXED_REASONS, chosen_rules, judge, legend
-from pipelines.signals.table import PERMUTATIONS, signature_matrix
+from pipelines.signals.table import NUMBERS, PERMUTATIONS, signature_matrix
 
 KEYS, STAGE = "keys", "decide"
 CODE = [
@@ -37,7 +36,7 @@ LIBRARIES = ["numpy", "pyarrow", "scipy"]
 NO_CLUSTER = -1
 READ = [
     "id", "url", "author", "source", "kind", "lang", "lang_score", "published", "licence", "opt_out", "text_hash",
-    "signature", *FIELDS,
+    "signature", *NUMBERS,
 ]  # fmt: skip
 """The columns that keys are made of; the text is not among them."""
 BIT = {reason: np.int64(1) << place for place, reason in enumerate(FIXED_REASONS)}

@@ -65,6 +65,7 @@ def rules(language: str) -> dict[str, object]:
         "repeated_paragraph_chars": repetition(dup_para_char_frac=0.2),
         **{f"top_{n}gram": repetition(top_n_grams=((n, share),)) for n, share in TOP.items()},
         **{f"repeated_{n}grams": repetition(dup_n_grams=((n, share),)) for n, share in REPEATED.items()},
+        "c4": C4QualityFilter(language=language),
         "line_ends": fineweb(line_punct_thr=0.12),
         "short_lines": fineweb(short_line_thr=0.67),
         "repeated_chars": fineweb(char_duplicates_ratio=0.01),

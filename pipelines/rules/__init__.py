@@ -11,7 +11,7 @@ import numpy as np
 
 from gristmill.errors import ConfigError
 from pipelines.config import Bound, DecideConfig
-from pipelines.kernels.quality import FIELDS
+from pipelines.signals.table import NUMBERS
 
 FIXED_REASONS = ("takedown", "opt_out", "licence", "language", "exact_duplicate", "near_duplicate")
 """Reasons that are no rule, first in every legend: bit i of `reasons` is legend[i]."""
@@ -91,7 +91,7 @@ def _read(name: str, preset: str, raw: Mapping[str, object]) -> Rule:
     by_language = {lang: _pair(bound, (low, high)) for lang, bound in languages.items()}
     only = raw.get("only_languages", ())
     assert isinstance(only, (list, tuple))
-    assert raw["signal"] in FIELDS, f"rule {name} uses a signal that is not there"
+    assert raw["signal"] in NUMBERS, f"rule {name} uses a signal that is not there"
     return Rule(name, preset, str(raw["signal"]), low, high, by_language, tuple(only))
 
 

@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 import xxhash
 
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.minhash import signatures
 from pipelines.kernels.quality import FIELDS, quality
 from pipelines.kernels.tokens import token_hashes
+from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import SPANS, spans_column
 
 PERMUTATIONS = 112
@@ -51,8 +53,16 @@ SIGNALS = (
     Signal("dup_paragraph_char_ratio", "share of characters in paragraphs that occurred before, 0 to 1", GOPHER),
     *(Signal(f"top_{n}gram_ratio", f"characters of the most frequent run of {n} tokens, times how often, per character", GOPHER) for n in (2, 3, 4)),
     *(Signal(f"dup_{n}gram_ratio", f"characters of runs of {n} tokens that occurred before, per character", GOPHER) for n in range(5, 11)),
+    Signal("c4_sentences", "sentences in the lines that C4 keeps: 3 words, none over 1000 characters, a sentence's end, no JavaScript, no policies (ends and policies in other languages than English: ours)", C4),
+    Signal("c4_curly_braces", "opening curly braces in lines that C4 would else keep", C4),
+    Signal("lorem_ipsum", "occurrences of the filler text `lorem ipsum`", C4),
+    Signal("boilerplate_line_ratio", "share of lines that are menus or notices of law, cookies or JavaScript in English or Chinese, 0 to 1", "ours"),
+    Signal("code_line_ratio", "share of lines that look like source code, 0 to 1", "ours"),
 )  # fmt: skip
-"""All numeric signals in the order of the kernel's columns; DESIGN of rules refers to them by name."""
+"""All numeric signals in the order of the kernels' columns; rules refer to them by name."""
+
+NUMBERS = (*FIELDS, *LINE_FIELDS)
+"""Their names."""
 
 CHINESE = pa.array(["zh", "wuu", "yue"])
 """Languages whose words jieba's dictionary finds (those for which FineWeb-2 used it)."""
@@ -62,7 +72,7 @@ SIGNATURE = pa.binary(4 * PERMUTATIONS)
 
 
 def _type_of(signal: Signal) -> pa.DataType:
-    whole = ("chars", "words", "stop_words", "lines", "sentences", "curly_braces")
+    whole = ("chars", "words", "stop_words", "lines", "sentences", "curly_braces", *LINE_FIELDS[:3])
     return pa.int32() if signal.name in whole else pa.float32()
 
 
@@ -100,8 +110,8 @@ def signal_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
     index, lists = _stop_lists()
     languages = np.array([index.get(code, 0) for code in lang.to_pylist()], np.int64)
     chinese = pc.is_in(lang, CHINESE).to_numpy(zero_copy_only=False)
-    numbers = quality(data, offsets, languages, lists, chinese)
-    columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(FIELDS)])]
+    numbers = np.hstack([quality(data, offsets, languages, lists, chinese), line_numbers(data, offsets)])
+    columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])]
     hashes = [xxhash.xxh3_128_digest(fold(value)) for value in text.to_pylist()]
     columns.append(pc.binary_length(text))
     return [*columns, pa.array(hashes, HASH), signature_column(data, offsets), spans_column(text)]
@@ -125,4 +135,4 @@ def signature_matrix(column: pa.Array) -> np.ndarray:
     return flat[start : start + len(column) * PERMUTATIONS].reshape(len(column), PERMUTATIONS)
 
 
-assert tuple(signal.name for signal in SIGNALS) == FIELDS, "the kernel and the table must name the same columns"
+assert tuple(signal.name for signal in SIGNALS) == NUMBERS, "the kernels and the table must name the same columns"

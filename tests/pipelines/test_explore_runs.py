@@ -23,12 +23,11 @@ from pipelines.explore import source as source_module
 from pipelines.explore.collect import SHOWN, Choice, collect
 from pipelines.explore.nearest import MOST
 from pipelines.explore.source import batches, open_source, read_rule
-from pipelines.kernels.quality import FIELDS
 from pipelines.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
-from pipelines.signals.table import SIGNAL_FIELDS
+from pipelines.signals.table import NUMBERS, SIGNAL_FIELDS
 
 SCHEMA = pa.schema([*DOCUMENT_SCHEMA, *SIGNAL_FIELDS])
-GOOD = {"words": 100, "mean_word_length": 5.0, "alpha_word_ratio": 1.0, "stop_words": 5, "sentences": 9,
+GOOD = {"words": 100, "mean_word_length": 5.0, "alpha_word_ratio": 1.0, "stop_words": 5, "c4_sentences": 9,
         "terminal_line_ratio": 1.0}  # fmt: skip
 CONFIG = DecideConfig()
 
@@ -40,7 +39,7 @@ class Settings(Config):
 
 
 def document(number, **columns):
-    made = {field.name: 0 for field in SIGNAL_FIELDS[: len(FIELDS)]} | GOOD
+    made = {field.name: 0 for field in SIGNAL_FIELDS[: len(NUMBERS)]} | GOOD
     made |= {"id": f"{number:032x}", "text": f"Text {number}.", "title": f"Title {number}", "source": "somewhere",
              "kind": "wiki", "lang": "en", "lang_score": 0.9, "licence": "MIT", "opt_out": [], "personal": [],
              "text_bytes": 7, "text_hash": bytes(16)}  # fmt: skip
@@ -62,7 +61,7 @@ def annotated(out, shards, schema=SCHEMA, step="annotate"):
 def bits_of(rows, config=CONFIG):
     """What `decide` itself says of documents."""
     table = pa.Table.from_pylist(rows, SCHEMA)
-    columns = {name: table[name].to_numpy() for name in FIELDS}
+    columns = {name: table[name].to_numpy() for name in NUMBERS}
     return judge(columns, [r["kind"] for r in rows], [r["lang"] for r in rows], chosen_rules(config), config)
 
 
@@ -94,7 +93,7 @@ def rule_of(found, name):
     return rule
 
 
-shown_values = {"words": st.sampled_from([0, 3, 4, 30, 49, 50, 51, 5000]), "curly_braces": st.integers(0, 1),
+shown_values = {"words": st.sampled_from([0, 3, 4, 30, 49, 50, 51, 5000]), "c4_curly_braces": st.integers(0, 1),
                 "top_2gram_ratio": st.sampled_from([0.0, 0.2, 0.2000001, 0.3, 0.30000001, 0.31, 0.5, 0.6]),
                 "mean_word_length": st.sampled_from([0.9, 1.0, 3.0, 5.0, 10.0, 10.5])}  # fmt: skip
 rows = st.fixed_dictionaries(
@@ -127,7 +126,7 @@ def reference(shards, rule, seed):
 
 
 def _told(found, rule, bounds, seed):
-    whole = rule.signal in ("words", "curly_braces", "stop_words", "sentences")
+    whole = rule.signal in ("words", "c4_curly_braces", "lorem_ipsum", "stop_words", "c4_sentences")
     held = float if whole else lambda v: float(np.float32(v))
     values = [held(one[rule.signal]) for one, _, _ in found]
     low, high = map(held, bounds)
@@ -320,8 +319,8 @@ def test_a_run_of_another_step_is_refused(tmp_path):
 
 
 def test_documents_without_a_column_of_a_rule_are_refused(tmp_path):
-    schema = pa.schema([field for field in SCHEMA if field.name not in ("words", "sentences")])
-    with pytest.raises(RunError, match="sentences, words"):
+    schema = pa.schema([field for field in SCHEMA if field.name not in ("words", "c4_sentences")])
+    with pytest.raises(RunError, match="c4_sentences, words"):
         look(annotated(tmp_path, [[document(1)]], schema))
 
 

@@ -17,12 +17,11 @@ from gristmill.ledger import totals
 from pipelines.annotate import SCHEMA, annotate_batch, annotate_split
 from pipelines.config import AnnotateConfig
 from pipelines.extract.normalize import MOST_MARKS, normalize
-from pipelines.kernels.quality import FIELDS
 from pipelines.read.lines import MAX_LINE
 from pipelines.read.records import RECORD_SCHEMA, Split
 from pipelines.signals.language import UNSURE
 from pipelines.signals.personal import find
-from pipelines.signals.table import fold, stop_words
+from pipelines.signals.table import NUMBERS, fold, stop_words
 
 CONFIG = AnnotateConfig()
 MILLION = 10**6
@@ -36,7 +35,7 @@ def beside(name):
     return module
 
 
-QUALITY, MINHASH = beside("test_quality"), beside("test_minhash")
+QUALITY, MINHASH, LINE_SIGNALS = beside("test_quality"), beside("test_minhash"), beside("test_line_signals")
 
 PIECES = [
     "\x00", "\x00\x00", "\x1b[0m", "\x85", "\ufeff", "\uffff", "\U0010ffff", "\U000e0101", "\u202e", "\u2066", "\u200f",
@@ -76,7 +75,8 @@ def test_the_columns_of_any_batch_are_those_of_plain_references(texts, tokens_of
     for row, text in zip(rows, texts, strict=True):
         cut = jieba_words if row["lang"] in ("zh", "wuu", "yue") else tokens_of
         expected = QUALITY.expected(text, cut, char_kind, stop_words().get(row["lang"], []))
-        wrong = {name: (row[name], expected[name]) for name in FIELDS if not math.isclose(row[name], expected[name], rel_tol=1e-6)}  # fmt: skip
+        expected |= LINE_SIGNALS.expected(text, char_kind)
+        wrong = {name: (row[name], expected[name]) for name in NUMBERS if not math.isclose(row[name], expected[name], rel_tol=1e-6)}  # fmt: skip
         assert wrong == {}, text
         assert row["text_bytes"] == len(text.encode())
         assert row["text_hash"] == xxhash.xxh3_128_digest(fold(text))

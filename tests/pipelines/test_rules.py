@@ -7,12 +7,11 @@ import pytest
 
 from gristmill.errors import ConfigError
 from pipelines.config import PRESETS_OF, Bound, DecideConfig
-from pipelines.kernels.quality import FIELDS
 from pipelines.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
-from pipelines.signals.table import SIGNAL_FIELDS, stop_words
+from pipelines.signals.table import NUMBERS, SIGNAL_FIELDS, stop_words
 
 RULES = {rule.name: rule for rule in all_rules()}
-TYPES = {field.name: field.type.to_pandas_dtype() for field in SIGNAL_FIELDS[: len(FIELDS)]}
+TYPES = {field.name: field.type.to_pandas_dtype() for field in SIGNAL_FIELDS[: len(NUMBERS)]}
 
 
 def bounds_of(rule):
@@ -53,14 +52,14 @@ def test_a_rule_for_some_languages_says_nothing_about_others():
 def test_no_documents_are_judged_to_nothing():
     assert RULES["too_few_words"].applies(np.zeros(0), []).tolist() == []
     config = DecideConfig()
-    empty = {name: np.zeros(0) for name in FIELDS}
+    empty = {name: np.zeros(0) for name in NUMBERS}
     assert judge(empty, [], [], chosen_rules(config), config).tolist() == []
 
 
 def test_rules_have_names_of_their_own_and_possible_bounds():
     assert len(RULES) == len(all_rules())
     for rule in all_rules():
-        assert rule.signal in FIELDS and rule.low <= rule.high
+        assert rule.signal in NUMBERS and rule.low <= rule.high
         assert not set(RULES) & set(FIXED_REASONS)
         assert np.isfinite([rule.low, rule.high, *sum(rule.by_language.values(), ())]).any()
 
@@ -71,11 +70,11 @@ def columns(**values):
         "mean_word_length": 5.0,
         "alpha_word_ratio": 1.0,
         "stop_words": 5.0,
-        "sentences": 9.0,
+        "c4_sentences": 9.0,
         "terminal_line_ratio": 1.0,
     }
     sizes = [len(value) for value in values.values()] or [1]
-    return {name: np.asarray(values.get(name, [good.get(name, 0.0)] * sizes[0]), np.float64) for name in FIELDS}
+    return {name: np.asarray(values.get(name, [good.get(name, 0.0)] * sizes[0]), np.float64) for name in NUMBERS}
 
 
 def test_bits_are_those_of_the_legend():
