@@ -172,7 +172,7 @@ def phrases_of(data, start, stop, symbols, step, found, whole):  # type: ignore[
     state, first, length, match = 0, -1, 0, 0
     for at in range(start, stop + 1):
         byte = data[at] if at < stop else 0x7C
-        if byte == 0x7C or byte == 0x3E or byte == 0x2F or _is_wide_separator(data, at, start, stop):
+        if byte == 0x7C or byte == 0x3E or byte == 0x2F or (byte >= 0xB7 and _is_wide_separator(data, at, start, stop)):
             if first >= 0:
                 parts += 1
                 menu &= match == length
