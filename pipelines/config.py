@@ -148,8 +148,8 @@ class NearConfig(Config):
 
 DEFAULT_PRESETS = {
     "wiki": ("gopher", "edited", "repetition"),
-    "news": ("gopher", "edited", "repetition", "c4"),
-    "web": ("gopher", "gopher_letters", "repetition", "c4", "fineweb"),
+    "news": ("gopher", "edited", "repetition", "plain"),
+    "web": ("gopher", "gopher_letters", "repetition", "plain", "fineweb"),
     "social": ("social",),
     "docs": ("gopher", "edited", "repetition"),
     "book": ("gopher", "edited", "repetition"),

@@ -27,7 +27,7 @@ from pipelines.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legen
 from pipelines.signals.table import NUMBERS, SIGNAL_FIELDS
 
 SCHEMA = pa.schema([*DOCUMENT_SCHEMA, *SIGNAL_FIELDS])
-GOOD = {"words": 100, "mean_word_length": 5.0, "alpha_word_ratio": 1.0, "stop_words": 5, "c4_sentences": 9,
+GOOD = {"words": 100, "mean_word_length": 5.0, "alpha_word_ratio": 1.0, "stop_words": 5, "sentences": 9,
         "terminal_line_ratio": 1.0}  # fmt: skip
 CONFIG = DecideConfig()
 
@@ -93,7 +93,7 @@ def rule_of(found, name):
     return rule
 
 
-shown_values = {"words": st.sampled_from([0, 3, 4, 30, 49, 50, 51, 5000]), "c4_curly_braces": st.integers(0, 1),
+shown_values = {"words": st.sampled_from([0, 3, 4, 30, 49, 50, 51, 5000]), "curly_braces": st.integers(0, 1),
                 "top_2gram_ratio": st.sampled_from([0.0, 0.2, 0.2000001, 0.3, 0.30000001, 0.31, 0.5, 0.6]),
                 "mean_word_length": st.sampled_from([0.9, 1.0, 3.0, 5.0, 10.0, 10.5])}  # fmt: skip
 rows = st.fixed_dictionaries(
@@ -126,7 +126,7 @@ def reference(shards, rule, seed):
 
 
 def _told(found, rule, bounds, seed):
-    whole = rule.signal in ("words", "c4_curly_braces", "lorem_ipsum", "stop_words", "c4_sentences")
+    whole = rule.signal in ("words", "curly_braces", "stop_words", "sentences")
     held = float if whole else lambda v: float(np.float32(v))
     values = [held(one[rule.signal]) for one, _, _ in found]
     low, high = map(held, bounds)
@@ -296,7 +296,7 @@ def test_an_unknown_rule_is_refused_with_the_nearest_name(tmp_path):
     run = annotated(tmp_path, [[document(1)]])
     with pytest.raises(ConfigError, match="did you mean `too_few_words`"):
         look(run, rule="too_few_wrds")
-    with pytest.raises(ConfigError, match=r"choose from bullets, curly_braces"):
+    with pytest.raises(ConfigError, match=r"choose from any_curly_brace, bullets"):
         look(run, rule="qqqq")
 
 
@@ -319,8 +319,8 @@ def test_a_run_of_another_step_is_refused(tmp_path):
 
 
 def test_documents_without_a_column_of_a_rule_are_refused(tmp_path):
-    schema = pa.schema([field for field in SCHEMA if field.name not in ("words", "c4_sentences")])
-    with pytest.raises(RunError, match="c4_sentences, words"):
+    schema = pa.schema([field for field in SCHEMA if field.name not in ("words", "sentences")])
+    with pytest.raises(RunError, match="sentences, words"):
         look(annotated(tmp_path, [[document(1)]], schema))
 
 

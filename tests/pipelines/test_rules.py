@@ -70,7 +70,7 @@ def columns(**values):
         "mean_word_length": 5.0,
         "alpha_word_ratio": 1.0,
         "stop_words": 5.0,
-        "c4_sentences": 9.0,
+        "sentences": 9.0,
         "terminal_line_ratio": 1.0,
     }
     sizes = [len(value) for value in values.values()] or [1]
