@@ -1,6 +1,6 @@
 """Cut Chinese text into words exactly as jieba does, compiled: the likeliest path through its dictionary, then its HMM.
 
-FineWeb-2 found its bounds for Chinese with jieba's words (0.42.1, `cut` with HMM). Its code takes 40 times as long; we
+FineWeb-2 found its bounds for Chinese with jieba's words (0.42.1, `cut` with HMM). Its code takes over ten times as long; we
 read its data only: the dictionary (word -> frequency) and the hidden Markov model for runs of characters that no word
 covers (states begin, end, middle, single; Viterbi 1967). Decision record 9.
 """
