@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
+from pipelines.kernels.token_classes import SPACE
+
 FIRST_HAN, LAST_HAN = 0x4E00, 0x9FD5
 _BEYOND = LAST_HAN + 1
 _SLOTS = 1 << 20
@@ -46,7 +48,7 @@ def _is_han(code):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True, inline="always")
 def _in_block(code):  # type: ignore[no-untyped-def]
-    return (FIRST_HAN <= code <= LAST_HAN) or (code < 128 and _ASCII[code] != 0)
+    return _is_han(code) or (code < 128 and _ASCII[code] != 0)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -220,10 +222,10 @@ def _cut_block(points, a, b, words, score, step, back, starts, ends, count):  # 
 
 
 @njit(nogil=True, cache=True)
-def cut_chinese(points, flags, chars, space, words, score, step, back, starts, ends):  # type: ignore[no-untyped-def]
+def cut_chinese(points, flags, chars, words, score, step, back, starts, ends):  # type: ignore[no-untyped-def]
     """Cut `chars` code points into jieba's words without white space; returns how many.
 
-    `flags[i] & space` tells white space. `words` is `chinese_words()`. Fills `starts` and `ends` with places among the
+    `flags` are those of kernels.token_classes. `words` is `chinese_words()`. Fills `starts` and `ends` with places among the
     code points; `score`, `step` (chars + 1 each) and `back` (4 * chars) are room to work in.
     """
     count, i = 0, 0
@@ -234,7 +236,7 @@ def cut_chinese(points, flags, chars, space, words, score, step, back, starts, e
         if i > first:
             count = _cut_block(points, first, i, words, score, step, back, starts, ends, count)
         else:
-            if not flags[i] & space:
+            if not flags[i] & SPACE:
                 starts[count], ends[count] = i, i + 1
                 count += 1
             i += 1

@@ -8,7 +8,6 @@ from numba import njit, uint64
 
 from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words
 from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
-from pipelines.kernels.token_classes import SPACE as WHITE
 from pipelines.kernels.token_classes import TERMINAL
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
@@ -124,7 +123,7 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
         row = out[d]
         chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
         if chinese[d]:
-            tokens = cut_chinese(points, flags, chars, WHITE, words, score, held, back, starts, ends)
+            tokens = cut_chinese(points, flags, chars, words, score, held, back, starts, ends)
         else:
             tokens = split_tokens(points, flags, chars, tables, starts, ends, held)
         describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words, read_dictionary
 from pipelines.kernels.quality import FIELDS
-from pipelines.kernels.token_classes import SPACE, flag_table
+from pipelines.kernels.token_classes import flag_table
 from pipelines.rules import all_rules
 from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
 
@@ -43,7 +43,7 @@ def words(text, tables=None):
     score, back = np.empty(room), np.empty(4 * room, np.uint8)
     step, starts, ends = (np.empty(room, np.int32) for _ in range(3))
     tables = tables or chinese_words()
-    count = cut_chinese(points, flags, len(points), SPACE, tables, score, step, back, starts, ends)
+    count = cut_chinese(points, flags, len(points), tables, score, step, back, starts, ends)
     return [text[first:last] for first, last in zip(starts[:count], ends[:count], strict=True)]
 
 
