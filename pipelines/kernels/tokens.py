@@ -39,6 +39,8 @@ _DOT, _COMMA, _PLUS, _COLON, _SLASH, _STRAIGHT, _CURLY = 0x2E, 0x2C, 0x2B, 0x3A,
 _INFIX_NUMBER = np.array([ord(c) for c in "+-*^"], np.int32)
 _INFIX_WORD = np.array([ord(c) for c in ":<>=/"], np.int32)
 _LONGEST_SPECIAL = 11
+_PLAIN = ALPHA | DIGIT | UPPER | LOWER | BEFORE_DOT
+"""Flags of letters and digits that no rule but the one of "cannot" looks at, where they stand among their like."""
 
 
 @njit(nogil=True, cache=True)
@@ -235,6 +237,39 @@ def read_points(data, start, stop, table, points, flags):  # type: ignore[no-unt
     return chars
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _plain_end(flags, at, stop):  # type: ignore[no-untyped-def]
+    """Where a run of letters, or of digits, that begins at `at` ends."""
+    every = flags[at] & (ALPHA | DIGIT) if at < stop else flags[0] & 0
+    while at < stop and flags[at] & every and not flags[at] & ~_PLAIN:
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _is_simple(points, first, core, end, stop):  # type: ignore[no-untyped-def]
+    """Whether a plain run, with a mark before it and behind it at most, has no cut but off those marks."""
+    if core > first and (points[first] == _STRAIGHT or points[first] == _CURLY):
+        return False
+    if stop > end and (points[end] == _STRAIGHT or points[end] == _CURLY):
+        return False
+    return end - core != 6 or (points[core] | 32) != 99  # "cannot" is two tokens
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _put_simple(first, core, end, stop, starts, ends, count):  # type: ignore[no-untyped-def]
+    """Append the mark before a plain run, the run, and the mark behind it; returns the new number of tokens."""
+    if core > first:
+        starts[count], ends[count] = first, core
+        count += 1
+    starts[count], ends[count] = core, end
+    count += 1
+    if stop > end:
+        starts[count], ends[count] = end, stop
+        count += 1
+    return count
+
+
 @njit(nogil=True, cache=True)
 def split_tokens(points, flags, chars, tables, starts, ends, held):  # type: ignore[no-untyped-def]
     """Cut `chars` code points with their flags; returns how many tokens. `tables` is `token_tables()`.
@@ -254,6 +289,12 @@ def split_tokens(points, flags, chars, tables, starts, ends, held):  # type: ign
                 i += 1
             starts[count], ends[count] = first, i
             count += 1
+            continue
+        core = first + ((flags[first] & PREFIX) != 0)
+        end = _plain_end(flags, core, chars)
+        i = end + (end < chars and (flags[end] & SUFFIX) != 0)
+        if end > core and (i == chars or flags[i] & (SPACE | ALONE)) and _is_simple(points, first, core, end, i):
+            count = _put_simple(first, core, end, i, starts, ends, count)
             continue
         while i < chars and not flags[i] & (SPACE | ALONE):
             i += 1
