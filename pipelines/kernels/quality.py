@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, uint64
 
 from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words
-from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
+from pipelines.kernels.repetition import ngram_chars, repeated_spans, table_size
 from pipelines.kernels.token_classes import TERMINAL
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
@@ -117,8 +117,13 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
     letters, symbols = np.empty(room, np.bool_), np.empty(room, np.bool_)
     line_hash, line_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
     part_hash, part_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
-    slots = table_mask(room) + 1
-    seen, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
+    keys, places, firsts, numbers = (
+        np.empty(room, np.uint64),
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+        np.empty(room, np.int32),
+    )
+    table = np.empty(table_size(room), np.int32)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
         chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
@@ -144,14 +149,13 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
             part_chars,
         )
         per_char = 1.0 / chars if chars else 0.0
-        spans, inside = repeated_spans(line_hash, line_chars, lines, seen)
+        spans, inside = repeated_spans(line_hash, line_chars, lines, table, firsts)
         row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
-        spans, inside = repeated_spans(part_hash, part_chars, parts, seen)
+        spans, inside = repeated_spans(part_hash, part_chars, parts, table, firsts)
         row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
-        for n in range(2, 5):
-            row[17 + n] = top_ngram_chars(hashes, lengths, tokens, n, seen, number, first) * per_char
-        for n in range(5, 11):
-            row[17 + n] = repeated_ngram_chars(hashes, lengths, tokens, n, seen) * per_char
+        ngram_chars(hashes, lengths, tokens, keys, places, firsts, numbers, table, row[19:])
+        for n in range(19, 28):
+            row[n] *= per_char
 
 
 def quality(

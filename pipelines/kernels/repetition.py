@@ -2,102 +2,130 @@
 
 Rae et al. 2021 (arXiv 2112.11446), table A1, in the reading of datatrove's `gopher_repetition_filter`: the top n-gram
 counts its own characters times its occurrences; a duplicated n-gram found again is skipped over as a whole.
+
+An n-gram can only repeat where both its (n-1)-grams do. So each n looks at the places that the one before left over:
+in most documents all but a few are gone after n = 2, and nine counts cost little more than one.
 """
 
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.words import mix64
+FIRST_TOP, FIRST_REPEATED, LAST_REPEATED = 2, 5, 10
+"""The most frequent n-gram counts for n from 2, all that occurred before for n from 5 to 10."""
 
-
-@njit(nogil=True, cache=True)
-def _slot(table, mask, key):  # type: ignore[no-untyped-def]
-    """The slot of `key` in an open-addressing table of uint64 keys, or the free slot for it (0 = free)."""
-    at = np.int64(key & uint64(mask))
-    while table[at] != uint64(0) and table[at] != key:
-        at = (at + 1) & mask
-    return at
-
-
-@njit(nogil=True, cache=True)
-def table_mask(items):  # type: ignore[no-untyped-def]
-    """The mask of a table at most half full with `items` keys."""
-    size = 16
-    while size < 2 * items:
-        size *= 2
-    return size - 1
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _ngram(hashes, at, n):  # type: ignore[no-untyped-def]
-    h = uint64(n)
-    for j in range(n):
-        h = h * uint64(0x9E3779B97F4A7C15) + hashes[at + j]
-    h = mix64(h)
-    return h if h != uint64(0) else uint64(1)
+def table_size(items):  # type: ignore[no-untyped-def]
+    """The size of a table at most half full with `items` places: a power of two."""
+    size = 16
+    while size < 2 * items:
+        size *= 2
+    return size
 
 
 @njit(nogil=True, cache=True)
-def top_ngram_chars(hashes, lengths, count, n, table, number, first):  # type: ignore[no-untyped-def]
-    """Characters (with one space between words) of the most frequent n-gram times its occurrences; 0 if none repeats."""
-    grams = count - n + 1
-    if grams < 1:
-        return 0
-    mask = table_mask(grams)
+def first_equals(keys, count, table, firsts):  # type: ignore[no-untyped-def]
+    """Fill firsts[k] with the place of the first of `count` keys (uint64, well mixed) that equals keys[k].
+
+    `table` (int32, `table_size(count)` or more) is room to work in: open addressing, a place + 1, or 0 where free.
+    """
+    mask = table_size(count) - 1
     table[: mask + 1] = 0
-    best, best_at = 1, -1
-    for i in range(grams):
-        key = _ngram(hashes, i, n)
-        slot = _slot(table, mask, key)
-        if table[slot] == uint64(0):
-            table[slot], number[slot], first[slot] = key, 1, i
+    for k in range(count):
+        at = np.int64(keys[k] & uint64(mask))
+        while table[at] != 0 and keys[table[at] - 1] != keys[k]:
+            at = (at + 1) & mask
+        if table[at] == 0:
+            table[at] = k + 1
+        firsts[k] = table[at] - 1
+
+
+@njit(nogil=True, cache=True)
+def repeated_spans(keys, chars, count, table, firsts):  # type: ignore[no-untyped-def]
+    """How many of `count` spans (lines or paragraphs) occurred before, and how many characters they hold."""
+    first_equals(keys, count, table, firsts)
+    spans, total = 0, 0
+    for k in range(count):
+        if firsts[k] != k:
+            spans += 1
+            total += chars[k]
+    return spans, total
+
+
+@njit(nogil=True, cache=True)
+def _keep_repeated(keys, places, count, hashes, n, firsts, numbers):  # type: ignore[no-untyped-def]
+    """Leave the places where an n-gram may repeat: those where both its (n-1)-grams do; returns how many.
+
+    Extends their keys by one token. The number of each (n-1)-gram stands at its first place.
+    """
+    kept = 0
+    for k in range(count - 1):
+        together = places[k + 1] == places[k] + 1
+        if together and numbers[firsts[k]] != 1 and numbers[firsts[k + 1]] != 1:
+            places[kept] = places[k]
+            keys[kept] = keys[k] * _STEP + hashes[places[k] + n - 1]
+            kept += 1
+    return kept
+
+
+@njit(nogil=True, cache=True)
+def _count(firsts, count, numbers):  # type: ignore[no-untyped-def]
+    for k in range(count):
+        if firsts[k] == k:
+            numbers[k] = 1
         else:
-            number[slot] += 1
-            if number[slot] > best or (number[slot] == best and best > 1 and first[slot] < best_at):
-                best, best_at = number[slot], first[slot]
+            numbers[firsts[k]] += 1
+
+
+@njit(nogil=True, cache=True)
+def _top_chars(places, count, lengths, n, firsts, numbers):  # type: ignore[no-untyped-def]
+    """Characters (with one space between tokens) of the most frequent n-gram times its occurrences; 0 if none repeats."""
+    best, best_at = 1, -1
+    for k in range(count):
+        if firsts[k] == k and numbers[k] > best:
+            best, best_at = numbers[k], places[k]
     if best_at < 0:
         return 0
     chars = n - 1
-    for j in range(n):
-        chars += lengths[best_at + j]
+    for i in range(best_at, best_at + n):
+        chars += lengths[i]
     return chars * best
 
 
 @njit(nogil=True, cache=True)
-def repeated_ngram_chars(hashes, lengths, count, n, table):  # type: ignore[no-untyped-def]
-    """Characters in n-grams that occurred before, each character counted once."""
-    grams = count - n + 1
-    if grams < 1:
-        return 0
-    mask = table_mask(grams)
-    table[: mask + 1] = 0
-    repeated = 0
-    i = 0
-    while i < grams:
-        key = _ngram(hashes, i, n)
-        slot = _slot(table, mask, key)
-        if table[slot] == uint64(0):
-            table[slot] = key
-            i += 1
-        else:
-            for j in range(n):
-                repeated += lengths[i + j]
-            i += n
-    return repeated
+def _repeated_chars(places, count, lengths, n, firsts, numbers):  # type: ignore[no-untyped-def]
+    """Characters in n-grams that occurred before, each character counted once; numbers of those met become negative."""
+    chars, free = 0, 0
+    for k in range(count):
+        if places[k] < free or numbers[firsts[k]] == 1:
+            continue
+        if numbers[firsts[k]] > 0:
+            numbers[firsts[k]] = -numbers[firsts[k]]
+            continue
+        free = places[k] + n
+        for i in range(places[k], free):
+            chars += lengths[i]
+    return chars
 
 
 @njit(nogil=True, cache=True)
-def repeated_spans(hashes, chars, count, table):  # type: ignore[no-untyped-def]
-    """How many of `count` spans (lines or paragraphs) occurred before, and how many characters they hold."""
-    mask = table_mask(count)
-    table[: mask + 1] = 0
-    spans, total = 0, 0
-    for i in range(count):
-        key = hashes[i] if hashes[i] != uint64(0) else uint64(1)
-        slot = _slot(table, mask, key)
-        if table[slot] == uint64(0):
-            table[slot] = key
+def ngram_chars(hashes, lengths, count, keys, places, firsts, numbers, table, chars):  # type: ignore[no-untyped-def]
+    """Fill chars[n - FIRST_TOP] for every n; `hashes` and `lengths` are those of `count` tokens.
+
+    `keys` (uint64), `places`, `firsts` and `numbers` (int32), `count` long, and `table` are room to work in.
+    """
+    held = max(0, count - 1)
+    for i in range(held):
+        places[i] = i
+        keys[i] = hashes[i] * _STEP + hashes[i + 1]
+    for n in range(FIRST_TOP, LAST_REPEATED + 1):
+        if n > FIRST_TOP:
+            held = _keep_repeated(keys, places, held, hashes, n, firsts, numbers)
+        first_equals(keys, held, table, firsts)
+        _count(firsts, held, numbers)
+        if n < FIRST_REPEATED:
+            chars[n - FIRST_TOP] = _top_chars(places, held, lengths, n, firsts, numbers)
         else:
-            spans += 1
-            total += chars[i]
-    return spans, total
+            chars[n - FIRST_TOP] = _repeated_chars(places, held, lengths, n, firsts, numbers)
