@@ -46,8 +46,14 @@ def _add(hidden, vectors, row):  # type: ignore[no-untyped-def]
         hidden[j] += vectors[row, j]
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _is_present(present, bucket):  # type: ignore[no-untyped-def]
+    """Whether an n-gram has a row; most have none in a pruned model."""
+    return (present[bucket >> 3] >> np.uint8(bucket & 7)) & 1
+
+
 @njit(nogil=True, cache=True)
-def _add_ngrams(hidden, marked, vectors, words, shortest, longest, ngram_rows):  # type: ignore[no-untyped-def]
+def _add_ngrams(hidden, marked, vectors, words, shortest, longest, ngram_rows, present):  # type: ignore[no-untyped-def]
     """Add the vectors of all n-grams of `marked` (a word between < and >, UTF-8); returns how many there were."""
     size, added = marked.shape[0], 0
     buckets = uint32(ngram_rows.shape[0])
@@ -63,9 +69,9 @@ def _add_ngrams(hidden, marked, vectors, words, shortest, longest, ngram_rows): 
                 at += 1
             n += 1
             if n >= shortest and not (n == 1 and (first == 0 or at == size)):
-                row = ngram_rows[uint32(h % buckets)]
-                if row >= 0:
-                    _add(hidden, vectors, words + row)
+                bucket = uint32(h % buckets)
+                if _is_present(present, bucket):
+                    _add(hidden, vectors, words + ngram_rows[bucket])
                     added += 1
     return added
 
@@ -92,16 +98,16 @@ def _line_hash(token):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _add_word_ngrams(hidden, line, count, vectors, words, word_ngrams, ngram_rows):  # type: ignore[no-untyped-def]
+def _add_word_ngrams(hidden, line, count, vectors, words, word_ngrams, ngram_rows, present):  # type: ignore[no-untyped-def]
     """Add the vectors of all runs of 2 to `word_ngrams` words, given by their hashes; returns how many there were."""
     added, buckets = 0, uint64(ngram_rows.shape[0])
     for first in range(count):
         h = line[first]
         for at in range(first + 1, min(count, first + word_ngrams)):
             h = h * NGRAM_FACTOR + line[at]
-            row = ngram_rows[np.int64(h % buckets)]
-            if row >= 0:
-                _add(hidden, vectors, words + row)
+            bucket = np.int64(h % buckets)
+            if _is_present(present, bucket):
+                _add(hidden, vectors, words + ngram_rows[bucket])
                 added += 1
     return added
 
@@ -112,7 +118,7 @@ def _is_space(byte):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows):  # type: ignore[no-untyped-def]
+def _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, present):  # type: ignore[no-untyped-def]
     """Fill `hidden` with the mean vector of a text; `marked` and `line` are room for a word and for hashes of words."""
     hidden[:] = 0
     at, added, size, ended, count = 0, 0, text.shape[0], False, 0
@@ -138,14 +144,16 @@ def _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ng
             marked[0] = LESS
             marked[1 : 1 + token.shape[0]] = token
             marked[1 + token.shape[0]] = MORE
-            added += _add_ngrams(hidden, marked[: token.shape[0] + 2], vectors, words, shortest, longest, ngram_rows)
+            added += _add_ngrams(
+                hidden, marked[: token.shape[0] + 2], vectors, words, shortest, longest, ngram_rows, present
+            )
     end = _word_row(_END, slots, rows)  # fastText closes every line with its end-of-sentence word
     if end >= 0:
         _add(hidden, vectors, end)
         added += 1
     if word_ngrams > 1:
         line[count] = _line_hash(_END)
-        added += _add_word_ngrams(hidden, line, count + 1, vectors, words, word_ngrams, ngram_rows)
+        added += _add_word_ngrams(hidden, line, count + 1, vectors, words, word_ngrams, ngram_rows, present)
     scale = float32(1.0 / added) if added else float32(0)
     for j in range(hidden.shape[0]):
         hidden[j] *= scale
@@ -225,7 +233,7 @@ def _cut(data, start, stop, most_chars):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def classify(data, offsets, most_chars, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, tree, found, probability):  # type: ignore[no-untyped-def]  # fmt: skip
+def classify(data, offsets, most_chars, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, present, tree, found, probability):  # type: ignore[no-untyped-def]  # fmt: skip
     """Fill `found` (int32, label numbers) and `probability` (float32) for texts in UTF-8 `data` cut by `offsets`.
 
     Of every text the first `most_chars` characters are looked at.
@@ -235,7 +243,9 @@ def classify(data, offsets, most_chars, vectors, output, words, shortest, longes
     stack, scores = np.empty(2 * output.shape[0], np.int32), np.empty(2 * output.shape[0], np.float32)
     for d in range(offsets.shape[0] - 1):
         text = data[offsets[d] : _cut(data, offsets[d], offsets[d + 1], most_chars)]
-        _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows)
+        _mean(
+            text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, present
+        )
         if tree.shape[0]:
             label, score = _best_leaf(hidden, output, tree, stack, scores)
         else:
@@ -244,7 +254,7 @@ def classify(data, offsets, most_chars, vectors, output, words, shortest, longes
 
 
 @njit(nogil=True, cache=True)
-def probabilities(data, offsets, most_chars, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, label, nodes, rights, separate, out):  # type: ignore[no-untyped-def]  # fmt: skip
+def probabilities(data, offsets, most_chars, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, present, label, nodes, rights, separate, out):  # type: ignore[no-untyped-def]  # fmt: skip
     """Fill `out` (float32) with the probability of one label for texts in UTF-8 `data` cut by `offsets`.
 
     `nodes` and `rights` are the label's path from the root in hierarchical softmax, empty without; `separate` says that
@@ -254,5 +264,7 @@ def probabilities(data, offsets, most_chars, vectors, output, words, shortest, l
     marked = np.empty(4 * most_chars + 2, np.uint8)
     for d in range(offsets.shape[0] - 1):
         text = data[offsets[d] : _cut(data, offsets[d], offsets[d + 1], most_chars)]
-        _mean(text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows)
+        _mean(
+            text, hidden, marked, line, vectors, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, present
+        )
         out[d] = _score(hidden, output, label, nodes, rights, separate)

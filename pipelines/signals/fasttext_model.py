@@ -39,6 +39,8 @@ class FastText:
     word_rows: np.ndarray
     ngram_rows: np.ndarray
     """int32 (buckets,): the row of an n-gram bucket below the words, or -1 where it was pruned."""
+    present: np.ndarray
+    """uint8, one bit a bucket: whether it has a row. Small enough for a core's own cache, as `ngram_rows` is not."""
     tree: np.ndarray
     """int32 (labels - 1, 2): left and right child of every inner node of hierarchical softmax; else empty."""
     separate: bool
@@ -49,7 +51,7 @@ class FastText:
         """What both kernels take after their texts."""
         return (
             self.vectors, self.output, self.words, self.shortest, self.longest, self.word_ngrams, self.word_slots,
-            self.word_rows, self.ngram_rows,
+            self.word_rows, self.ngram_rows, self.present,
         )  # fmt: skip
 
     def path(self, label: int) -> tuple[np.ndarray, np.ndarray]:
@@ -127,8 +129,9 @@ def _read(reader: _Reader) -> FastText:
     tree = huffman(counts) if loss == HIERARCHICAL else np.zeros((0, 2), np.int32)
     slots, rows = _word_table([name for name, _ in entries[:words]])
     separate = loss in (NEGATIVE, SEPARATE)
+    present = np.packbits(ngram_rows >= 0, bitorder="little")
     return FastText(
-        names, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, tree, separate
+        names, vectors, output, words, shortest, longest, word_ngrams, slots, rows, ngram_rows, present, tree, separate
     )
 
 
