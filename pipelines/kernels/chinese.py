@@ -68,7 +68,7 @@ def _slot(beginnings, parent, code):  # type: ignore[no-untyped-def]
     return np.int64(at), held
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _best_path(points, a, b, words, score, step):  # type: ignore[no-untyped-def]
     """Fill `step[i]`, the end of the word at `i` on the likeliest path through points[a:b]; the longer at a tie."""
     single, beginnings, weights, unknown = words[0], words[1], words[2], words[3]
@@ -94,7 +94,7 @@ def _best_path(points, a, b, words, score, step):  # type: ignore[no-untyped-def
         score[i], step[i] = best, end
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _is_word(points, a, b, words):  # type: ignore[no-untyped-def]
     single, beginnings, weights = words[0], words[1], words[2]
     if single[points[a]] != single[points[a]]:
@@ -112,31 +112,25 @@ def _is_word(points, a, b, words):  # type: ignore[no-untyped-def]
 def _cut_hidden(points, a, b, words, back, starts, ends, count):  # type: ignore[no-untyped-def]
     """Cut a run of Han characters by the likeliest states (B E M S, in this order; the later one at a tie)."""
     begins, moves, emits = words[4], words[5], words[6]
-    row = points[a] - FIRST_HAN
-    begin, end, middle, single = (
-        begins[0] + emits[row, 0],
-        begins[1] + emits[row, 1],
-        begins[2] + emits[row, 2],
-        begins[3] + emits[row, 3],
-    )
+    end_begin, single_begin, end_single, single_single = moves[1, 0], moves[3, 0], moves[1, 3], moves[3, 3]
+    begin_end, middle_end, begin_middle, middle_middle = moves[0, 1], moves[2, 1], moves[0, 2], moves[2, 2]
+    emit = emits[points[a] - FIRST_HAN]
+    begin, end, middle, single = begins[0] + emit[0], begins[1] + emit[1], begins[2] + emit[2], begins[3] + emit[3]
     for i in range(a + 1, b):
-        row = points[i] - FIRST_HAN
-        was, emit = begin, emits[row, 0]
-        after_end, after_single = end + moves[1, 0] + emit, single + moves[3, 0] + emit
-        back[4 * i] = 3 if after_single >= after_end else 1
-        begin = max(after_single, after_end)
-        emit = emits[row, 3]
-        after_end, after_single = end + moves[1, 3] + emit, single + moves[3, 3] + emit
-        back[4 * i + 3] = 3 if after_single >= after_end else 1
-        single = max(after_single, after_end)
-        emit = emits[row, 1]
-        after_begin, after_middle = was + moves[0, 1] + emit, middle + moves[2, 1] + emit
-        back[4 * i + 1] = 2 if after_middle >= after_begin else 0
-        end = max(after_begin, after_middle)
-        emit = emits[row, 2]
-        after_begin, after_middle = was + moves[0, 2] + emit, middle + moves[2, 2] + emit
-        back[4 * i + 2] = 2 if after_middle >= after_begin else 0
-        middle = max(after_begin, after_middle)
+        emit = emits[points[i] - FIRST_HAN]
+        was, place = begin, 4 * i
+        after_end, after_single = end + end_begin + emit[0], single + single_begin + emit[0]
+        back[place] = 3 if after_single >= after_end else 1
+        begin = after_single if after_single >= after_end else after_end
+        after_end, after_single = end + end_single + emit[3], single + single_single + emit[3]
+        back[place + 3] = 3 if after_single >= after_end else 1
+        single = after_single if after_single >= after_end else after_end
+        after_begin, after_middle = was + begin_end + emit[1], middle + middle_end + emit[1]
+        back[place + 1] = 2 if after_middle >= after_begin else 0
+        end = after_middle if after_middle >= after_begin else after_begin
+        after_begin, after_middle = was + begin_middle + emit[2], middle + middle_middle + emit[2]
+        back[place + 2] = 2 if after_middle >= after_begin else 0
+        middle = after_middle if after_middle >= after_begin else after_begin
     state, last = 3 if single >= end else 1, b
     # Backwards: a word ends where the state is E or S, and what lies behind a single or a beginning is one whole.
     first = count
@@ -155,7 +149,7 @@ def _cut_hidden(points, a, b, words, back, starts, ends, count):  # type: ignore
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _turn(values, first, last):  # type: ignore[no-untyped-def]
     while first < last - 1:
         last -= 1
@@ -163,7 +157,7 @@ def _turn(values, first, last):  # type: ignore[no-untyped-def]
         first += 1
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _number_end(points, a, b):  # type: ignore[no-untyped-def]
     """The end of the letters and digits at `a`, with a decimal part and a percent sign."""
     while a < b and _is_alnum(points[a]):
@@ -175,7 +169,7 @@ def _number_end(points, a, b):  # type: ignore[no-untyped-def]
     return a + 1 if a < b and points[a] == _PERCENT else a
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _cut_unknown(points, a, b, words, back, starts, ends, count):  # type: ignore[no-untyped-def]
     """Cut characters that stand alone on the path: Han by the hidden model, the rest into numbers and what is between."""
     while a < b:
@@ -195,10 +189,10 @@ def _cut_unknown(points, a, b, words, back, starts, ends, count):  # type: ignor
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _cut_alone(points, a, b, words, back, starts, ends, count):  # type: ignore[no-untyped-def]
-    """Cut a stretch of the path on which every character is a step of its own."""
-    if b - a > 1 and not _is_word(points, a, b, words):
+    """Cut a stretch of the path, of two characters or more, on which every character is a step of its own."""
+    if not _is_word(points, a, b, words):
         return _cut_unknown(points, a, b, words, back, starts, ends, count)
     for i in range(a, b):
         starts[count], ends[count] = i, i + 1
@@ -206,19 +200,24 @@ def _cut_alone(points, a, b, words, back, starts, ends, count):  # type: ignore[
     return count
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _cut_block(points, a, b, words, score, step, back, starts, ends, count):  # type: ignore[no-untyped-def]
     _best_path(points, a, b, words, score, step)
     alone = a
-    while a < b:
-        end = step[a]
+    while a <= b:
+        end = step[a] if a < b else b + 2
         if end - a > 1:
-            count = _cut_alone(points, alone, a, words, back, starts, ends, count)
-            starts[count], ends[count] = a, end
-            count += 1
+            if a - alone > 1:
+                count = _cut_alone(points, alone, a, words, back, starts, ends, count)
+            elif a > alone:
+                starts[count], ends[count] = alone, a
+                count += 1
+            if a < b:
+                starts[count], ends[count] = a, end
+                count += 1
             alone = end
         a = end
-    return _cut_alone(points, alone, b, words, back, starts, ends, count)
+    return count
 
 
 @njit(nogil=True, cache=True)
