@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.extract.normalize import normalize
+from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.quality import quality
 from pipelines.rules import all_rules
@@ -107,7 +107,7 @@ def quality_alone(column: pa.Array, lang: str) -> object:
 
 def whole_step(column: pa.Array, _: str) -> object:
     """Everything that annotate does to plain text."""
-    text = pa.array([normalize(value) for value in column.to_pylist()], pa.string())
+    text = normalize_column(column)
     return signal_columns(text, language_columns(text)[0])
 
 

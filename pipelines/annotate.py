@@ -22,7 +22,7 @@ from gristmill.rights import UNKNOWN
 from pipelines.config import AnnotateConfig
 from pipelines.exchange import Numbers
 from pipelines.extract.html import status_text
-from pipelines.extract.normalize import normalize
+from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.extract.sandbox import ExtractionError, Sandbox
 from pipelines.extract.wikitext import is_redirect, wikitext_to_text
 from pipelines.read.arrow import read_arrow
@@ -179,7 +179,7 @@ def extract_batch(
 
 def _extract_plain(batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
     """The same for a batch that holds plain text only and names no authors: all other columns stay as they are."""
-    text = pa.array([normalize(value) for value in batch["text"].to_pylist()], pa.string())
+    text = normalize_column(batch["text"])
     full = pc.greater(pc.binary_length(text), 0)
     for source in batch["source"].filter(pc.invert(full)).to_pylist():
         tally.add("dropped", "no_text", source=source, lang="und")

@@ -4,6 +4,13 @@ import re
 import unicodedata
 from functools import lru_cache
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.normal import normal_texts
+
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufff9-\ufffb\ud800-\udfff]")
 _SPACES = re.compile(r"[^\S\n]{2,}|[^\S\n ]")
@@ -27,6 +34,16 @@ def normalize(text: str) -> str:
         text = _SPACES.sub(" ", _composed(text))
     text = text.replace(" \n", "\n").replace("\n ", "\n")
     return (_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text).strip()
+
+
+def normalize_column(text: pa.Array) -> pa.Array:
+    """`normalize` of every text of a `string` column; a null becomes an empty text."""
+    data, ends, unsafe = normal_texts(*text_buffers(text))
+    column = pa.Array.from_buffers(pa.string(), len(text), [None, pa.py_buffer(ends), pa.py_buffer(data)])
+    if not unsafe.any():
+        return column
+    rest = [normalize(text[row].as_py()) for row in np.flatnonzero(unsafe).tolist()]
+    return pc.replace_with_mask(column, pa.array(unsafe), pa.array(rest, pa.string()))
 
 
 def _composed(text: str) -> str:
