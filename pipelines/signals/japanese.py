@@ -35,11 +35,11 @@ def places(text: str) -> tuple[np.ndarray, np.ndarray]:
 
     White space at the ends of a token is no part of it, and one that is nothing else is no token.
     """
-    begins, at = list[int](), 0
+    begins, at = list[np.ndarray](), 0
     for chunk in chunks(text):
-        begins.extend(at + begin for begin in _begins(chunk))
+        begins.append(at + np.array(_begins(chunk), np.int64))
         at += len(chunk)
-    return _inked(text, np.array([*begins, at], np.int64))
+    return _inked(text, np.concatenate([*begins, np.array([at])]))
 
 
 def chunks(text: str, most: int = MOST_BYTES) -> Iterator[str]:
@@ -78,10 +78,12 @@ def _begins(chunk: str) -> list[int]:
 def _inked(text: str, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends between neighbouring `bounds`, without the white space at either end."""
     table, points = flag_table(), np.frombuffer(text.encode("utf-32-le"), "<u4")
-    ink = np.flatnonzero(table[np.minimum(points, len(table) - 1)] & SPACE == 0)
-    before = np.searchsorted(ink, bounds)  # how much ink lies before each bound
-    first, last = before[:-1][before[:-1] < before[1:]], before[1:][before[:-1] < before[1:]]
-    return ink[first].astype(np.int32), (ink[last - 1] + 1).astype(np.int32)
+    is_ink = table[np.minimum(points, len(table) - 1)] & SPACE == 0
+    ink = np.flatnonzero(is_ink)
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_ink)])[bounds]  # how much ink lies before each bound
+    full = before[:-1] < before[1:]
+    first, last = before[:-1][full], before[1:][full] - 1
+    return ink[first].astype(np.int32), (ink[last] + 1).astype(np.int32)
 
 
 def _tokenizer() -> Any:
