@@ -40,7 +40,7 @@ def rows(texts, cutters, tokens=None):
 @given(texts=st.lists(TEXT, max_size=5), data=st.data())
 def test_the_tokens_that_the_kernel_finds_make_the_same_columns_when_they_are_given(texts, data):
     mine = [data.draw(st.booleans()) for _ in texts]
-    tokens = given_tokens(own_tokens(text) if given else pair() for text, given in zip(texts, mine, strict=True))
+    tokens = given_tokens(own_tokens(text) if is_given else pair() for text, is_given in zip(texts, mine, strict=True))
     cutters = np.where(np.array(mine, bool), GIVEN, TOKENS)
     assert rows(texts, cutters, tokens).tolist() == rows(texts, np.full(len(texts), TOKENS)).tolist()
 
