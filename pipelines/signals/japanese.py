@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.kernels.given import Given, given_tokens
+from pipelines.kernels.given import Given, given_tokens, none_given
 from pipelines.kernels.token_classes import SPACE, flag_table
 
 MOST_BYTES = 40_000
@@ -24,6 +24,8 @@ _here = threading.local()
 
 def japanese_tokens(text: pa.Array, wanted: np.ndarray) -> Given:
     """The tokens of those documents of a batch that are `wanted` (bool, one each), none for the others."""
+    if not wanted.any():
+        return none_given(len(text))
     none = np.zeros(0, np.int32)
     return given_tokens(
         places(value.as_py()) if mine else (none, none) for value, mine in zip(text, wanted, strict=True)

@@ -147,7 +147,7 @@ def test_white_space_is_what_python_strips():
     assert not table[-1] & SPACE  # it stands for all characters beyond the table
 
 
-def test_two_threads_find_what_one_finds(prose):
+def test_two_threads_find_what_one_finds():
     texts = [f"東京都へ行く{number}人。カタカナのデータ。" * (number % 7 * 40) for number in range(40)]
     alone = [words(text) for text in texts]
     with ThreadPoolExecutor(2) as threads:
@@ -160,6 +160,7 @@ def test_only_the_wanted_documents_of_a_batch_are_cut():
     assert found.cuts.tolist() == [0, 2, 2, 3, 5]
     assert found.starts.tolist() == [0, 2, 0, 0, 2]
     assert found.ends.tolist() == [2, 3, 1, 2, 3]
+    assert japanese_tokens(batch, np.zeros(4, bool)).cuts.tolist() == [0] * 5
     assert japanese_tokens(pa.array([], pa.string()), np.zeros(0, bool)).cuts.tolist() == [0]
 
 
