@@ -26,17 +26,18 @@ import pyarrow.parquet as pq
 
 from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.quality import quality
+from pipelines.kernels.quality import GIVEN, TOKENS, quality
 from pipelines.rules import all_rules
+from pipelines.signals.japanese import japanese_tokens
 from pipelines.signals.language import language_columns
 from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import spans_column
-from pipelines.signals.table import SIGNAL_FIELDS, signal_columns, signature_column, stop_words
+from pipelines.signals.table import CUTTERS, SIGNAL_FIELDS, signal_columns, signature_column, stop_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
 HOME = Path.home() / ".cache/gristmill/peers"
 PEERS = {
-    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba"]),
+    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy[ja]", "jieba"]),
     "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
 }
 LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie"}  # fmt: skip
@@ -46,12 +47,12 @@ LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "e
 def peer_python(name: str) -> Path:
     """The Python of a peer's venv, made if it is not there."""
     folder = HOME / name
-    python = folder / "bin/python"
-    if not (folder / "done").exists():
+    python, done, wanted = folder / "bin/python", folder / "done", "\n".join(PEERS[name][1])
+    if not done.exists() or done.read_text() != wanted:
         print(f"installing {name} into {folder}", file=sys.stderr)
-        venv.create(folder, with_pip=True, clear=True)
+        venv.create(folder, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS[name][1]], check=True)
-        (folder / "done").touch()
+        done.write_text(wanted)
     return python
 
 
@@ -100,9 +101,10 @@ def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], objec
 
 
 def quality_alone(column: pa.Array, lang: str) -> object:
-    """The quality signals, as the kernel gives them."""
-    chinese = np.full(len(column), lang == "zh")
-    return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)], chinese)
+    """The quality signals, with the cut into words."""
+    cutters = np.full(len(column), CUTTERS.get(lang, TOKENS))
+    given = japanese_tokens(column, cutters == GIVEN)
+    return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)], cutters, given)
 
 
 def whole_step(column: pa.Array, _: str) -> object:

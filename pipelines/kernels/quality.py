@@ -7,6 +7,7 @@ import numpy as np
 from numba import njit, uint64
 
 from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words
+from pipelines.kernels.given import Given, none_given, take_given
 from pipelines.kernels.repetition import ngram_chars, repeated_spans, table_size
 from pipelines.kernels.token_classes import TERMINAL
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
@@ -24,6 +25,9 @@ FIELDS = (
 
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
+
+TOKENS, CHINESE, GIVEN = 0, 1, 3
+"""How a document is cut: as `kernels.tokens` does, as `kernels.chinese` does, or elsewhere."""
 
 _SENTENCE_END = np.array([ord(c) for c in ".!?。！？؟۔।…"], np.uint32)
 _BULLETS = np.array([ord(c) for c in "•‣▪◦●○·*-–"], np.uint32)
@@ -105,7 +109,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
 
 
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, tables, words, out):  # type: ignore[no-untyped-def]
+def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes, tables, words, out):  # type: ignore[no-untyped-def]
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -127,8 +131,10 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
     for d in range(offsets.shape[0] - 1):
         row = out[d]
         chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
-        if chinese[d]:
+        if cutters[d] == CHINESE:
             tokens = cut_chinese(points, flags, chars, words, score, held, back, starts, ends)
+        elif cutters[d] == GIVEN:
+            tokens = take_given(given[0], given[1], given[2][d], given[2][d + 1], starts, ends)
         else:
             tokens = split_tokens(points, flags, chars, tables, starts, ends, held)
         describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)
@@ -159,18 +165,21 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
 
 
 def quality(
-    data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray], chinese: np.ndarray
-) -> np.ndarray:
+    data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray], cutters: np.ndarray,
+    given: Given | None = None,
+) -> np.ndarray:  # fmt: skip
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
     `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i;
-    `chinese[i]` (bool) tells whether it is cut into Chinese words.
+    `cutters[i]` (TOKENS, CHINESE or GIVEN) tells how it is cut; `given` holds the tokens of those cut elsewhere.
     """
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
+    tokens = given or none_given(len(out))
+    words = chinese_words() if np.any(cutters == CHINESE) else no_words()
     _quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
-        np.asarray(chinese, np.bool_), class_table(), token_tables(), chinese_words() if np.any(chinese) else no_words(), out,
+        np.asarray(cutters, np.int8), (tokens.starts, tokens.ends, tokens.cuts), class_table(), token_tables(), words, out,
     )  # fmt: skip
     return out

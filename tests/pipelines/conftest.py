@@ -300,3 +300,12 @@ def jieba_words(tmp_path_factory) -> Callable[[str], list[str]]:
     jieba.setLogLevel(60)
     jieba.dt.tmp_dir = str(tmp_path_factory.mktemp("jieba"))
     return lambda text: [word for word in jieba.cut(text) if not word.isspace()]
+
+
+@pytest.fixture(scope="session")
+def sudachi_words() -> Callable[[str], list[str]]:
+    """The words of a text without white space, by SudachiPy itself."""
+    from sudachipy import Dictionary
+
+    cut = Dictionary(dict="core").tokenizer(mode="A").tokenize
+    return lambda text: [word for token in cut(text) if (word := token.surface().strip())]

@@ -41,7 +41,7 @@ PIECES = [
     "\x00", "\x00\x00", "\x1b[0m", "\x85", "\ufeff", "\uffff", "\U0010ffff", "\U000e0101", "\u202e", "\u2066", "\u200f",
     "שלום", "مرحبا بالعالم.", "؟", "\u0301", "\u0316", "a\u0301\u0316\u0308", "\u0f73", "क्षि", "ไม่มี", "中文字", "。", "한국어", "\u1100\u1161",
     "👩\u200d👩\u200d👦", "\U0001f1e8", "ﷺ", "ǅ", "İ", "ß", "…", "....", "((((", "www.", "://", "don't", "’s", "{", "#",
-    "a@b.example", "1.2.3.4", "DE89 3704 0044 0532 0130 00", "+1 415-555-2671", "-----BEGIN ", "AKIA", "::1",
+    "これは", "水車小屋の", "a@b.example", "1.2.3.4", "DE89 3704 0044 0532 0130 00", "+1 415-555-2671", "-----BEGIN ", "AKIA", "::1",
     "the", " of ", " ", "\t", "\n", "\n\n", "\r\n", "\u2028", "\u3000", "7", "0" * 30, "x" * 70, "one two three four five\n",
 ]  # fmt: skip
 LOOSE = st.one_of(
@@ -69,11 +69,14 @@ def annotated(texts):
 @given(texts=st.lists(TEXTS, max_size=6))
 @example(texts=[])
 @example(texts=["", "\x00", "", "\u0301"])
-def test_the_columns_of_any_batch_are_those_of_plain_references(texts, tokens_of, jieba_words, char_kind, words_of):
+def test_the_columns_of_any_batch_are_those_of_plain_references(
+    texts, tokens_of, jieba_words, sudachi_words, char_kind, words_of
+):
     rows = annotated(texts)
+    cutters = {"ja": sudachi_words} | dict.fromkeys(["zh", "wuu", "yue"], jieba_words)
     assert [row["text"] for row in rows] == texts
     for row, text in zip(rows, texts, strict=True):
-        cut = jieba_words if row["lang"] in ("zh", "wuu", "yue") else tokens_of
+        cut = cutters.get(row["lang"], tokens_of)
         expected = QUALITY.expected(text, cut, char_kind, stop_words().get(row["lang"], []))
         expected |= LINE_SIGNALS.expected(text, char_kind)
         wrong = {name: (row[name], expected[name]) for name in NUMBERS if not math.isclose(row[name], expected[name], rel_tol=1e-6)}  # fmt: skip

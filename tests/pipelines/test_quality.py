@@ -11,17 +11,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.quality import FIELDS, quality
+from pipelines.kernels.given import given_tokens
+from pipelines.kernels.quality import CHINESE, FIELDS, GIVEN, TOKENS, quality
 from pipelines.kernels.token_classes import SYMBOL, TERMINAL, flag_table
 from pipelines.kernels.tokens import token_hashes
+from pipelines.signals.japanese import places
 
 BULLETS, ENDS = "•‣▪◦●○·*-–", ".!?。！？؟۔।…"
-STOPS = ["the", "of", "and", "a", "的", "be"]
+STOPS = ["the", "of", "and", "a", "的", "be", "の"]
 
 
-def signals(text, stops=STOPS, chinese=False):
+def signals(text, stops=STOPS, cutter=TOKENS):
     lists = [np.zeros(0, np.uint64), token_hashes(stops)]
-    row = quality(*text_buffers(pa.array([text], pa.string())), np.array([1]), lists, np.array([chinese]))[0]
+    given = given_tokens([places(text)]) if cutter == GIVEN else None
+    row = quality(*text_buffers(pa.array([text], pa.string())), np.array([1]), lists, np.array([cutter]), given)[0]
     return dict(zip(FIELDS, row.tolist(), strict=True))
 
 
@@ -122,8 +125,8 @@ def duplicate_ngrams(words, n):
     return repeated
 
 
-def assert_equal(text, tokens_of, char_kind, chinese=False):
-    ours, theirs = signals(text, chinese=chinese), expected(text, tokens_of, char_kind)
+def assert_equal(text, tokens_of, char_kind, cutter=TOKENS):
+    ours, theirs = signals(text, cutter=cutter), expected(text, tokens_of, char_kind)
     assert list(theirs.keys() - ours.keys()) == []
     wrong = {
         name: (ours[name], theirs[name]) for name in FIELDS if not math.isclose(ours[name], theirs[name], abs_tol=1e-12)
@@ -133,7 +136,7 @@ def assert_equal(text, tokens_of, char_kind, chinese=False):
 
 PIECES = [
     "the mill", "of", " and ", "...", ". . .", "…", "#", "# ", ".", "!?", "\n", "\n\n", " \n", "- ", "• ", "{", "的", "中文",
-    "中文。", "7", "12 ", " ", "\t", "a b c d e f ", "repeat this line of words now and then\n", "\u3000", "end.\n", ") ", "’", "É",
+    "中文。", "水車小屋の", "データを", "7", "12 ", " ", "\t", "a b c d e f ", "repeat this line of words now and then\n", "\u3000", "end.\n", ") ", "’", "É",
     "\x00", "\r\n",
 ]  # fmt: skip
 
@@ -142,9 +145,12 @@ PIECES = [
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=40))
 @example(pieces=["a", "...", " ", "b"])
 @example(pieces=["\x00a", "\n", "a"])
-def test_every_column_equals_its_definition_on_assembled_texts(pieces, tokens_of, jieba_words, char_kind):
+def test_every_column_equals_its_definition_on_assembled_texts(
+    pieces, tokens_of, jieba_words, sudachi_words, char_kind
+):
     assert_equal("".join(pieces), tokens_of, char_kind)
-    assert_equal("".join(pieces), jieba_words, char_kind, chinese=True)
+    assert_equal("".join(pieces), jieba_words, char_kind, CHINESE)
+    assert_equal("".join(pieces), sudachi_words, char_kind, GIVEN)
 
 
 @settings(max_examples=200, deadline=None)
@@ -163,7 +169,7 @@ def test_every_column_equals_its_definition_on_any_text(data, tricky, tokens_of,
 def test_every_column_equals_its_definition_on_prose(lang, prose, tokens_of, jieba_words, char_kind):
     for seed in range(4):
         text = prose(seed, 30, lang=lang)
-        assert_equal(text, jieba_words if lang == "zh" else tokens_of, char_kind, chinese=lang == "zh")
+        assert_equal(text, *((jieba_words, char_kind, CHINESE) if lang == "zh" else (tokens_of, char_kind)))
         assert_equal(text.replace(". ", ".\n").replace("。", "。\n\n") + "\n" + text, tokens_of, char_kind)
 
 
@@ -210,7 +216,7 @@ def test_a_column_by_example(text, column, value):
 def test_stop_words_are_counted_by_the_list_of_the_documents_language():
     lists = [np.zeros(0, np.uint64), token_hashes(["the"]), token_hashes(["der", "die"])]
     data, offsets = text_buffers(pa.array(["the der die"] * 3))
-    found = quality(data, offsets, np.array([0, 1, 2]), lists, np.zeros(3, bool))[:, FIELDS.index("stop_words")]
+    found = quality(data, offsets, np.array([0, 1, 2]), lists, np.full(3, TOKENS))[:, FIELDS.index("stop_words")]
     assert found.tolist() == [0, 1, 2]
 
 
@@ -221,8 +227,8 @@ def test_up_to_64_stop_words_are_told_apart():
 
 def test_a_document_does_not_depend_on_its_neighbours_or_slice(prose):
     texts = ["", prose(1, 50), "x\nx", prose(2, 3, lang="zh"), "{"]
-    lists, chinese = [token_hashes(STOPS)], np.array([False, False, True, True, False])
-    together = quality(*text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, chinese)
+    lists, cutters = [token_hashes(STOPS)], np.array([TOKENS, TOKENS, CHINESE, CHINESE, TOKENS])
+    together = quality(*text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, cutters)
     for place, text in enumerate(texts):
-        alone = quality(*text_buffers(pa.array([text])), np.zeros(1, np.int64), lists, chinese[place : place + 1])
+        alone = quality(*text_buffers(pa.array([text])), np.zeros(1, np.int64), lists, cutters[place : place + 1])
         assert together[place].tolist() == alone[0].tolist()
