@@ -109,7 +109,7 @@ def prose(data, start, stop, table, abbreviations):  # type: ignore[no-untyped-d
         if flags & SPACE:
             seen |= maybe
             run, parted, maybe, inside, size = 0, True, False, False, 0
-            core, before, before2, dots = uint64(0), np.uint16(0), np.uint16(0), 0
+            core, before, before2 = uint64(0), np.uint16(0), np.uint16(0)
             continue
         if flags & ALONE:
             words += 1
@@ -118,7 +118,7 @@ def prose(data, start, stop, table, abbreviations):  # type: ignore[no-untyped-d
             words += run == 0
             run += 1
             long |= run > LONGEST_WORD
-        dots = dots + 1 if code == _DOT else 0
+        dots = (0 if parted else dots) + 1 if code == _DOT else 0
         if code == _DOT:
             if dots > 1:
                 maybe, inside = False, False

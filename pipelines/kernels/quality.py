@@ -19,7 +19,7 @@ FIELDS = (
     "bullet_line_ratio", "ellipsis_line_ratio", "terminal_line_ratio", "short_line_ratio", "newline_word_ratio",
     "sentences", "digit_ratio", "curly_braces", "dup_line_ratio", "dup_line_char_ratio", "dup_paragraph_ratio",
     "dup_paragraph_char_ratio", "top_2gram_ratio", "top_3gram_ratio", "top_4gram_ratio", "dup_5gram_ratio",
-    "dup_6gram_ratio", "dup_7gram_ratio", "dup_8gram_ratio", "dup_9gram_ratio", "dup_10gram_ratio",
+    "dup_6gram_ratio", "dup_7gram_ratio", "dup_8gram_ratio", "dup_9gram_ratio", "dup_10gram_ratio", "dup_line_text_ratio",
 )  # fmt: skip
 """The columns of `quality`, in order."""
 
@@ -57,7 +57,7 @@ def _token_signals(row, count, lengths, hashes, letters, symbols, stops):  # typ
 
 @njit(nogil=True, cache=True)
 def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars, part_hash, part_chars):  # type: ignore[no-untyped-def]
-    """Fill the columns of characters and lines (5 to 14); returns how many lines and paragraphs were hashed."""
+    """Fill the columns of characters and lines (5 to 14); returns how many lines, paragraphs and line breaks there are."""
     lines, parts = 0, 0
     signs, dotted, digits, ends, newlines, braces = 0, 0, 0, 0, 0, 0
     bullets, ellipses, terminals, shorts = 0, 0, 0, 0
@@ -105,7 +105,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
     row[7], row[8], row[9], row[10] = bullets * per_line, ellipses * per_line, terminals * per_line, shorts * per_line
     row[11] = newlines / tokens if tokens else 0.0
     row[12], row[13], row[14] = ends, digits / row[0] if row[0] else 0.0, braces
-    return lines, parts
+    return lines, parts, newlines
 
 
 @njit(nogil=True, cache=True)
@@ -141,7 +141,7 @@ def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes
         row[0] = chars
         mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
         _token_signals(row, tokens, lengths, hashes, letters, symbols, mine)
-        lines, parts = _scan(
+        lines, parts, newlines = _scan(
             row,
             data,
             offsets[d],
@@ -157,9 +157,10 @@ def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes
         per_char = 1.0 / chars if chars else 0.0
         spans, inside = repeated_spans(line_hash, line_chars, lines, table, firsts)
         row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
+        row[28] = inside / (chars - newlines) if inside else 0.0
         spans, inside = repeated_spans(part_hash, part_chars, parts, table, firsts)
         row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
-        ngram_chars(hashes, lengths, tokens, keys, places, firsts, numbers, table, row[19:])
+        ngram_chars(hashes, lengths, tokens, keys, places, firsts, numbers, table, row[19:28])
         for n in range(19, 28):
             row[n] *= per_char
 

@@ -54,6 +54,7 @@ SIGNALS = (
     Signal("dup_paragraph_char_ratio", "share of characters in paragraphs that occurred before, 0 to 1", GOPHER),
     *(Signal(f"top_{n}gram_ratio", f"characters of the most frequent run of {n} tokens, times how often, per character", GOPHER) for n in (2, 3, 4)),
     *(Signal(f"dup_{n}gram_ratio", f"characters of runs of {n} tokens that occurred before, per character", GOPHER) for n in range(5, 11)),
+    Signal("dup_line_text_ratio", "share of characters, but line breaks, in lines that occurred before, 0 to 1", FINEWEB),
     Signal("c4_sentences", "sentences in the lines that C4 keeps: 3 words, none over 1000 characters, a sentence's end, no JavaScript, no policies (ends and policies in other languages than English: ours)", C4),
     Signal("c4_curly_braces", "opening curly braces in lines that C4 would else keep", C4),
     Signal("lorem_ipsum", "occurrences of the filler text `lorem ipsum`", C4),

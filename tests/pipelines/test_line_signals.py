@@ -207,6 +207,8 @@ def test_every_column_equals_its_definition_on_prose(lang, prose, char_kind):
         ("Dr. Mill met Mr. Hand at 3.5 p.m. today.", "c4_sentences", 1),
         ("Too short.\nThis line has no end\nThis one has.", "c4_sentences", 1),
         ("It ends in dots...", "c4_sentences", 0),
+        ("It ends in dots...  \x85", "c4_sentences", 0),
+        ("It has them before... it ends.", "c4_sentences", 1),
         ("It is known.[3][edit]", "c4_sentences", 1),
         ("It is known. [3]", "c4_sentences", 0),
         ("Please enable JavaScript in your browser.", "c4_sentences", 0),

@@ -62,7 +62,10 @@ def expected(text, tokens_of, char_kind, stops=STOPS):
     ):
         again = [spans[i] in spans[:i] for i in range(len(spans))]
         row[f"dup_{name}_ratio"] = share(sum(again), len(spans))
-        row[f"dup_{name}_char_ratio"] = share(sum(n for n, dup in zip(sizes, again, strict=True) if dup), chars)
+        inside = sum(n for n, dup in zip(sizes, again, strict=True) if dup)
+        row[f"dup_{name}_char_ratio"] = share(inside, chars)
+        if name == "line":
+            row["dup_line_text_ratio"] = share(inside, chars - text.count("\n"))
     row |= {f"top_{n}gram_ratio": share(top_ngram(tokens, n), chars) for n in (2, 3, 4)}
     row |= {f"dup_{n}gram_ratio": share(duplicate_ngrams(tokens, n), chars) for n in range(5, 11)}
     return row
