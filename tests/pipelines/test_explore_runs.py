@@ -41,8 +41,8 @@ class Settings(Config):
 def document(number, **columns):
     made = {field.name: 0 for field in SIGNAL_FIELDS[: len(NUMBERS)]} | GOOD
     made |= {"id": f"{number:032x}", "text": f"Text {number}.", "title": f"Title {number}", "source": "somewhere",
-             "kind": "wiki", "lang": "en", "lang_score": 0.9, "licence": "MIT", "opt_out": [], "personal": [],
-             "text_bytes": 7, "text_hash": bytes(16)}  # fmt: skip
+             "kind": "wiki", "lang": "en", "lang_score": 0.9, "script": "Latn", "script_share": 1.0, "licence": "MIT", "opt_out": [], "personal": [],
+             "text_bytes": 7, "text_hash": bytes(16), "line_hashes": []}  # fmt: skip
     return made | columns
 
 

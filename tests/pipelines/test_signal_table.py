@@ -36,12 +36,20 @@ def columns(texts, langs):
 
 
 def test_columns_have_the_types_of_the_schema_and_a_row_a_document():
-    made = signal_columns(pa.array(TEXTS), pa.array(["en", "en", "und", "zh", "en"]))
+    urls = pa.array(["http://a.org/", None, "no address", "HTTP://A.org", "http://b.org/"])
+    made = signal_columns(pa.array(TEXTS), pa.array(["en", "en", "und", "zh", "en"]), urls)
     assert [column.type for column in made] == [field.type for field in SIGNAL_FIELDS]
     assert {len(column) for column in made} == {len(TEXTS)}
     table = pa.table(made, pa.schema(SIGNAL_FIELDS))
     table.validate(full=True)
-    assert [name for name in table.column_names if table[name].null_count] == ["signature"]
+    assert [name for name in table.column_names if table[name].null_count] == ["url_hash", "signature"]
+    assert table["url_hash"].is_valid().to_pylist() == [True, False, False, True, True]
+    assert table["url_hash"].to_pylist()[0] == table["url_hash"].to_pylist()[3] != table["url_hash"].to_pylist()[4]
+    assert [len(hashes) for hashes in table["line_hashes"].to_pylist()] == [1, 1, 0, 1, 2]
+
+
+def test_texts_without_addresses_have_no_hash_of_one():
+    assert columns(TEXTS, ["en"] * len(TEXTS))["url_hash"].null_count == len(TEXTS)
 
 
 def test_every_numeric_signal_says_its_meaning_and_its_source():
