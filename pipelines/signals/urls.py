@@ -12,7 +12,7 @@ The rules of `canonical_url`, after RFC 3986, 6.2; what might tell two pages apa
 - the fragment goes, but one that begins with `!` names a page (https://developers.google.com/search/docs/ajax-crawling)
 
 courlan, which extraction brings along, was not taken: it sorts parameters, drops some that name pages (`source`, `uid`),
-leaves `%7e` and `/../` in paths, and takes twice as long.
+leaves `%7e` and `/../` in paths, and takes two to three times as long.
 """
 
 import re
