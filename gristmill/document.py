@@ -24,6 +24,22 @@ DOCUMENT_SCHEMA = pa.schema(
         pa.field("kind", pa.string(), nullable=False, metadata={"is": "type of source; rules are chosen by it"}),
         pa.field("lang", pa.string(), nullable=False, metadata={"is": "ISO 639-1 where it has one; `und` if unsure"}),
         pa.field("lang_score", pa.float32(), nullable=False, metadata={"is": "the identifier's probability, 0 to 1"}),
+        pa.field(
+            "script",
+            pa.string(),
+            nullable=False,
+            metadata={
+                "is": "ISO 15924 code of the script most letters are in: `Jpan` is Han with Kana, `Kore` Hangul, `Zyyy` no letters"
+            },
+        ),
+        pa.field(
+            "script_share", pa.float32(), nullable=False, metadata={"is": "share of the letters that are in it, 0 to 1"}
+        ),
+        pa.field(
+            "stated_lang",
+            pa.string(),
+            metadata={"is": "language the page or source states: BCP 47 primary subtag, its shortest code"},
+        ),
         pa.field("published", MOMENT, metadata={"is": "date of publication the source states"}),
         pa.field("fetched", MOMENT, metadata={"is": "when the bytes were captured"}),
         pa.field("licence", pa.string(), nullable=False, metadata={"is": "SPDX id or `unknown`"}),

@@ -1,10 +1,11 @@
 """`annotate`: read everything once, extract text, compute every signal as a column. Map only: nothing is shuffled.
 
-splits -> read -> extract -> normalize -> language, signals -> documents/part-00000.parquet + receipt -> manifest
+splits -> read -> extract -> normalize -> language, script, signals -> documents/part-00000.parquet + receipt -> manifest
 """
 
 import hashlib
 import hmac
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,14 @@ from pipelines.extract.wikitext import is_redirect, wikitext_to_text
 from pipelines.read.arrow import read_arrow
 from pipelines.read.dump import read_dump
 from pipelines.read.fields import moment
+from pipelines.read.languages import primary_language
 from pipelines.read.lines import count_lines, read_lines
 from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Item, Left, Split
 from pipelines.read.table import ROWS, TEXT_BYTES, read_table
 from pipelines.read.warc import read_warc
 from pipelines.signals.chosen import Column, chosen_columns, refuse_edited
 from pipelines.signals.language import language_columns
+from pipelines.signals.script import script_columns
 from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
 from pipelines.splits import read_plan
 
@@ -80,7 +83,9 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
     tally, broken, reads, own = Tally(), list[Broken](), list[int](), chosen_columns(config)
     name = f"documents/part-{split.number:05d}.parquet"
-    with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema_with(own), compression="zstd") as writer:
+    schema = schema_with(own)
+    coded = {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
+    with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema, **coded) as writer:
         rows = 0
         items = _noted(read_split(split, config), reads)
         for group in row_groups(judge_item(item, config, sandbox, tally, broken, own) for item in items):
@@ -92,6 +97,14 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
     receipt = Receipt(STAGE, split.number, read if expected < 0 else expected, tuple(tally.entries()), tuple(files))
     receipts.commit(folder, receipt)
     return receipt
+
+
+def dictionary_columns(schema: pa.Schema) -> list[str]:
+    """The Parquet columns for which a dictionary is tried: all but hashes of lines, hardly one of which comes twice."""
+    file = io.BytesIO()
+    pq.write_table(schema.empty_table(), file)
+    columns = pq.read_metadata(file).schema
+    return [column.path for column in columns if not column.path.startswith("line_hashes.")]
 
 
 def _noted(items: Iterator[Item], reads: list[int]) -> Iterator[Item]:
@@ -192,6 +205,9 @@ def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
     if media == "html":
         page = sandbox.extract(row["text"], row["url"])
         row["text"], row["title"] = page.text, row["title"] or page.title
+        row["stated_lang"] = (
+            primary_language(page.language) or row["stated_lang"]
+        )  # a page knows better than its server
         row["published"], row["author"] = row["published"] or moment(page.date), row["author"] or page.author
         if row["licence"] == UNKNOWN and page.licence != UNKNOWN:
             row["licence"] = page.licence
@@ -220,13 +236,13 @@ def schema_with(own: Sequence[Column]) -> pa.Schema:
 
 
 def annotate_batch(batch: pa.RecordBatch, own: Sequence[Column] = ()) -> pa.RecordBatch:
-    """Add language and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own columns out."""
-    lang, score = language_columns(batch["text"])
-    columns = {name: batch[name] for name in batch.schema.names if name != "media"} | {
-        "lang": lang,
-        "lang_score": score,
-    }
-    columns |= dict(zip([field.name for field in SIGNAL_FIELDS], signal_columns(batch["text"], lang), strict=True))
+    """Add language, script and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own columns out."""
+    text = batch["text"]
+    columns = {name: batch[name] for name in batch.schema.names if name != "media"}
+    columns["lang"], columns["lang_score"] = language_columns(text)
+    columns["script"], columns["script_share"] = script_columns(text)
+    signals = signal_columns(text, columns["lang"], batch["url"])
+    columns |= dict(zip([field.name for field in SIGNAL_FIELDS], signals, strict=True))
     made = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
     if not own:
         return made

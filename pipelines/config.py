@@ -23,6 +23,7 @@ class Columns(Config):
     kind: str = "type"
     licence: str = "license"
     published: str = "date"
+    lang: str = "lang"
 
 
 class Limits(Config):

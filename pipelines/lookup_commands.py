@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 KindOption = Annotated[str | None, typer.Option("--kind", help="Only rules for this kind of source, e.g. web.")]
 LangOption = Annotated[str | None, typer.Option("--lang", help="The thresholds for this language, e.g. zh.")]
 ListJsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list instead of a table.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run: default rules.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run.")]
 PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write.")]
 RuleOption = Annotated[str | None, typer.Option("--rule", help="Only this rule.")]
 OneLangOption = Annotated[str | None, typer.Option("--lang", help="Only documents in this language, e.g. zh.")]
@@ -57,17 +57,25 @@ def rules(
     _print(found, as_json)
 
 
-def signals(as_json: ListJsonOption = False) -> None:
-    """List every column that `annotate` computes: its meaning with unit, and the paper it comes from.
+def signals(config: cli.ConfigOption = None, overrides: cli.SetOption = None, as_json: ListJsonOption = False) -> None:
+    """List every column of a document: its meaning with unit, where the definition comes from, and its type.
 
-    Example: gristmill signals --json
+    With a configuration the columns that it adds are listed too, from functions, classifiers and word lists.
+
+    Examples: gristmill signals --json; gristmill signals --config configs/prepare/default.toml
     """
+    from gristmill.config import load
+    from gristmill.document import DOCUMENT_SCHEMA
+    from pipelines.config import PrepareConfig
+    from pipelines.signals.chosen import chosen_columns
     from pipelines.signals.table import SIGNAL_FIELDS
 
+    own = chosen_columns(load(PrepareConfig, config, overrides or []).annotate)
     rows = []
-    for field in SIGNAL_FIELDS:
+    for field in (*DOCUMENT_SCHEMA, *SIGNAL_FIELDS, *(column.field for column in own)):
         about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
-        rows.append({"signal": field.name, "is": about["is"], "source": about.get("source", "ours")})
+        row = {"signal": field.name, "is": about["is"], "source": about.get("source", "ours")}
+        rows.append(row | {"type": str(field.type)})
     _print(rows, as_json)
 
 
@@ -76,13 +84,20 @@ def explore(
     rule: RuleOption = None,
     lang: OneLangOption = None,
     kind: OneKindOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
     out: PageOption = Path("explore.html"),
     seed: SeedOption = 0,
 ) -> None:
     """Write one HTML page about the rules of a run: what each drops, its signal's histogram, documents near its threshold.
 
-    Example: gristmill explore runs/decide-03c95a7e1b2d --rule too_few_words --lang zh
+    An annotate run is shown with the rules that `decide` would apply by this configuration: a look before the decision.
+
+    Examples: gristmill explore runs/decide-03c95a7e1b2d --rule too_few_words --lang zh;
+    gristmill explore runs/annotate-7c1f2a90b3d4 --set decide.thresholds.too_few_words.min=30
     """
+    from gristmill.config import load
+    from pipelines.config import PrepareConfig
     from pipelines.explore.collect import Choice, collect
     from pipelines.explore.page import headline, page
     from pipelines.explore.source import open_source
@@ -90,7 +105,8 @@ def explore(
     if out.is_dir():
         raise UserError("the page must be a file", {"out": out}, f"for example --out {out / 'explore.html'}")
     started = time.monotonic()
-    facts = collect(open_source(runs.open_run(run)), Choice(rule=rule, lang=lang, kind=kind, seed=seed))
+    chosen = load(PrepareConfig, config, overrides or []).decide if config or overrides else None
+    facts = collect(open_source(runs.open_run(run), chosen), Choice(rule=rule, lang=lang, kind=kind, seed=seed))
     data = page(facts).encode()
     storage.commit_bytes(out, data)
     cli.say(f"explore  {headline(facts)}", f"  {len(data) / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s")

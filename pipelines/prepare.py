@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill import cli, hashing, receipts, runs
@@ -25,7 +24,7 @@ from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
-from pipelines.rules import check_signals, chosen_rules, legend
+from pipelines.rules import check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
 from pipelines.tokens.training_process import train_apart
 
@@ -88,12 +87,6 @@ def own_inputs(config: AnnotateConfig) -> list[Input]:
     for column in columns:
         column.open()
     return [Input(f"signal {column.name}", sha256, path) for column in columns for path, sha256 in column.files]
-
-
-def numeric_columns(schema: pa.Schema) -> list[str]:
-    """The columns that a rule can be about: a number in every document."""
-    numeric = (pa.types.is_integer, pa.types.is_floating)
-    return [field.name for field in schema if not field.nullable and any(test(field.type) for test in numeric)]
 
 
 def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:

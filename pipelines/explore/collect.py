@@ -57,6 +57,7 @@ def collect(source: Source, choice: Choice) -> Explored:
         run=source.run.id,
         version=str(source.run.manifest["version"]),
         decided=source.decisions is not None,
+        configured=source.configured,
         kind=choice.kind,
         lang=choice.lang,
         seed=choice.seed,

@@ -65,7 +65,10 @@ class RuleFacts:
 
 @dataclass(frozen=True, slots=True)
 class Explored:
-    """Everything; `decided` is False where the default rules were tried on documents that nobody judged yet."""
+    """Everything; `decided` is False where rules were tried on documents that nobody judged yet.
+
+    These are the default rules, or, if `configured`, those of a configuration that the user gave.
+    """
 
     run: str
     version: str
@@ -76,3 +79,4 @@ class Explored:
     documents: int
     dropped: int
     rules: tuple[RuleFacts, ...]
+    configured: bool = False

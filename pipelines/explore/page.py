@@ -71,7 +71,8 @@ def _notes(facts: Explored) -> Iterator[Content]:
         yield ". Reasons that are no threshold of a signal (rights, language, duplicates) are told by "
         yield content(code("gristmill report"), ". ")
     else:
-        yield " was not decided yet: these are the default rules, without rights, language and duplicates. "
+        whose = "rules of the configuration given" if facts.configured else "default rules"
+        yield f" was not decided yet: these are the {whose}, without rights, language and duplicates. "
     yield (
         "The texts are from outside, as they were found, and may offend: they stay folded until you open them. "
         "Personal data are masked, and documents under a takedown or a refusal of their source are counted, not shown."

@@ -16,14 +16,17 @@ from gristmill.report.corpus import WITHHELD
 from gristmill.runs import FinishedRun
 from pipelines.config import DecideConfig
 from pipelines.document_shards import check_pair, documents_of
-from pipelines.rules import FIXED_REASONS, Rule, chosen_rules, legend
+from pipelines.rules import FIXED_REASONS, Rule, check_signals, chosen_rules, legend, numeric_columns
 
 BATCH = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is explored. `rules` are all rules by their place in `legend`; `decisions` is None where nobody decided."""
+    """What is explored. `rules` are all rules by their place in `legend`; `decisions` is None where nobody decided.
+
+    `configured` tells whether the rules are those of a configuration that the user gave.
+    """
 
     run: FinishedRun
     documents: tuple[Path, ...]
@@ -31,6 +34,7 @@ class Source:
     legend: tuple[str, ...]
     rules: Mapping[int, Rule]
     presets: Mapping[str, Sequence[str]]
+    configured: bool = False
 
     @property
     def fields(self) -> pa.Schema:
@@ -90,16 +94,19 @@ class Batch:
         return Batch(self.shard, *parts, reasons, self.withheld[wanted])
 
 
-def open_source(run: FinishedRun) -> Source:
-    """A decide run with the documents it judged, or an annotate run with the default rules; else raises RunError."""
+def open_source(run: FinishedRun, config: DecideConfig | None = None) -> Source:
+    """A decide run with the documents it judged, or an annotate run with the rules of `config` (None: the default ones).
+
+    Raises RunError for any other run, and ConfigError for a `config` beside a decide run, which has its rules already.
+    """
     if run.step == "annotate":
-        config = DecideConfig()
-        rules = chosen_rules(config)
-        names, presets = legend(rules), config.presets
-        return Source(run, tuple(run.files("documents/")), None, tuple(names), _placed(names, rules), presets)
+        return _undecided(run, config)
     if run.step != "decide":
         fix = f"name one of them: gristmill runs list --out {run.path.parent}"
         raise RunError("a run of `decide` or `annotate` is needed here", {"run": run.path, "is of": run.step}, fix)
+    if config is not None:
+        fix = f"try other rules on its documents: gristmill explore {documents_of(run).path} --config ... --set ..."
+        raise ConfigError("a decide run is shown with the rules it was decided by", {"run": run.path}, fix)
     documents, decisions = documents_of(run).files("documents/"), run.files("decisions/")
     for shard in range(len(documents)):
         check_pair(str(documents[shard].parent), str(run.path / "decisions"), shard)
@@ -107,6 +114,15 @@ def open_source(run: FinishedRun) -> Source:
     rules = tuple(read_rule(record) for record in run.details["rules"])
     presets = run.manifest["config"]["presets"]
     return Source(run, tuple(documents), tuple(decisions), tuple(names), _placed(names, rules), presets)
+
+
+def _undecided(run: FinishedRun, given: DecideConfig | None) -> Source:
+    config, documents = given or DecideConfig(), tuple(run.files("documents/"))
+    rules = chosen_rules(config)
+    if documents:
+        check_signals(rules, numeric_columns(pq.read_schema(documents[0])))
+    names = legend(rules)
+    return Source(run, documents, None, tuple(names), _placed(names, rules), config.presets, given is not None)
 
 
 def _placed(names: Sequence[str], rules: Sequence[Rule]) -> dict[int, Rule]:

@@ -1,6 +1,6 @@
 """Split API answers into items: pages of a MediaWiki query, statuses of a Mastodon timeline.
 
-Each item is a mapping (text, media, url, title, published, author, opt_out, evidence, and the `identity` that its id is
+Each item is a mapping (text, media, url, title, stated_lang, published, author, opt_out, evidence, and the `identity` that its id is
 made of: nothing that changes while the text stays), NoContent, or a string that says what is wrong with it: a broken
 item costs itself, not its neighbours.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.rights import status_refusals
+from pipelines.read.languages import primary_language
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ def _page(page: Any) -> ApiItem:
     evidence = [{"signal": "revision", "value": str(revision)}] if revision else []
     return {
         "text": text, "media": "wikitext", "title": title, "url": url, "published": _get(first, "timestamp"),
+        "stated_lang": primary_language(_get(page, "pagelanguage")),
         "author": None, "opt_out": [], "evidence": evidence, "identity": [title, text],
     }  # fmt: skip
 
@@ -75,6 +77,7 @@ def _status(status: Any) -> ApiItem:
     refusals, published = status_refusals(status), _get(status, "created_at")
     return {
         "text": content, "media": "status", "title": None, "url": url, "published": published,
+        "stated_lang": primary_language(_get(status, "language")),
         "author": str(_get(account, "url") or _get(account, "acct") or "") or None,
         "opt_out": sorted({refusal.word for refusal in refusals}),
         "evidence": [{"signal": refusal.field, "value": refusal.value} for refusal in refusals],

@@ -11,12 +11,15 @@ from gristmill.rights import normalize_licence
 from pipelines.read import dump_pages
 from pipelines.read.dump_pages import Found, head_of, in_bytes, in_streams
 from pipelines.read.fields import moment
+from pipelines.read.languages import primary_language
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
 
 Row = Mapping[str, Any] | Broken | Left
 
 ELEMENT = 256
 """What an element is counted as, however empty it is."""
+
+_LANGUAGE = re.compile(r"<mediawiki\b[^>]*\sxml:lang=[\"']([^\"'>]*)")
 
 WIKIMEDIA_LICENCE = "CC-BY-SA-4.0"
 """The licence of Wikimedia's text since June 2023; dumps do not state one."""
@@ -31,12 +34,12 @@ def read_dump(split: Split) -> Iterator[Item]:
     return batches_of(_rows(found, split.input_name, _site_of(split)), size=64)
 
 
-def _rows(found: Iterator[Found | Broken], file: str, site: Mapping[str, str]) -> Iterator[Row]:
+def _rows(found: Iterator[Found | Broken], file: str, site: Mapping[str, Any]) -> Iterator[Row]:
     for one in found:
         yield one if isinstance(one, Broken) else _row(one, file, site)
 
 
-def _row(found: Found, file: str, site: Mapping[str, str]) -> Row:
+def _row(found: Found, file: str, site: Mapping[str, Any]) -> Row:
     limit, source = dump_pages.MAX_PAGE, site["source"]
     if found.gap:
         return Broken(file, found.offset, "bad_item", f"this is no page: {found.gap[:80]!r}", source=source)
@@ -58,7 +61,7 @@ def _text_of(element: ElementTree.Element, *path: str) -> str:
     return element.text or ""
 
 
-def _site_of(split: Split) -> Mapping[str, str]:
+def _site_of(split: Split) -> Mapping[str, Any]:
     """What the head of a dump says of its wiki; its source is called after the file where it says nothing."""
     source = os.path.basename(split.input_name).split("-")[0].split(".")[0]
     text, _ = head_of(split.origin or split.file)
@@ -72,7 +75,13 @@ def _site_of(split: Split) -> Mapping[str, str]:
         host in base for host in (".wikipedia.org/", ".wikinews.org/", ".wiktionary.org/", ".wikibooks.org/")
     )
     licence = normalize_licence(WIKIMEDIA_LICENCE) if wikimedia else "unknown"
-    return {"source": _text_of(about, "dbname") or source, "base": base.rsplit("/", 1)[0], "licence": licence}
+    root = _LANGUAGE.search(text)
+    return {
+        "source": _text_of(about, "dbname") or source,
+        "base": base.rsplit("/", 1)[0],
+        "licence": licence,
+        "stated_lang": primary_language(root[1]) if root else None,
+    }
 
 
 def _in_url(title: str) -> str:
@@ -80,7 +89,7 @@ def _in_url(title: str) -> str:
     return title.replace(" ", "_").replace("%", "%25").replace("?", "%3F").replace("#", "%23")
 
 
-def _page(page: ElementTree.Element, found: Found, file: str, site: Mapping[str, str]) -> Row:
+def _page(page: ElementTree.Element, found: Found, file: str, site: Mapping[str, Any]) -> Row:
     title, space = _text_of(page, "title"), _text_of(page, "ns")
     revisions = [child for child in page if child.tag.rsplit("}", 1)[-1] == "revision"]
     if space not in ("", "0") or (not space and ":" in title):
@@ -93,6 +102,7 @@ def _page(page: ElementTree.Element, found: Found, file: str, site: Mapping[str,
     return {
         "id": document_id(site["source"], url or f"page:{_text_of(page, 'id')}", text.encode()),
         "text": text, "media": "wikitext", "title": title, "url": url, "source": site["source"], "kind": "wiki",
+        "stated_lang": site["stated_lang"],
         "published": moment(_text_of(newest, "timestamp").replace("Z", "+00:00")), "fetched": None,
         "licence": site["licence"], "evidence": [{"signal": "revision", "value": revision_id}], "opt_out": [],
         "author": None, "capture": {"file": file, "offset": found.offset, "item": found.item},

@@ -1,4 +1,4 @@
-"""Map the columns of somebody's JSON or Parquet onto ours: source, kind, licence, dates."""
+"""Map the columns of somebody's JSON or Parquet onto ours: source, kind, language, licence, dates."""
 
 import datetime
 import functools
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from gristmill.document import KINDS, MOMENT
 from gristmill.rights import UNKNOWN, normalize_licence
 from pipelines.config import Columns
+from pipelines.read.languages import primary_language
 
 SHORT = 256
 """Characters of a statement that is remembered."""
@@ -108,6 +109,7 @@ def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str)
         "url": _text(row.get(columns.url)),
         "source": _text(row.get(columns.source)) or default_source,
         "kind": kind_of(row.get(columns.kind)),
+        "stated_lang": primary_language(row.get(columns.lang)),
         "fetched": None,
         "licence": licence,
         "evidence": [{"signal": columns.licence, "value": clean(str(stated))}] if stated else [],

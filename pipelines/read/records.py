@@ -9,9 +9,12 @@ import pyarrow as pa
 
 from gristmill.document import CAPTURE, DOCUMENT_SCHEMA
 
+IDENTIFIED = ("lang", "lang_score", "script", "script_share")
+"""The columns of a document that are found in its text, once it is extracted."""
+
 RECORD_SCHEMA = pa.schema(
     [
-        *(field for field in DOCUMENT_SCHEMA if field.name not in ("lang", "lang_score")),
+        *(field for field in DOCUMENT_SCHEMA if field.name not in IDENTIFIED),
         pa.field("media", pa.string(), nullable=False),  # what `text` still is: text, html, wikitext or status
     ]
 )

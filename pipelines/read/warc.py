@@ -21,6 +21,7 @@ from gristmill.ledger import Unbalanced
 from pipelines.extract.api import ApiItem, NoContent, mastodon_items, mediawiki_items
 from pipelines.read.fields import kind_of, moment
 from pipelines.read.http_body import MAX_BODY, BadBodyError, decode_body
+from pipelines.read.languages import primary_language
 from pipelines.read.records import Broken, Item, Left, Split, batches_of
 from pipelines.read.warc_scan import Piece, scan
 from pipelines.read.warc_survey import ABOUT_OTHERS, Rights, Survey
@@ -168,7 +169,9 @@ def _why_left(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str 
 def _capture(record: WarcRecord, at: int, body: bytes, file: str, source: str, about: Mapping[str, Any]) -> "_Capture":
     url = record.headers.get("WARC-Target-URI") or ""
     extracted = record.record_type == WarcRecordType.conversion
-    return _Capture(url, record.record_date, body, record.http_charset, extracted, file, at, source, about)
+    stated = record.http_headers.get("Content-Language") if record.http_headers else None
+    language = primary_language(stated)
+    return _Capture(url, record.record_date, body, record.http_charset, language, extracted, file, at, source, about)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +182,7 @@ class _Capture:
     date: datetime.datetime | None
     body: bytes
     charset: str | None
+    language: str | None
     extracted: bool
     file: str
     offset: int
@@ -196,6 +200,7 @@ class _Capture:
             "url": self.url,
             "source": self.source,
             "kind": kind_of(self.about.get("kind") or "web"),
+            "stated_lang": self.language,
             "published": None,
             "fetched": self.date,
             "licence": str(self.about.get("licence") or "unknown"),
@@ -236,7 +241,7 @@ class _Capture:
         return {**row, "id": document_id(self.source, item["url"], identity)}
 
 
-ITEM_FIELDS = ("text", "title", "url", "author", "media")
+ITEM_FIELDS = ("text", "title", "url", "stated_lang", "author", "media")
 
 
 def decode_page(body: bytes, charset: str | None = None) -> str | None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from gristmill.errors import ConfigError
 from pipelines.config import Bound, DecideConfig
@@ -128,6 +129,12 @@ def _own_rules(config: DecideConfig) -> list[Rule]:
         low, high = -np.inf if own.min is None else own.min, np.inf if own.max is None else own.max
         found.append(Rule(name, OWN, own.signal, low, high, {}, only_languages=own.languages, kinds=own.kinds))
     return found
+
+
+def numeric_columns(schema: pa.Schema) -> list[str]:
+    """The columns that a rule can be about: a number in every document."""
+    numeric = (pa.types.is_integer, pa.types.is_floating)
+    return [field.name for field in schema if not field.nullable and any(test(field.type) for test in numeric)]
 
 
 def check_signals(rules: Sequence[Rule], there: Collection[str]) -> None:

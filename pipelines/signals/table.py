@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.line_hashes import folded_texts, line_hashes
 from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.minhash import signatures
 from pipelines.kernels.quality import CHINESE, FIELDS, GIVEN, TOKENS, quality
@@ -18,6 +20,7 @@ from pipelines.kernels.tokens import token_hashes
 from pipelines.signals.japanese import japanese_tokens
 from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import SPANS, spans_column
+from pipelines.signals.urls import URL_HASH, url_hashes
 
 PERMUTATIONS = 112
 GOPHER, C4, FINEWEB = "Rae et al. 2021", "Raffel et al. 2020", "Penedo et al. 2024"
@@ -71,6 +74,12 @@ CUTTERS = {"zh": CHINESE, "wuu": CHINESE, "yue": CHINESE, "ja": GIVEN}
 
 HASH = pa.binary(16)
 SIGNATURE = pa.binary(4 * PERMUTATIONS)
+LINE_HASHES = pa.list_(pa.uint64())
+FOLDED_LINES = (
+    "XXH64 (seed 0) of every line that is not blank, in order, in UTF-8: each character in lower case (simple mapping), "
+    "each run of white space one space, none at the ends"
+)
+URL_FORM = "XXH3-128 of the canonical address (pipelines/signals/urls.py); null without one"
 
 
 def _type_of(signal: Signal) -> pa.DataType:
@@ -81,7 +90,14 @@ def _type_of(signal: Signal) -> pa.DataType:
 SIGNAL_FIELDS = [
     *(pa.field(s.name, _type_of(s), nullable=False, metadata={"is": s.meaning, "source": s.source}) for s in SIGNALS),
     pa.field("text_bytes", pa.int32(), nullable=False, metadata={"is": "bytes of the text in UTF-8"}),
-    pa.field("text_hash", HASH, nullable=False, metadata={"is": "XXH3-128 of the text, case and spacing folded"}),
+    pa.field(
+        "text_hash",
+        HASH,
+        nullable=False,
+        metadata={"is": "XXH3-128 of the text, folded as a line of line_hashes: line breaks are white space"},
+    ),
+    pa.field("url_hash", URL_HASH, metadata={"is": URL_FORM}),
+    pa.field("line_hashes", LINE_HASHES, nullable=False, metadata={"is": FOLDED_LINES}),
     pa.field("signature", SIGNATURE, metadata={"is": f"MinHash, {PERMUTATIONS} x uint32; null under 5 words"}),
     pa.field("personal", SPANS, nullable=False, metadata={"is": "spans of personal data in UTF-8 bytes"}),
 ]
@@ -101,13 +117,8 @@ def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
     return {lang: place for place, lang in enumerate(table, start=1)}, lists
 
 
-def fold(text: str) -> bytes:
-    """The form in which exact duplicates are equal: lower case, every run of white space one space."""
-    return " ".join(text.lower().split()).encode()
-
-
-def signal_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
-    """The columns of SIGNAL_FIELDS for a batch of texts and their languages."""
+def signal_columns(text: pa.Array, lang: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
+    """The columns of SIGNAL_FIELDS for a batch of texts, their languages and their addresses."""
     data, offsets = text_buffers(text)
     index, lists = _stop_lists()
     languages = np.array([index.get(code, 0) for code in lang.to_pylist()], np.int64)
@@ -115,13 +126,26 @@ def signal_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
     given = japanese_tokens(text, cutters == GIVEN)
     numbers = np.hstack([quality(data, offsets, languages, lists, cutters, given), line_numbers(data, offsets)])
     columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])]
-    hashes = [xxhash.xxh3_128_digest(fold(value)) for value in text.to_pylist()]
-    columns.append(pc.binary_length(text))
-    return [*columns, pa.array(hashes, HASH), signature_column(data, offsets), spans_column(text)]
+    columns += [pc.binary_length(text), hashes_of_texts(data, offsets)]
+    columns.append(pa.nulls(len(text), URL_HASH) if url is None else url_hashes(url))
+    return [*columns, hashes_of_lines(data, offsets), signature_column(data, offsets), spans_column(text)]
 
 
 def _numpy(field: pa.Field) -> type[np.generic]:
     return np.int32 if field.type == pa.int32() else np.float32
+
+
+def hashes_of_texts(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
+    """The hash of every text of a batch, folded."""
+    folded, ends = folded_texts(data, offsets)
+    cuts = pairwise(ends.tolist())
+    return pa.array([xxhash.xxh3_128_digest(folded[start:end].data) for start, end in cuts], HASH)
+
+
+def hashes_of_lines(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
+    """The hashes of the lines of a batch as lists."""
+    hashes, ends = line_hashes(data, offsets)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(hashes))
 
 
 def signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:

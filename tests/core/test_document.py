@@ -189,18 +189,19 @@ def test_the_default_bounds_are_those_of_the_design():
 
 def test_the_document_has_these_columns_and_each_says_what_it_is():
     assert DOCUMENT_SCHEMA.names == [
-        "id", "text", "title", "url", "source", "kind", "lang", "lang_score", "published", "fetched", "licence",
+        "id", "text", "title", "url", "source", "kind", "lang", "lang_score", "script", "script_share",
+        "stated_lang", "published", "fetched", "licence",
         "evidence", "opt_out", "author", "capture",
     ]  # fmt: skip
     assert all(field.metadata[b"is"] for field in DOCUMENT_SCHEMA)
-    required = {"id", "text", "source", "kind", "lang", "lang_score", "licence"}
+    required = {"id", "text", "source", "kind", "lang", "lang_score", "script", "script_share", "licence"}
     assert {field.name for field in DOCUMENT_SCHEMA if not field.nullable} == required
 
 
 def test_a_document_survives_parquet(tmp_path):
     row = {
         "id": "0" * 32, "text": "grist 石磨", "title": None, "url": "https://e.org", "source": "s", "kind": "wiki", "lang": "en",
-        "lang_score": 0.5, "published": None, "fetched": 1_700_000_000_000, "licence": "CC0-1.0",
+        "lang_score": 0.5, "script": "Latn", "script_share": 1.0, "stated_lang": None, "published": None, "fetched": 1_700_000_000_000, "licence": "CC0-1.0",
         "evidence": [{"signal": "rel=license", "value": "x"}], "opt_out": ["noai"], "author": None,
         "capture": {"file": "a.warc.gz", "offset": 1 << 40, "item": 3},
     }  # fmt: skip

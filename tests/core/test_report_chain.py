@@ -193,7 +193,7 @@ def document(id, text):
     at = text.find("a@b.org")
     spans = [{"start": at, "end": at + 7, "type": "email"}] if at >= 0 else []
     return {
-        "id": id, "text": text, "source": "news", "kind": "news", "lang": "en", "lang_score": 0.9, "licence": "CC0-1.0", "opt_out": [],
+        "id": id, "text": text, "source": "news", "kind": "news", "lang": "en", "lang_score": 0.9, "script": "Latn", "script_share": 1.0, "licence": "CC0-1.0", "opt_out": [],
         "evidence": [{"signal": "rel=license", "value": NASTY}], "personal": spans,
         "capture": {"file": "00000.warc.gz", "offset": 7, "item": 0},
     }  # fmt: skip

@@ -42,7 +42,7 @@ class Settings(Config):
 
 def document(id, text="Some text.", **columns):
     given = {
-        "id": id, "text": text, "source": "news", "kind": "news", "lang": "en", "lang_score": 0.9, "licence": "MIT",
+        "id": id, "text": text, "source": "news", "kind": "news", "lang": "en", "lang_score": 0.9, "script": "Latn", "script_share": 1.0, "licence": "MIT",
         "evidence": [], "opt_out": [], "personal": [], "capture": {"file": "/data/a.warc.gz", "offset": 7, "item": 1},
     }  # fmt: skip
     return {**given, **columns}

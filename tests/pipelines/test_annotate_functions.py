@@ -45,7 +45,7 @@ PAGE = Extractor(Page("Article text.", "Its title", "2024-05-06", "CC-BY-4.0"))
 
 
 def record(text="Some text.", media="text", **more):
-    row = {"id": "0" * 32, "text": text, "title": None, "url": "http://x/1", "source": "s", "kind": "web", "published": None, "fetched": None,
+    row = {"id": "0" * 32, "text": text, "title": None, "url": "http://x/1", "source": "s", "kind": "web", "stated_lang": None, "published": None, "fetched": None,
            "licence": "unknown", "evidence": [], "opt_out": [], "author": None, "capture": {"file": "f", "offset": 7, "item": 0}, "media": media}  # fmt: skip
     return row | more
 

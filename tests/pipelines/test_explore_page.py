@@ -319,7 +319,8 @@ def test_the_headline_says_how_many_rules_drop_how_many_of_how_many(changes, sai
 
 
 def test_what_was_not_decided_yet_is_said_to_be_so():
-    assert "was not decided yet" in page(facts(decided=False))
+    assert "was not decided yet: these are the default rules" in page(facts(decided=False))
+    assert "the rules of the configuration given" in page(facts(decided=False, configured=True))
     assert "was not decided yet" not in page(facts())
 
 

@@ -16,7 +16,7 @@ from gristmill.config import Config
 from gristmill.document import DOCUMENT_SCHEMA
 from gristmill.errors import ConfigError, RunError
 from gristmill.hashing import key64
-from pipelines.config import Bound, DecideConfig
+from pipelines.config import Bound, DecideConfig, OwnRule
 from pipelines.decide import DECISION_SCHEMA
 from pipelines.document_shards import DECIDED
 from pipelines.explore import source as source_module
@@ -41,8 +41,8 @@ class Settings(Config):
 def document(number, **columns):
     made = {field.name: 0 for field in SIGNAL_FIELDS[: len(NUMBERS)]} | GOOD
     made |= {"id": f"{number:032x}", "text": f"Text {number}.", "title": f"Title {number}", "source": "somewhere",
-             "kind": "wiki", "lang": "en", "lang_score": 0.9, "licence": "MIT", "opt_out": [], "personal": [],
-             "text_bytes": 7, "text_hash": bytes(16)}  # fmt: skip
+             "kind": "wiki", "lang": "en", "lang_score": 0.9, "script": "Latn", "script_share": 1.0, "licence": "MIT", "opt_out": [], "personal": [],
+             "text_bytes": 7, "text_hash": bytes(16), "line_hashes": []}  # fmt: skip
     return made | columns
 
 
@@ -338,6 +338,54 @@ def test_reasons_that_the_rules_do_not_give_are_refused(tmp_path):
     with pytest.raises(RunError, match=r"(?s)recorded reasons.*row +1"):
         look(run)
     assert look(run, rule="too_few_words").documents == 2
+
+
+def test_an_annotate_run_is_shown_with_the_rules_of_a_configuration(tmp_path):
+    run = annotated(tmp_path, [[document(number, words=number) for number in (9, 29, 30, 49, 50)]])
+    default = collect(open_source(run), Choice(rule="too_few_words"))
+    assert (default.dropped, default.configured) == (4, False)
+    config = DecideConfig(thresholds={"too_few_words": Bound(min=30)}, rules={"thin": OwnRule(signal="words", max=29)})
+    found = collect(open_source(run, config), Choice(rule="too_few_words"))
+    assert (found.dropped, found.configured, found.decided) == (2, True, False)
+    assert [(t.low, t.holds) for t in rule_of(found, "too_few_words").thresholds] == [(30.0, 2)]
+    assert rule_of(collect(open_source(run, config), Choice(rule="thin")), "thin").holds == 3
+
+
+def test_a_configured_look_is_what_decide_then_finds(tmp_path):
+    shards = [[document(10 * shard + place, words=10 * place) for place in range(9)] for shard in range(2)]
+    config = DecideConfig(thresholds={"too_few_words": Bound(min=33)})
+    before = collect(open_source(annotated(tmp_path / "a", shards), config), Choice())
+    after = look(decided(tmp_path / "b", shards, config))
+    assert before.dropped == after.dropped == 8
+    for one, other in zip(before.rules, after.rules, strict=True):
+        figures = [(rule.judged, rule.holds, rule.first, rule.alone) for rule in (one, other)]
+        assert figures[0] == figures[1]
+        assert [(t.counts, t.sides) for t in one.thresholds] == [(t.counts, t.sides) for t in other.thresholds]
+
+
+def test_a_configuration_of_a_signal_that_documents_lack_is_refused_with_the_nearest(tmp_path):
+    run = annotated(tmp_path, [[document(1)]])
+    config = DecideConfig(rules={"many": OwnRule(signal="wrods", max=3)})
+    with pytest.raises(ConfigError, match=r"(?s)decide.rules.many.*choose from words"):
+        open_source(run, config)
+
+
+def test_a_decide_run_keeps_its_rules_and_names_the_run_to_try_others_on(tmp_path):
+    run = decided(tmp_path, [[document(1)]])
+    with pytest.raises(ConfigError, match=r"annotate-[0-9a-f]{12} --config"):
+        open_source(run, DecideConfig())
+
+
+def test_the_command_takes_a_configuration_and_changes_to_it(tmp_path, capsys):
+    run = annotated(tmp_path, [[document(number, words=number) for number in (9, 29, 30, 49)]])
+    (tmp_path / "prepare.toml").write_text("[decide.thresholds.too_few_words]\nmin = 10\n")
+    page = ["--out", str(tmp_path / "x.html"), "--rule", "too_few_words"]
+    file = ["--config", str(tmp_path / "prepare.toml")]
+    for options, dropped in (([], 4), (file, 1), ([*file, "--set", "decide.thresholds.too_few_words.min=30"], 2)):
+        assert cli.run(["explore", str(run.path), *page, *options]) == 0
+        assert f"it would drop {dropped}" in capsys.readouterr().err
+    assert cli.run(["explore", str(run.path), *page, "--set", "decide.threshold.x=1"]) == 2
+    assert "thresholds" in capsys.readouterr().err
 
 
 def test_only_the_columns_asked_for_are_read(tmp_path):

@@ -25,7 +25,7 @@ def statuses(*items):
 def test_a_page_is_wikitext_with_its_revision_as_evidence():
     assert pages(PAGE) == [{
         "text": "Text.", "media": "wikitext", "title": "A", "url": "https://x/wiki/A", "published": "2026-01-01T00:00:00Z", "author": None,
-        "opt_out": [], "evidence": [{"signal": "revision", "value": "9"}], "identity": ["A", "Text."],
+        "stated_lang": None, "opt_out": [], "evidence": [{"signal": "revision", "value": "9"}], "identity": ["A", "Text."],
     }]  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from pipelines.read.lines import MAX_LINE
 from pipelines.read.records import RECORD_SCHEMA, Split
 from pipelines.signals.language import UNSURE
 from pipelines.signals.personal import find
-from pipelines.signals.table import NUMBERS, fold, stop_words
+from pipelines.signals.table import NUMBERS, stop_words
 
 CONFIG = AnnotateConfig()
 MILLION = 10**6
@@ -36,6 +36,7 @@ def beside(name):
 
 
 QUALITY, MINHASH, LINE_SIGNALS = beside("test_quality"), beside("test_minhash"), beside("test_line_signals")
+LINE_HASHES = beside("test_line_hashes")
 
 PIECES = [
     "\x00", "\x00\x00", "\x1b[0m", "\x85", "\ufeff", "\uffff", "\U0010ffff", "\U000e0101", "\u202e", "\u2066", "\u200f",
@@ -82,7 +83,9 @@ def test_the_columns_of_any_batch_are_those_of_plain_references(
         wrong = {name: (row[name], expected[name]) for name in NUMBERS if not math.isclose(row[name], expected[name], rel_tol=1e-6)}  # fmt: skip
         assert wrong == {}, text
         assert row["text_bytes"] == len(text.encode())
-        assert row["text_hash"] == xxhash.xxh3_128_digest(fold(text))
+        assert row["text_hash"] == xxhash.xxh3_128_digest(LINE_HASHES.folded(text).encode())
+        assert row["line_hashes"] == LINE_HASHES.expected(text)
+        assert (row["script"] == "Zyyy") == (row["script_share"] == 0.0) and row["script_share"] <= 1.0
         words = words_of(text)
         signature = MINHASH.by_datasketch(words).astype("<u4").tobytes() if len(words) >= MINHASH.SHINGLE else None
         assert row["signature"] == signature

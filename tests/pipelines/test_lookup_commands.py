@@ -58,10 +58,41 @@ def test_the_commands_print_a_table_or_json(capsys):
     assert len(json.loads(capsys.readouterr().out)) == len(chosen_rules(DecideConfig()))
 
 
-def test_every_column_that_annotate_adds_is_listed_with_what_it_is(capsys):
-    assert cli.run(["signals", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert {row["signal"] for row in rows} <= set(SCHEMA.names) and len(rows) > 30
+def listed(capsys, *options):
+    assert cli.run(["signals", "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_every_column_of_a_document_is_listed_with_what_it_is(capsys):
+    rows = listed(capsys)
+    assert [row["signal"] for row in rows] == SCHEMA.names
+    assert [row["type"] for row in rows] == [str(field.type) for field in SCHEMA]
     assert all(len(row["is"]) > 10 and row["source"] for row in rows)
+    new = {"script", "script_share", "stated_lang", "text_bytes", "text_hash", "url_hash", "line_hashes", "signature"}
+    assert new | {"personal"} < {row["signal"] for row in rows}
     assert cli.run(["signals"]) == 0
-    assert "code points" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "code points" in printed and all(row["signal"] in printed for row in rows)
+
+
+def test_the_hash_of_a_line_says_how_to_compute_it_again(capsys):
+    [about] = [row["is"] for row in listed(capsys) if row["signal"] == "line_hashes"]
+    for part in ("XXH64", "seed 0", "not blank", "in order", "UTF-8", "lower case", "white space one space"):
+        assert part in about
+
+
+def test_columns_of_a_configuration_are_listed_behind_ours(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "listed_arrows.py").write_text('def arrows(batch):\n    """Arrows written as `->`."""\n')
+    (tmp_path / "rude.txt").write_text("damn\n")
+    (tmp_path / "c.toml").write_text('[annotate.word_lists.rude]\npath = "rude.txt"\nlanguages = ["en"]\n')
+    rows = listed(capsys, "--config", "c.toml", "--set", "annotate.signals.arrows=listed_arrows:arrows")
+    assert [row["signal"] for row in rows] == [*SCHEMA.names, "arrows", "rude"]
+    assert rows[-2] == {"signal": "arrows", "is": "Arrows written as `->`.", "source": "own", "type": "float"}
+    assert "0 in other languages than en" in rows[-1]["is"] and rows[-1]["source"] == "own"
+
+
+def test_a_column_whose_file_is_not_there_is_refused_by_its_key(capsys):
+    assert cli.run(["signals", "--set", "annotate.word_lists.rude.path=gone.txt"]) == 2
+    said = capsys.readouterr().err
+    assert "annotate.word_lists.rude" in said and "gone.txt" in said

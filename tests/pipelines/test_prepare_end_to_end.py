@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill import cli, runs
+from pipelines import annotate as annotating
 
 WORDS = (
     "the be to of and that have with nurse ward window light morning carpenter oak grain saw station train coast sister "
@@ -284,17 +285,49 @@ def test_the_manifest_names_every_file_that_was_read(corpus: Path, prepared: Pat
     assert row == {"name": "tale.jsonl", "bytes": corpus.stat().st_size, "records": 120}
 
 
-def test_documents_of_another_version_are_refused_before_work(corpus: Path, tmp_path: Path) -> None:
-    assert cli.run(["annotate", "--in", str(corpus), "--out", str(tmp_path), *SMALL[:2]]) == 0
-    [run] = runs.list_runs(tmp_path)
+def make_older(run: runs.FinishedRun, columns: list[str]) -> None:
+    """Leave columns out of the documents of a run, as if a version that did not know them had written it."""
     for path in run.files("documents/"):
-        table = pq.read_table(path).drop_columns(["text_bytes"])
+        table = pq.read_table(path).drop_columns(columns)
         pq.write_table(table, path)
     manifest = json.loads((run.path / "manifest.json").read_text())
     for file in manifest["files"]:
         file["bytes"] = (run.path / file["path"]).stat().st_size
     (run.path / "manifest.json").write_text(json.dumps(manifest))
+
+
+NEW = ["script", "script_share", "stated_lang", "url_hash", "line_hashes"]
+
+
+@pytest.mark.parametrize("columns", [["text_bytes"], NEW])
+def test_documents_of_another_version_are_refused_before_work(
+    columns: list[str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["annotate", "--in", str(corpus), "--out", str(tmp_path), *SMALL[:2]]) == 0
+    [run] = runs.list_runs(tmp_path)
+    make_older(run, columns)
     assert cli.run(["decide", "--in", str(run.path), "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "written by another version" in said and "run `gristmill annotate` again" in said
+    assert ", ".join(sorted(columns)) in " ".join(said.split())
+
+
+def test_what_an_earlier_version_decided_is_still_explored_and_packed(
+    corpus: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = pa.schema([field for field in annotating.SCHEMA if field.name not in NEW], annotating.SCHEMA.metadata)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(annotating, "SCHEMA", older)
+        assert prepare(corpus, tmp_path) == 0
+    steps = by_step(tmp_path)
+    assert not set(NEW) & set(pq.read_schema(steps["annotate"].files("documents/")[0]).names)
+    for step in ("annotate", "decide"):
+        page = tmp_path / f"{step}.html"
+        assert cli.run(["explore", str(steps[step].path), "--out", str(page)]) == 0 and page.exists()
+    given = ["--in", str(steps["decide"].path), "--tokenizer", str(steps["tokenizer"].path)]
+    assert cli.run(["pack", *given, "--out", str(tmp_path), *SMALL[4:], "--set", "pack.seed=3"]) == 0
+    again = [run for run in runs.list_runs(tmp_path, "pack") if run.id != steps["pack"].id]
+    assert [run.counts["tokens"] for run in again] == [by_step(prepared)["pack"].counts["tokens"]]
 
 
 def test_a_changed_input_is_another_run(corpus: Path, prepared: Path, tmp_path: Path) -> None:

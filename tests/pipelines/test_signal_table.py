@@ -15,7 +15,6 @@ from pipelines.signals.table import (
     PERMUTATIONS,
     SIGNAL_FIELDS,
     SIGNALS,
-    fold,
     signal_columns,
     signature_column,
     signature_matrix,
@@ -36,16 +35,24 @@ def columns(texts, langs):
 
 
 def test_columns_have_the_types_of_the_schema_and_a_row_a_document():
-    made = signal_columns(pa.array(TEXTS), pa.array(["en", "en", "und", "zh", "en"]))
+    urls = pa.array(["http://a.org/", None, "no address", "HTTP://A.org", "http://b.org/"])
+    made = signal_columns(pa.array(TEXTS), pa.array(["en", "en", "und", "zh", "en"]), urls)
     assert [column.type for column in made] == [field.type for field in SIGNAL_FIELDS]
     assert {len(column) for column in made} == {len(TEXTS)}
     table = pa.table(made, pa.schema(SIGNAL_FIELDS))
     table.validate(full=True)
-    assert [name for name in table.column_names if table[name].null_count] == ["signature"]
+    assert [name for name in table.column_names if table[name].null_count] == ["url_hash", "signature"]
+    assert table["url_hash"].is_valid().to_pylist() == [True, False, False, True, True]
+    assert table["url_hash"].to_pylist()[0] == table["url_hash"].to_pylist()[3] != table["url_hash"].to_pylist()[4]
+    assert [len(hashes) for hashes in table["line_hashes"].to_pylist()] == [1, 1, 0, 1, 2]
+
+
+def test_texts_without_addresses_have_no_hash_of_one():
+    assert columns(TEXTS, ["en"] * len(TEXTS))["url_hash"].null_count == len(TEXTS)
 
 
 def test_every_numeric_signal_says_its_meaning_and_its_source():
-    assert len({signal.name for signal in SIGNALS}) == len(SIGNALS) == 33
+    assert len({signal.name for signal in SIGNALS}) == len(SIGNALS) == 34
     for field, signal in zip(SIGNAL_FIELDS, SIGNALS, strict=False):
         assert field.metadata == {b"is": signal.meaning.encode(), b"source": signal.source.encode()}
         assert signal.meaning and signal.source and not field.nullable
@@ -73,16 +80,9 @@ def test_stop_words_are_those_of_the_documents_own_language():
     ],
 )
 def test_case_and_spacing_are_folded_and_nothing_else(left, right, same):
-    assert (fold(left) == fold(right)) is same
     hashes = columns([left, right], ["en", "en"])["text_hash"].to_pylist()
     assert (hashes[0] == hashes[1]) is same
-    assert hashes[0] == xxhash.xxh3_128_digest(fold(left))
-
-
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_folding_twice_changes_nothing_more_in_spacing(text):
-    once = fold(text).decode()
-    assert " ".join(once.split()) == once
+    assert hashes[0] == xxhash.xxh3_128_digest(" ".join(left.lower().split()).encode())
 
 
 def test_a_signature_is_null_under_five_words():
