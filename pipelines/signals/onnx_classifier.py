@@ -58,8 +58,8 @@ def number(row: np.ndarray, place: int, output: str) -> float:
     """One output of a text, as it comes (`score`), by itself (`sigmoid`), or beside the others (softmax: `probability`)."""
     if output == "score":
         return float(row[place])
-    if output == "sigmoid":
-        return float(1 / (1 + np.exp(-row[place])))
+    if output == "sigmoid":  # a softmax beside 0, which overflows nowhere
+        row, place = np.array([row[place], 0.0]), 0
     shares = np.exp(row - row.max())
     return float(shares[place] / math.fsum(shares))
 
