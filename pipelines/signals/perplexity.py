@@ -131,7 +131,7 @@ def read_model(path: str) -> Any:
     try:
         return kenlm.Model(path, config)
     except (OSError, RuntimeError) as error:
-        where = {"file": path, "problem": error}
+        where = {"file": path, "problem": str(error).rpartition(" threw ")[2]}  # before it stands the place in C++
         raise InputError(
             "this is no KenLM model that can be read", where, "give a .arpa file or KenLM's binary"
         ) from None
