@@ -86,7 +86,7 @@ class Classifier(FromFile):
 class Perplexity(FromFile):
     """How surprised a KenLM model is by a document; it reads the pieces of a `sentencepiece` model, else words.
 
-    `normalize` is what `pipelines.signals.normal_lines` says of it. A sentence is a line, or the whole document.
+    `normalize`: as `pipelines.signals.perplexity.normalized` says, or not at all. A sentence is a line, or the whole document.
     """
 
     model: str
