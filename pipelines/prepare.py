@@ -6,6 +6,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -80,13 +81,17 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
 
 
 def own_inputs(config: AnnotateConfig) -> list[Input]:
-    """The files of the user's columns, opened once to see that they can be used: other bytes make a new run."""
+    """The files of the user's columns, opened once to see that they can be used, and the libraries they need: others make a new run."""
     columns = chosen_columns(config)
     if taken := [column.key for column in columns if column.name in annotating.SCHEMA.names]:
         raise ConfigError("documents already have a column of this name", {"key": taken[0]}, "choose another name")
     for column in columns:
         column.open()
-    return [Input(f"signal {column.name}", sha256, path) for column in columns for path, sha256 in column.files]
+    libraries = sorted({name for column in columns for name in column.libraries})
+    return [
+        *(Input(f"library {name}", version(name), "") for name in libraries),
+        *(Input(f"signal {column.name}", sha256, path) for column in columns for path, sha256 in column.files),
+    ]
 
 
 def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from gristmill.errors import UserError
 from pipelines.config import AnnotateConfig
-from pipelines.signals import classifier, from_file, word_list
+from pipelines.signals import classifier, from_file, onnx_classifier, onnx_model, perplexity, word_list
 from pipelines.signals.from_file import from_files
 from pipelines.signals.own import own_signals
 
@@ -28,6 +28,10 @@ class Column(Protocol):
         """Path and SHA-256 of every file it is made with."""
 
     @property
+    def libraries(self) -> tuple[str, ...]:
+        """Distributions, beyond those that every document is made with, whose versions name the run too."""
+
+    @property
     def field(self) -> pa.Field:
         """Its Arrow field: a number that is never null, and what it is."""
 
@@ -40,10 +44,28 @@ class Column(Protocol):
 
 def chosen_columns(config: AnnotateConfig) -> tuple[Column, ...]:
     """The columns of a configuration; raises UserError where a module, function or file is not there."""
+    onnx = {name: settings for name, settings in config.classifiers.items() if settings.is_onnx}
+    fasttext = {name: settings for name, settings in config.classifiers.items() if name not in onnx}
     return (
         *own_signals(config.signals),
-        *from_files("classifiers", config.classifiers, classifier.meaning, classifier.files, classifier.load),
+        *from_files("classifiers", fasttext, classifier.meaning, classifier.files, classifier.load),
+        *from_files(
+            "classifiers",
+            onnx,
+            onnx_classifier.meaning,
+            onnx_classifier.files,
+            onnx_classifier.load,
+            onnx_classifier.libraries,
+        ),
         *from_files("word_lists", config.word_lists, word_list.meaning, word_list.files, word_list.load),
+        *from_files(
+            "perplexity",
+            config.perplexity,
+            perplexity.meaning,
+            perplexity.files,
+            perplexity.load,
+            perplexity.libraries,
+        ),
     )
 
 
@@ -58,4 +80,5 @@ def refuse_edited(columns: Sequence[Column], started_with: Mapping[str, tuple[tu
 def forget() -> None:
     """Let go of all models and lists that this process has loaded."""
     classifier.read_once.cache_clear()
+    onnx_model.read_once.cache_clear()
     from_file.load_once.cache_clear()

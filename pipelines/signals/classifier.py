@@ -34,7 +34,7 @@ def load(settings: Classifier, key: str) -> Score:
     """The probability of the label; raises InputError for a broken model, ConfigError where it has no such label."""
     model = read_once(settings.model, Path(settings.model).stat().st_mtime_ns)
     label = find_label(
-        settings.label.removeprefix(LABEL), model.labels, {"key": f"{key}.label", "file": settings.model}
+        str(settings.label).removeprefix(LABEL), model.labels, {"key": f"{key}.label", "file": settings.model}
     )
     nodes, rights = model.path(label)
 

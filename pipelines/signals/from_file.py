@@ -1,5 +1,6 @@
 """Columns made with a file of the user's, such as a model: hashed when it changes, read once in a process."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.errors import InputError, UserError
+from gristmill.errors import InputError, MissingExtra, UserError
 from gristmill.hashing import sha256_file
 from pipelines.config import FromFile
 
@@ -31,6 +32,8 @@ class FileColumn:
     settings: FromFile
     files: Files
     load: Load
+    libraries: tuple[str, ...] = ()
+    """Distributions beyond those of every document that its numbers depend on."""
 
     @property
     def field(self) -> pa.Field:
@@ -67,6 +70,7 @@ def from_files(
     meaning: Callable[[Any], str],
     paths: Callable[[Any], Iterable[str]],
     load: Load,
+    libraries: Callable[[Any], tuple[str, ...]] = lambda _: (),
 ) -> list[FileColumn]:
     """The columns of one section of `annotate`; raises InputError naming a file that cannot be read."""
     found = []
@@ -74,8 +78,14 @@ def from_files(
         key = f"annotate.{section}.{name}"
         files = tuple((path, _hash(path, key)) for path in paths(settings))
         only = f"; 0 in other languages than {', '.join(settings.languages)}" if settings.languages else ""
-        found.append(FileColumn(name, key, meaning(settings) + only, settings, files, load))
+        found.append(FileColumn(name, key, meaning(settings) + only, settings, files, load, libraries(settings)))
     return found
+
+
+def need(module: str, extra: str, key: str) -> None:
+    """Raise MissingExtra where the module that this key of the configuration needs is not installed."""
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(module, extra, needed_by=f"`{key}`")
 
 
 def _hash(path: str, key: str) -> str:

@@ -45,6 +45,11 @@ class OwnSignal:
         """Path and SHA-256 of the one file that is watched."""
         return ((self.file, self.sha256),)
 
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """None that we know of: what the file imports is not watched."""
+        return ()
+
     def open(self) -> None:
         """Nothing is left to do: a function is there once its file was run."""
 
