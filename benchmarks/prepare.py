@@ -27,7 +27,10 @@ SAMPLE = 2000
 
 
 class Meter:
-    """Wall time, CPU time and peak summed PSS of this process and its children while a block runs."""
+    """Wall time, CPU time and peak summed PSS of this process, if `own`, and its children while a block runs."""
+
+    def __init__(self, *, own: bool = True) -> None:
+        self.own = own
 
     def __enter__(self) -> "Meter":
         self.peak, self._cpu, self._done = 0, {}, threading.Event()
@@ -49,7 +52,7 @@ class Meter:
 
     def _sample(self) -> float:
         total = 0
-        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        for process in [psutil.Process()] * self.own + psutil.Process().children(recursive=True):
             try:
                 used = process.cpu_times()
                 self._cpu[process.pid] = used.user + used.system

@@ -27,7 +27,7 @@ from pipelines.config import PrepareConfig
 from pipelines.extract.sandbox import Sandbox
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
-SETS = ("wiki_en", "wiki_zh", "books_eltec_en", "wiki_de", "news_wikinews_ja", "legal_laws_zh", "web_ud_ewt_en")
+SETS = ("wiki_en", "wiki_zh", "books_eltec_en", "wiki_de", "legal_laws_zh", "web_ud_ewt_en", "web_oiwiki_zh")
 ROW_GROUP = 2000
 
 
@@ -48,7 +48,7 @@ def write_corpus(path: Path, sets: Sequence[str], megabytes: float) -> float:
 def with_beam(source: Path, folder: Path, workers: int) -> Meter:
     """`gristmill annotate` as users run it."""
     command = [Path(sys.executable).parent / "gristmill", "annotate", "--in", source, "--out", folder]
-    with Meter() as meter:
+    with Meter(own=False) as meter:
         subprocess.run([*map(str, command), "--workers", str(workers)], check=True, capture_output=True)
     return meter
 
@@ -65,7 +65,7 @@ def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
     """The same splits in spawned processes, each taking the next one."""
     plan = splits.make_plan(splits.choose_files([str(source)])[0], PrepareConfig().annotate, folder)
     splits.write_plan(folder, plan)
-    with Meter() as meter, multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with Meter(own=False) as meter, multiprocessing.get_context("spawn").Pool(workers) as pool:
         pool.map(plain_split, [(str(folder), split.number) for split in plan], chunksize=1)
     return meter
 

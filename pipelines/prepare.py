@@ -25,6 +25,7 @@ from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
+from pipelines.read.records import Split
 from pipelines.rules import check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
 from pipelines.tokens.training_process import train_apart
@@ -64,11 +65,14 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
         plan = splits.read_plan(run.path)
         stages = {annotating.STAGE: len(plan)}
         _say_reused(run, stages)
-        if how.engine.workers > 1:  # the workers load what they use: no second copy of a large model stays here
+        mode = workers_of(plan, config)
+        if (
+            how.engine.workers > 1 and mode == "processes"
+        ):  # they load what they use: no second copy of a model stays here
             forget()
         took = engine.run(
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
-            how.engine, mode="processes", label="annotate", folder=run.path, stages=stages,
+            how.engine, mode=mode, label="annotate", folder=run.path, stages=stages,
         )  # fmt: skip
         read = {number: receipt.read for number, receipt in receipts.load(run.path, annotating.STAGE).items()}
         details = {
@@ -78,6 +82,16 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
             "passed_over": passed_over,
         }
         return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took)
+
+
+def workers_of(plan: Sequence[Split], config: AnnotateConfig) -> engine.Mode:
+    """What several workers are: threads, in half the memory, where next to nothing of the work holds Python's lock.
+
+    Texts that lie in columns are read, normalized and annotated by compiled code; lines, pages and dumps are parsed in
+    Python, and so are functions of the user, which may also not bear two callers.
+    """
+    columns = all(split.kind in ("parquet", "arrow") for split in plan)
+    return "threads" if columns and not config.signals else "processes"
 
 
 def own_inputs(config: AnnotateConfig) -> list[Input]:
