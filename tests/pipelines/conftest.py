@@ -300,3 +300,15 @@ def jieba_words(tmp_path_factory) -> Callable[[str], list[str]]:
     jieba.setLogLevel(60)
     jieba.dt.tmp_dir = str(tmp_path_factory.mktemp("jieba"))
     return lambda text: [word for word in jieba.cut(text) if not word.isspace()]
+
+
+@pytest.fixture(scope="session")
+def pythainlp_words() -> Callable[[str], list[str]]:
+    """The words of a text as datatrove takes them from PyThaiNLP: without white space around them."""
+    from pythainlp.tokenize import word_tokenize
+
+    def cut(text: str) -> list[str]:
+        words = word_tokenize(text, keep_whitespace=False, engine="newmm-safe")
+        return [word.strip() for word in words if word.strip()]
+
+    return cut
