@@ -5,10 +5,12 @@
 The peers need other versions than ours of common packages, so each runs in a venv of its own, made once below
 `~/.cache/gristmill/peers` from PyPI. Prints MB of text per CPU-second of everybody, then for each of datatrove's rules how
 many documents we and they drop, the Jaccard similarity of both sets, and the share of documents with equal verdicts:
-Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of that name knows.
+Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of that name knows. Sets named
+`sentences_th` or `sentences_ar` are made of single sentences, since there are no documents in these languages beside us.
 """
 
 import argparse
+import gzip
 import json
 import random
 import subprocess
@@ -33,14 +35,16 @@ from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import spans_column
 from pipelines.signals.table import CUTTERS, SIGNAL_FIELDS, signal_columns, signature_column, stop_words
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
+SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 HOME = Path.home() / ".cache/gristmill/peers"
 PEERS = {
-    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba", "pythainlp==5.4.0"]),
+    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba", "pythainlp==5.4.0", "python-crfsuite"]),
     "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
 }
-LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb"}  # fmt: skip
+LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb_Arab"}  # fmt: skip
 """What datatrove calls a language, by our code."""
+SENTENCES = {"th": "tha", "ar": "ara"}
+"""What the collection of sentences calls it."""
 
 
 def peer_python(name: str) -> Path:
@@ -83,11 +87,29 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
 
 def sample(name: str, most: int) -> tuple[list[str], str]:
     """Normalized documents of a set, the same ones each time, and their language."""
-    table = pq.read_table(SHARED / f"{name}.parquet", columns=["text", "lang"])
+    if name.startswith("sentences_"):
+        lang = name.removeprefix("sentences_")
+        return [normalize(text) for text in assembled(SENTENCES[lang], most)], lang
+    table = pq.read_table(SHARED / f"corpus/{name}.parquet", columns=["text", "lang"])
     texts = [normalize(text) for text in table["text"].to_pylist()]
     texts = [text for text in texts if text]
     random.Random(1).shuffle(texts)
     return texts[:most], str(table["lang"][0])
+
+
+def assembled(language: str, most: int) -> list[str]:
+    """Documents of 5 to 40 sentences, a line or a paragraph each or several a line; every third repeats some of its lines."""
+    with gzip.open(SHARED / "langid/lingua_sentences.tsv.gz", "rt", encoding="utf-8") as lines:
+        sentences = [line.rstrip("\n").split("\t")[1] for line in lines if line.startswith(f"{language}\t")]
+    found = []
+    for number in range(most):
+        rng = random.Random(number)
+        lines = rng.sample(sentences, rng.randint(5, 40))
+        if number % 3 == 0:
+            lines += rng.choices(lines, k=rng.randint(1, len(lines)))
+            rng.shuffle(lines)
+        found.append("".join(line + rng.choice(("\n", "\n", "\n\n", " ")) for line in lines))
+    return found
 
 
 def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], object]) -> float:

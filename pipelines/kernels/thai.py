@@ -354,7 +354,7 @@ def _step(
     sequences: list[tuple[str, ...]], state: tuple[int, ...], depth: int, char: str
 ) -> tuple[tuple[int, ...], bool]:
     """Which sequences go on with `char` at `depth`, and whether one ends before it that goes before all others."""
-    going = []
+    going = list[int]()
     for number in state:
         rest = sequences[number][depth:]
         if not rest or (rest[0] == _FOLLOWED and (char == _END or char in _chars("V"))):
