@@ -38,7 +38,10 @@ from pipelines.signals.table import CUTTERS, SIGNAL_FIELDS, signal_columns, sign
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 HOME = Path.home() / ".cache/gristmill/peers"
 PEERS = {
-    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy", "jieba", "pythainlp==5.4.0", "python-crfsuite"]),
+    "datatrove": (
+        "datatrove_rules.py",
+        ["datatrove[processing,io]==0.10.*", "spacy", "jieba", "pythainlp==5.4.0", "python-crfsuite"],
+    ),
     "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
 }
 LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb_Arab"}  # fmt: skip

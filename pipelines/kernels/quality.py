@@ -11,7 +11,7 @@ from pipelines.kernels.chinese import no_words as no_chinese_words
 from pipelines.kernels.repetition import repeated_ngram_chars, repeated_spans, table_mask, top_ngram_chars
 from pipelines.kernels.thai import cut_thai, thai_words
 from pipelines.kernels.thai import no_words as no_thai_words
-from pipelines.kernels.token_classes import TERMINAL
+from pipelines.kernels.token_classes import TERMINAL, arabic_flag_table
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
 from pipelines.kernels.words import BASIS, PRIME, among, decode, mix64
@@ -25,8 +25,8 @@ FIELDS = (
 )  # fmt: skip
 """The columns of `quality`, in order."""
 
-SPACED, CHINESE, THAI = range(3)
-"""What a document is cut by: `split_tokens`, `cut_chinese`, `cut_thai`."""
+SPACED, CHINESE, THAI, ARABIC = range(4)
+"""What a document is cut by: `split_tokens`, `cut_chinese`, `cut_thai`, `split_tokens` with the flags for Arabic."""
 
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
@@ -111,7 +111,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
 
 
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, cutters, classes, tables, chinese, thai, out):  # type: ignore[no-untyped-def]
+def _quality(data, offsets, stops, stop_cuts, languages, cutters, classes, tables, chinese, thai, arabic, out):  # type: ignore[no-untyped-def]
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -127,7 +127,8 @@ def _quality(data, offsets, stops, stop_cuts, languages, cutters, classes, table
     seen, number, first = np.empty(slots, np.uint64), np.empty(slots, np.int32), np.empty(slots, np.int64)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
-        chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
+        table = arabic if cutters[d] == ARABIC else tables[0]
+        chars = read_points(data, offsets[d], offsets[d + 1], table, points, flags)
         if cutters[d] == CHINESE:
             tokens = cut_chinese(points, flags, chars, chinese, score, held, back, starts, ends)
         elif cutters[d] == THAI:
@@ -168,7 +169,7 @@ def quality(
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
     `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i;
-    `cutters[i]` is what it is cut by: SPACED, CHINESE or THAI.
+    `cutters[i]` is what it is cut by: SPACED, CHINESE, THAI or ARABIC.
     """
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
@@ -177,6 +178,6 @@ def quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
         np.asarray(cutters, np.uint8), class_table(), token_tables(),
         chinese_words() if CHINESE in cutters else no_chinese_words(),
-        thai_words() if THAI in cutters else no_thai_words(), out,
+        thai_words() if THAI in cutters else no_thai_words(), arabic_flag_table(), out,
     )  # fmt: skip
     return out

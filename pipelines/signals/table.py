@@ -13,7 +13,7 @@ import xxhash
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.minhash import signatures
-from pipelines.kernels.quality import CHINESE, FIELDS, SPACED, THAI, quality
+from pipelines.kernels.quality import ARABIC, CHINESE, FIELDS, SPACED, THAI, quality
 from pipelines.kernels.tokens import token_hashes
 from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import SPANS, spans_column
@@ -64,8 +64,8 @@ SIGNALS = (
 NUMBERS = (*FIELDS, *LINE_FIELDS)
 """Their names."""
 
-CUTTERS = {"zh": CHINESE, "wuu": CHINESE, "yue": CHINESE, "th": THAI}
-"""Languages whose words a dictionary finds: those for which FineWeb-2 used that of jieba, of PyThaiNLP."""
+CUTTERS = {"zh": CHINESE, "wuu": CHINESE, "yue": CHINESE, "th": THAI, "ar": ARABIC, "arz": ARABIC}
+"""Languages cut by other words than English: those for which FineWeb-2 used jieba, PyThaiNLP, spaCy's Arabic tokenizer."""
 
 HASH = pa.binary(16)
 SIGNATURE = pa.binary(4 * PERMUTATIONS)

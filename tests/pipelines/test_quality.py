@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.quality import FIELDS, quality
+from pipelines.kernels.quality import ARABIC, CHINESE, FIELDS, SPACED, THAI, quality
 from pipelines.kernels.token_classes import SYMBOL, TERMINAL, flag_table
 from pipelines.kernels.tokens import token_hashes
 
@@ -19,9 +19,9 @@ BULLETS, ENDS = "•‣▪◦●○·*-–", ".!?。！？؟۔।…"
 STOPS = ["the", "of", "and", "a", "的", "be"]
 
 
-def signals(text, stops=STOPS, chinese=False):
+def signals(text, stops=STOPS, cutter=SPACED):
     lists = [np.zeros(0, np.uint64), token_hashes(stops)]
-    row = quality(*text_buffers(pa.array([text], pa.string())), np.array([1]), lists, np.array([chinese]))[0]
+    row = quality(*text_buffers(pa.array([text], pa.string())), np.array([1]), lists, np.array([cutter]))[0]
     return dict(zip(FIELDS, row.tolist(), strict=True))
 
 
@@ -122,8 +122,8 @@ def duplicate_ngrams(words, n):
     return repeated
 
 
-def assert_equal(text, tokens_of, char_kind, chinese=False):
-    ours, theirs = signals(text, chinese=chinese), expected(text, tokens_of, char_kind)
+def assert_equal(text, tokens_of, char_kind, cutter=SPACED):
+    ours, theirs = signals(text, cutter=cutter), expected(text, tokens_of, char_kind)
     assert list(theirs.keys() - ours.keys()) == []
     wrong = {
         name: (ours[name], theirs[name]) for name in FIELDS if not math.isclose(ours[name], theirs[name], abs_tol=1e-12)
@@ -134,7 +134,7 @@ def assert_equal(text, tokens_of, char_kind, chinese=False):
 PIECES = [
     "the mill", "of", " and ", "...", ". . .", "…", "#", "# ", ".", "!?", "\n", "\n\n", " \n", "- ", "• ", "{", "的", "中文",
     "中文。", "7", "12 ", " ", "\t", "a b c d e f ", "repeat this line of words now and then\n", "\u3000", "end.\n", ") ", "’", "É",
-    "\x00", "\r\n",
+    "\x00", "\r\n", "ที่", "ประเทศไทย", "พ.ศ. ", "๑,๒๓๔", "كلمة", "عاد؟ ", "».", "م",
 ]  # fmt: skip
 
 
@@ -142,9 +142,13 @@ PIECES = [
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=40))
 @example(pieces=["a", "...", " ", "b"])
 @example(pieces=["\x00a", "\n", "a"])
-def test_every_column_equals_its_definition_on_assembled_texts(pieces, tokens_of, jieba_words, char_kind):
+def test_every_column_equals_its_definition_on_assembled_texts(
+    pieces, tokens_of, jieba_words, pythainlp_words, char_kind
+):
     assert_equal("".join(pieces), tokens_of, char_kind)
-    assert_equal("".join(pieces), jieba_words, char_kind, chinese=True)
+    assert_equal("".join(pieces), lambda text: tokens_of(text, arabic=True), char_kind, ARABIC)
+    assert_equal("".join(pieces), pythainlp_words, char_kind, THAI)
+    assert_equal("".join(pieces), jieba_words, char_kind, CHINESE)
 
 
 @settings(max_examples=200, deadline=None)
@@ -163,7 +167,7 @@ def test_every_column_equals_its_definition_on_any_text(data, tricky, tokens_of,
 def test_every_column_equals_its_definition_on_prose(lang, prose, tokens_of, jieba_words, char_kind):
     for seed in range(4):
         text = prose(seed, 30, lang=lang)
-        assert_equal(text, jieba_words if lang == "zh" else tokens_of, char_kind, chinese=lang == "zh")
+        assert_equal(text, jieba_words if lang == "zh" else tokens_of, char_kind, CHINESE if lang == "zh" else SPACED)
         assert_equal(text.replace(". ", ".\n").replace("。", "。\n\n") + "\n" + text, tokens_of, char_kind)
 
 
@@ -221,8 +225,8 @@ def test_up_to_64_stop_words_are_told_apart():
 
 def test_a_document_does_not_depend_on_its_neighbours_or_slice(prose):
     texts = ["", prose(1, 50), "x\nx", prose(2, 3, lang="zh"), "{"]
-    lists, chinese = [token_hashes(STOPS)], np.array([False, False, True, True, False])
-    together = quality(*text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, chinese)
+    lists, cutters = [token_hashes(STOPS)], np.array([SPACED, THAI, CHINESE, CHINESE, ARABIC])
+    together = quality(*text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, cutters)
     for place, text in enumerate(texts):
-        alone = quality(*text_buffers(pa.array([text])), np.zeros(1, np.int64), lists, chinese[place : place + 1])
+        alone = quality(*text_buffers(pa.array([text])), np.zeros(1, np.int64), lists, cutters[place : place + 1])
         assert together[place].tolist() == alone[0].tolist()
