@@ -12,6 +12,7 @@ Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that
 import argparse
 import gzip
 import json
+import os
 import random
 import subprocess
 import sys
@@ -81,7 +82,8 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
             settings = Path(folder) / "fineweb2.json"
             settings.write_text(json.dumps({"bounds": bounds, "stop_words": stop_words().get(lang, [])}))
             command.append(settings)
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        environment = os.environ | {"PYTHAINLP_READ_ONLY": "1"}  # else it makes a folder in one's home
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
         if done.returncode:
             return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:120]}
         found: dict[str, Any] = json.loads(out.read_text())

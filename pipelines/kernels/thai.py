@@ -35,8 +35,8 @@ _LABELS, _FIRST, _LAST, _PARENT, _QUEUE, _EDGES = (_SIDE * part for part in rang
 """Where in the room to work in, behind _CLEFT or _OPEN for every place of a piece, are labels, edges by place, paths, all edges."""
 _ROOM = 7 * _SIDE + _MOST_EDGES
 
-# Clusters, the first that fits: C a consonant, T a tone, K an ending silenced by ์, ~ K the same or what begins a cluster or
-# nothing, a-b any from a to b, ? where it may be missing.
+# Clusters, of which the first that fits is taken: C a consonant, T a tone, K an ending silenced by ์ or nothing, ~K nothing
+# only before a consonant, a leading vowel or the end; a-b any from a to b, ? may be missing.
 _CLUSTERS = (
     "เ C ็ C K", "เ C C T? า ะ K", "เ C C ี T? ย ะ K", "เ C C ี T? ย ~K", "เ C C ็ C K", "เ C ิ C ์ C K", "เ C ิ T? C K",
     "เ C ี T? ย ะ? K", "เ C ื T? อ ะ? K", "เ C ิีุู T? ย ~K", "เ C T? า? ะ? K",

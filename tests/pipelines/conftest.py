@@ -6,6 +6,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
@@ -320,12 +321,23 @@ def jieba_words(tmp_path_factory) -> Callable[[str], list[str]]:
 
 
 @pytest.fixture(scope="session")
-def pythainlp_words() -> Callable[[str], list[str]]:
+def pythainlp() -> ModuleType:
+    """PyThaiNLP, which would else make a folder in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHAINLP_READ_ONLY", "1")
+        import pythainlp.corpus
+        import pythainlp.tokenize.tcc_p
+
+        pythainlp.word_tokenize("ก")
+    return pythainlp
+
+
+@pytest.fixture(scope="session")
+def pythainlp_words(pythainlp) -> Callable[[str], list[str]]:
     """The words of a text as datatrove takes them from PyThaiNLP: without white space around them."""
-    from pythainlp.tokenize import word_tokenize
 
     def cut(text: str) -> list[str]:
-        words = word_tokenize(text, keep_whitespace=False, engine="newmm-safe")
+        words = pythainlp.word_tokenize(text, keep_whitespace=False, engine="newmm-safe")
         return [word.strip() for word in words if word.strip()]
 
     return cut

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -69,12 +70,17 @@ def annotated(texts):
 @given(texts=st.lists(TEXTS, max_size=6))
 @example(texts=[])
 @example(texts=["", "\x00", "", "\u0301"])
-def test_the_columns_of_any_batch_are_those_of_plain_references(texts, tokens_of, jieba_words, char_kind, words_of):
+def test_the_columns_of_any_batch_are_those_of_plain_references(
+    texts, tokens_of, jieba_words, pythainlp_words, char_kind, words_of
+):
+    chinese, arabic = dict.fromkeys(("zh", "wuu", "yue"), jieba_words), partial(tokens_of, arabic=True)
+    cutters = chinese | {"th": pythainlp_words, "ar": arabic, "arz": arabic}
     rows = annotated(texts)
     assert [row["text"] for row in rows] == texts
     for row, text in zip(rows, texts, strict=True):
-        cut = jieba_words if row["lang"] in ("zh", "wuu", "yue") else tokens_of
-        expected = QUALITY.expected(text, cut, char_kind, stop_words().get(row["lang"], []))
+        expected = QUALITY.expected(
+            text, cutters.get(row["lang"], tokens_of), char_kind, stop_words().get(row["lang"], [])
+        )
         expected |= LINE_SIGNALS.expected(text, char_kind)
         wrong = {name: (row[name], expected[name]) for name in NUMBERS if not math.isclose(row[name], expected[name], rel_tol=1e-6)}  # fmt: skip
         assert wrong == {}, text

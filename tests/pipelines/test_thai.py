@@ -109,11 +109,9 @@ def test_pieces_end_where_pythainlp_ends_them(size, pythainlp_words):
         assert words(text) == pythainlp_words(text)
 
 
-def test_every_word_of_the_dictionary_is_cut_as_pythainlp_cuts_it_beside_others(pythainlp_words):
-    from pythainlp.corpus import thai_words as listed
-
+def test_every_word_of_the_dictionary_is_cut_as_pythainlp_cuts_it_beside_others(pythainlp, pythainlp_words):
     rng = random.Random(3)
-    entries = sorted(listed())
+    entries = sorted(pythainlp.corpus.thai_words())
     rng.shuffle(entries)
     for i in range(0, len(entries), 40):
         text = "".join(entries[i : i + 40])
@@ -134,10 +132,8 @@ def test_words_side_by_side_are_the_text_without_white_space_around_them(text):
 
 @settings(max_examples=2000, deadline=None)
 @given(text=st.text(st.sampled_from("กยวรอฮะัาำิีึืุูเแโใไ็่๋์ๆ\nx"), min_size=1, max_size=12))
-def test_clusters_are_those_of_pythainlps_expressions(text):
-    from pythainlp.tokenize.tcc_p import tcc
-
-    assert clusters(text) == list(tcc(text))
+def test_clusters_are_those_of_pythainlps_expressions(text, pythainlp):
+    assert clusters(text) == pythainlp.tokenize.tcc_p.segment(text)
 
 
 def clusters(text):
