@@ -5,11 +5,14 @@
 The peers need other versions than ours of common packages, so each runs in a venv of its own, made once below
 `~/.cache/gristmill/peers` from PyPI. Prints MB of text per CPU-second of everybody, then for each of datatrove's rules how
 many documents we and they drop, the Jaccard similarity of both sets, and the share of documents with equal verdicts:
-Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of that name knows.
+Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of that name knows. Sets named
+`sentences_th` or `sentences_ar` are made of single sentences, since there are no documents in these languages beside us.
 """
 
 import argparse
+import gzip
 import json
+import os
 import random
 import subprocess
 import sys
@@ -26,7 +29,7 @@ import pyarrow.parquet as pq
 
 from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.quality import GIVEN, TOKENS, quality
+from pipelines.kernels.quality import GIVEN, SPACED, quality
 from pipelines.rules import all_rules
 from pipelines.signals.japanese import japanese_tokens
 from pipelines.signals.language import language_columns
@@ -34,14 +37,19 @@ from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import spans_column
 from pipelines.signals.table import CUTTERS, SIGNAL_FIELDS, signal_columns, signature_column, stop_words
 
-SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
+SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 HOME = Path.home() / ".cache/gristmill/peers"
 PEERS = {
-    "datatrove": ("datatrove_rules.py", ["datatrove[processing,io]==0.10.*", "spacy[ja]", "jieba"]),
+    "datatrove": (
+        "datatrove_rules.py",
+        ["datatrove[processing,io]==0.10.*", "spacy[ja]", "jieba", "pythainlp==5.4.0", "python-crfsuite"],
+    ),
     "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
 }
-LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie"}  # fmt: skip
+LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb_Arab"}  # fmt: skip
 """What datatrove calls a language, by our code."""
+SENTENCES = {"th": "tha", "ar": "ara"}
+"""What the collection of sentences calls it."""
 
 
 def peer_python(name: str) -> Path:
@@ -75,7 +83,8 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
             settings = Path(folder) / "fineweb2.json"
             settings.write_text(json.dumps({"bounds": bounds, "stop_words": stop_words().get(lang, [])}))
             command.append(settings)
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+        environment = os.environ | {"PYTHAINLP_READ_ONLY": "1"}  # else it makes a folder in one's home
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
         if done.returncode:
             return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:120]}
         found: dict[str, Any] = json.loads(out.read_text())
@@ -84,11 +93,29 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
 
 def sample(name: str, most: int) -> tuple[list[str], str]:
     """Normalized documents of a set, the same ones each time, and their language."""
-    table = pq.read_table(SHARED / f"{name}.parquet", columns=["text", "lang"])
+    if name.startswith("sentences_"):
+        lang = name.removeprefix("sentences_")
+        return [normalize(text) for text in assembled(SENTENCES[lang], most)], lang
+    table = pq.read_table(SHARED / f"corpus/{name}.parquet", columns=["text", "lang"])
     texts = [normalize(text) for text in table["text"].to_pylist()]
     texts = [text for text in texts if text]
     random.Random(1).shuffle(texts)
     return texts[:most], str(table["lang"][0])
+
+
+def assembled(language: str, most: int) -> list[str]:
+    """Documents of 5 to 40 sentences, a line or a paragraph each or several a line; every third repeats some of its lines."""
+    with gzip.open(SHARED / "langid/lingua_sentences.tsv.gz", "rt", encoding="utf-8") as lines:
+        sentences = [line.rstrip("\n").split("\t")[1] for line in lines if line.startswith(f"{language}\t")]
+    found = []
+    for number in range(most):
+        rng = random.Random(number)
+        lines = rng.sample(sentences, rng.randint(5, 40))
+        if number % 3 == 0:
+            lines += rng.choices(lines, k=rng.randint(1, len(lines)))
+            rng.shuffle(lines)
+        found.append("".join(line + rng.choice(("\n", "\n", "\n\n", " ")) for line in lines))
+    return found
 
 
 def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], object]) -> float:
@@ -102,7 +129,7 @@ def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], objec
 
 def quality_alone(column: pa.Array, lang: str) -> object:
     """The quality signals, with the cut into words."""
-    cutters = np.full(len(column), CUTTERS.get(lang, TOKENS))
+    cutters = np.full(len(column), CUTTERS.get(lang, SPACED))
     given = japanese_tokens(column, cutters == GIVEN)
     return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)], cutters, given)
 

@@ -6,10 +6,13 @@ Columns are named in FIELDS; `pipelines.signals.table` says what each means and 
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.chinese import chinese_words, cut_chinese, no_words
+from pipelines.kernels.chinese import chinese_words, cut_chinese
+from pipelines.kernels.chinese import no_words as no_chinese_words
 from pipelines.kernels.given import Given, none_given, take_given
 from pipelines.kernels.repetition import ngram_chars, repeated_spans, table_size
-from pipelines.kernels.token_classes import TERMINAL
+from pipelines.kernels.thai import cut_thai, thai_words
+from pipelines.kernels.thai import no_words as no_thai_words
+from pipelines.kernels.token_classes import TERMINAL, arabic_flag_table
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_tables
 from pipelines.kernels.unicode import DIGIT, SPACE, class_table
 from pipelines.kernels.words import BASIS, PRIME, among, decode, mix64
@@ -23,11 +26,11 @@ FIELDS = (
 )  # fmt: skip
 """The columns of `quality`, in order."""
 
+SPACED, CHINESE, THAI, GIVEN, ARABIC = range(5)
+"""What a document is cut by: `split_tokens`, `cut_chinese`, `cut_thai`, a library (`Given`), `split_tokens` with the flags for Arabic."""
+
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
-
-TOKENS, CHINESE, GIVEN = 0, 1, 3
-"""How a document is cut: as `kernels.tokens` does, as `kernels.chinese` does, or elsewhere."""
 
 _SENTENCE_END = np.array([ord(c) for c in ".!?。！？؟۔।…"], np.uint32)
 _BULLETS = np.array([ord(c) for c in "•‣▪◦●○·*-–"], np.uint32)
@@ -109,7 +112,7 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
 
 
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes, tables, words, out):  # type: ignore[no-untyped-def]
+def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes, tables, chinese, thai, arabic, out):  # type: ignore[no-untyped-def]
     longest = 0
     for d in range(offsets.shape[0] - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
@@ -130,9 +133,12 @@ def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes
     table = np.empty(table_size(room), np.int32)
     for d in range(offsets.shape[0] - 1):
         row = out[d]
-        chars = read_points(data, offsets[d], offsets[d + 1], tables[0], points, flags)
+        marks = arabic if cutters[d] == ARABIC else tables[0]
+        chars = read_points(data, offsets[d], offsets[d + 1], marks, points, flags)
         if cutters[d] == CHINESE:
-            tokens = cut_chinese(points, flags, chars, words, score, held, back, starts, ends)
+            tokens = cut_chinese(points, flags, chars, chinese, score, held, back, starts, ends)
+        elif cutters[d] == THAI:
+            tokens = cut_thai(points, flags, chars, thai, starts, ends)
         elif cutters[d] == GIVEN:
             tokens = take_given(given[0], given[1], given[2][d], given[2][d + 1], starts, ends)
         else:
@@ -172,15 +178,16 @@ def quality(
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
     `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i;
-    `cutters[i]` (TOKENS, CHINESE or GIVEN) tells how it is cut; `given` holds the tokens of those cut elsewhere.
+    `cutters[i]` is what it is cut by: SPACED, CHINESE, THAI, GIVEN or ARABIC; `given` holds the tokens of those cut elsewhere.
     """
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
     tokens = given or none_given(len(out))
-    words = chinese_words() if np.any(cutters == CHINESE) else no_words()
     _quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
-        np.asarray(cutters, np.int8), (tokens.starts, tokens.ends, tokens.cuts), class_table(), token_tables(), words, out,
+        np.asarray(cutters, np.uint8), (tokens.starts, tokens.ends, tokens.cuts), class_table(), token_tables(),
+        chinese_words() if CHINESE in cutters else no_chinese_words(),
+        thai_words() if THAI in cutters else no_thai_words(), arabic_flag_table(), out,
     )  # fmt: skip
     return out

@@ -20,6 +20,12 @@ _PUNCTUATION = "…，:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛�
 _QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧"
 _CURRENCIES = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫€₭₮₯₰₱₲₳₴₵₸₹₺₼₽₾₿"
 _SYMBOLS = "!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"
+UNCASED = (
+    (0x591, 0x5F4), (0xFB1D, 0xFB4F), (0x620, 0x64A), (0x66E, 0x6D5), (0x6E5, 0x6FF), (0x750, 0x77F), (0x8A0, 0x8BD),
+    (0xFB50, 0xFBB1), (0xFBD3, 0xFD3D), (0xFD50, 0xFDC7), (0xFDF0, 0xFDFB), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEBB),
+    (0x900, 0x97F), (0x980, 0x9FF), (0xB80, 0xBFF), (0xC00, 0xCFF), (0xD80, 0xDFF), (0x1100, 0x137F), (0xAC00, 0xD7AF),
+)  # fmt: skip
+"""Hebrew, Arabic, Indic, Hangul and Ethiopic letters, as ranges: a dot behind one is cut off as behind a lower-case letter."""
 _CONTROLS = [*range(9), 11, 12, *range(13, 32), *range(127, 160)]
 _TERMINALS = (
     (0x21, 0x21), (0x2E, 0x2E), (0x3F, 0x3F), (0x589, 0x589), (0x61D, 0x61F), (0x6D4, 0x6D4), (0x700, 0x702), (0x7F9, 0x7F9),
@@ -47,7 +53,7 @@ ABBREVIATIONS = (
 """Chunks that keep their last dot."""
 UNITS = (
     "km² km³ km m² m³ m dm² dm³ dm cm² cm³ cm mm² mm³ mm ha µm nm yd in ft kg g mg µg t lb oz m/s km/h kmh mph hPa Pa mbar mb MB "
-    "kb KB gb GB tb TB T G M K %"
+    "kb KB gb GB tb TB T G M K % كم كم² كم³ م م² م³ سم سم² سم³ مم مم² مم³ غرام جرام جم كغ ملغ كوب"
 ).split()
 """What is cut off behind a digit."""
 _NEGATED = "ai are ca could do does did had has have is may might must need ought sha should was were wo would".split()
@@ -76,8 +82,20 @@ def flag_table() -> np.ndarray:
     ):  # fmt: skip
         table[[ord(char) for char in chars]] |= bit
     table[_CONTROLS] |= SYMBOL
+    for first, last in UNCASED:
+        table[first : last + 1] |= LOWER | BEFORE_DOT
     for first, last in _TERMINALS:
         table[first : last + 1] |= SYMBOL | TERMINAL
+    return table
+
+
+@lru_cache(maxsize=1)
+def arabic_flag_table() -> np.ndarray:
+    """The same by spaCy's Arabic tokenizer: a dot is cut off behind two letters only, and no dash at an end."""
+    table = flag_table() & ~np.uint16(BEFORE_DOT)
+    for first, last in UNCASED:
+        table[first : last + 1] ^= LOWER | UPPER
+    table[[ord(char) for char in "—–"]] &= ~np.uint16(SUFFIX)
     return table
 
 

@@ -15,7 +15,7 @@ from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts, line_hashes
 from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.minhash import signatures
-from pipelines.kernels.quality import CHINESE, FIELDS, GIVEN, TOKENS, quality
+from pipelines.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
 from pipelines.kernels.tokens import token_hashes
 from pipelines.signals.japanese import japanese_tokens
 from pipelines.signals.lines import line_numbers
@@ -37,7 +37,7 @@ class Signal:
 
 SIGNALS = (
     Signal("chars", "characters (code points)", "ours"),
-    Signal("words", "words (tokens that are not all punctuation): Chinese as jieba cuts it, Japanese as Sudachi does in mode A, in Thai a character each", GOPHER),
+    Signal("words", "words (tokens that are not all punctuation): Chinese as jieba cuts it, Japanese as Sudachi does in mode A, Thai as PyThaiNLP", GOPHER),
     Signal("mean_word_length", "characters per word", GOPHER),
     Signal("alpha_word_ratio", "share of tokens, words and punctuation marks, with a letter, 0 to 1", GOPHER),
     Signal("stop_words", "distinct stop words of the document's language, in lower case as they stand", GOPHER),
@@ -69,8 +69,8 @@ SIGNALS = (
 NUMBERS = (*FIELDS, *LINE_FIELDS)
 """Their names."""
 
-CUTTERS = {"zh": CHINESE, "wuu": CHINESE, "yue": CHINESE, "ja": GIVEN}
-"""Languages whose words jieba's dictionary finds (those for which FineWeb-2 used it), or SudachiPy."""
+CUTTERS = {"zh": CHINESE, "wuu": CHINESE, "yue": CHINESE, "ja": GIVEN, "th": THAI, "ar": ARABIC, "arz": ARABIC}
+"""Languages cut by other words than English: those for which FineWeb-2 used jieba, SudachiPy, PyThaiNLP, spaCy's Arabic tokenizer."""
 
 HASH = pa.binary(16)
 SIGNATURE = pa.binary(4 * PERMUTATIONS)
@@ -122,7 +122,7 @@ def signal_columns(text: pa.Array, lang: pa.Array, url: pa.Array | None = None) 
     data, offsets = text_buffers(text)
     index, lists = _stop_lists()
     languages = np.array([index.get(code, 0) for code in lang.to_pylist()], np.int64)
-    cutters = np.array([CUTTERS.get(code, TOKENS) for code in lang.to_pylist()], np.int8)
+    cutters = np.array([CUTTERS.get(code, SPACED) for code in lang.to_pylist()], np.int8)
     given = japanese_tokens(text, cutters == GIVEN)
     numbers = np.hstack([quality(data, offsets, languages, lists, cutters, given), line_numbers(data, offsets)])
     columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])]

@@ -6,13 +6,14 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.token_classes import ABBREVIATIONS, UNITS, contractions
+from pipelines.kernels.token_classes import ABBREVIATIONS, UNCASED, UNITS, contractions
 from pipelines.kernels.unicode import NO_SPACES, class_table, lower_table
 from pipelines.kernels.words import split_words
 
@@ -121,6 +122,18 @@ QUOTES = "'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈�
 CURRENCIES = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫€₭₮₯₰₱₲₳₴₵₸₹₺₼₽₾₿"
 
 
+def is_uncased(char: str) -> bool:
+    return any(first <= ord(char) <= last for first, last in UNCASED)
+
+
+def is_lower(char: str, arabic: bool) -> bool:
+    return char.islower() or (is_uncased(char) and not arabic)
+
+
+def is_upper(char: str, arabic: bool) -> bool:
+    return char.isupper() or (is_uncased(char) and arabic)
+
+
 def is_icon(char: str) -> bool:
     return unicodedata.category(char) == "So"
 
@@ -147,13 +160,13 @@ def prefix_size(chunk: str) -> int:
     return int(chunk[0] == "+" and not chunk[1:2].isdigit())
 
 
-def suffix_size(chunk: str) -> int:
+def suffix_size(chunk: str, arabic: bool) -> int:
     last, before = chunk[-1], chunk[-2:-1]
     if chunk.endswith(".."):
         return len(chunk) - len(chunk.rstrip("."))
     if len(chunk) > 2 and chunk[-2:] in ("'s", "'S", "’s", "’S"):
         return 2
-    if last in PUNCTUATION + QUOTES + "—–" or is_icon(last):
+    if last in PUNCTUATION + QUOTES + "—–" * (not arabic) or is_icon(last):
         return 1
     if before.isdigit() and (last == "+" or last in CURRENCIES):
         return 1
@@ -161,14 +174,14 @@ def suffix_size(chunk: str) -> int:
         unit, digit = chunk[-size:], chunk[-size - 1 : -size]
         if len(chunk) > size and digit.isdigit() and unit in UNITS and not unit[0].isdigit():
             return size
-    if last == "." and before and (before.isdigit() or before.islower() or before in PUNCTUATION + QUOTES + "%²-+"):
+    if last != "." or not before:
+        return 0
+    if not arabic and (before.isdigit() or is_lower(before, arabic) or before in PUNCTUATION + QUOTES + "%²-+"):
         return 1
-    return int(
-        last == "." and len(chunk) > 2 and chunk[-3:-1].isupper() and chunk[-2].isupper() and chunk[-3].isupper()
-    )
+    return int(len(chunk) > 2 and all(is_upper(char, arabic) for char in chunk[-3:-1]))
 
 
-def infix_size(chunk: str, i: int) -> int:
+def infix_size(chunk: str, i: int, arabic: bool) -> int:
     char, left, right = chunk[i], chunk[i - 1], chunk[i + 1 : i + 2]
     if chunk.startswith("..", i):
         return len(chunk[i:]) - len(chunk[i:].lstrip("."))
@@ -177,7 +190,8 @@ def infix_size(chunk: str, i: int) -> int:
     if char in "+-*^" and left.isdigit() and right and (right.isdigit() or right == "-"):
         return 1
     if char == ".":
-        return int((left.islower() or left in QUOTES) and bool(right) and (right.isupper() or right in QUOTES))
+        starts = bool(right) and (is_upper(right, arabic) or right in QUOTES)
+        return int(starts and (is_lower(left, arabic) or left in QUOTES))
     if char == ",":
         return int(left.isalpha() and right.isalpha())
     if char in "-–—~" and (left.isalpha() or left.isdigit()):
@@ -186,10 +200,10 @@ def infix_size(chunk: str, i: int) -> int:
     return int(char in ":<>=/" and (left.isalpha() or left.isdigit()) and right.isalpha())
 
 
-def cut_inside(chunk: str) -> list[str]:
+def cut_inside(chunk: str, arabic: bool) -> list[str]:
     first, i, found = 0, 1, []
     while i < len(chunk):
-        if size := infix_size(chunk, i):
+        if size := infix_size(chunk, i, arabic):
             found += [chunk[first:i], chunk[i : i + size]]
             first = i + size
             i = first + 1
@@ -198,7 +212,7 @@ def cut_inside(chunk: str) -> list[str]:
     return [token for token in [*found, chunk[first:]] if token]
 
 
-def cut_chunk(chunk: str) -> list[str]:
+def cut_chunk(chunk: str, arabic: bool) -> list[str]:
     before, behind = [], []
     while chunk:
         tail = special_cut(chunk)
@@ -208,7 +222,7 @@ def cut_chunk(chunk: str) -> list[str]:
                 *(part for part in (chunk[: len(chunk) - tail], chunk[len(chunk) - tail :]) if part),
                 *behind,
             ]
-        size = suffix_size(chunk)
+        size = suffix_size(chunk, arabic)
         if not size and is_address(chunk):
             return [*before, chunk, *behind]
         if ahead := prefix_size(chunk):
@@ -219,10 +233,14 @@ def cut_chunk(chunk: str) -> list[str]:
             chunk = chunk[:-size]
         else:
             break
-    return [*before, *([chunk] if chunk and is_address(chunk) else cut_inside(chunk) if chunk else []), *behind]
+    return [
+        *before,
+        *([chunk] if chunk and is_address(chunk) else cut_inside(chunk, arabic) if chunk else []),
+        *behind,
+    ]
 
 
-def reference_tokens(text: str) -> list[str]:
+def reference_tokens(text: str, arabic: bool = False) -> list[str]:
     """The tokens of a text by the rules of kernels/tokens.py, written down plainly."""
     found: list[str] = []
     for chunk in text.split():
@@ -236,13 +254,13 @@ def reference_tokens(text: str) -> list[str]:
             else:
                 while end < len(chunk) and kind_of_char(chunk[end]) != "S":
                     end += 1
-                found += cut_chunk(chunk[at:end])
+                found += cut_chunk(chunk[at:end], arabic)
             at = end
     return found
 
 
 @pytest.fixture(scope="session")
-def tokens_of() -> Callable[[str], list[str]]:
+def tokens_of() -> Callable[..., list[str]]:
     """The function `reference_tokens`."""
     return reference_tokens
 
@@ -309,3 +327,26 @@ def sudachi_words() -> Callable[[str], list[str]]:
 
     cut = Dictionary(dict="core").tokenizer(mode="A").tokenize
     return lambda text: [word for token in cut(text) if (word := token.surface().strip())]
+
+
+@pytest.fixture(scope="session")
+def pythainlp() -> ModuleType:
+    """PyThaiNLP, which would else make a folder in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHAINLP_READ_ONLY", "1")
+        import pythainlp.corpus
+        import pythainlp.tokenize.tcc_p
+
+        pythainlp.word_tokenize("ก")
+    return pythainlp
+
+
+@pytest.fixture(scope="session")
+def pythainlp_words(pythainlp) -> Callable[[str], list[str]]:
+    """The words of a text as datatrove takes them from PyThaiNLP: without white space around them."""
+
+    def cut(text: str) -> list[str]:
+        words = pythainlp.word_tokenize(text, keep_whitespace=False, engine="newmm-safe")
+        return [word.strip() for word in words if word.strip()]
+
+    return cut

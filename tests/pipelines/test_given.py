@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.given import given_tokens, none_given, take_given
-from pipelines.kernels.quality import FIELDS, GIVEN, TOKENS, quality
+from pipelines.kernels.quality import FIELDS, GIVEN, SPACED, quality
 from pipelines.kernels.token_classes import flag_table
 from pipelines.kernels.tokens import read_points, split_tokens, token_hashes, token_tables
 
@@ -41,8 +41,8 @@ def rows(texts, cutters, tokens=None):
 def test_the_tokens_that_the_kernel_finds_make_the_same_columns_when_they_are_given(texts, data):
     mine = [data.draw(st.booleans()) for _ in texts]
     tokens = given_tokens(own_tokens(text) if is_given else pair() for text, is_given in zip(texts, mine, strict=True))
-    cutters = np.where(np.array(mine, bool), GIVEN, TOKENS)
-    assert rows(texts, cutters, tokens).tolist() == rows(texts, np.full(len(texts), TOKENS)).tolist()
+    cutters = np.where(np.array(mine, bool), GIVEN, SPACED)
+    assert rows(texts, cutters, tokens).tolist() == rows(texts, np.full(len(texts), SPACED)).tolist()
 
 
 @pytest.mark.parametrize(

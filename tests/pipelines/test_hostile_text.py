@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -71,10 +72,11 @@ def annotated(texts):
 @example(texts=[])
 @example(texts=["", "\x00", "", "\u0301"])
 def test_the_columns_of_any_batch_are_those_of_plain_references(
-    texts, tokens_of, jieba_words, sudachi_words, char_kind, words_of
+    texts, tokens_of, jieba_words, sudachi_words, pythainlp_words, char_kind, words_of
 ):
+    chinese, arabic = dict.fromkeys(("zh", "wuu", "yue"), jieba_words), partial(tokens_of, arabic=True)
+    cutters = chinese | {"ja": sudachi_words, "th": pythainlp_words, "ar": arabic, "arz": arabic}
     rows = annotated(texts)
-    cutters = {"ja": sudachi_words} | dict.fromkeys(["zh", "wuu", "yue"], jieba_words)
     assert [row["text"] for row in rows] == texts
     for row, text in zip(rows, texts, strict=True):
         cut = cutters.get(row["lang"], tokens_of)

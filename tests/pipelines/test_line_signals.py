@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.phrases import automaton
-from pipelines.kernels.token_classes import ABBREVIATIONS, BEFORE_DOT, MARK, QUOTE, TERMINAL, flag_table
+from pipelines.kernels.token_classes import ABBREVIATIONS, BEFORE_DOT, LOWER, MARK, QUOTE, TERMINAL, UPPER, flag_table
 from pipelines.signals.lines import line_numbers, line_words
 
 CITATION = re.compile(r"\[[0-9]*]|\[edit]|\[citation needed]")
@@ -115,12 +115,12 @@ def count_sentences(line, char_kind):
                 run = len(after) - len(after.rstrip("."))
                 own = run == 0 and dot_stands_alone(core, after, char_kind)
                 maybe = (maybe or own) if run == 0 else False
-                inside = own and bool(before) and (before.islower() or has(before, QUOTE))
+                inside = own and bool(before) and (has(before, LOWER) or has(before, QUOTE))
             elif ends_sentences(char):
                 seen |= not core or char in WIDE
                 maybe, inside = True, False
             else:
-                seen |= inside and (char.isupper() or has(char, QUOTE))
+                seen |= inside and (has(char, UPPER) or has(char, QUOTE))
                 inside = False
                 if not is_mark_of(char, "P"):
                     count += seen
@@ -134,9 +134,7 @@ def count_sentences(line, char_kind):
 def dot_stands_alone(core, before, char_kind):
     if not core or char_kind(before[-1]) == "S":
         return True
-    if not has(before[-1], BEFORE_DOT) and not (
-        before[-2:].isalpha() and all(c.isupper() for c in before[-2:]) and len(before) > 1
-    ):
+    if not has(before[-1], BEFORE_DOT) and not (len(before) > 1 and all(has(char, UPPER) for char in before[-2:])):
         return False
     return f"{core}." not in (*ABBREVIATIONS, "Ph.") and not re.fullmatch("[a-z]", core)
 

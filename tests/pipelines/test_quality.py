@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.given import given_tokens
-from pipelines.kernels.quality import CHINESE, FIELDS, GIVEN, TOKENS, quality
+from pipelines.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
 from pipelines.kernels.token_classes import SYMBOL, TERMINAL, flag_table
 from pipelines.kernels.tokens import token_hashes
 from pipelines.signals.japanese import places
@@ -21,7 +21,7 @@ BULLETS, ENDS = "•‣▪◦●○·*-–", ".!?。！？؟۔।…"
 STOPS = ["the", "of", "and", "a", "的", "be", "の"]
 
 
-def signals(text, stops=STOPS, cutter=TOKENS):
+def signals(text, stops=STOPS, cutter=SPACED):
     lists = [np.zeros(0, np.uint64), token_hashes(stops)]
     given = given_tokens([places(text)]) if cutter == GIVEN else None
     row = quality(*text_buffers(pa.array([text], pa.string())), np.array([1]), lists, np.array([cutter]), given)[0]
@@ -128,7 +128,7 @@ def duplicate_ngrams(words, n):
     return repeated
 
 
-def assert_equal(text, tokens_of, char_kind, cutter=TOKENS):
+def assert_equal(text, tokens_of, char_kind, cutter=SPACED):
     ours, theirs = signals(text, cutter=cutter), expected(text, tokens_of, char_kind)
     assert list(theirs.keys() - ours.keys()) == []
     wrong = {
@@ -140,7 +140,7 @@ def assert_equal(text, tokens_of, char_kind, cutter=TOKENS):
 PIECES = [
     "the mill", "of", " and ", "...", ". . .", "…", "#", "# ", ".", "!?", "\n", "\n\n", " \n", "- ", "• ", "{", "的", "中文",
     "中文。", "水車小屋の", "データを", "7", "12 ", " ", "\t", "a b c d e f ", "repeat this line of words now and then\n", "\u3000", "end.\n", ") ", "’", "É",
-    "\x00", "\r\n",
+    "\x00", "\r\n", "ที่", "ประเทศไทย", "พ.ศ. ", "๑,๒๓๔", "كلمة", "عاد؟ ", "».", "م",
 ]  # fmt: skip
 
 
@@ -149,9 +149,11 @@ PIECES = [
 @example(pieces=["a", "...", " ", "b"])
 @example(pieces=["\x00a", "\n", "a"])
 def test_every_column_equals_its_definition_on_assembled_texts(
-    pieces, tokens_of, jieba_words, sudachi_words, char_kind
+    pieces, tokens_of, jieba_words, sudachi_words, pythainlp_words, char_kind
 ):
     assert_equal("".join(pieces), tokens_of, char_kind)
+    assert_equal("".join(pieces), lambda text: tokens_of(text, arabic=True), char_kind, ARABIC)
+    assert_equal("".join(pieces), pythainlp_words, char_kind, THAI)
     assert_equal("".join(pieces), jieba_words, char_kind, CHINESE)
     assert_equal("".join(pieces), sudachi_words, char_kind, GIVEN)
 
@@ -219,7 +221,7 @@ def test_a_column_by_example(text, column, value):
 def test_stop_words_are_counted_by_the_list_of_the_documents_language():
     lists = [np.zeros(0, np.uint64), token_hashes(["the"]), token_hashes(["der", "die"])]
     data, offsets = text_buffers(pa.array(["the der die"] * 3))
-    found = quality(data, offsets, np.array([0, 1, 2]), lists, np.full(3, TOKENS))[:, FIELDS.index("stop_words")]
+    found = quality(data, offsets, np.array([0, 1, 2]), lists, np.full(3, SPACED))[:, FIELDS.index("stop_words")]
     assert found.tolist() == [0, 1, 2]
 
 
@@ -230,7 +232,7 @@ def test_up_to_64_stop_words_are_told_apart():
 
 def test_a_document_does_not_depend_on_its_neighbours_or_slice(prose):
     texts = ["", prose(1, 50), "x\nx", prose(2, 3, lang="zh"), "{"]
-    lists, cutters = [token_hashes(STOPS)], np.array([TOKENS, TOKENS, CHINESE, CHINESE, TOKENS])
+    lists, cutters = [token_hashes(STOPS)], np.array([SPACED, THAI, CHINESE, CHINESE, ARABIC])
     together = quality(*text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, cutters)
     for place, text in enumerate(texts):
         alone = quality(*text_buffers(pa.array([text])), np.zeros(1, np.int64), lists, cutters[place : place + 1])

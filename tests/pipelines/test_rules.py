@@ -28,7 +28,7 @@ def test_a_value_at_the_bound_stays_and_one_beyond_it_goes(name):
     kind = TYPES[rule.signal]
     for lang, side, bound in bounds_of(rule):
         at = np.array([bound], kind)
-        step = np.array([1], kind) if np.issubdtype(kind, np.integer) else np.abs(at) * kind(1e-5)
+        step = np.array([1], kind) if np.issubdtype(kind, np.integer) else (np.abs(at) + (at == 0)) * kind(1e-5)
         assert rule.applies(at, [lang]).tolist() == [False], (lang, bound)
         assert rule.applies(at + (side * step).astype(kind), [lang]).tolist() == [True], (lang, bound)
         assert rule.applies(at - (side * step).astype(kind), [lang]).tolist() == [False], (lang, bound)
@@ -183,6 +183,8 @@ def test_a_preset_that_is_not_there_or_stands_beside_presets_is_refused(given):
         ("fw2_repeated_lines", "zh", (-np.inf, 0.287)),
         ("fw2_line_ends", "ar", (0.143, np.inf)),
         ("fw2_line_ends", "th", (-np.inf, np.inf)),
+        ("fw2_word_length", "th", (2, 10)),
+        ("fw2_letters", "th", (0.9, np.inf)),
         ("fw2_repeated_10grams", "pl", (-np.inf, 0.111)),
     ],
 )
@@ -190,13 +192,27 @@ def test_fineweb2_has_the_published_bounds_of_a_language(name, lang, bounds):
     assert RULES[name].bounds(lang) == bounds
 
 
-@pytest.mark.parametrize("lang", ["th", "ko", "en"])
+@pytest.mark.parametrize("lang", ["ko", "en"])
 def test_fineweb2_says_nothing_about_words_where_its_words_are_not_ours(lang):
     bounded = {
         name for name, rule in RULES.items() if rule.preset == "fineweb2" and np.isfinite(rule.bounds(lang)).any()
     }
     lines = {"fw2_bullets", "fw2_ellipses", "fw2_repeated_chars", "fw2_repeated_lines", "fw2_line_ends"}
     assert bounded <= lines
+
+
+@pytest.mark.parametrize("lang", ["th", "lo"])
+def test_no_rule_asks_for_ends_of_sentences_in_scripts_that_mark_none(lang):
+    asking = [rule for rule in RULES.values() if rule.signal in ("sentences", "c4_sentences", "terminal_line_ratio")]
+    assert len(asking) == 4
+    assert [rule.name for rule in asking if rule.bounds(lang)[0] > 0] == []
+
+
+def test_gopher_and_repetition_have_the_bounds_of_fineweb2_where_words_are_cut_by_a_dictionary():
+    for lang in ("zh", "th"):
+        for name, rule in RULES.items():
+            if rule.preset in ("gopher", "repetition") and lang in rule.by_language:
+                assert rule.by_language[lang] == RULES[f"fw2_{name}"].bounds(lang)
 
 
 def test_stop_words_are_lists_of_distinct_words_that_a_signal_can_count():

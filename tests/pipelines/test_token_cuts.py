@@ -5,22 +5,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.kernels.token_classes import ALPHA, SYMBOL, contractions, flag_table
+from pipelines.kernels.token_classes import ALPHA, SYMBOL, arabic_flag_table, contractions, flag_table
 from pipelines.kernels.tokens import describe, read_points, split_tokens, token_hash, token_hashes, token_tables
 
 
-def arrays(text):
+def arrays(text, table=None):
     data = np.frombuffer(text.encode(), np.uint8)
     room = len(data) + 2
     points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
     starts, ends, held = (np.empty(room, np.int32) for _ in range(3))
-    chars = read_points(data, 0, len(data), token_tables()[0], points, flags)
+    chars = read_points(data, 0, len(data), token_tables()[0] if table is None else table, points, flags)
     count = split_tokens(points, flags, chars, token_tables(), starts, ends, held)
     return count, chars, points, flags, starts, ends
 
 
-def tokens(text):
-    count, chars, _, _, starts, ends = arrays(text)
+def tokens(text, table=None):
+    count, chars, _, _, starts, ends = arrays(text, table)
     assert chars == len(text)
     return [text[first:last] for first, last in zip(starts[:count], ends[:count], strict=True)]
 
@@ -42,10 +42,39 @@ def tokens(text):
         ("", ""),
         (" \n\t ", ""),
         ("-5 +5 + .5 @x /y", "-5|+5|+|.5|@x|/y"),
+        ("لم يعد. «نعم». كلمة.كلمة 5كم 했다. שלום.", "لم|يعد|.|«|نعم|»|.|كلمة.كلمة|5|كم|했다|.|שלום|."),
     ],
 )  # fmt: skip
 def test_a_text_is_cut_by_example(text, expected):
     assert "|".join(tokens(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("قال: «نعم». ثم ذهب، فهل عاد؟ لا؛ لم يعد.", "قال|:|«|نعم».|ثم|ذهب|،|فهل|عاد|؟|لا|؛|لم|يعد|."),
+        ("في عام 2010. وفي 1930م، بنسبة 50% و5كم.", "في|عام|2010.|وفي|1930|م|،|بنسبة|50|%|و5|كم|."),
+        ("(انظر الملحق). كلمة.كلمة و/أو", "(|انظر|الملحق).|كلمة.كلمة|و|/|أو"),
+        ("الولايات المتحدة-الأمريكية — هنا— ☂ مطر☂", "الولايات|المتحدة|-|الأمريكية|—|هنا—|☂|مطر|☂"),
+        ("د. أحمد لِلْعَالَمِ. ٢٠١٠.", "د.|أحمد|لِلْعَالَمِ.|٢٠١٠."),
+        ("http://a.example/b. 3.5 $5 5$ ...نعم… لا!!", "http://a.example/b.|3.5|$|5|5|$|...|نعم|…|لا|!|!"),
+        ("mill. U.S. NATO. 5kg.", "mill.|U.S.|NATO|.|5kg."),
+    ],
+)
+def test_a_text_in_arabic_is_cut_by_example(text, expected):
+    """These are the tokens of spaCy 3.8's Arabic tokenizer."""
+    assert "|".join(tokens(text, arabic_flag_table())) == expected
+
+
+ARABIC_PIECES = ["كلمة", "م", "عاد؟", "،", "؛", "».", "«", ".", "..", "—", "–", "-", "/", " ", " ", "1930", "٢٠١٠", "%", "ِ", "☂", "ـ", "NATO", "mill", "5كم", "שלום", "했다"]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(pieces=st.lists(st.sampled_from(ARABIC_PIECES), max_size=12))
+def test_assembled_chunks_in_arabic_are_cut_as_the_reference_cuts_them(pieces, tokens_of):
+    text = "".join(pieces)
+    assert tokens(text, arabic_flag_table()) == tokens_of(text, arabic=True)
+    assert tokens(text) == tokens_of(text)
 
 
 PIECES = ["mill", "U.S", "Mr", "don", "n't", "'s", "’", "'", '"', "(", ")", ".", "..", ",", "-", "--", "–", "—", "/", ":", "://", "www.", "http", "=",
