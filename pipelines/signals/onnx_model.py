@@ -115,7 +115,7 @@ def _session(path: str) -> Any:
     options.enable_mem_pattern = False  # documents differ in length: a plan of memory would be made for each length
     options.log_severity_level = 4  # what fails is raised
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # the errors of onnxruntime have no class in common
         where = {"file": path, "problem": _first_line(error)}
         raise InputError("this is no ONNX model that can be used", where, "give an exported .onnx file") from None

@@ -130,7 +130,7 @@ def read_model(path: str) -> Any:
     config.load_method = kenlm.LoadMethod.LAZY
     try:
         return kenlm.Model(path, config)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # the last: KenLM quotes bytes that are no text
         where = {"file": path, "problem": str(error).rpartition(" threw ")[2]}  # before it stands the place in C++
         raise InputError(
             "this is no KenLM model that can be read", where, "give a .arpa file or KenLM's binary"

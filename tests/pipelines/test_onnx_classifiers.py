@@ -356,6 +356,15 @@ def test_a_model_that_gives_no_finite_number_is_refused_with_the_document(folder
         answers(column(folder, label="high", output="score"), "the mill")
 
 
+def test_a_model_that_onnxruntime_cannot_even_complain_of_in_text_is_refused_and_stdout_stays_clean(folder, capfd):
+    raw = mean_of_vectors(np.ones((99, 3))).SerializeToString()
+    assert b"\x22\x06Gather" in raw
+    (folder / "model.onnx").write_bytes(raw.replace(b"\x22\x06Gather", b"\x22\x06Gath\xff\xfe"))
+    with pytest.raises(InputError, match="no ONNX model"):
+        column(folder, label="high").open()
+    assert capfd.readouterr().out == ""  # the last line of stdout is a run's path, for the next command
+
+
 def test_weights_in_a_file_of_their_own_are_part_of_the_model(folder):
     vectors = np.arange(300.0).reshape(-1, 3)
     onnx.save_model(

@@ -275,7 +275,13 @@ def test_a_cut_binary_is_refused_by_name(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-    "raw", [b"PK\x03\x04" * 50, b"\x00" * 2000, b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\ta\n\n\\end\\\n"]
+    "raw",
+    [
+        b"PK\x03\x04" * 50,
+        b"\x00" * 2000,
+        b"\x1f\x8b\xff" * 50,
+        b"\\data\\\nngram 1=1\n\n\\1-grams:\n-1\ta\n\n\\end\\\n",
+    ],
 )
 def test_a_foreign_file_is_refused(tmp_path, raw):
     (tmp_path / "m.arpa").write_bytes(raw)
