@@ -3,17 +3,20 @@
     python benchmarks/annotate.py [--sets wiki_en web_ud_ewt_en wiki_zh] [--documents 1500] [--seconds 20]
 
 The peers need other versions than ours of common packages, so each runs in a venv of its own, made once below
-`~/.cache/gristmill/peers` from PyPI. Prints MB of text per CPU-second of everybody, then for each of datatrove's rules how
-many documents we and they drop, the Jaccard similarity of both sets, and the share of documents with equal verdicts:
-Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of that name knows. Sets named
-`sentences_th` or `sentences_ar` are made of single sentences, since there are no documents in these languages beside us.
+`~/.cache/gristmill/peers` from PyPI. Prints MB of text per CPU-second and the most memory of everybody, then
+for each of datatrove's rules how many documents we and they drop, the Jaccard similarity of both sets, and the share of
+documents with equal verdicts: Gopher's and FineWeb's rules in English, FineWeb-2's in the other languages that our preset of
+that name knows. Sets named `sentences_th` or `sentences_ar` are made of single sentences, since there are no documents in
+these languages beside us.
 """
 
 import argparse
 import gzip
 import json
+import multiprocessing
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -29,13 +32,12 @@ import pyarrow.parquet as pq
 
 from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.quality import GIVEN, SPACED, quality
 from pipelines.rules import all_rules
-from pipelines.signals.japanese import japanese_tokens
 from pipelines.signals.language import language_columns
 from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import spans_column
-from pipelines.signals.table import CUTTERS, SIGNAL_FIELDS, signal_columns, signature_column, stop_words
+from pipelines.signals.script import script_columns
+from pipelines.signals.table import NUMBERS, SIGNAL_FIELDS, number_columns, signal_columns, signature_column, stop_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 HOME = Path.home() / ".cache/gristmill/peers"
@@ -127,27 +129,42 @@ def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], objec
     return sum(map(len, (text.encode() for text in texts))) / 1e6 / (time.process_time() - started)
 
 
-def quality_alone(column: pa.Array, lang: str) -> object:
-    """The quality signals, with the cut into words."""
-    cutters = np.full(len(column), CUTTERS.get(lang, SPACED))
-    given = japanese_tokens(column, cutters == GIVEN)
-    return quality(*text_buffers(column), np.zeros(len(column), np.int64), [np.zeros(0, np.uint64)], cutters, given)
+def numbers_alone(column: pa.Array, lang: str) -> list[pa.Array]:
+    """Every signal that a rule may bound, with the cut into words."""
+    return number_columns(column, pa.array([lang] * len(column)))
+
+
+def numbers_and_rules(column: pa.Array, lang: str) -> object:
+    """The signals, and the verdicts of all rules of Gopher, C4 and FineWeb on every document."""
+    signals = dict(zip(NUMBERS, numbers_alone(column, lang), strict=True))
+    langs = [lang] * len(column)
+    rules = [rule for rule in all_rules() if rule.preset in ("gopher", "gopher_letters", "repetition", "c4", "fineweb")]
+    return [rule.applies(signals[rule.signal].to_numpy(), langs) for rule in rules]
 
 
 def whole_step(column: pa.Array, _: str) -> object:
     """Everything that annotate does to plain text."""
     text = normalize_column(column)
+    script_columns(text)
     return signal_columns(text, language_columns(text)[0])
 
 
 OURS = {
-    "quality signals": quality_alone,
-    "signals of lines": lambda column, _: line_numbers(*text_buffers(column)),
+    "signals and rules": numbers_and_rules,
+    "of these, signals of lines": lambda column, _: line_numbers(*text_buffers(column)),
     "MinHash signature": lambda column, _: signature_column(*text_buffers(column)),
     "language": lambda column, _: language_columns(column),
     "personal data": lambda column, _: spans_column(column),
     "the whole step": whole_step,
 }
+
+
+def measure_ours(name: str, most: int) -> tuple[dict[str, float], int, int]:
+    """The speed of each part of ours on a set, and the most memory (RSS) in bytes after imports and in the end."""
+    texts, lang = sample(name, most)
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    speeds = {what: speed(texts, lang, work) for what, work in OURS.items()}
+    return speeds, imported << 10, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def verdicts(texts: Sequence[str], lang: str) -> dict[str, np.ndarray]:
@@ -165,12 +182,18 @@ def compare(name: str, most: int, seconds: float) -> None:
     """One set: everybody's speed, then the verdicts."""
     texts, lang = sample(name, most)
     print(f"\n{name} ({lang}), {len(texts)} documents, MB per CPU-second")
-    for what, work in OURS.items():
-        print(f"  ours       {what:<24} {speed(texts, lang, work):8.1f}")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own, as the peers have
+        speeds, imported, peak = pool.apply(measure_ours, (name, most))
+    for what, found in speeds.items():
+        print(f"  ours       {what:<27} {found:8.1f}")
+    print(f"  ours       {'most memory':<27} {peak / 1e6:8.0f} MB, of these {imported / 1e6:.0f} for imports and texts")
     answers = {peer: ask_peer(peer, texts, lang, seconds) for peer in PEERS}
     for peer, answer in answers.items():
-        told = answer.get("failed") or f"{answer['bytes'] / 1e6 / answer['cpu']:8.2f}"
-        print(f"  {peer:<10} {'quality filters':<24} {told}")
+        told = (
+            answer.get("failed")
+            or f"{answer['bytes'] / 1e6 / answer['cpu']:8.2f}   {answer['peak'] / 1e6:.0f} MB at most"
+        )
+        print(f"  {peer:<10} {'quality filters':<27} {told}")
     if "verdicts" in answers["datatrove"]:
         tell_agreement(texts, lang, answers["datatrove"])
 

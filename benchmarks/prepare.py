@@ -96,7 +96,6 @@ def compare(texts: list[str]) -> None:
 
     from pipelines.kernels.buffers import text_buffers
     from pipelines.kernels.minhash import signatures
-    from pipelines.kernels.quality import quality
 
     array = pa.array(texts)
     size = sum(len(text.encode()) for text in texts) / 1e6
@@ -115,12 +114,6 @@ def compare(texts: list[str]) -> None:
     print(
         f"{'signature, 112 x 5 words':<34} ours {ours:.0f} MB per CPU-s, datasketch {theirs:.2f}: ratio {ours / theirs:.0f}"
     )
-    import numpy as np
-
-    languages = np.zeros(len(texts), np.int64)
-    quality(data, offsets, languages, [np.zeros(0, np.uint64)], languages > 0)
-    speed = size / cpu(lambda: quality(data, offsets, languages, [np.zeros(0, np.uint64)], languages > 0))
-    print(f"{'28 quality signals':<34} ours {speed:.1f} MB per CPU-s")
 
 
 def cpu(work: Callable[[], Any]) -> float:

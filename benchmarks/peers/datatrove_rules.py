@@ -8,6 +8,7 @@ are shipped (stop at the first reason). Stops to begin new documents after SECON
 """
 
 import json
+import resource
 import sys
 import time
 from functools import lru_cache
@@ -129,13 +130,15 @@ def main() -> None:
         any(drops(rule, texts[done]) for rule in shipped)
         size += len(texts[done].encode())
         done += 1
-    cpu = time.process_time() - started
+    cpu, peak = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     # The tokenizer of all filters: their speed is known now, so it may keep the words of the text that each rule asks for.
     tokenizer = load_word_tokenizer(language)
     tokenizer.word_tokenize = lru_cache(maxsize=1)(tokenizer.word_tokenize)
     single = fineweb2_rules(language, **json.loads(Path(fineweb2[0]).read_text())) if fineweb2 else rules(language)
     verdicts = [[name for name, rule in single.items() if drops(rule, text)] for text in texts[:done]]
-    Path(out).write_text(json.dumps({"rules": list(single), "cpu": cpu, "bytes": size, "verdicts": verdicts}))
+    Path(out).write_text(
+        json.dumps({"rules": list(single), "cpu": cpu, "bytes": size, "peak": peak, "verdicts": verdicts})
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python dolma_taggers.py TEXTS.jsonl LANGUAGE OUT.json SECONDS
 """
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ def main() -> None:
             tagger.predict(Document(source="", version="", id=str(done), text=texts[done]))
         size += len(texts[done].encode())
         done += 1
-    Path(out).write_text(json.dumps({"cpu": time.process_time() - started, "bytes": size}))
+    cpu, peak = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    Path(out).write_text(json.dumps({"cpu": cpu, "bytes": size, "peak": peak}))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 Columns are named in FIELDS; `pipelines.signals.table` says what each means and where it comes from.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, uint64
 
@@ -111,64 +113,88 @@ def _scan(row, data, start, stop, classes, flags, tokens, line_hash, line_chars,
     return lines, parts, newlines
 
 
+class Room(NamedTuple):
+    """Arrays to work in, as long as the longest document: its characters, tokens, lines, paragraphs, n-grams."""
+
+    points: np.ndarray
+    flags: np.ndarray
+    score: np.ndarray
+    back: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    held: np.ndarray
+    lengths: np.ndarray
+    hashes: np.ndarray
+    letters: np.ndarray
+    symbols: np.ndarray
+    line_hash: np.ndarray
+    line_chars: np.ndarray
+    part_hash: np.ndarray
+    part_chars: np.ndarray
+    keys: np.ndarray
+    places: np.ndarray
+    firsts: np.ndarray
+    numbers: np.ndarray
+    table: np.ndarray
+
+
+def _room_for(size: int) -> Room:
+    """Room for a document of `size` bytes; what is not used is never touched, and so costs no memory."""
+    others = {
+        "flags": "u2", "score": "f8", "back": "u1", "hashes": "u8", "letters": "?", "symbols": "?",
+        "line_hash": "u8", "line_chars": "i8", "part_hash": "u8", "part_chars": "i8", "keys": "u8",
+    }  # fmt: skip
+    sizes = {"back": 4 * (size + 2), "table": table_size(size + 2)}
+    return Room(**{name: np.empty(sizes.get(name, size + 2), others.get(name, "i4")) for name in Room._fields})
+
+
 @njit(nogil=True, cache=True)
-def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes, tables, chinese, thai, arabic, out):  # type: ignore[no-untyped-def]
-    longest = 0
-    for d in range(offsets.shape[0] - 1):
-        longest = max(longest, offsets[d + 1] - offsets[d])
-    room = longest + 2
-    points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
-    starts, ends, held = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
-    lengths, hashes = np.empty(room, np.int32), np.empty(room, np.uint64)
-    score, back = np.empty(room, np.float64), np.empty(4 * room, np.uint8)
-    letters, symbols = np.empty(room, np.bool_), np.empty(room, np.bool_)
-    line_hash, line_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
-    part_hash, part_chars = np.empty(room, np.uint64), np.empty(room, np.int64)
-    keys, places, firsts, numbers = (
-        np.empty(room, np.uint64),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
-        np.empty(room, np.int32),
+def _cut(cutter, chars, given, first, last, tables, chinese, thai, room):  # type: ignore[no-untyped-def]
+    """Fill the starts and ends of a document's tokens; returns how many."""
+    points, flags, starts, ends = room.points, room.flags, room.starts, room.ends
+    if cutter == CHINESE:
+        return cut_chinese(points, flags, chars, chinese, room.score, room.held, room.back, starts, ends)
+    if cutter == THAI:
+        return cut_thai(points, flags, chars, thai, starts, ends)
+    if cutter == GIVEN:
+        return take_given(given[0], given[1], first, last, starts, ends)
+    return split_tokens(points, flags, chars, tables, starts, ends, room.held)
+
+
+@njit(nogil=True, cache=True)
+def _repetitions(row, chars, tokens, lines, parts, newlines, room):  # type: ignore[no-untyped-def]
+    """Fill the columns of repeated lines, paragraphs and n-grams (15 to 28)."""
+    per_char = 1.0 / chars if chars else 0.0
+    spans, inside = repeated_spans(room.line_hash, room.line_chars, lines, room.table, room.firsts)
+    row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
+    row[28] = inside / (chars - newlines) if inside else 0.0
+    spans, inside = repeated_spans(room.part_hash, room.part_chars, parts, room.table, room.firsts)
+    row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
+    ngram_chars(
+        room.hashes, room.lengths, tokens, room.keys, room.places, room.firsts, room.numbers, room.table, row[19:28]
     )
-    table = np.empty(table_size(room), np.int32)
+    for n in range(19, 28):
+        row[n] *= per_char
+
+
+@njit(nogil=True, cache=True)
+def _quality(data, offsets, stops, stop_cuts, languages, cutters, given, classes, tables, chinese, thai, arabic, room, out):  # type: ignore[no-untyped-def]  # fmt: skip
     for d in range(offsets.shape[0] - 1):
         row = out[d]
-        marks = arabic if cutters[d] == ARABIC else tables[0]
-        chars = read_points(data, offsets[d], offsets[d + 1], marks, points, flags)
-        if cutters[d] == CHINESE:
-            tokens = cut_chinese(points, flags, chars, chinese, score, held, back, starts, ends)
-        elif cutters[d] == THAI:
-            tokens = cut_thai(points, flags, chars, thai, starts, ends)
-        elif cutters[d] == GIVEN:
-            tokens = take_given(given[0], given[1], given[2][d], given[2][d + 1], starts, ends)
-        else:
-            tokens = split_tokens(points, flags, chars, tables, starts, ends, held)
-        describe(points, flags, starts, ends, tokens, lengths, hashes, letters, symbols)
+        flags = arabic if cutters[d] == ARABIC else tables[0]
+        chars = read_points(data, offsets[d], offsets[d + 1], flags, room.points, room.flags)
+        tokens = _cut(cutters[d], chars, given, given[2][d], given[2][d + 1], tables, chinese, thai, room)
+        describe(
+            room.points, room.flags, room.starts, room.ends, tokens, room.lengths, room.hashes, room.letters, room.symbols
+        )  # fmt: skip
         row[0] = chars
         mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
-        _token_signals(row, tokens, lengths, hashes, letters, symbols, mine)
+        _token_signals(row, tokens, room.lengths, room.hashes, room.letters, room.symbols, mine)
         lines, parts, newlines = _scan(
-            row,
-            data,
-            offsets[d],
-            offsets[d + 1],
-            classes,
-            tables[0],
-            tokens,
-            line_hash,
-            line_chars,
-            part_hash,
-            part_chars,
-        )
-        per_char = 1.0 / chars if chars else 0.0
-        spans, inside = repeated_spans(line_hash, line_chars, lines, table, firsts)
-        row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
-        row[28] = inside / (chars - newlines) if inside else 0.0
-        spans, inside = repeated_spans(part_hash, part_chars, parts, table, firsts)
-        row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
-        ngram_chars(hashes, lengths, tokens, keys, places, firsts, numbers, table, row[19:28])
-        for n in range(19, 28):
-            row[n] *= per_char
+            row, data, offsets[d], offsets[d + 1], classes, tables[0], tokens, room.line_hash, room.line_chars,
+            room.part_hash, room.part_chars,
+        )  # fmt: skip
+        _repetitions(row, chars, tokens, lines, parts, newlines, room)
 
 
 def quality(
@@ -183,11 +209,11 @@ def quality(
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
-    tokens = given or none_given(len(out))
+    tokens, room = given or none_given(len(out)), _room_for(int(np.diff(offsets).max(initial=0)))
     _quality(
         data, np.asarray(offsets, np.int64), stops, cuts.astype(np.int64), np.asarray(languages, np.int64),
         np.asarray(cutters, np.uint8), (tokens.starts, tokens.ends, tokens.cuts), class_table(), token_tables(),
         chinese_words() if CHINESE in cutters else no_chinese_words(),
-        thai_words() if THAI in cutters else no_thai_words(), arabic_flag_table(), out,
+        thai_words() if THAI in cutters else no_thai_words(), arabic_flag_table(), room, out,
     )  # fmt: skip
     return out

@@ -120,15 +120,21 @@ def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
 def signal_columns(text: pa.Array, lang: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
     """The columns of SIGNAL_FIELDS for a batch of texts, their languages and their addresses."""
     data, offsets = text_buffers(text)
-    index, lists = _stop_lists()
-    languages = np.array([index.get(code, 0) for code in lang.to_pylist()], np.int64)
-    cutters = np.array([CUTTERS.get(code, SPACED) for code in lang.to_pylist()], np.int8)
-    given = japanese_tokens(text, cutters == GIVEN)
-    numbers = np.hstack([quality(data, offsets, languages, lists, cutters, given), line_numbers(data, offsets)])
-    columns = [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])]
-    columns += [pc.binary_length(text), hashes_of_texts(data, offsets)]
+    columns = [*number_columns(text, lang), pc.binary_length(text), hashes_of_texts(data, offsets)]
     columns.append(pa.nulls(len(text), URL_HASH) if url is None else url_hashes(url))
     return [*columns, hashes_of_lines(data, offsets), signature_column(data, offsets), spans_column(text)]
+
+
+def number_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
+    """The columns of NUMBERS, which rules bound, for a batch of texts and their languages."""
+    data, offsets = text_buffers(text)
+    index, lists = _stop_lists()
+    codes = lang.to_pylist()
+    languages = np.array([index.get(code, 0) for code in codes], np.int64)
+    cutters = np.array([CUTTERS.get(code, SPACED) for code in codes], np.int8)
+    given = japanese_tokens(text, cutters == GIVEN)
+    numbers = np.hstack([quality(data, offsets, languages, lists, cutters, given), line_numbers(data, offsets)])
+    return [pa.array(numbers[:, i].astype(_numpy(field))) for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])]
 
 
 def _numpy(field: pa.Field) -> type[np.generic]:

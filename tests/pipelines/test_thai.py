@@ -207,7 +207,7 @@ def test_an_empty_dictionary_leaves_only_what_is_not_thai():
     assert words("กา x 1", dictionary()) == ["กา", "x", "1"]
 
 
-@pytest.mark.parametrize(("lang", "count"), [("th", 6), ("lo", 23), ("ja", 23), ("und", 23)])
+@pytest.mark.parametrize(("lang", "count"), [("th", 6), ("lo", 23), ("ko", 23), ("und", 23)])
 def test_documents_in_thai_have_words_and_others_characters(lang, count):
     columns = signal_columns(pa.array(["โอเคบ่พวกเรารักภาษาบ้านเกิด"]), pa.array([lang]))
     assert SIGNAL_FIELDS[1].name == "words"
