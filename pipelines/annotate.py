@@ -3,6 +3,7 @@
 splits -> read -> extract -> normalize -> language, script, signals -> documents/part-00000.parquet + receipt -> manifest
 """
 
+import gc
 import hashlib
 import hmac
 import io
@@ -66,6 +67,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
         self.own_files = {column.name: column.files for column in chosen_columns(config)}
 
     def setup(self) -> None:
+        gc.freeze()  # the collector would look through Beam's million objects for every few batches of rows
         self.plan = read_plan(Path(self.folder))
         self.sandbox = Sandbox(self.config.limits)
 

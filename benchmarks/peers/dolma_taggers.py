@@ -4,7 +4,6 @@ python dolma_taggers.py TEXTS.jsonl LANGUAGE OUT.json SECONDS
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,11 @@ from dolma.core.data_types import Document
 from dolma.core.registry import TaggerRegistry
 
 TAGGERS = ("gopher_v2", "c4_v2")
+
+
+def most_memory() -> int:
+    """The most bytes of memory (RSS) this process has held."""
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
             tagger.predict(Document(source="", version="", id=str(done), text=texts[done]))
         size += len(texts[done].encode())
         done += 1
-    cpu, peak = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    cpu, peak = time.process_time() - started, most_memory()
     Path(out).write_text(json.dumps({"cpu": cpu, "bytes": size, "peak": peak}))
 
 

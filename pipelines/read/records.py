@@ -116,4 +116,6 @@ def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
 
 def capture_column(file: str, offsets: Sequence[int]) -> pa.Array:
     """The `capture` of records that are rows or lines of a file."""
-    return pa.array([{"file": file, "offset": offset, "item": 0} for offset in offsets], CAPTURE)
+    items = pa.repeat(pa.scalar(0, pa.int32()), len(offsets))
+    parts = [pa.repeat(pa.scalar(file), len(offsets)), pa.array(offsets, pa.int64()), items]
+    return pa.StructArray.from_arrays(parts, fields=list(CAPTURE))

@@ -1,6 +1,7 @@
 """Read tables by row ranges, column by column: Parquet files, and the batches that others hand over."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from gristmill.document import as_text, slice_batches
 from gristmill.errors import InputError
 from gristmill.hashing import document_id
 from pipelines.config import Columns
+from pipelines.kernels.buffers import text_buffers
 from pipelines.read.fields import moments, row_fields
 from pipelines.read.records import RECORD_SCHEMA, Broken, Item, Split, capture_column
 
@@ -60,15 +62,16 @@ def _records(batch: pa.RecordBatch, split: Split, start: int, columns: Columns) 
         text = as_text(batch.column(columns.text))
         plain = set(columns.model_dump(exclude={"text", "published"}).values()) - {columns.text}
         rows = batch.select([name for name in batch.schema.names if name in plain]).to_pylist()
-        fields = [row_fields(row, columns, default_source=split.source) for row in rows]
+        source = split.source
+        fields = [row_fields(row, columns, default_source=source) for row in rows]
         published = _published(batch, columns)
     except FAULTS as error:
         yield from _bad(error, batch, split, start, columns)
         return
     for place, value in enumerate(text.is_null().to_pylist()):
         if value:
-            source = fields[place]["source"]
-            yield Broken(split.input_name, start + place, "no_text", "the text of this row is null", source=source)
+            named = fields[place]["source"]
+            yield Broken(split.input_name, start + place, "no_text", "the text of this row is null", source=named)
     keep = [place for place, value in enumerate(text.is_valid().to_pylist()) if value]
     if keep:
         places = pa.array(keep)
@@ -101,9 +104,11 @@ def _batch(
         str(row.get(columns.id) or field["url"] or f"{file}#{offset}")
         for row, field, offset in zip(rows, fields, at, strict=True)
     ]
+    data, cuts = text_buffers(text)
+    contents = (data[first:last].tobytes() for first, last in pairwise(cuts.tolist()))
     ids = [
-        document_id(field["source"], name, value.encode())
-        for field, name, value in zip(fields, given, text.to_pylist(), strict=True)
+        document_id(field["source"], name, content)
+        for field, name, content in zip(fields, given, contents, strict=True)
     ]
     plain = {name: [field[name] for field in fields] for name in fields[0]} | {"id": ids, "media": ["text"] * len(at)}
     arrays = {name: pa.array(values, RECORD_SCHEMA.field(name).type) for name, values in plain.items()}
