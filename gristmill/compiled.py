@@ -26,10 +26,14 @@ def kernel_files(root: Path) -> list[Path]:
     return [path for pattern in KERNELS for path in sorted(root.glob(pattern))]
 
 
+def kernels_digest(sources: list[Path]) -> str:
+    """The first 12 hex digits of the SHA-256 of all sources."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+
+
 def cache_folder(sources: list[Path]) -> Path:
     """A writable folder of ours named by the sources' hash: below the home, else below the temporary folder."""
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    name = f"gristmill-kernels-{os.getuid()}-{digest[:12]}"
+    name = f"gristmill-kernels-{os.getuid()}-{kernels_digest(sources)}"
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     for base in (home, tempfile.gettempdir()):
         place = Path(base) / name

@@ -1,5 +1,6 @@
 """The commands of preparation: `prepare`, and its steps `annotate`, `decide`, `tokenizer train`, `pack`."""
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="tokenizer")
     app.command(context_settings=PASS_ON)(pack)
     app.command()(pseudonym)
+    app.command("compile")(compile_kernels)
     lookup_commands.register(app)
 
 
@@ -174,6 +176,24 @@ def pack(
     run = steps.run_pack(_one(inputs, out, "decide"), trained, settings.pack, how)
     _tell_packed(run)
     cli.conclude(run, [_next(run)], as_json=as_json)
+
+
+def compile_kernels() -> None:
+    """Compile the kernels of preparation now, which the first run on a machine would else do: about a minute.
+
+    For images of workers: with NUMBA_CACHE_DIR set to a folder of the image, its machines compile nothing. Prints that folder.
+
+    Example: gristmill compile
+    """
+    from gristmill.progress import say
+    from pipelines.compiling import compile_all, is_compiled
+
+    if is_compiled():
+        say("compile  the kernels were compiled before")
+    else:
+        say("compile  about a minute")
+        say(f"compile  done in {compile_all():.0f} s")
+    typer.echo(os.environ["NUMBA_CACHE_DIR"])
 
 
 def pseudonym(

@@ -23,6 +23,7 @@ from pipelines import decide as deciding
 from pipelines import engine, splits
 from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
+from pipelines.compiling import compile_first
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
 from pipelines.read.records import Split
@@ -66,6 +67,7 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
         stages = {annotating.STAGE: len(plan)}
         _say_reused(run, stages)
         mode = workers_of(plan, config)
+        compile_first(annotating.STAGE)
         if (
             how.engine.workers > 1 and mode == "processes"
         ):  # they load what they use: no second copy of a model stays here

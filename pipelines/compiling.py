@@ -1,0 +1,73 @@
+"""Compile the kernels before a run needs them: once on a machine, or while an image of workers is built.
+
+Numba compiles at first use, which takes a minute; what it made lies in the folder of `gristmill.compiled`, and later
+processes only load it.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import llvmlite.binding
+import numpy as np
+import pyarrow as pa
+
+from gristmill.compiled import kernel_files, kernels_digest
+from gristmill.progress import say
+from pipelines.extract.normalize import normalize_column
+from pipelines.kernels import fasttext, listed
+from pipelines.kernels.buffers import text_buffers
+from pipelines.signals.language import identifier, language_columns
+from pipelines.signals.script import script_columns
+from pipelines.signals.table import signal_columns
+
+SAMPLES = (
+    ("en", "The old mill, 2,000 years old, stood by the river. Write to miller@example.org or +44 20 7946 0958!\n" * 3),
+    ("zh", "这座老磨坊在河边，多年来没有人打开过它的门。"),
+    ("th", "โรงสีเก่าตั้งอยู่ริมแม่น้ำ"),
+    ("und", "zq"),
+)
+"""A language and a text for every way a document may take through the kernels."""
+
+
+def is_compiled() -> bool:
+    """Whether all kernels, as they are now, were compiled for this processor."""
+    return _mark().exists()
+
+
+def _mark() -> Path:
+    """The file that says so: numba's folder may serve other versions and, in a shared home, other processors too."""
+    digest = kernels_digest(kernel_files(Path(__file__).parent.parent))
+    made_for = f"{llvmlite.binding.get_host_cpu_name()}-numba{version('numba')}-py{sys.hexversion:x}"
+    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"compiled-{digest}-{made_for}"
+
+
+def compile_all() -> float:
+    """Compile what is not compiled yet, by using every kernel once; returns the seconds it took."""
+    started = time.monotonic()
+    text = normalize_column(pa.array([text for _, text in SAMPLES]))
+    language_columns(text)
+    script_columns(text)
+    signal_columns(text, pa.array([lang for lang, _ in SAMPLES]))
+    listed.listed_shares(*text_buffers(text), listed.build(["mill"]))
+    model, (data, offsets) = identifier(), text_buffers(text)
+    out, cuts = np.empty(len(text), np.float32), np.asarray(offsets, np.int64)
+    fasttext.probabilities(data, cuts, 100, *model.arrays, 0, *model.path(0), model.separate, out)
+    _mark().touch()
+    return time.monotonic() - started
+
+
+def compile_first(step: str) -> None:
+    """Where kernels are not compiled, say so and compile them in a process of its own, which then gives its memory back."""
+    if is_compiled():
+        return
+    say(f"{step}  compiling kernels, once on this machine: about a minute")
+    # Should it fail, on a full disk for one, the run compiles what it uses and tells what is wrong itself.
+    subprocess.run([sys.executable, "-m", "pipelines.compiling"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    compile_all()
