@@ -36,12 +36,12 @@ def _softmax(scores, scale):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def classify(data, offsets, moves, rows, features, weights, priors, doubles, found, probability):  # type: ignore[no-untyped-def]
+def classify(data, offsets, moves, rows, features, weights, halves, priors, doubles, found, probability):  # type: ignore[no-untyped-def]
     """Fill `found` (int32, class numbers) and `probability` (float32) for texts in UTF-8 `data` cut by `offsets`.
 
     `moves` (distinct rows of 256 next states) and `rows` (states: which of them) are the automaton, `features` (states) the
-    n-gram that ends there or -1; `weights` float32 (n-grams, classes) and `priors` (classes) are logarithms; `doubles`
-    (pairs, 2) names the classes that are one language.
+    n-gram that ends there or -1; `weights` (n-grams, classes) and `priors` (classes) are logarithms, the weights as the bits
+    of a float16, whose value `halves` (65,536) has; `doubles` (pairs, 2) names the classes that are one language.
     """
     counts, met = np.zeros(weights.shape[0], np.int32), np.empty(weights.shape[0], np.int32)
     scores = np.empty(priors.shape[0], np.float32)
@@ -52,7 +52,7 @@ def classify(data, offsets, moves, rows, features, weights, priors, doubles, fou
             factor = np.log1p(float32(counts[met[i]]))
             counts[met[i]] = 0
             for j in range(scores.shape[0]):
-                scores[j] += factor * weights[met[i], j]
+                scores[j] += factor * halves[weights[met[i], j]]
         if size:
             scores += priors
         _softmax(scores, float32(1.0 / np.sqrt(max(1, offsets[d + 1] - offsets[d]))))

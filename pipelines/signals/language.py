@@ -37,6 +37,7 @@ class ByteModel(NamedTuple):
     rows: np.ndarray
     features: np.ndarray
     weights: np.ndarray
+    halves: np.ndarray
     priors: np.ndarray
     doubles: np.ndarray
     labels: np.ndarray
@@ -55,8 +56,9 @@ def _second() -> ByteModel:
 
     weights, priors, labels, moves, rows, features = load_model(files("py3langid") / "data" / "model.npz.xz")
     doubles = [(labels.index(label), place) for place, label in enumerate(labels) if labels.index(label) < place]
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
     return ByteModel(
-        np.asarray(moves), np.asarray(rows), np.array(features, np.int32), weights.astype(np.float32),
+        np.asarray(moves), np.asarray(rows), np.array(features, np.int32), weights.view(np.uint16), halves,
         priors.astype(np.float32), np.array(doubles, np.int64).reshape(-1, 2), np.array(labels, object),
     )  # fmt: skip
 
