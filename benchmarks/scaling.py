@@ -1,19 +1,21 @@
 """What a second worker gains, and what Beam costs: `annotate` on one large file against the same functions in a plain pool.
 
-    python benchmarks/scaling.py [--megabytes 600] [--sets wiki_en wiki_zh books_eltec_en ...]
+    python benchmarks/scaling.py [--megabytes 600] [--sets wiki_en wiki_zh books_eltec_en ...] [--format parquet|jsonl]
 
-Texts of the shared data folder beside the checkout are written, again and again, into one Parquet file of that size. Every
-row is a fresh start: `gristmill annotate` with one and two workers, then a plain pool of spawned processes over the same
-splits. Prints wall seconds, CPU seconds of all processes, and the peak of their summed memory (PSS); then the ratios.
+Texts of the shared data folder beside the checkout are written, again and again, into one file of that size. Every
+row is a fresh start: `gristmill annotate` with one and two workers, then a plain pool over the same splits in a process of
+its own, of threads, as the workers of `annotate` are for plain text. Prints wall seconds, CPU seconds of all processes, and the peak of their summed memory (PSS); then the ratios.
 """
 
 import argparse
+import json
 import multiprocessing
 import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +24,7 @@ import pyarrow.parquet as pq
 from prepare import Meter, row
 
 from pipelines import annotate as annotating
-from pipelines import splits
+from pipelines import prepare, splits
 from pipelines.config import PrepareConfig
 from pipelines.extract.sandbox import Sandbox
 
@@ -39,9 +41,12 @@ def write_corpus(path: Path, sets: Sequence[str], megabytes: float) -> float:
     table = table.take(order).combine_chunks()
     once = pc.sum(pc.binary_length(table["text"])).as_py() / 1e6
     times = max(1, round(megabytes / once))
-    with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
-        for _ in range(times):
-            writer.write_table(table, row_group_size=ROW_GROUP)
+    if path.suffix == ".jsonl":
+        path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in table.to_pylist()) * times)
+    else:
+        with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
+            for _ in range(times):
+                writer.write_table(table, row_group_size=ROW_GROUP)
     return times * once
 
 
@@ -61,13 +66,25 @@ def plain_split(work: tuple[str, int]) -> int:
         return annotating.annotate_split(Path(folder), splits.read_plan(Path(folder))[number], config, sandbox).read
 
 
+def all_splits(folder: Path, workers: int) -> None:
+    """All splits of a plan by threads, each taking the next one."""
+    with ThreadPool(workers) as pool:
+        pool.map(plain_split, [(str(folder), split.number) for split in splits.read_plan(folder)], chunksize=1)
+
+
 def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
-    """The same splits in spawned processes, each taking the next one."""
-    plan = splits.make_plan(splits.choose_files([str(source)])[0], PrepareConfig().annotate, folder)
-    splits.write_plan(folder, plan)
-    with Meter(own=False) as meter, multiprocessing.get_context("spawn").Pool(workers) as pool:
-        pool.map(plain_split, [(str(folder), split.number) for split in plan], chunksize=1)
+    """The same splits by the same functions, planned and done in one spawned process without Beam."""
+    with Meter(own=False) as meter, multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(plan_and_do, (source, folder, workers))
     return meter
+
+
+def plan_and_do(source: Path, folder: Path, workers: int) -> None:
+    """What a plain pool does, from the plan on."""
+    plan = splits.make_plan(splits.choose_files([str(source)])[0], PrepareConfig().annotate, folder)
+    assert prepare.workers_of(plan, PrepareConfig().annotate) == "threads"
+    splits.write_plan(folder, plan)
+    all_splits(folder, workers)
 
 
 def main() -> None:
@@ -75,9 +92,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, default=600.0)
     parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--format", choices=["parquet", "jsonl"], default="parquet")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gristmill-bench-") as name:
-        folder, source = Path(name), Path(name) / "corpus.parquet"
+        folder, source = Path(name), Path(name) / f"corpus.{options.format}"
         # In a process of its own: what it holds would count as ours.
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             size = pool.apply(write_corpus, (source, options.sets, options.megabytes))

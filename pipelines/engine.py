@@ -23,10 +23,13 @@ import psutil
 from gristmill import receipts
 from gristmill.errors import ConfigError, Stopped, UserError
 from gristmill.progress import Progress
+from pipelines.worker import quiet_beam
 
 LOCAL_RUNNERS = ("FnApiRunner", "PortableRunner")
 WORKER = "pipelines.worker"
-USER_ERROR = re.compile(r"^gristmill\.errors\.(?:User|Config|Input)Error: (.+?)(?: \[while running|\Z)", re.M | re.S)
+USER_ERROR = re.compile(
+    r"^gristmill\.errors\.(?:User|Config|Input)Error: (.+?)(?: \[while running|\n\n|\Z)", re.M | re.S
+)
 POLL_SECONDS, MEMORY_SECONDS = 0.1, 1.0
 
 Mode = Literal["processes", "threads"]
@@ -62,6 +65,7 @@ class Engine:
         from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what fails is raised; the log repeats it in pages
+        quiet_beam()  # for workers that are threads of this process
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         options = [f"--direct_num_workers={self.workers}", *self.beam]
         if self.runner != "FnApiRunner":

@@ -3,6 +3,7 @@
 `prepare` is these four in order. Every one is idempotent: finished work is found by its name and returned as it is.
 """
 
+import gc
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
             how.engine, mode=mode, label="annotate", folder=run.path, stages=stages,
         )  # fmt: skip
+        gc.unfreeze()  # what `AnnotateSplit.setup` froze, where that ran in this process
         read = {number: receipt.read for number, receipt in receipts.load(run.path, annotating.STAGE).items()}
         details = {
             "splits": len(plan),
@@ -87,13 +89,13 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
 
 
 def workers_of(plan: Sequence[Split], config: AnnotateConfig) -> engine.Mode:
-    """What several workers are: threads, in half the memory, where next to nothing of the work holds Python's lock.
+    """What several workers are: threads, in half the memory, where little of the work holds Python's lock.
 
-    Texts that lie in columns are read, normalized and annotated by compiled code; lines, pages and dumps are parsed in
-    Python, and so are functions of the user, which may also not bear two callers.
+    Plain texts are normalized and annotated by compiled code. Pages and dumps are parsed in Python, texts are prepared
+    there for KenLM, and functions of the user, which may also not bear two callers, run there.
     """
-    columns = all(split.kind in ("parquet", "arrow") for split in plan)
-    return "threads" if columns and not config.signals else "processes"
+    plain = all(split.kind in ("parquet", "arrow", "lines", "remainder") for split in plan)
+    return "threads" if plain and not config.signals and not config.perplexity else "processes"
 
 
 def own_inputs(config: AnnotateConfig) -> list[Input]:

@@ -20,6 +20,7 @@ MOST_BYTES = 40_000
 
 _LINE_END, _SENTENCE_ENDS = "\n", "。！？!?．"
 _here = threading.local()
+_opening = threading.Lock()
 
 
 def japanese_tokens(text: pa.Array, wanted: np.ndarray) -> Given:
@@ -91,7 +92,8 @@ def _inked(text: str, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _tokenizer() -> Any:
     """The tokenizer of this thread."""
     if not hasattr(_here, "tokenizer"):
-        _here.tokenizer = _dictionary().tokenizer(mode="A")
+        with _opening:  # two threads that meet their first Japanese at once would open, and keep, one dictionary each
+            _here.tokenizer = _dictionary().tokenizer(mode="A")
     return _here.tokenizer
 
 

@@ -7,6 +7,7 @@ document alone has one result; and on one thread padding costs more than batches
 import mmap
 import os
 import re
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -22,13 +23,14 @@ from pipelines.config import Classifier
 KINDS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 GIVEN = ("input_ids", "attention_mask", "token_type_ids")
 """The inputs of a model that a text gives, by the names that Hugging Face's exporters use."""
-EXTERNAL = re.compile(rb"\n\x08location\x12([\x01-\x7f])", re.DOTALL)
-"""A tensor's entry `location` in the bytes of a model (onnx.proto, StringStringEntryProto), and its value's length."""
+EXTERNAL = re.compile(rb"\n\x08location\x12([\x80-\xff]*)([\x01-\x7f])", re.DOTALL)
+"""A tensor's entry `location` in the bytes of a model (onnx.proto, StringStringEntryProto), and its value's length: a varint,
+seven bits a byte, the lowest first."""
 FIX = "give the tokenizer that belongs to it, no more max_tokens than it takes, and an export with dynamic axes"
 
 
 class OnnxModel:
-    """A session on one thread. It keeps the last batch's rows, for columns of other labels of the same model."""
+    """A session on one thread. Each caller's thread keeps its last batch's rows, for columns of other labels of the model."""
 
     def __init__(self, session: Any, tokenizer: Any, settings: Classifier) -> None:
         self.session, self.tokenizer, self.settings = session, tokenizer, settings
@@ -36,14 +38,15 @@ class OnnxModel:
         self.kinds = {each.name: KINDS.get(each.type) for each in session.get_inputs()}
         names = [each.name for each in session.get_outputs()]
         self.output = "logits" if "logits" in names else names[0]
-        self._last: tuple[pa.Array, list[np.ndarray | None]] | None = None
+        self._here = threading.local()
 
     def rows(self, text: pa.Array) -> list[np.ndarray | None]:
         """float64 (outputs,) for each text, None for one without a token; raises UserError where the model fails."""
-        if self._last is None or not self._last[0].equals(text):
+        last: tuple[pa.Array, list[np.ndarray | None]] | None = getattr(self._here, "last", None)
+        if last is None or not last[0].equals(text):
             texts = pc.utf8_slice_codeunits(text, 0, self.settings.max_chars).to_pylist()
-            self._last = text, [self._row(value) for value in texts]
-        return self._last[1]
+            last = self._here.last = text, [self._row(value) for value in texts]
+        return last[1]
 
     def run(self, ids: Sequence[int], mask: Sequence[int], types: Sequence[int]) -> np.ndarray:
         """What the model gives for the tokens of one text; whatever onnxruntime raises comes through."""
@@ -76,10 +79,14 @@ def _external(path: str) -> list[str]:
     """Files beside a model that hold its weights (large models, PyTorch's exporter); none where it cannot be read."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
-            names = {raw[found.end() : found.end() + found[1][0]] for found in EXTERNAL.finditer(raw)}
+            names = {raw[found.end() : found.end() + _varint(found[1] + found[2])] for found in EXTERNAL.finditer(raw)}
     except (OSError, ValueError):  # not there, or empty: said where it is hashed or opened
         return []
     return sorted(str(Path(path).with_name("x").parent / os.fsdecode(name)) for name in names)
+
+
+def _varint(raw: bytes) -> int:
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
 
 
 def open_model(settings: Classifier) -> OnnxModel:

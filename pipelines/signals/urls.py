@@ -93,7 +93,8 @@ def _path(path: str) -> str:
         kept: list[str] = []
         for segment in path.split("/")[1:]:
             if segment == "..":
-                kept = kept[:-1]
+                if kept:
+                    kept.pop()
             elif segment != ".":
                 kept.append(segment)
         path = "/" + "/".join(kept)
