@@ -4,6 +4,7 @@ import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from pipelines.kernels.quality import FIELDS
 from pipelines.kernels.token_classes import SPACE, flag_table
 from pipelines.rules import all_rules
-from pipelines.signals.japanese import MOST_BYTES, chunks, japanese_tokens, places
+from pipelines.signals.japanese import MOST_BYTES, _dictionary, chunks, japanese_tokens, places
 from pipelines.signals.table import SIGNAL_FIELDS, signal_columns, stop_words
 
 PIECES = [
@@ -152,6 +153,19 @@ def test_two_threads_find_what_one_finds():
     alone = [words(text) for text in texts]
     with ThreadPoolExecutor(2) as threads:
         assert list(threads.map(words, texts * 3)) == alone * 3
+
+
+def test_threads_that_meet_their_first_japanese_at_once_open_one_dictionary():
+    _dictionary.cache_clear()
+    together = Barrier(2)
+
+    def cut_first(text):
+        together.wait()
+        return words(text)
+
+    with ThreadPoolExecutor(2) as threads:  # threads of its own: none has a tokenizer yet
+        assert list(threads.map(cut_first, ["水車小屋", "水車小屋"])) == [["水車", "小屋"]] * 2
+    assert _dictionary.cache_info().misses == 1
 
 
 def test_only_the_wanted_documents_of_a_batch_are_cut():

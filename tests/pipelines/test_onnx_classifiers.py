@@ -3,6 +3,9 @@
 import json
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import onnx
@@ -232,6 +235,33 @@ def test_columns_of_several_labels_run_the_model_once(made):
     assert model.rows(text) is model.rows(pa.array(TEXTS)) and model.rows(text) is not model.rows(text[1:])
     forget()
     assert model is not onnx_model.open_model(low.settings)
+
+
+def test_threads_of_one_model_keep_their_own_last_batch(made):
+    place = str(made[0] / "three" / "model.onnx")
+    (low,) = columns(low={"model": place, "label": 0, "max_tokens": 40})
+    low.open()
+    model, both = onnx_model.open_model(low.settings), Barrier(2)
+
+    def asked_twice(texts):
+        column = pa.array(texts)
+        first = model.rows(column)
+        both.wait()  # the other thread's batch has been the last since
+        return first, model.rows(column)
+
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(asked_twice, [TEXTS[:2], TEXTS[2:4]]))
+    assert all(first is again for first, again in found)
+    for (first, _), texts in zip(found, (TEXTS[:2], TEXTS[2:4]), strict=True):
+        assert [row.tolist() for row in first] == [row.tolist() for row in model.rows(pa.array(texts))]
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 200, 20_000])
+def test_files_of_weights_are_found_whatever_the_length_of_their_names(size, tmp_path):
+    name = "w" * size
+    entry = onnx.StringStringEntryProto(key="location", value=name).SerializeToString()
+    (tmp_path / "model.onnx").write_bytes(b"\x0a" + entry + b"\x0a")
+    assert [Path(path).name for path in onnx_model._external(str(tmp_path / "model.onnx"))] == [name]
 
 
 def test_a_text_without_a_token_has_0(folder):

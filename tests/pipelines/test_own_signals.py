@@ -1,6 +1,8 @@
 """Signals and rules of the user: a function of his own becomes a column, and a bound on any column becomes a reason."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -241,6 +243,21 @@ def test_worker_processes_find_the_module_too(module, tmp_path):
     write_corpus()
     run = annotated(tmp_path / "runs", "--workers", "2", "--set", "annotate.signals.arrows=mill_signals:arrows")
     assert pq.read_table(run.files("documents/")[0])["arrows"].to_pylist() == [0.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_wrong_number_is_told_once_with_any_number_of_workers(workers, module, tmp_path):
+    write_corpus()
+    (tmp_path / "broken_mill.py").write_text(
+        "import numpy\ndef nothing(batch): return numpy.full(len(batch), numpy.nan)\n"
+    )
+    command = ["annotate", "--in", "mill.jsonl", "--out", "runs", "--workers", workers, "--set"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from gristmill.cli import main; main()", *command, "annotate.signals.x=broken_mill:nothing"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 5), done.stderr
+    assert done.stderr.startswith("error: an own signal is no finite number\n")
 
 
 def test_what_a_worker_process_raised_for_the_user_is_told_without_its_traceback():

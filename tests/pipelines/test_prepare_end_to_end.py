@@ -448,9 +448,14 @@ def test_killed_at_any_place_and_run_again_the_bytes_are_those_of_an_undisturbed
 
 
 def test_a_killed_worker_process_ends_the_run_with_75_and_the_same_command_continues(
-    corpus: Path, prepared: Path, tmp_path: Path
+    corpus: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = ["--workers", "2", "--set", "annotate.split_bytes=1500"]  # so that there is work left when it dies
+    # A function of the user's asks for processes; small splits leave work for when one dies.
+    (tmp_path / "mill.py").write_text(
+        "import pyarrow.compute as pc\ndef size(batch): return pc.utf8_length(batch['text'])\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    many = ["--workers", "2", "--set", "annotate.split_bytes=1500", "--set", "annotate.signals.size=mill:size"]
     process = spawn(corpus, tmp_path, *many)
     workers: list[psutil.Process] = []
 

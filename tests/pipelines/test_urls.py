@@ -177,3 +177,4 @@ def test_a_million_characters_take_time_that_grows_with_them():
     for char in ("a", "%", "%7e", "/..", "&", "?", "é", ".", "utm_a&"):
         assert canonical_url("http://x.org/?" + char * (10**6 // len(char))) is not None
         assert canonical_url("http://x.org/" + char * (10**6 // len(char))) is not None
+    assert canonical_url("http://x.org/" + "a/" * 10**6 + "../" * 10**6) == "http://x.org/"
