@@ -37,15 +37,12 @@ def _classes() -> np.ndarray:
 _CLASS = _classes()
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, inline="always")
 def _put(out, count, document, start, end, kind, digits):  # type: ignore[no-untyped-def]
-    """Append one candidate; returns the array, a larger one where it was full."""
-    if count == out.shape[0]:
-        larger = np.empty((2 * count, out.shape[1]), np.int64)
-        larger[:count] = out
-        out = larger
-    out[count, 0], out[count, 1], out[count, 2], out[count, 3], out[count, 4] = document, start, end, kind, digits
-    return out
+    """Write one candidate where there is room; returns how many there are now."""
+    if count < out.shape[0]:
+        out[count, 0], out[count, 1], out[count, 2], out[count, 3], out[count, 4] = document, start, end, kind, digits
+    return count + 1
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -144,9 +141,8 @@ def _token(data, at, least, stop, done, document, out, count):  # type: ignore[n
         start = _back(data, at, max(least, done[0]), _TOKEN)
         done[0] = _on(data, at, stop, _TOKEN)
         if done[0] - start >= SHORTEST_TOKEN:
-            out = _put(out, count, document, start, done[0], TOKEN, 0)
-            count += 1
-    return out, count
+            count = _put(out, count, document, start, done[0], TOKEN, 0)
+    return count
 
 
 @njit(nogil=True, cache=True)
@@ -156,34 +152,30 @@ def _groups(data, at, least, stop, done, document, out, count):  # type: ignore[
         start = _back(data, at, max(least, done[1]), _HEX)
         done[1] = _on(data, at, stop, _HEX)
         if _address6(data, start, done[1]):
-            out = _put(out, count, document, start, done[1], ADDRESS6, 0)
-            count += 1
-    return out, count
+            count = _put(out, count, document, start, done[1], ADDRESS6, 0)
+    return count
 
 
 @njit(nogil=True, cache=True)
 def _around_digit(data, at, least, stop, done, document, out, count):  # type: ignore[no-untyped-def]
     """Candidates at a digit that no number before it took in, and where its own number ends."""
     if _begins_iban(data, at, least, stop):
-        out = _put(out, count, document, at - 2, at + 2, IBAN, 0)
-        count += 1
+        count = _put(out, count, document, at - 2, at + 2, IBAN, 0)
     end, digits, dots = _number(data, at, stop)
     for digit in (at, end - 1):  # a number with marks begins in one word and ends in another
-        out, count = _token(data, digit, least, stop, done, document, out, count)
-        out, count = _groups(data, digit, least, stop, done, document, out, count)
+        count = _token(data, digit, least, stop, done, document, out, count)
+        count = _groups(data, digit, least, stop, done, document, out, count)
     if dots >= 3:
-        out = _put(out, count, document, at, end, ADDRESS4, digits)
-        count += 1
+        count = _put(out, count, document, at, end, ADDRESS4, digits)
     if digits >= FEWEST_DIGITS and not (digits == 8 and _is_date(data, at, end)):
-        out = _put(out, count, document, at, end, NUMBER, digits)
-        count += 1
-    return end, out, count
+        count = _put(out, count, document, at, end, NUMBER, digits)
+    return end, count
 
 
 @njit(nogil=True, cache=True)
-def candidates(data, offsets):  # type: ignore[no-untyped-def]
-    """int64 (n, 5): the COLUMNS of every place where personal data may be, document by document."""
-    out, count, done = np.empty((64, 5), np.int64), 0, np.zeros(2, np.int64)
+def _candidates(data, offsets, out):  # type: ignore[no-untyped-def]
+    """Fill `out` with candidates, as far as there is room; returns how many there are."""
+    count, done = 0, np.zeros(2, np.int64)
     for document in range(offsets.shape[0] - 1):
         least, stop = offsets[document], offsets[document + 1]
         done[:], at = least, least
@@ -193,21 +185,32 @@ def candidates(data, offsets):  # type: ignore[no-untyped-def]
             if not kind & _TRIGGER:
                 at += 1
             elif kind & _DIGIT:
-                at, out, count = _around_digit(data, at, least, stop, done, document, out, count)
+                at, count = _around_digit(data, at, least, stop, done, document, out, count)
             elif byte == _AT:
                 start = _back(data, at, max(least, at - _LONGEST_LOCAL), _LOCAL)
                 end = _on(data, at + 1, min(stop, at + _LONGEST_DOMAIN), _DOMAIN)
                 if start < at and end > at + 3:
-                    out = _put(out, count, document, start, end, MAIL, 0)
-                    count += 1
+                    count = _put(out, count, document, start, end, MAIL, 0)
                 at += 1
             elif byte != _DASH:
                 if byte == _LOW or _begins_aws(data, at, least, stop):
-                    out, count = _token(data, at, least, stop, done, document, out, count)
+                    count = _token(data, at, least, stop, done, document, out, count)
                 at += 1
             else:
                 if _begins_pem(data, at, stop):
-                    out = _put(out, count, document, at, at + 11, PEM, 0)
-                    count += 1
+                    count = _put(out, count, document, at, at + 11, PEM, 0)
                 at += 1
+    return count
+
+
+def candidates(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """int64 (n, 5): the COLUMNS of every place where personal data may be, document by document.
+
+    The documents are UTF-8 in `data`, cut by `offsets`.
+    """
+    out = np.empty((1024, len(COLUMNS)), np.int64)
+    count = _candidates(data, offsets, out)
+    if count > len(out):
+        out = np.empty((count, len(COLUMNS)), np.int64)
+        _candidates(data, offsets, out)
     return out[:count]
