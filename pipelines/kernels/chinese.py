@@ -114,21 +114,23 @@ def _cut_hidden(points, a, b, words, back, starts, ends, count):  # type: ignore
     begins, moves, emits = words[4], words[5], words[6]
     end_begin, single_begin, end_single, single_single = moves[1, 0], moves[3, 0], moves[1, 3], moves[3, 3]
     begin_end, middle_end, begin_middle, middle_middle = moves[0, 1], moves[2, 1], moves[0, 2], moves[2, 2]
-    emit = emits[points[a] - FIRST_HAN]
-    begin, end, middle, single = begins[0] + emit[0], begins[1] + emit[1], begins[2] + emit[2], begins[3] + emit[3]
+    row = points[a] - FIRST_HAN
+    begin, end = begins[0] + emits[row, 0], begins[1] + emits[row, 1]
+    middle, single = begins[2] + emits[row, 2], begins[3] + emits[row, 3]
     for i in range(a + 1, b):
-        emit = emits[points[i] - FIRST_HAN]
+        row = points[i] - FIRST_HAN
         was, place = begin, 4 * i
-        after_end, after_single = end + end_begin + emit[0], single + single_begin + emit[0]
+        to_begin, to_end, to_middle, to_single = emits[row, 0], emits[row, 1], emits[row, 2], emits[row, 3]
+        after_end, after_single = end + end_begin + to_begin, single + single_begin + to_begin
         back[place] = 3 if after_single >= after_end else 1
         begin = after_single if after_single >= after_end else after_end
-        after_end, after_single = end + end_single + emit[3], single + single_single + emit[3]
+        after_end, after_single = end + end_single + to_single, single + single_single + to_single
         back[place + 3] = 3 if after_single >= after_end else 1
         single = after_single if after_single >= after_end else after_end
-        after_begin, after_middle = was + begin_end + emit[1], middle + middle_end + emit[1]
+        after_begin, after_middle = was + begin_end + to_end, middle + middle_end + to_end
         back[place + 1] = 2 if after_middle >= after_begin else 0
         end = after_middle if after_middle >= after_begin else after_begin
-        after_begin, after_middle = was + begin_middle + emit[2], middle + middle_middle + emit[2]
+        after_begin, after_middle = was + begin_middle + to_middle, middle + middle_middle + to_middle
         back[place + 2] = 2 if after_middle >= after_begin else 0
         middle = after_middle if after_middle >= after_begin else after_begin
     state, last = 3 if single >= end else 1, b
