@@ -29,7 +29,10 @@ SetOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Throw a finished run of these settings away and redo it.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the run's path.")]
 WorkersOption = Annotated[
-    int, typer.Option("--workers", min=1, help="Worker processes; the output does not depend on it.")
+    int,
+    typer.Option(
+        "--workers", min=1, help="How many work at once, as threads or processes; the output does not depend on it."
+    ),
 ]
 
 

@@ -46,7 +46,11 @@ DOCUMENT_SCHEMA = pa.schema(
         pa.field("evidence", EVIDENCE, metadata={"is": "what the licence and opt-outs were read from"}),
         pa.field("opt_out", pa.list_(pa.string()), metadata={"is": "refusals the source states, e.g. noai"}),
         pa.field("author", pa.string(), metadata={"is": "keyed hash of the author of a social post"}),
-        pa.field("capture", CAPTURE, metadata={"is": "file, byte offset and item the document was read from"}),
+        pa.field(
+            "capture",
+            CAPTURE,
+            metadata={"is": "file, place (byte offset; row of a table) and item the document was read from"},
+        ),
     ],
     metadata={"gristmill.format": "documents/1"},
 )

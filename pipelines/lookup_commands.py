@@ -141,7 +141,9 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
-    table = Table(*(rows[0] if rows else ("nothing",)), box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for place, name in enumerate(rows[0] if rows else ("nothing",)):
+        table.add_column(name, no_wrap=place == 0, overflow="fold")  # the first is what one has to type
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False)

@@ -91,6 +91,8 @@ def axis(low: float, high: float, extent: Extent, kind: np.dtype) -> Axis:
     reach = ROOM * (high_end - low_end)
     if bottom == first:
         bottom = max(_straighten(low_end - reach, unit), 0.0 if bottom >= 0 else -np.inf)
+    if bottom < beyond < _straighten(low_end + reach / 50, unit):  # 0 alone is kept: its bar could not be seen
+        bottom = _straighten(low_end - reach, unit)
     if top == beyond:
         top = _straighten(high_end + reach, unit)
     if whole:

@@ -13,6 +13,8 @@ STEEP = 50.0
 """Where the tallest bar is so many times the middle one, heights turn logarithmic: low bars stay in sight."""
 FAINT = 20.0
 """And where it is so many times the tallest of those that are dropped."""
+NOTHING = 1e-30
+"""What is nearer to zero is only the first number beyond it: 0 to whoever reads."""
 APART = 0.11
 """The least share of the width between two numbers below the axis."""
 
@@ -101,7 +103,8 @@ def _bar(axis: Axis, low: float, high: float, top: float, count: int) -> str:
     ink = "var(--chart-1)" if axis.keeps(low) else "var(--chart-2)"
     start, end = across(axis, low), across(axis, high)
     box = f'x="{start:.2f}%" y="{top:.1f}" width="{0.94 * (end - start):.2f}%" height="{BOTTOM - top:.1f}"'
-    told = escape(f"{charts.compact(low)} to {charts.compact(high)}: {count:,}")
+    ends = [charts.compact(0.0 if abs(end) < NOTHING else end) for end in (low, high)]
+    told = escape(f"{ends[0]} to {ends[1]}: {count:,}")
     return f'<rect {box} fill="{ink}"><title>{told}</title></rect>'
 
 

@@ -72,7 +72,7 @@ def _notes(facts: Explored) -> Iterator[Content]:
         yield content(code("gristmill report"), ". ")
     else:
         whose = "rules of the configuration given" if facts.configured else "default rules"
-        yield f" was not decided yet: these are the {whose}, without rights, language and duplicates. "
+        yield f" is an annotate run: these are the {whose}, without rights, language and duplicates. "
     yield (
         "The texts are from outside, as they were found, and may offend: they stay folded until you open them. "
         "Personal data are masked, and documents under a takedown or a refusal of their source are counted, not shown."
@@ -129,7 +129,7 @@ def _languages(threshold: Threshold) -> str:
 def _side(side: Side) -> Html:
     bound = f"{side.bound:g}"
     inside, beyond = ("at or above", "below") if side.name == "min" else ("at or below", "above")
-    kept = _examples(f"Kept: {inside} {bound}", side.kept, "but dropped as")
+    kept = _examples(f"Passed: {inside} {bound}", side.kept, "dropped as")
     dropped = _examples(f"Dropped: {beyond} {bound}", side.dropped, "also")
     return tag("div", kept, dropped, class_="near")
 

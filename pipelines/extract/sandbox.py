@@ -4,6 +4,7 @@ Deterministic limits come first (extract.html); a time limit in the child is the
 work inside Beam's workers and a thread cannot be stopped, so the child is a spawned process that can be killed.
 """
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import resource
@@ -95,12 +96,11 @@ def _serve(pipe: "multiprocessing.connection.Connection[Any, Any]", limits: Limi
     """The child's loop: extract what comes through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-    while True:
-        try:
+    # The parent may end, or be ended, at any time: that is nobody's fault here.
+    with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
+        while True:
             html, url = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(_answer(html, url, limits))
+            pipe.send(_answer(html, url, limits))
 
 
 def _answer(html: str, url: str | None, limits: Limits) -> dict[str, Any] | tuple[str, str]:

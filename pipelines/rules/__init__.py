@@ -111,6 +111,13 @@ def chosen_rules(config: DecideConfig) -> tuple[Rule, ...]:
         )
     rules = [rule for rule in all_rules() if rule.preset in wanted]
     names = {rule.name for rule in rules}
+    if mine := sorted(set(config.thresholds) & set(config.rules)):
+        place = f"decide.rules.{mine[0]}"
+        raise ConfigError(
+            "a rule of one's own has its bounds beside its signal",
+            {"given": mine[0]},
+            f"set {place}.min or {place}.max",
+        )
     if unknown := sorted(set(config.thresholds) - names):
         raise ConfigError("no such rule", {"given": ", ".join(unknown)}, f"choose from {', '.join(sorted(names))}")
     return (*(_override(rule, config.thresholds.get(rule.name)) for rule in rules), *_own_rules(config))
@@ -152,6 +159,9 @@ def _override(rule: Rule, bound: Bound | None) -> Rule:
         return rule
     low = rule.low if bound.min is None else bound.min
     high = rule.high if bound.max is None else bound.max
+    if low > high:
+        where = {"given": f"decide.thresholds.{rule.name}", "min": f"{low:g}", "max": f"{high:g}"}
+        raise ConfigError("no document can pass this rule", where, "give both bounds, min no higher than max")
     return replace(rule, low=low, high=high, by_language={})
 
 

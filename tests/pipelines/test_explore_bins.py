@@ -180,3 +180,10 @@ def test_no_values_fill_no_bin():
 def test_bending_keeps_zero_and_the_sign(value, unit):
     assert bend(0.0, unit) == 0
     assert math.copysign(1, bend(value, unit)) == math.copysign(1, value) or bend(value, unit) == 0
+
+
+def test_where_only_zero_is_kept_its_bar_is_as_wide_as_one_can_see():
+    found = axis_of(np.array([0] * 95 + [0.1, 0.2, 0.3, 0.4, 0.9], np.float32), high=0.0)
+    assert found.place(found.kept[1]) > 0.04
+    counts = found.count(np.array([0, 0, 0.5], np.float32))
+    assert counts[: sum(found.keeps(edge) for edge in found.edges[:-1])].sum() == 2

@@ -276,9 +276,9 @@ def test_a_section_tells_definition_counts_and_both_sides():
         "Preset gopher, for wiki.",
         "It judges 8 documents and holds for 3 of them (37.5 %). It came first for 2 documents; for 1 it is the only reason.",
         "English: 8 documents, 3 dropped",
-        "Kept: at or above 50, the nearest 1 (50)",
+        "Passed: at or above 50, the nearest 1 (50)",
         "Dropped: below 50, the nearest 1 (49)",
-        "but dropped as ellipses",
+        "dropped as ellipses",
         "also bullets",
     ):
         assert said in words, said
@@ -292,7 +292,7 @@ def test_a_rule_without_documents_says_so():
 def test_a_side_without_a_document_says_so_and_one_without_a_number_is_counted():
     empty = threshold_of(WORDS, low=50.0, unmeasured=3, sides=(Side("max", 0.3, (), ()),))
     text = page(facts(rule_facts(thresholds=(empty,))))
-    assert "Kept: at or below 0.3, no document to show." in text
+    assert "Passed: at or below 0.3, no document to show." in text
     assert "Dropped: above 0.3, no document to show." in text
     assert "3 documents without a number" in text
 
@@ -319,9 +319,9 @@ def test_the_headline_says_how_many_rules_drop_how_many_of_how_many(changes, sai
 
 
 def test_what_was_not_decided_yet_is_said_to_be_so():
-    assert "was not decided yet: these are the default rules" in page(facts(decided=False))
+    assert "is an annotate run: these are the default rules" in page(facts(decided=False))
     assert "the rules of the configuration given" in page(facts(decided=False, configured=True))
-    assert "was not decided yet" not in page(facts())
+    assert "is an annotate run" not in page(facts())
 
 
 def test_equal_facts_give_equal_bytes():

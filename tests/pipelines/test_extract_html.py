@@ -238,3 +238,15 @@ def test_a_page_that_fails_in_a_new_child_or_for_another_reason_is_not_tried_aga
     with pytest.raises(ExtractionError) as caught:
         made.extract("<p>", None)
     assert (caught.value.reason, len(made.answers), made.children) == (answers[0], left, children)
+
+
+def test_a_child_whose_parent_is_gone_ends_without_a_word(capfd):
+    ours, theirs = multiprocessing.get_context("spawn").Pipe()
+    child = multiprocessing.get_context("spawn").Process(target=sandbox_module._serve, args=(theirs, LIMITS))
+    child.start()
+    theirs.close()
+    ours.send(("<p>word", None))  # it meets the end while it writes, or reads
+    ours.close()
+    child.join(60)
+    assert child.exitcode == 0
+    assert capfd.readouterr().err == ""

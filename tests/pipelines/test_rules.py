@@ -218,3 +218,19 @@ def test_gopher_and_repetition_have_the_bounds_of_fineweb2_where_words_are_cut_b
 def test_stop_words_are_lists_of_distinct_words_that_a_signal_can_count():
     for words in stop_words().values():
         assert 2 <= len(words) == len(set(words)) <= 64
+
+
+def test_bounds_that_nothing_can_pass_are_refused_with_the_one_that_stays():
+    with pytest.raises(ConfigError, match="no document can pass this rule") as caught:
+        chosen_rules(DecideConfig(thresholds={"too_few_words": Bound(max=3)}))
+    assert caught.value.where == {"given": "decide.thresholds.too_few_words", "min": "50", "max": "3"}
+    both = chosen_rules(DecideConfig(thresholds={"too_few_words": Bound(min=1, max=3)}))
+    assert next(rule for rule in both if rule.name == "too_few_words").bounds("en") == (1, 3)
+
+
+def test_a_threshold_of_a_rule_of_ones_own_names_the_place_of_its_bounds():
+    config = DecideConfig.model_validate(
+        {"rules": {"arrows": {"signal": "words", "max": 3}}, "thresholds": {"arrows": {"max": 5}}}
+    )
+    with pytest.raises(ConfigError, match=r"set decide\.rules\.arrows\.min or decide\.rules\.arrows\.max"):
+        chosen_rules(config)
