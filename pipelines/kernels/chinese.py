@@ -5,7 +5,6 @@ read its data only: the dictionary (word -> frequency) and the hidden Markov mod
 covers (states begin, end, middle, single; Viterbi 1967). Decision record 9.
 """
 
-import importlib.util
 import math
 import runpy
 from functools import lru_cache
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
+from pipelines.kernels.packages import package_folder
 from pipelines.kernels.token_classes import SPACE
 
 FIRST_HAN, LAST_HAN = 0x4E00, 0x9FD5
@@ -319,10 +319,7 @@ def _hidden_model(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @lru_cache(maxsize=1)
 def chinese_words() -> tuple[Any, ...]:
     """What `cut_chinese` looks up, read from jieba's files: 9 MB. Its code is never imported."""
-    spec = importlib.util.find_spec("jieba")
-    assert spec, "jieba is a dependency of this package"
-    assert spec.submodule_search_locations, "jieba is a package"
-    folder = Path(spec.submodule_search_locations[0])
+    folder = package_folder("jieba")
     return (*read_dictionary((folder / "dict.txt").read_text(encoding="utf-8")), *_hidden_model(folder / "finalseg"))
 
 

@@ -7,16 +7,15 @@ words is taken. Text is cut in pieces of at most 140 characters first, so no tex
 record 11.
 """
 
-import importlib.util
 import unicodedata
 from functools import lru_cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from pipelines.kernels.packages import package_folder
 from pipelines.kernels.token_classes import DIGIT, SPACE
 from pipelines.kernels.unicode import LAST
 
@@ -425,10 +424,7 @@ def read_words(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @lru_cache(maxsize=1)
 def thai_words() -> tuple[Any, ...]:
     """What `cut_thai` looks up, from PyThaiNLP's list of words: 1.5 MB. Its code is never imported."""
-    spec = importlib.util.find_spec("pythainlp")
-    assert spec, "pythainlp is a dependency of this package"
-    assert spec.submodule_search_locations, "pythainlp is a package"
-    folder = Path(spec.submodule_search_locations[0])
+    folder = package_folder("pythainlp")
     text = (folder / "corpus/words_th.txt").read_text(encoding="utf-8-sig")
     zeros = [code for code in range(LAST) if unicodedata.decimal(chr(code), -1) == 0]
     return (*read_words(text), *cluster_automaton(), np.array(zeros, np.int32))
