@@ -17,6 +17,7 @@ a { color: var(--accent); }
 nav ol { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0.15rem 1rem; font-size: 0.9rem; }
 nav a { text-decoration: none; } nav a:hover, nav a:focus { text-decoration: underline; }
 nav { border-bottom: 1px solid var(--line); padding-bottom: 0.7rem; margin-bottom: 1.2rem; }
+@media (max-width: 40rem) { nav ol { max-height: 5rem; overflow-y: auto; } }
 @media (min-width: 75rem) {
   .frame { display: grid; grid-template-columns: 12.5rem minmax(0, 1fr); gap: 2.5rem; padding-top: 2rem; }
   nav { border: 0; position: sticky; top: 1.5rem; align-self: start; } nav ol { flex-direction: column; gap: 0.45rem; }
