@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from peers.memory import most_memory
 
 from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.kernels.buffers import text_buffers
@@ -164,11 +165,6 @@ def measure_ours(name: str, most: int) -> tuple[dict[str, float], int, int]:
     imported = most_memory()
     speeds = {what: speed(texts, lang, work) for what, work in OURS.items()}
     return speeds, imported, most_memory()
-
-
-def most_memory() -> int:
-    """The most bytes of memory (RSS) this process has held. Its parent's, before it was started, would be in `ru_maxrss`."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
 
 
 def verdicts(texts: Sequence[str], lang: str) -> dict[str, np.ndarray]:

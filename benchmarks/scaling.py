@@ -66,12 +66,6 @@ def plain_split(work: tuple[str, int]) -> int:
         return annotating.annotate_split(Path(folder), splits.read_plan(Path(folder))[number], config, sandbox).read
 
 
-def all_splits(folder: Path, workers: int) -> None:
-    """All splits of a plan by threads, each taking the next one."""
-    with ThreadPool(workers) as pool:
-        pool.map(plain_split, [(str(folder), split.number) for split in splits.read_plan(folder)], chunksize=1)
-
-
 def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
     """The same splits by the same functions, planned and done in one spawned process without Beam."""
     with Meter(own=False) as meter, multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -80,11 +74,12 @@ def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
 
 
 def plan_and_do(source: Path, folder: Path, workers: int) -> None:
-    """What a plain pool does, from the plan on."""
+    """What a plain pool does, from the plan on: its threads take one split after the other."""
     plan = splits.make_plan(splits.choose_files([str(source)])[0], PrepareConfig().annotate, folder)
     assert prepare.workers_of(plan, PrepareConfig().annotate) == "threads"
     splits.write_plan(folder, plan)
-    all_splits(folder, workers)
+    with ThreadPool(workers) as pool:
+        pool.map(plain_split, [(str(folder), split.number) for split in plan], chunksize=1)
 
 
 def main() -> None:

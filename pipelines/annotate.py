@@ -207,9 +207,8 @@ def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
     if media == "html":
         page = sandbox.extract(row["text"], row["url"])
         row["text"], row["title"] = page.text, row["title"] or page.title
-        row["stated_lang"] = (
-            primary_language(page.language) or row["stated_lang"]
-        )  # a page knows better than its server
+        # A page knows better than its server.
+        row["stated_lang"] = primary_language(page.language) or row["stated_lang"]
         row["published"], row["author"] = row["published"] or moment(page.date), row["author"] or page.author
         if row["licence"] == UNKNOWN and page.licence != UNKNOWN:
             row["licence"] = page.licence

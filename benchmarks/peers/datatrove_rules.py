@@ -21,6 +21,7 @@ from datatrove.pipeline.filters import (
     GopherRepetitionFilter,
 )
 from datatrove.utils.word_tokenizers import load_word_tokenizer
+from memory import most_memory
 
 NO_QUALITY = dict.fromkeys(
     ["min_doc_words", "max_doc_words", "min_avg_word_length", "max_avg_word_length", "max_symbol_word_ratio",
@@ -112,11 +113,6 @@ def drops(rule: object, text: str) -> bool:
         return rule.filter(Document(text=text, id="")) is not True
     except ZeroDivisionError:
         return True
-
-
-def most_memory() -> int:
-    """The most bytes of memory (RSS) this process has held."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
 
 
 def main() -> None:

@@ -10,13 +10,9 @@ from pathlib import Path
 
 from dolma.core.data_types import Document
 from dolma.core.registry import TaggerRegistry
+from memory import most_memory
 
 TAGGERS = ("gopher_v2", "c4_v2")
-
-
-def most_memory() -> int:
-    """The most bytes of memory (RSS) this process has held."""
-    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) << 10
 
 
 def main() -> None:
