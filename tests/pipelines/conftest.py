@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
@@ -33,6 +34,34 @@ def _one_thread() -> Iterator[None]:
     yield
     if before is None:
         del os.environ["RAYON_NUM_THREADS"]
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+@pytest.fixture(scope="session")
+def check_linear() -> Callable[..., None]:
+    """A function that fails unless `work` takes at most 24 times as long on a text 8 times as long.
+
+    Neighbours on the machine can slow any one measurement; work that grows with the square takes 64 times as long in
+    every one of the tries.
+    """
+
+    def check(work: Callable[..., object], small: object, large: object, *, tries: int = 5) -> None:
+        short, long = float("inf"), float("inf")
+        for _ in range(tries):
+            short, long = (
+                min(short, _cpu_seconds(lambda: work(small))),
+                min(long, _cpu_seconds(lambda: work(large))),
+            )
+            if long <= 24 * short + 0.05:
+                return
+        raise AssertionError(f"8 times the text took {long / short:.0f} times as long")
+
+    return check
 
 
 def kind_of_char(char: str) -> str:

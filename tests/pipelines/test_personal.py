@@ -4,7 +4,6 @@ import gzip
 import itertools
 import json
 import random
-import time
 from collections import Counter
 
 import pyarrow as pa
@@ -206,20 +205,9 @@ ADVERSARIAL = {
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_time_grows_with_the_text_and_no_faster(name):
+def test_time_grows_with_the_text_and_no_faster(check_linear, name):
     unit = ADVERSARIAL[name]
-
-    def seconds(size):
-        raw = (unit * (size // len(unit) + 1)).encode()[:size]
-        best = float("inf")
-        for _ in range(2):
-            begin = time.process_time()
-            find(raw)
-            best = min(best, time.process_time() - begin)
-        return best
-
-    small, large = seconds(125_000), seconds(1_000_000)
-    assert large <= 24 * small + 0.05, f"8 times the text took {large / small:.0f} times as long"
+    check_linear(find, *((unit * (size // len(unit) + 1)).encode()[:size] for size in (125_000, 1_000_000)))
 
 
 OF_PRESIDIO = {
