@@ -156,14 +156,16 @@ class Pieces:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if self.rows > self.limit:
-            yield from _merged(self.runs, self.limit)
+            yield from _merged(self.runs, max(1, self.limit // len(self.runs)))
         elif self.runs:
             yield sort_rows(np.concatenate([run.read(0, run.rows) for run in self.runs]))
 
 
-def _merged(runs: Sequence[Run], limit: int) -> Iterator[np.ndarray]:
-    """Sorted pieces of sorted runs: what is not above the last row at hand of any run that goes on is safe to give out."""
-    share = max(256, limit // len(runs))
+def _merged(runs: Sequence[Run], share: int) -> Iterator[np.ndarray]:
+    """Sorted pieces of sorted runs, of each of which `share` rows are at hand at most.
+
+    What is not above the last row at hand of any run that goes on can be given out: all that is to come is larger.
+    """
     heads = {place: run.read(0, share) for place, run in enumerate(runs)}
     read = dict.fromkeys(heads, share)
     while heads:

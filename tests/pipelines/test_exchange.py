@@ -1,5 +1,6 @@
 """Exchange: the same rows come out whatever the blocks, their order, the partitions and the way they travel."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from pipelines.exchange import (
     INLINE,
     Exchange,
     Numbers,
+    Pieces,
+    Run,
     _Cut,
-    _Join,
+    _merged,
+    _Reduce,
     cut,
     pack,
     partition_of,
-    read_part,
+    run_of,
     sort_rows,
     unpack,
+    whole_groups,
 )
 
 I64 = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
@@ -32,14 +37,28 @@ def array(rows):
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
-def exchange(blocks, *, partitions, spill, by="hash"):
+def as_they_are(_, pieces):
+    return iter(pieces)
+
+
+def parts_of(blocks, cutter):
+    """What a mapper sends for one bundle of blocks: (partition, part)."""
+    cutter.start_bundle()
+    sent = [part for block in blocks for part in cutter.process(pack(array(block)))]
+    return sent + [value.value for value in cutter.finish_bundle()]
+
+
+def exchange(blocks, *, partitions, spill, by="hash", limit=1 << 20, bundle=2):
     """The stages without Beam: partition -> rows."""
     groups = {}
-    for block in blocks:
-        for partition, part in _Cut(3, partitions, by, spill).process(pack(array(block))):
+    for start in range(0, len(blocks), bundle):
+        for partition, part in parts_of(blocks[start : start + bundle], _Cut(3, partitions, by, spill)):
             groups.setdefault(partition, []).append(part)
-    joined = [next(_Join(3).process(group)) for group in groups.items()]
-    return {partition: unpack(block, 3).tolist() for partition, block in joined}
+    reducer = _Reduce(3, as_they_are, limit)
+    return {
+        group[0]: [row for block in reducer.process(group) for row in unpack(block, 3).tolist()]
+        for group in groups.items()
+    }
 
 
 @settings(max_examples=100, deadline=None)
@@ -55,6 +74,48 @@ def test_any_order_of_blocks_and_any_way_give_the_same_sorted_rows(blocks, parti
         expected.setdefault(place, []).append(list(row))
     assert found == {place: sorted(mine) for place, mine in expected.items()}
     assert found == exchange(blocks, partitions=partitions, spill=None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(blocks=BLOCKS, limit=st.integers(1, 9), bundle=st.integers(1, 3))
+def test_a_partition_larger_than_a_piece_is_merged_to_the_same_rows(blocks, limit, bundle):
+    found = exchange(blocks, partitions=1, spill=None, limit=limit, bundle=bundle)
+    assert found == exchange(blocks, partitions=1, spill=None)
+
+
+RUNS = st.lists(st.lists(st.tuples(I64, I64), min_size=1, max_size=30).map(sorted), min_size=1, max_size=5)
+
+
+def run(rows, width=2):
+    return Run(width, pack(np.array(rows, np.int64).reshape(-1, width)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(runs=RUNS, share=st.integers(1, 40))
+def test_merging_gives_every_row_once_in_order_and_holds_no_more_than_a_share_of_each_run(runs, share):
+    pieces = list(_merged([run(rows) for rows in runs], share))
+    assert [tuple(row) for piece in pieces for row in piece.tolist()] == sorted(row for rows in runs for row in rows)
+    assert all(0 < len(piece) <= share * len(runs) for piece in pieces)
+
+
+def test_pieces_can_be_walked_through_twice_and_are_read_as_they_are_needed(tmp_path):
+    rows = array([(key, 1, 2) for key in range(1000)])
+    [(_, part)] = parts_of([rows.tolist()], _Cut(3, 1, "hash", str(tmp_path)))
+    pieces = Pieces([run_of(part, 3)], 300)
+    assert [len(piece) for piece in pieces] == [len(piece) for piece in pieces] == [300, 300, 300, 100]
+    assert pieces.rows == 1000
+
+
+@settings(max_examples=200, deadline=None)
+@given(keys=st.lists(st.integers(0, 4), max_size=40).map(sorted), cuts=st.lists(st.integers(1, 39), max_size=5))
+def test_whole_groups_are_cut_only_where_the_first_column_changes(keys, cuts):
+    rows = np.column_stack([np.array(keys, np.int64), np.arange(len(keys), dtype=np.int64)])
+    borders = sorted({0, len(keys), *(cut for cut in cuts if cut < len(keys))})
+    pieces = [rows[a:b] for a, b in itertools.pairwise(borders)]
+    found = list(whole_groups(pieces))
+    assert [row for piece in found for row in piece.tolist()] == rows.tolist()
+    assert all(len(piece) for piece in found)
+    assert all(a[-1, 0] != b[0, 0] for a, b in itertools.pairwise(found))
 
 
 @settings(max_examples=50, deadline=None)
@@ -91,7 +152,7 @@ def test_rows_are_sorted_as_python_sorts_tuples_and_blocks_round_trip(rows):
 
 def test_no_rows_are_cut_to_nothing():
     assert list(cut(array([]), 5, "hash")) == []
-    assert list(_Cut(3, 5, "hash", None).process(b"")) == []
+    assert parts_of([[]], _Cut(3, 5, "hash", None)) == []
 
 
 def test_a_block_of_another_width_is_refused():
@@ -101,45 +162,74 @@ def test_a_block_of_another_width_is_refused():
 
 def test_one_spill_file_a_block_holds_all_its_partitions(tmp_path):
     rows = array([(key, 0, 0) for key in range(100)])
-    parts = list(_Cut(3, 5, "hash", str(tmp_path)).process(pack(rows)))
+    parts = parts_of([rows.tolist()], _Cut(3, 5, "hash", str(tmp_path)))
     assert len(parts) == 5 and len(list(tmp_path.iterdir())) == 1
-    assert sum(len(read_part(part)) for _, part in parts) == rows.nbytes
+    assert sum(run_of(part, 3).rows for _, part in parts) == len(rows)
+
+
+def test_small_blocks_are_gathered_to_one_spill_file_and_large_ones_are_not_kept_waiting(tmp_path):
+    blocks = [[(key, 0, 0)] for key in range(20)]
+    assert len(parts_of(blocks, _Cut(3, 1, "hash", str(tmp_path / "one")))) == 1
+    assert len(parts_of(blocks, _Cut(3, 1, "hash", str(tmp_path / "many"), piece=5 * 24))) == 4
+
+
+@pytest.mark.parametrize("spills", [False, True])
+def test_every_partition_is_reduced_where_that_is_asked_also_those_without_rows(spills, tmp_path):
+    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
+        spill = str(tmp_path / "spill") if spills else None
+        blocks = pipeline | beam.Create([pack(array([(1, 2, 3)]))])
+        blocks | Exchange(3, partitions=5, spill=spill, every=5, reduce=Touch(str(tmp_path)))
+    sizes = {path.name: int(path.read_text()) for path in tmp_path.glob("reduced-*")}
+    assert len(sizes) == 5 and sorted(sizes.values()) == [0, 0, 0, 0, 1]
 
 
 def test_an_attempt_never_writes_over_another(tmp_path):
     for _ in range(3):
-        list(_Cut(3, 1, "hash", str(tmp_path)).process(pack(array([(1, 2, 3)]))))
+        parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
     assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("keep", [0, 1, 23])
 def test_a_cut_spill_file_is_an_error_and_never_fewer_rows(keep, tmp_path):
-    [(_, part)] = _Cut(3, 1, "hash", str(tmp_path)).process(pack(array([(1, 2, 3)])))
+    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
     path = Path(json.loads(part[1:])[0])
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(OSError, match=f"is cut: {keep} of 24 bytes at 0"):
-        read_part(part)
+        run_of(part, 3).read(0, 1)
 
 
 def test_a_spill_file_that_is_gone_is_an_error(tmp_path):
-    [(_, part)] = _Cut(3, 1, "hash", str(tmp_path)).process(pack(array([(1, 2, 3)])))
+    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
     next(tmp_path.iterdir()).unlink()
     with pytest.raises(FileNotFoundError):
-        read_part(part)
+        run_of(part, 3).read(0, 1)
 
 
 def test_an_inline_part_is_its_block():
-    assert read_part(INLINE + b"12345678") == b"12345678"
+    assert run_of(INLINE + pack(array([(1, 2, 3)])), 3).read(0, 9).tolist() == [[1, 2, 3]]
 
 
-class Collect(beam.DoFn):
+class Touch:
+    """Writes down how many rows a partition has."""
+
     def __init__(self, folder):
         self.folder = folder
 
-    def process(self, group):
-        partition, block = group
-        Path(self.folder, f"{partition}.json").write_text(json.dumps(unpack(block, 3).tolist()))
-        yield partition
+    def __call__(self, partition, pieces):
+        Path(self.folder, f"reduced-{partition}").write_text(str(pieces.rows))
+        return iter(())
+
+
+class Collect:
+    """Writes down the rows of a partition."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, partition, pieces):
+        rows = [row for piece in pieces for row in piece.tolist()]
+        Path(self.folder, f"{partition}.json").write_text(json.dumps(rows))
+        return iter(())
 
 
 @pytest.mark.parametrize("spills", [False, True])
@@ -150,8 +240,8 @@ def test_it_runs_on_beam(spills, tmp_path):
     out.mkdir()
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         spill = str(tmp_path / "spill") if spills else None
-        made = pipeline | beam.Create([pack(block) for block in blocks]) | Exchange(3, partitions=3, spill=spill)
-        made | beam.ParDo(Collect(str(out)))
+        made = pipeline | beam.Create([pack(block) for block in blocks])
+        made | Exchange(3, partitions=3, spill=spill, reduce=Collect(str(out)))
     found = {int(path.stem): json.loads(path.read_text()) for path in out.iterdir()}
     assert found == exchange([block.tolist() for block in blocks], partitions=3, spill=None)
 
