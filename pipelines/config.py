@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gristmill.config import Config
 from gristmill.rights import POLICIES, RightsPolicy
+from pipelines.dedup.lsh import optimal
 
 MIB = 1 << 20
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -174,18 +175,51 @@ class OwnRule(Bound):
         return self
 
 
-class NearConfig(Config):
-    """MinHash-LSH: `bands` of `rows` signature elements each; pairs below `min_similarity` (estimated) are let go."""
+PERMUTATIONS = 112
+"""Elements of a signature."""
 
+
+class NearConfig(Config):
+    """MinHash-LSH: documents that agree in all `rows` elements of any of `bands` are candidates for near copies.
+
+    `threshold`: bands and rows that tell best, at this Jaccard similarity, what is a copy from what is none (`lsh.optimal`).
+    Candidates whose signatures agree in less than `min_similarity` met by chance and are let go; 0: all are taken.
+    """
+
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     bands: Annotated[int, Field(ge=1)] = 14
     rows: Annotated[int, Field(ge=1)] = 8
-    min_similarity: Annotated[float, Field(ge=0, le=1)] = 0.7
+    min_similarity: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_threshold(cls, given: Any) -> Any:
+        """Bands and rows are spelled out, so that manifests and reports know what was done."""
+        threshold = given.get("threshold") if isinstance(given, dict) else None
+        if not isinstance(threshold, float) or not 0 < threshold < 1:
+            return given  # none, or refused by its field
+        bands, rows = optimal(threshold, PERMUTATIONS)
+        chosen = {"bands": bands, "rows": rows}
+        if any(given.get(name, value) != value for name, value in chosen.items()):
+            raise ValueError(f"`threshold` chooses {bands} bands of {rows} rows: give it, or `bands` and `rows`")
+        return {"min_similarity": min(0.5, threshold), **given, **chosen}
 
     @model_validator(mode="after")
     def _fits(self) -> "NearConfig":
-        if self.bands * self.rows > 112:
+        if self.bands * self.rows > PERMUTATIONS:
             raise ValueError(f"a signature has 112 elements, {self.bands} bands x {self.rows} rows need more")
         return self
+
+
+class UrlConfig(Config):
+    """Documents of one canonical address are copies where their signatures agree in at least `min_similarity`.
+
+    0: the address alone is proof. An address of more than `max_documents` is that of a collection, not theirs; with 0
+    addresses count for nothing.
+    """
+
+    min_similarity: Annotated[float, Field(ge=0, le=1)] = 0.3
+    max_documents: Annotated[int, Field(ge=0)] = 100
 
 
 DEFAULT_PRESETS = {
@@ -251,8 +285,14 @@ class DecideConfig(Config):
     rights: RightsPolicy = POLICIES["strict-eu"]
     takedown: str | None = None
     prefer: tuple[str, ...] = ()
+    prefer_date: Literal["oldest", "newest"] = "oldest"
     near: NearConfig = NearConfig()
     repeated: RepeatedConfig = RepeatedConfig()
+    url: UrlConfig = UrlConfig()
+    keep_per_cluster: Annotated[int, Field(ge=1)] = 1
+    """How many of a cluster of near copies stay, the best first; exact copies never do."""
+    upweight: dict[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Size a cluster has at least -> how many times `pack` writes the document that survives it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,10 +1,17 @@
-"""`decide`: keep or drop every document, with all reasons - from signals and hashes alone, no text is read again.
+"""`decide`: keep or drop every document, with all reasons - from signals and hashes alone; text is read for `repeated` only.
 
-shards -> keys (rules, hashes, bands) -> exact copies -> near copies: one union -> clusters
-       -> by shard: copies, clusters -> decisions/part-00000.parquet + receipt
+shards -> keys (rules, hashes) -> exact copies -> bands of the others -> near copies ---+-> edges -> clusters
+                               -> same addresses ---------------------------------------+
+
+edges -> components -> clusters -> by shard: settled -> decisions/part-00000.parquet + receipt
+
+One job where the components fit in memory. Else three and more: edges to files, rounds of stars until all are settled,
+clusters. Each goes on where it was stopped.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +27,26 @@ from gristmill.receipts import Receipt, data_file
 from gristmill.runs import SPILL
 from gristmill.takedown import TakedownList, read_takedowns
 from pipelines.config import DecideConfig
-from pipelines.dedup.graph import EXACT_COPY, MEMBER, Columns, ExactDuplicates, NearDuplicates, row_in_shard
-from pipelines.dedup.keys import band_rows, halves, id_of, nodes_of, ranks
+from pipelines.dedup import graph
+from pipelines.dedup.edge_files import EdgeFiles, labels_of_files
+from pipelines.dedup.graph import EDGE, Rows, Spread, least_agreement, row_in_shard
+from pipelines.dedup.groups import MEMBER
+from pipelines.dedup.keys import band_rows, id_of, key_rows, nodes_of, ranks
 from pipelines.document_shards import pairing, shard_path
-from pipelines.exchange import Exchange, Keyed, Numbers, pack, unpack
+from pipelines.exchange import Numbers, Pieces, pack
 from pipelines.rules import FIXED_REASONS, chosen_rules, judge, legend
 from pipelines.signals.table import NUMBERS, PERMUTATIONS, signature_matrix
 
-KEYS, STAGE = "keys", "decide"
+KEYS, SETTLE, STAGE = "keys", "settle", "decide"
 CODE = [
     "pipelines/decide.py", "pipelines/config.py", "pipelines/exchange.py", "pipelines/rules", "pipelines/dedup",
     "pipelines/document_shards.py", "gristmill/rights.py", "gristmill/takedown.py",
 ]  # fmt: skip
-LIBRARIES = ["numpy", "pyarrow", "scipy"]
+LIBRARIES = ["numpy", "pyarrow"]
 NO_CLUSTER = -1
 READ = [
     "id", "url", "author", "source", "kind", "lang", "lang_score", "published", "licence", "opt_out", "text_hash",
-    "signature", *NUMBERS,
+    "url_hash", *NUMBERS,
 ]  # fmt: skip
 """The columns that keys are made of; the text is not among them."""
 BIT = {reason: np.int64(1) << place for place, reason in enumerate(FIXED_REASONS)}
@@ -46,69 +56,93 @@ DECISION_SCHEMA = pa.schema(
     [
         pa.field("keep", pa.bool_(), nullable=False),
         pa.field("reasons", pa.uint64(), nullable=False, metadata={"is": "bit i = reason i of the run's legend"}),
-        pa.field("cluster", pa.int64(), nullable=False, metadata={"is": "smallest node of the near cluster, or -1"}),
         pa.field(
-            "cluster_size", pa.int32(), nullable=False, metadata={"is": "documents in the cluster or exact group"}
+            "cluster", pa.int64(), nullable=False, metadata={"is": "smallest node of the cluster of copies, or -1"}
         ),
-        pa.field("kept_id", pa.string(), metadata={"is": "the copy that survives; null where this one does"}),
-        pa.field("similarity", pa.float32(), metadata={"is": "estimated Jaccard similarity to the kept copy"}),
+        pa.field("cluster_size", pa.int32(), nullable=False, metadata={"is": "documents in the cluster"}),
+        pa.field("kept_id", pa.string(), metadata={"is": "the copy that survives; null where this one is kept"}),
+        pa.field("similarity", pa.float32(), metadata={"is": "estimated Jaccard similarity to the copy that survives"}),
+        pa.field("repeats", pa.int32(), nullable=False, metadata={"is": "how many times pack writes the document"}),
         pa.field("cuts", CUTS, nullable=False, metadata={"is": "spans of UTF-8 bytes that pack leaves out"}),
     ],
-    metadata={"gristmill.format": "decisions/1"},
+    metadata={"gristmill.format": "decisions/2"},
 )
 
 
-def decide(
-    pipeline: beam.Pipeline, folder: str, documents: str, config: DecideConfig, shards: int, partitions: int
-) -> None:
-    """The whole graph. `documents` is the folder of document shards; `folder` the run being written."""
-    spill = str(Path(folder) / SPILL)
-    numbers = pipeline | "shards" >> Numbers(shards)
-    keys = numbers | "keys" >> beam.ParDo(ShardKeys(folder, documents, config)).with_outputs("bands", main="exact")
-    copies = keys.exact | "exact" >> ExactDuplicates(partitions=partitions, spill=spill)
-    near = NearDuplicates(config.near, documents, config.prefer, partitions=partitions, spill=spill)
-    members = (keys.bands, copies) | "near" >> near
-    verdicts = {
-        "copies": copies | "copies by shard" >> Exchange(EXACT_COPY, partitions=partitions, by="shard", spill=spill),
-        "members": members
-        | "node first" >> beam.ParDo(Columns(MEMBER, (1, 0, 2, 3, 4, 5, 6)))
-        | "members by shard" >> Exchange(MEMBER, partitions=partitions, by="shard", spill=spill),
-        "shard": numbers | "with its number" >> beam.ParDo(Keyed()),
-    }
-    (
-        verdicts
-        | "at the shard" >> beam.CoGroupByKey()
-        | "write" >> beam.ParDo(WriteDecisions(folder, documents, config))
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every job of a run needs to know; `documents` is the folder of document shards, `folder` the run being written."""
+
+    folder: str
+    documents: str
+    config: DecideConfig
+    spread: Spread
+
+
+def decide(pipeline: beam.Pipeline, work: Work, shard_rows: list[int]) -> None:
+    """The whole graph, its components by one union-find: `shard_rows` are the documents of each shard."""
+    edges = edges_of(pipeline, work)
+    pairs = edges | "two nodes" >> beam.ParDo(Rows(EDGE, graph.first_two))
+    settle_clusters(graph.labels_at_once(pairs, shard_rows, work.spread), edges, work)
+
+
+def write_edges(pipeline: beam.Pipeline, work: Work, files: EdgeFiles) -> None:
+    """The first job of a large graph."""
+    files.wire_write(edges_of(pipeline, work), work.spread)
+
+
+def settle_files(pipeline: beam.Pipeline, work: Work, edges: EdgeFiles, stars: EdgeFiles) -> None:
+    """The last job of a large graph."""
+    settle_clusters(labels_of_files(pipeline, stars), edges.wire_read(pipeline), work)
+
+
+def edges_of(pipeline: beam.Pipeline, work: Work) -> beam.PCollection:
+    """Judge the shards; the edges between documents that pass and are copies."""
+    keys = (
+        pipeline
+        | "shards" >> Numbers(work.spread.shards)
+        | "keys" >> beam.ParDo(ShardKeys(work)).with_outputs("addresses", main="contents")
     )
+    copies = graph.exact_copies(keys.contents, work.spread)
+    bands = copies | "bands" >> work.spread.all_shards(EDGE, partial(shard_bands, work))
+    alike = graph.alike_edges(bands, keys.addresses, work.documents, work.config, work.spread)
+    return (copies, alike) | "edges" >> beam.Flatten()
+
+
+def settle_clusters(labels: beam.PCollection, edges: beam.PCollection, work: Work) -> None:
+    """Labels and edges to settled shards."""
+    clusters = graph.Clusters(work.documents, work.config)
+    clusters.wire(labels, edges, work.spread, partial(settle_shard, work))
 
 
 class ShardKeys(beam.DoFn):  # type: ignore[misc]
-    """Judge one shard by rules, and send the exact keys and band rows of what passes."""
+    """Judge one shard by rules, and send the content and address keys of what passes."""
 
-    def __init__(self, folder: str, documents: str, config: DecideConfig) -> None:
-        self.folder, self.documents, self.config = folder, documents, config
+    def __init__(self, work: Work) -> None:
+        self.work = work
 
     def process(self, shard: int) -> Iterator[bytes]:
-        exact, bands = shard_keys(Path(self.folder), self.documents, shard, self.config)
-        if len(exact):
-            yield pack(exact)
-        if len(bands):
-            yield beam.pvalue.TaggedOutput("bands", pack(bands))
+        contents, addresses = shard_keys(self.work, shard)
+        if len(contents):
+            yield pack(contents)
+        if len(addresses):
+            yield beam.pvalue.TaggedOutput("addresses", pack(addresses))
 
 
-def shard_keys(folder: Path, documents: str, shard: int, config: DecideConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The exact keys and band rows of a shard, computed once: a crash does not repeat what has a receipt."""
+def shard_keys(work: Work, shard: int) -> tuple[np.ndarray, np.ndarray]:
+    """The content and address keys of a shard, computed once: a crash does not repeat what has a receipt."""
+    folder, config = Path(work.folder), work.config
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.done(folder, KEYS, shard) is None:
         wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
-        table = pq.read_table(shard_path(documents, shard), columns=wanted)
+        table = pq.read_table(shard_path(work.documents, shard), columns=wanted)
         reasons = rule_reasons(table, config)
-        exact, bands = keys_of(table, shard, reasons == 0, config)
+        contents, addresses = keys_of(table, shard, reasons == 0, config)
         with storage.commit(folder / name) as file:
-            np.savez(file, reasons=reasons, exact=exact, bands=bands)
+            np.savez(file, reasons=reasons, contents=contents, addresses=addresses)
         receipts.commit(folder, Receipt(KEYS, shard, table.num_rows, files=(data_file(folder, name),)))
     with np.load(folder / name) as saved:
-        return saved["exact"], saved["bands"]
+        return saved["contents"], saved["addresses"]
 
 
 def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
@@ -142,46 +176,59 @@ def _rights_bits(table: pa.Table, config: DecideConfig) -> np.ndarray:
 
 
 def keys_of(table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Exact keys (EXACT_WIDTH) and band rows (2) of the documents that passed the rules."""
+    """Content and address keys, int64 (n, KEY_WIDTH) each, of the documents that passed the rules.
+
+    Addresses of documents that can be compared only: without a signature nothing says that they are copies.
+    """
     nodes = nodes_of(shard, table.num_rows)
-    hashes = halves(table["text_hash"].combine_chunks()) if table.num_rows else np.zeros((0, 2), np.int64)
-    exact = np.column_stack([hashes, ranks(table, config.prefer), nodes])[passed]
-    signature = table["signature"].combine_chunks()
-    signed = passed & signature.is_valid().to_numpy(zero_copy_only=False)
-    bands = band_rows(
-        signature_matrix(signature)[signed], nodes[signed], bands=config.near.bands, rows=config.near.rows
-    )
-    return exact, bands
+    rank = ranks(table, config.prefer, newest=config.prefer_date == "newest")
+    contents = key_rows(table["text_hash"].combine_chunks(), rank, nodes, passed)
+    urls = table["url_hash"].combine_chunks()
+    addressed = urls.is_valid().to_numpy(zero_copy_only=False) & bool(config.url.max_documents)
+    return contents, key_rows(urls, rank, nodes, passed & addressed)
 
 
-class WriteDecisions(beam.DoFn):  # type: ignore[misc]
-    """Gather the verdicts of one shard and write its rows, in the order of its documents."""
-
-    def __init__(self, folder: str, documents: str, config: DecideConfig) -> None:
-        self.folder, self.documents, self.config = folder, documents, config
-
-    def process(self, group: tuple[int, Mapping[str, Iterable[bytes]]]) -> Iterator[int]:
-        shard, verdicts = group
-        if receipts.done(Path(self.folder), STAGE, shard) is None:
-            copies = unpack(b"".join(verdicts["copies"]), EXACT_COPY)
-            members = unpack(b"".join(verdicts["members"]), MEMBER)
-            write_decisions(Path(self.folder), self.documents, shard, copies, members, self.config)
-        yield shard
+def shard_bands(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
+    """Band rows (key, node) of the documents of a shard that passed the rules, are no exact copies and have a signature."""
+    with np.load(Path(work.folder) / SPILL / f"keys-{shard:05d}.npz") as saved:
+        wanted = saved["reasons"] == 0
+    for rows in copies:
+        wanted[row_in_shard(rows[:, 0])] = False
+    near, nodes = work.config.near, nodes_of(shard, len(wanted))
+    column = pq.read_table(shard_path(work.documents, shard), columns=["signature"])["signature"].combine_chunks()
+    wanted &= column.is_valid().to_numpy(zero_copy_only=False)
+    for places in np.array_split(np.flatnonzero(wanted), wanted.sum() // graph.CARRIED + 1):
+        yield band_rows(signature_matrix(column)[places], nodes[places], bands=near.bands, rows=near.rows)
 
 
-def write_decisions(
-    folder: Path, documents: str, shard: int, copies: np.ndarray, members: np.ndarray, config: DecideConfig
-) -> Receipt:
-    """Write the decisions of a shard and its receipt. Usable without Beam."""
-    table = pq.read_table(shard_path(documents, shard), columns=["source", "lang", "text_bytes"])
-    with np.load(folder / SPILL / f"keys-{shard:05d}.npz") as saved:
-        reasons = saved["reasons"].copy()
-    decisions = decision_table(reasons, copies, members)
-    decisions = decisions.replace_schema_metadata({**decisions.schema.metadata, **pairing(documents, shard)})
+def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
+    """Commit the verdicts of a shard's documents; and the decisions, unless repeated text has to be looked for first."""
+    folder = Path(work.folder)
+    if receipts.done(folder, SETTLE, shard) is None:
+        members = graph.settled_members(work.documents, shard, pieces)
+        with np.load(folder / SPILL / f"keys-{shard:05d}.npz") as saved:
+            reasons = saved["reasons"]
+        name = f"{SPILL}/settled-{shard:05d}.npz"
+        keep = reasons_of_members(reasons, members, work.config) == 0
+        with storage.commit(folder / name) as file:
+            np.savez(file, reasons=reasons, members=members, keep=keep)
+        receipts.commit(folder, Receipt(SETTLE, shard, len(reasons), files=(data_file(folder, name),)))
+    if receipts.done(folder, STAGE, shard) is None:
+        write_decisions(work, shard)
+    yield from ()
+
+
+def write_decisions(work: Work, shard: int) -> Receipt:
+    """Write the decisions of a settled shard and its receipt. Usable without Beam."""
+    folder = Path(work.folder)
+    table = pq.read_table(shard_path(work.documents, shard), columns=["source", "lang", "text_bytes"])
+    with np.load(folder / SPILL / f"settled-{shard:05d}.npz") as saved:
+        decisions = decision_table(saved["reasons"], saved["members"], work.config)
+    decisions = decisions.replace_schema_metadata({**decisions.schema.metadata, **pairing(work.documents, shard)})
     name = f"decisions/part-{shard:05d}.parquet"
     with storage.commit(folder / name) as file:
         pq.write_table(decisions, file, compression="zstd")
-    names = legend(chosen_rules(config))
+    names = legend(chosen_rules(work.config))
     tally = tally_decisions(table, decisions["reasons"].to_numpy(), names)
     files = (data_file(folder, name, rows=decisions.num_rows),)
     receipt = Receipt(STAGE, shard, table.num_rows, tuple(tally.entries()), files)
@@ -189,26 +236,51 @@ def write_decisions(
     return receipt
 
 
-def decision_table(reasons: np.ndarray, copies: np.ndarray, members: np.ndarray) -> pa.Table:
-    """The decisions of a shard from its rule bits (n,), exact copies (m, 2) and cluster members (k, 7).
+def reasons_of_members(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> np.ndarray:
+    """int64 (n,): the rule bits of a shard with those of its copies, from members (k, MEMBER + 1) of `settled_members`.
 
-    Whatever made a document a copy, `kept_id` is the survivor of its cluster, which is kept.
+    Whatever makes a document a copy, the survivor of its cluster is kept. A document of the survivor's address that is
+    less alike than near copies are is a copy by its address alone.
     """
-    rows = len(reasons)
-    bits = reasons.copy()
-    cluster, size = np.full(rows, NO_CLUSTER, np.int64), np.ones(rows, np.int32)
-    kept: list[str | None] = [None] * rows
-    similarity = np.full(rows, np.nan, np.float32)
-    exact = set(row_in_shard(copies[:, 0]).tolist())
-    for node, survivor, label, count, high, low, agreed in members.tolist():
-        row = row_in_shard(node)
-        cluster[row], size[row] = label, count
-        if node != survivor:
-            bits[row] |= BIT["exact_duplicate" if row in exact else "near_duplicate"]
-            kept[row], similarity[row] = id_of(high, low), agreed / PERMUTATIONS
-    columns: list[Any] = [bits == 0, bits.astype(np.uint64), cluster, size, kept]
-    columns += [pa.array(similarity, pa.float32(), from_pandas=True), pa.array([[]] * rows, CUTS)]
+    _, _, _, _, _, _, place, exact, address, agreed = members.T
+    near = (exact == 0) & ((address == 0) | (agreed >= least_agreement(config.near.min_similarity)))
+    bits = [
+        np.where(flag, BIT[f"{kind}_duplicate"], 0)
+        for kind, flag in (("exact", exact), ("url", address), ("near", near))
+    ]
+    dropped = (exact == 1) | (place >= config.keep_per_cluster)
+    found = reasons.copy()
+    found[row_in_shard(members[:, 0])] |= np.where(dropped, np.bitwise_or.reduce(bits), 0)
+    return found
+
+
+def decision_table(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> pa.Table:
+    """The decisions of a shard from its rule bits (n,) and cluster members (k, MEMBER + 1)."""
+    rows, count = row_in_shard(members[:, 0]), len(reasons)
+    bits = reasons_of_members(reasons, members, config)
+    label, size, high, low, place = members[:, 2:7].T
+    cluster, sizes = np.full(count, NO_CLUSTER, np.int64), np.ones(count, np.int32)
+    cluster[rows], sizes[rows] = label, size
+    similarity, repeats = np.full(count, np.nan, np.float32), np.ones(count, np.int32)
+    similarity[rows[place > 0]] = members[place > 0, MEMBER] / PERMUTATIONS
+    repeats[rows[place == 0]] = upweighted(size[place == 0], config.upweight)
+    kept = np.full(count, None, object)
+    kept[rows] = [id_of(*halves) for halves in zip(high.tolist(), low.tolist(), strict=True)]
+    kept[bits & COPY == 0] = None
+    columns: list[Any] = [bits == 0, bits.astype(np.uint64), cluster, sizes, kept]
+    columns += [pa.array(similarity, pa.float32(), from_pandas=True), repeats, pa.array([[]] * count, CUTS)]
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, DECISION_SCHEMA, strict=True)], DECISION_SCHEMA)
+
+
+COPY = BIT["exact_duplicate"] | BIT["url_duplicate"] | BIT["near_duplicate"]
+
+
+def upweighted(sizes: np.ndarray, upweight: dict[int, int]) -> np.ndarray:
+    """int64 (n,): how many times the survivors of clusters of these sizes are written: as the largest size reached says."""
+    found = np.ones(len(sizes), np.int64)
+    for least, times in sorted(upweight.items()):
+        found[sizes >= least] = times
+    return found
 
 
 def tally_decisions(table: pa.Table, bits: np.ndarray, names: list[str]) -> Tally:

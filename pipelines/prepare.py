@@ -4,9 +4,11 @@
 """
 
 import gc
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -26,15 +28,15 @@ from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.compiling import compile_first
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
+from pipelines.dedup.components import bytes_of_union
+from pipelines.dedup.edge_files import EdgeFiles, more_rounds
+from pipelines.dedup.graph import EDGE, Spread
 from pipelines.document_shards import documents_of, shard_path
+from pipelines.exchange import PIECE_BYTES
 from pipelines.read.records import Split
 from pipelines.rules import check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
 from pipelines.tokens.training_process import train_apart
-
-BYTES_PER_BAND_ROW = 16 * 4
-"""Working memory of a reducer per band row: the row, and its sorted copies."""
-
 
 THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
 """What of the configuration of `decide` may differ while `prepare` keeps a tokenizer."""
@@ -132,13 +134,13 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             config = config.model_copy(update={"takedown": str(copy)})
         shards, documents = _shards(annotated, "documents")
         _refuse_older(annotated, documents, shards)
-        stages = {deciding.KEYS: shards, deciding.STAGE: shards}
-        partitions = max(1, annotated.counts["kept"] * config.near.bands * BYTES_PER_BAND_ROW // how.memory + 1)
+        stages = {deciding.KEYS: shards, deciding.SETTLE: shards, deciding.STAGE: shards}
         _say_reused(run, stages)
-        took = engine.run(
-            lambda pipeline: deciding.decide(pipeline, str(run.path), documents, config, shards, partitions),
-            how.engine, mode="threads", label="decide", folder=run.path, stages=stages,
-        )  # fmt: skip
+        rows = [file.rows for file in annotated.data_files("documents/")]
+        work = deciding.Work(
+            str(run.path), documents, config, spread_of(sum(rows), shards, config, how.memory, run.path)
+        )
+        took = engine_of_decide(work, rows, how)
         details = {
             "reasons": legend(rules),
             "rules": [rule.record() for rule in rules],
@@ -146,6 +148,40 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             "takedowns": len(takedowns),
         }
         return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
+
+
+def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, folder: Path) -> Spread:
+    """How the rows of so many documents are regrouped within `memory` bytes."""
+    piece = max(1 << 16, min(PIECE_BYTES, memory // 32))
+    band_rows = documents * config.near.bands * 16
+    return Spread(max(4, band_rows // piece + 1), shards, str(folder / runs.SPILL), piece)
+
+
+def engine_of_decide(work: deciding.Work, shard_rows: list[int], how: How) -> dict[str, int]:
+    """Run the jobs of `decide`: one where a union-find over all documents takes less than half of the memory, else rounds."""
+
+    def job(build: Callable[[Any], None], label: str, **stages: int) -> dict[str, int]:
+        return engine.run(build, how.engine, mode="threads", label=label, folder=Path(work.folder), stages=stages)
+
+    last = {deciding.SETTLE: len(shard_rows), deciding.STAGE: len(shard_rows)}
+    if bytes_of_union(sum(shard_rows)) <= how.memory // 2:
+        keys = {deciding.KEYS: len(shard_rows)}
+        return job(lambda pipeline: deciding.decide(pipeline, work, shard_rows), "decide", **keys, **last)
+    partitions = work.spread.partitions
+    edges = EdgeFiles(work.folder, "edges", EDGE, partitions)
+    took = []
+    if not edges.is_done:
+        took.append(job(lambda p: deciding.write_edges(p, work, edges), "edges", **{edges.name: partitions}))
+    stars = edges
+    for number in itertools.count(1):
+        before, stars = stars, EdgeFiles(work.folder, f"stars-{number}", 2, partitions)
+        if not stars.is_checked:
+            build = partial(more_rounds, before=before, after=stars, spread=work.spread)
+            took.append(job(build, f"components {number}", **{stars.name: partitions}))
+        if not stars.unsettled():
+            break
+    took.append(job(lambda p: deciding.settle_files(p, work, edges, stars), "decide", **last))
+    return {"workers": how.engine.workers, "peak_bytes": max(t["peak_bytes"] for t in took), "jobs": len(took)}
 
 
 def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:

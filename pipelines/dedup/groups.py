@@ -1,11 +1,20 @@
-"""What is done with the sorted rows of one partition: exact groups, buckets, edges, components, survivors.
+"""What is done with the sorted rows of a partition: groups of copies, star edges, clusters and their survivors.
 
-Pure functions over int64 arrays, rows sorted by all columns; the wiring is in `dedup.graph`.
+Pure functions over pieces of int64 rows, sorted by all columns; the wiring is in `dedup.graph`. A group may be larger than
+a piece, even than memory: what is carried from one piece to the next is a handful of numbers.
 """
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from pipelines.dedup.keys import RANK_WIDTH
+from pipelines.exchange import sort_rows
+
+STAR = 10_000
+"""Members of one star. A larger bucket becomes several, whose centres hang on the first: no node, and so no shard that
+signatures are carried to, meets more edges of one bucket."""
 
 
 def group_starts(keys: np.ndarray) -> np.ndarray:
@@ -16,65 +25,132 @@ def group_starts(keys: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.r_[True, changed if keys.ndim == 1 else changed.any(axis=1)])
 
 
-def exact_losers(rows: np.ndarray) -> np.ndarray:
-    """Exact keys in, (node, first node of its group) of every other copy out: int64 (m, 2).
+def places_in_groups(keys: np.ndarray, before: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """int64 (n,) twice: the row where each row's group begins, and its place in that group.
 
-    Rows come sorted by hash, then rank: the first of each group is the one its copies point to.
+    `before` rows of the first group went before.
     """
-    starts = group_starts(rows[:, :2])
-    sizes = np.diff(np.r_[starts, len(rows)])
-    first = np.repeat(starts, sizes)
-    losers = np.flatnonzero(first != np.arange(len(rows)))
-    return np.column_stack([rows[losers, -1], rows[first[losers], -1]])
+    starts = group_starts(keys)
+    sizes = np.diff(np.r_[starts, len(keys)])
+    begin = np.repeat(starts, sizes)
+    place = np.arange(len(keys)) - begin
+    if before:
+        place[: sizes[0]] += before
+    return begin, place
 
 
-def star_edges(rows: np.ndarray) -> np.ndarray:
-    """Band rows (key, node) in, edges (smallest node of the bucket, other node) out: m - 1 a bucket, never m squared."""
-    starts = group_starts(rows[:, 0])
-    sizes = np.diff(np.r_[starts, len(rows)])
-    centre = np.repeat(rows[starts, 1], sizes) if len(rows) else rows[:, 1]
-    edges = np.column_stack([centre, rows[:, 1]])
-    return unique_rows(edges[edges[:, 0] != edges[:, 1]])
+@dataclass(slots=True)
+class _Open:
+    """The group that a piece ended in: its key, how many rows it had, its first node and the centre of its last star."""
+
+    key: list[int]
+    count: int
+    first: int
+    centre: int
+
+
+def stars(pieces: Iterable[np.ndarray], keys: int, cap: int = STAR) -> Iterator[np.ndarray]:
+    """Rows (key of `keys` columns, ..., node) in; edges (node, centre) of every row but the first of its group out.
+
+    m - 1 edges a group, never m squared: to the first node, or in a group of more than `cap` to the first of every
+    `cap`, which itself hangs on the first of all.
+    """
+    open_group: _Open | None = None
+    for rows in pieces:
+        key = rows[:, :keys]
+        if open_group is not None and open_group.key != key[0].tolist():
+            open_group = None
+        begin, place = places_in_groups(key, open_group.count if open_group else 0)
+        star = np.arange(len(rows)) - place % cap
+        first, centre = rows[begin, -1], rows[np.maximum(star, 0), -1]
+        if open_group:
+            first[begin == 0] = open_group.first
+            centre[star < 0] = open_group.centre
+        target = np.where(place % cap == 0, first, centre)
+        yield np.column_stack([rows[:, -1], target])[place > 0]
+        open_group = _Open(key[-1].tolist(), int(place[-1]) + 1, int(first[-1]), int(centre[-1]))
+
+
+def group_sizes(pieces: Iterable[np.ndarray], keys: int) -> np.ndarray:
+    """int64 (groups,): the rows of each group of equal first `keys` columns, in order."""
+    found, last = [np.zeros(0, np.int64)], None
+    for rows in pieces:
+        starts = group_starts(rows[:, :keys])
+        sizes = np.diff(np.r_[starts, len(rows)])
+        if last == rows[0, :keys].tolist():
+            found[-1][-1] += sizes[0]
+            sizes = sizes[1:]
+        if len(sizes):
+            found.append(sizes)
+        last = rows[-1, :keys].tolist()
+    return np.concatenate(found)
+
+
+def numbered(pieces: Iterable[np.ndarray], keys: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(rows, number of each row's group, place of each row in its group) of every piece: groups count from 0 in order."""
+    last, number, count = None, -1, 0
+    for rows in pieces:
+        key = rows[:, :keys]
+        goes_on = last == key[0].tolist()
+        begin, place = places_in_groups(key, count if goes_on else 0)
+        first = number if goes_on else number + 1
+        group = first + np.cumsum(np.r_[0, np.diff(begin) > 0])
+        yield rows, group, place
+        last, number, count = key[-1].tolist(), int(group[-1]), int(place[-1]) + 1
+
+
+def distinct(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The rows without repetitions."""
+    last: list[int] | None = None
+    for rows in pieces:
+        kept = rows[group_starts(rows)]
+        if last == kept[0].tolist():
+            kept = kept[1:]
+        last = rows[-1].tolist()
+        yield kept
 
 
 def unique_rows(rows: np.ndarray) -> np.ndarray:
     """The distinct rows, sorted."""
     if not len(rows):
         return rows
-    rows = rows[np.lexsort(rows.T[::-1])]
-    distinct: np.ndarray = rows[group_starts(rows)]
-    return distinct
+    found: np.ndarray = np.concatenate(list(distinct([sort_rows(rows)])))
+    return found
 
 
-def component_labels(edges: np.ndarray) -> np.ndarray:
-    """Edges (a, b) in, (label, node) of every node in a component out, sorted; the label is its smallest node.
+MEMBER = 9
+"""Columns of a member: node, survivor, label, size, the survivor's id halves, place in the cluster, exact copy, same address."""
 
-    scipy's union of one machine's memory: 16 bytes an edge. Components that do not fit are issue 4's.
+
+def cluster_members(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """(label, exact copy, rank, node, same address) sorted in, members out.
+
+    Exact copies come after all others of their cluster, so the places of the others count them alone. The pieces are
+    walked through twice: how many a cluster has is known at its end.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    if not len(edges):
-        return np.zeros((0, 2), np.int64)
-    nodes, places = np.unique(edges, return_inverse=True)
-    places = places.reshape(edges.shape)
-    graph = coo_matrix((np.ones(len(edges), np.int8), (places[:, 0], places[:, 1])), shape=(len(nodes), len(nodes)))
-    _, component = connected_components(graph, directed=False)
-    smallest = np.full(component.max() + 1, len(nodes), np.int64)
-    np.minimum.at(smallest, component, np.arange(len(nodes)))
-    labels = np.column_stack([nodes[smallest[component]], nodes])
-    return unique_rows(labels)
+    sizes = group_sizes(pieces, 1)
+    high = 2 + RANK_WIDTH - 2
+    survivor: np.ndarray | None = None
+    for rows, group, place in numbered(pieces, 1):
+        begin, _ = places_in_groups(rows[:, 0])
+        heads = rows[begin]
+        if place[0] and survivor is not None:
+            heads[begin == 0] = survivor
+        survivor = heads[-1]
+        columns = [rows[:, -2], heads[:, -2], rows[:, 0], sizes[group], heads[:, high], heads[:, high + 1], place]
+        yield np.column_stack([*columns, rows[:, 1], rows[:, -1]])
 
 
-def cluster_members(rows: np.ndarray) -> np.ndarray:
-    """(label, rank, node) sorted in, (survivor, node, label, size, survivor's id halves) of every member out."""
+def flagged(rows: np.ndarray) -> np.ndarray:
+    """(node, tag, label) in, whole nodes: tag 0 its label, 1 the same address, 2 an exact copy. (node, label, exact, address) out."""
     starts = group_starts(rows[:, 0])
-    sizes = np.diff(np.r_[starts, len(rows)])
-    first = np.repeat(starts, sizes)
-    low = 1 + RANK_WIDTH - 2
-    return np.column_stack(
-        [rows[first, -1], rows[:, -1], rows[:, 0], np.repeat(sizes, sizes), rows[first, low : low + 2]]
-    )
+    labels = rows[starts]
+    flags = np.zeros((len(starts), 2), np.int64)
+    group = np.cumsum(np.r_[0, np.diff(rows[:, 0]) != 0])
+    for column, tag in enumerate((2, 1)):
+        flags[group[rows[:, 1] == tag], column] = 1
+    found: np.ndarray = np.column_stack([labels[:, 0], labels[:, 2], flags])[labels[:, 1] == 0]
+    return found
 
 
 def agreement(left: np.ndarray, right: np.ndarray) -> np.ndarray:

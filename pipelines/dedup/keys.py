@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 RANK_WIDTH = 4
 """Columns of a rank: priority, date, and the two halves of the id."""
 
-EXACT_WIDTH = 2 + RANK_WIDTH + 1
-"""Columns of an exact key: the two halves of the content hash, the rank, the node."""
+KEY_WIDTH = 2 + RANK_WIDTH + 1
+"""Columns of a content or address key: the two halves of its hash, the rank, the node."""
 
 NO_DATE = np.iinfo(np.int64).max
 
@@ -29,6 +30,12 @@ def halves(values: pa.Array) -> np.ndarray:
     return (raw ^ np.uint64(1 << 63)).astype(np.uint64).view(np.int64)
 
 
+def key_rows(hashes: pa.Array, rank: np.ndarray, nodes: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """int64 (m, KEY_WIDTH): the 16-byte `hashes`, ranks and nodes of the documents `used` (bool)."""
+    chosen = hashes.filter(pa.array(used))
+    return np.column_stack([halves(chosen), rank[used], nodes[used]])
+
+
 def id_of(high: int, low: int) -> str:
     """The document id whose halves these are."""
     value = (((int(high) + (1 << 63)) & (2**64 - 1)) << 64) | ((int(low) + (1 << 63)) & (2**64 - 1))
@@ -40,13 +47,17 @@ def id_halves(ids: pa.Array) -> np.ndarray:
     return halves(pa.array([bytes.fromhex(value) for value in ids.to_pylist()], pa.binary(16)))
 
 
-def ranks(table: pa.Table, prefer: Sequence[str]) -> np.ndarray:
-    """int64 (n, RANK_WIDTH): priority (place in `prefer` of the source or the kind), date, id."""
+def ranks(table: pa.Table, prefer: Sequence[str], *, newest: bool = False) -> np.ndarray:
+    """int64 (n, RANK_WIDTH): priority (place in `prefer` of the source or the kind), date, id.
+
+    The oldest date comes first, or the `newest`; documents without one come last.
+    """
     place = {name: number for number, name in enumerate(prefer)}
     sources, kinds = table["source"].to_pylist(), table["kind"].to_pylist()
     last = len(place)
     priority = [min(place.get(s, last), place.get(k, last)) for s, k in zip(sources, kinds, strict=True)]
-    dates = table["published"].cast(pa.int64()).fill_null(NO_DATE).to_numpy()
+    dates = table["published"].cast(pa.int64())
+    dates = (pc.negate(dates) if newest else dates).fill_null(NO_DATE).to_numpy()
     ids = id_halves(table["id"].combine_chunks())
     return np.column_stack([np.array(priority, np.int64), dates, ids]).astype(np.int64)
 

@@ -14,7 +14,7 @@ from gristmill.errors import ConfigError
 from pipelines.config import Bound, DecideConfig
 from pipelines.signals.table import NUMBERS
 
-FIXED_REASONS = ("takedown", "opt_out", "licence", "language", "exact_duplicate", "near_duplicate")
+FIXED_REASONS = ("takedown", "opt_out", "licence", "language", "exact_duplicate", "url_duplicate", "near_duplicate")
 """Reasons that are no rule, first in every legend: bit i of `reasons` is legend[i]."""
 
 OWN = "own"
