@@ -30,6 +30,8 @@ class HashList:
 
     def contains(self, hashes: np.ndarray) -> np.ndarray:
         """bool (n,): which of `hashes` uint64 (n,), below 2 ** 63, are in the list."""
+        if not len(self):
+            return np.zeros(len(hashes), np.bool_)
         places = partition_of(hashes.astype(np.int64), len(self.partitions), "hash")
         order = np.argsort(places, kind="stable")
         edges = np.searchsorted(places[order], np.arange(len(self.partitions) + 1))
@@ -60,9 +62,7 @@ def is_written(folder: Path, stage: str, partition: int, partitions: int) -> boo
     return receipt is not None and receipt.details.get("partitions") == partitions
 
 
-def write_list(
-    folder: Path, stage: str, partition: int, hashes: Iterable[np.ndarray], *, partitions: int
-) -> Receipt:
+def write_list(folder: Path, stage: str, partition: int, hashes: Iterable[np.ndarray], *, partitions: int) -> Receipt:
     """Write a partition, given as ascending int64 or uint64 arrays one after the other, and its receipt."""
     name, rows, last = list_path(stage, partition), 0, -1
     with storage.commit(folder / name) as file:
