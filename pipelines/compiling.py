@@ -70,8 +70,8 @@ def _compile_repeats(text: pa.Array) -> None:
     batch = pa.RecordBatch.from_arrays([twice, hashes_of_lines(*text_buffers(twice))], ["text", "line_hashes"])
     units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
     hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))
-    rows = repeated.run_rows(batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice)))
-    places = np.concatenate(list(repeated.later_places([sort_rows(rows)])))
+    runs = repeated.run_rows(batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice)))
+    places = np.concatenate(list(repeated.later_places([sort_rows(np.concatenate(list(runs)))])))
     words = repeated.covered_words(sort_rows(places), span)
     repeated.cuts_of(batch, repeated.reasons_of_lines(units, nothing, 0), units, words)
 

@@ -49,6 +49,9 @@ REASONS = ("repeated_line", "repeated_paragraph", "repeated_span")
 UNIT, FINGERPRINT, RUN, PLACE = 3, 2, 6, 2
 """Columns of rows: (unit, host, documents), (fingerprint, occurrences), (run, priority, date, id, node, word), (node, word)."""
 
+CARRIED = 1 << 16
+"""Rows of runs made at a time: 3 MB. Text that all repeats has one for every word, six times its bytes and more."""
+
 NO_HOST = 0
 
 CUTS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())]))
@@ -193,12 +196,17 @@ def repeated_fingerprints(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield found[found[:, 1] > 1, 0]
 
 
-def run_rows(batch: pa.RecordBatch, span: int, listed: HashList, ranks: np.ndarray, nodes: np.ndarray) -> np.ndarray:
-    """int64 (m, RUN): the runs whose fingerprint is `listed`, by the rank (n, 3) and node (n,) of their documents."""
+def run_rows(
+    batch: pa.RecordBatch, span: int, listed: HashList, ranks: np.ndarray, nodes: np.ndarray
+) -> Iterator[np.ndarray]:
+    """The runs whose fingerprint is `listed`, int64 (<= CARRIED, RUN), by the rank (n, 3) and node (n,) of their documents."""
     data, offsets = text_buffers(batch["text"])
     found = fingerprints(data, offsets, span)
     values, documents, places = chosen_runs(data, offsets, span, found, listed.contains(found.values))
-    return np.column_stack([values.astype(np.int64), ranks[documents], nodes[documents], places])
+    for at in range(0, len(values), CARRIED):
+        some = slice(at, at + CARRIED)
+        mine = documents[some]
+        yield np.column_stack([values[some].astype(np.int64), ranks[mine], nodes[mine], places[some]])
 
 
 def later_places(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

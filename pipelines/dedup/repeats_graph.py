@@ -185,7 +185,7 @@ def shard_runs(search: Search, shard: int) -> Iterator[np.ndarray]:
     listed, newest = open_list(search.run, FINGERPRINTS), search.config.prefer_date == "newest"
     for rows, batch in kept_batches(search, shard, ["text", "id", "source", "kind", "published"]):
         rank = ranks(pa.table(batch), search.config.prefer, newest=newest)[:, :RANKED_BY]
-        yield run_rows(batch, search.repeated.span_words, listed, rank, nodes_of(shard, rows[-1] + 1)[rows])
+        yield from run_rows(batch, search.repeated.span_words, listed, rank, nodes_of(shard, rows[-1] + 1)[rows])
 
 
 def write_units(search: Search, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:

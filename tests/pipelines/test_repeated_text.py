@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pipelines.config import DecideConfig, RepeatedConfig
 from pipelines.decide import CUTS as DECIDED
+from pipelines.dedup import repeated
 from pipelines.dedup.hash_list import HashList
 from pipelines.dedup.repeated import (
     CUTS,
@@ -220,7 +221,9 @@ def cut_spans(texts, span, ranks=None, *, size=4, batches=None):
     parts = [batch_of([texts[i] for i in rows]) for rows in batches]
     prints = np.concatenate([fingerprint_rows(part, span) for part in parts])
     found = listed(repeated_fingerprints(pieces_of(prints, size)))
-    runs = [run_rows(part, span, found, ranks[rows], np.array(rows, np.int64)) for part, rows in zip(parts, batches, strict=True)]  # fmt: skip
+    runs = [np.zeros((0, repeated.RUN), np.int64)]
+    for part, rows in zip(parts, batches, strict=True):
+        runs += run_rows(part, span, found, ranks[rows], np.array(rows, np.int64))
     places = np.concatenate([np.zeros((0, 2), np.int64), *later_places(pieces_of(np.concatenate(runs), size))])
     words, whole = covered_words(sort_rows(places), span), batch_of(texts)
     units = units_of(whole)
@@ -303,8 +306,18 @@ def test_only_runs_around_repeated_fingerprints_are_compared():
     _, found = cut_spans([one, other], 50)
     assert found.tolist() == [[1, 200, 250]]
     prints = listed(repeated_fingerprints(pieces_of(fingerprint_rows(batch_of([one, other]), 50), 9)))
-    rows = run_rows(batch_of([one, other]), 50, prints, np.zeros((2, 3), np.int64), np.arange(2))
+    [rows] = run_rows(batch_of([one, other]), 50, prints, np.zeros((2, 3), np.int64), np.arange(2))
     assert len(rows) <= 2 * 2 * 50
+
+
+def test_many_rows_of_runs_come_in_blocks(monkeypatch):
+    batch = batch_of(["a b c d e f g h"] * 9)
+    found = listed(repeated_fingerprints([fingerprint_rows(batch, 4)]))
+    whole = np.concatenate(list(run_rows(batch, 4, found, np.zeros((9, 3), np.int64), np.arange(9))))
+    monkeypatch.setattr(repeated, "CARRIED", 7)
+    parts = list(run_rows(batch, 4, found, np.zeros((9, 3), np.int64), np.arange(9)))
+    assert len(whole) == 45 and [len(part) for part in parts] == [7] * 6 + [3]
+    assert np.concatenate(parts).tolist() == whole.tolist()
 
 
 def test_rows_of_runs_are_ordered_by_rank_then_node_then_place():
