@@ -228,6 +228,11 @@ def test_a_line_goes_with_its_break_and_a_paragraph_with_its_blank_line(text, go
     assert rest_of(text, labels) == rest
 
 
+def test_of_two_equal_gaps_the_one_behind_goes():
+    assert cut_lines("a\nb\nc", [0, LINE, 0]).tolist() == [0, 0, LINE, LINE, 0]
+    assert cut_lines("a\n\nb\n \nc", [0, LINE, 0]).tolist() == [0, 0, 0, *[LINE] * 4, 0]
+
+
 def cut_words(text, *runs, lines=()):
     data, offsets = buffers(text)
     found = line_spans(data, offsets)
@@ -246,6 +251,7 @@ def cut_words(text, *runs, lines=()):
         ("a b\nc d.\n\ne", (2, 4), "a b\n\ne"),
         ("a b\nc d\n\ne f", (1, 4), "a \n\ne f"),
         ("a b\n\nc d\ne f", (2, 5), "a b\n\n f"),
+        ("a b\nc d\n\ne f", (2, 5), "a b\n f"),
         ("a b\n\nc d\n---\n\n\ne f", (1, 5), "a  f"),
         ("a\n\nb\n---\nc\n\nd", (1, 3), "a\n\nd"),
         ("---\n\na b", (0, 2), "---"),
