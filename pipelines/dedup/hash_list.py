@@ -32,9 +32,10 @@ class HashList:
         """bool (n,): which of `hashes` uint64 (n,), below 2 ** 63, are in the list."""
         if not len(self):
             return np.zeros(len(hashes), np.bool_)
-        places = partition_of(hashes.astype(np.int64), len(self.partitions), "hash")
-        order = np.argsort(places, kind="stable")
-        edges = np.searchsorted(places[order], np.arange(len(self.partitions) + 1))
+        order = np.argsort(hashes)  # neighbours in a list lie on one page
+        places = partition_of(hashes[order].astype(np.int64), len(self.partitions), "hash")
+        order = order[np.argsort(places, kind="stable")]
+        edges = np.r_[0, np.cumsum(np.bincount(places, minlength=len(self.partitions)))]
         found = np.zeros(len(hashes), np.bool_)
         for part, start, stop in zip(self.partitions, edges[:-1], edges[1:], strict=True):
             mine = order[start:stop]

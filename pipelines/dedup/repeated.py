@@ -8,10 +8,10 @@ everywhere: boilerplate says nothing of the page it stands on, not even of the f
 
 A run is `span` words of MinHash (kernels.words): case, punctuation and spacing make no difference, a Chinese character is
 a word. A word is cut if it lies in a run that stands before - in a kept document of smaller rank, or earlier in the same one.
-So the first stays, and what is cut can be read there. Winnowing is the sieve (kernels.repeats): only runs whose
-fingerprint comes twice are compared, and it loses none of them. 63-bit hashes stand for the runs: among a billion that
-differ, any two have one hash with a probability of 5 %. Shorter repetitions are not found, nor those with a word changed in
-every `span`.
+The first of every run stays, but for words that other runs and lines cut from it: each kind is found in the texts as they
+are. Winnowing is the sieve (kernels.repeats): only runs whose fingerprint comes twice are compared, and it loses none of
+them. 63-bit hashes stand for the runs: among a billion that differ, any two have one hash with a probability of 5 %. Not
+found are shorter repetitions, and those with a word changed in every `span`.
 
 Bytes of several reasons have the first of REASONS: each counts what those before it leave.
 """

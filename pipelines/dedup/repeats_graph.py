@@ -88,12 +88,12 @@ class Graph:
 def graphs(search: Search) -> tuple[Graph, ...]:
     """The graphs that the configuration asks for and that are not done, in the order in which they have to run."""
     partitions, shards = search.spread.partitions, search.spread.shards
-    units = (Graph(UNITS, partitions, partial(find_units, search=search)),)
-    spans = (
-        Graph(FINGERPRINTS, partitions, partial(find_fingerprints, search=search)),
-        Graph(SPANS, shards, partial(find_spans, search=search)),
-    )
-    asked = (*(units if search.repeated.asks_units else ()), *(spans if search.repeated.span_words else ()))
+    units = Graph(UNITS, partitions, partial(find_units, search=search))
+    fingerprints = Graph(FINGERPRINTS, partitions, partial(find_fingerprints, search=search))
+    spans = Graph(SPANS, shards, partial(find_spans, search=search))
+    asked = [units] if search.repeated.asks_units else []
+    if search.repeated.span_words and not _is_done(search, spans):
+        asked += [fingerprints, spans]
     return tuple(graph for graph in asked if not _is_done(search, graph))
 
 

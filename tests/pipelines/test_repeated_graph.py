@@ -163,7 +163,9 @@ def test_what_is_done_is_not_done_again(tmp_path):
     run(search)
     assert graphs(search) == ()
     (tmp_path / list_path(FINGERPRINTS, 1)).unlink()
-    assert [graph.stage for graph in graphs(search)] == [FINGERPRINTS]
+    assert graphs(search) == ()  # nobody needs the fingerprints any more
+    (tmp_path / places_path(0)).unlink()
+    assert [graph.stage for graph in graphs(search)] == [FINGERPRINTS, SPANS]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / SPILL / "lists").iterdir()}
     run(search)
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / SPILL / "lists").iterdir()}
