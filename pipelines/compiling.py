@@ -17,12 +17,15 @@ import pyarrow as pa
 
 from gristmill.compiled import kernel_files, kernels_digest
 from gristmill.progress import say
+from pipelines.dedup import repeated
+from pipelines.dedup.hash_list import HashList
+from pipelines.exchange import sort_rows
 from pipelines.extract.normalize import normalize_column
 from pipelines.kernels import fasttext, listed
 from pipelines.kernels.buffers import text_buffers
 from pipelines.signals.language import identifier, language_columns
 from pipelines.signals.script import script_columns
-from pipelines.signals.table import signal_columns
+from pipelines.signals.table import hashes_of_lines, signal_columns
 
 SAMPLES = (
     ("en", "The old mill, 2,000 years old, stood by the river. Write to miller@example.org or +44 20 7946 0958!\n" * 3),
@@ -56,8 +59,21 @@ def compile_all() -> float:
     model, (data, offsets) = identifier(), text_buffers(text)
     out, cuts = np.empty(len(text), np.float32), np.asarray(offsets, np.int64)
     fasttext.probabilities(data, cuts, 100, *model.arrays, 0, *model.path(0), model.separate, out)
+    _compile_repeats(text)
     _mark().touch()
     return time.monotonic() - started
+
+
+def _compile_repeats(text: pa.Array) -> None:
+    """Use what `decide` finds repeated text with: two copies of the texts, so that there is some."""
+    twice, span = pa.concat_arrays([text, text]), 4
+    batch = pa.RecordBatch.from_arrays([twice, hashes_of_lines(*text_buffers(twice))], ["text", "line_hashes"])
+    units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
+    hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))
+    runs = repeated.run_rows(batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice)))
+    places = np.concatenate(list(repeated.later_places([sort_rows(np.concatenate(list(runs)))])))
+    words = repeated.covered_words(sort_rows(places), span)
+    repeated.cuts_of(batch, repeated.reasons_of_lines(units, nothing, 0), units, words)
 
 
 def compile_first(step: str) -> None:

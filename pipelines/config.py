@@ -246,6 +246,34 @@ PRESETS_OF = {
 """What `preset = NAME` stands for: the same rules for every kind of source, as they were published."""
 
 
+class RepeatedConfig(Config):
+    """What is cut out of kept documents because it stands in others too; 0 asks for none of it.
+
+    Lines and paragraphs of at least `documents` kept documents, or of `hosts` hosts, go everywhere; lines under `line_bytes`
+    bytes only with their paragraph. Runs of at least `span_words` words go where they come again: 50 in Lee et al. 2022,
+    "Deduplicating training data makes language models better".
+    """
+
+    documents: Annotated[int, Field(ge=0)] = 0
+    hosts: Annotated[int, Field(ge=0)] = 0
+    line_bytes: Annotated[int, Field(ge=0)] = 30
+    span_words: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def asks_units(self) -> bool:
+        """Whether lines and paragraphs are looked for."""
+        return self.documents > 0 or self.hosts > 0
+
+    @model_validator(mode="after")
+    def _needs_another(self) -> "RepeatedConfig":
+        for name in ("documents", "hosts"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"`{name}` = 1 would cut every line: give 2 or more, or 0 for none")
+        if 0 < self.span_words < 20:
+            raise ValueError(f"runs of {self.span_words} words repeat by chance: give `span_words` of 20 or more, or 0")
+        return self
+
+
 class DecideConfig(Config):
     """Which documents stay. In place of `presets` by kind, `preset` may name one of PRESETS_OF for all kinds."""
 
@@ -259,6 +287,7 @@ class DecideConfig(Config):
     prefer: tuple[str, ...] = ()
     prefer_date: Literal["oldest", "newest"] = "oldest"
     near: NearConfig = NearConfig()
+    repeated: RepeatedConfig = RepeatedConfig()
     url: UrlConfig = UrlConfig()
     keep_per_cluster: Annotated[int, Field(ge=1)] = 1
     """How many of a cluster of near copies stay, the best first; exact copies never do."""
