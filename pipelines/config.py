@@ -264,6 +264,11 @@ class RepeatedConfig(Config):
         """Whether lines and paragraphs are looked for."""
         return self.documents > 0 or self.hosts > 0
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether anything is looked for."""
+        return self.asks_units or self.span_words > 0
+
     @model_validator(mode="after")
     def _needs_another(self) -> "RepeatedConfig":
         for name in ("documents", "hosts"):

@@ -10,7 +10,6 @@ clusters. Each goes on where it was stopped.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +28,11 @@ from gristmill.takedown import TakedownList, read_takedowns
 from pipelines.config import DecideConfig
 from pipelines.dedup import graph
 from pipelines.dedup.edge_files import EdgeFiles, labels_of_files
-from pipelines.dedup.graph import EDGE, Rows, Spread, least_agreement, row_in_shard
+from pipelines.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
 from pipelines.dedup.groups import MEMBER
 from pipelines.dedup.keys import band_rows, id_of, key_rows, nodes_of, ranks
+from pipelines.dedup.repeated import CUTS
+from pipelines.dedup.repeats_graph import cuts_of_shard
 from pipelines.document_shards import pairing, shard_path
 from pipelines.exchange import Numbers, Pieces, pack
 from pipelines.rules import FIXED_REASONS, chosen_rules, judge, legend
@@ -40,7 +41,8 @@ from pipelines.signals.table import NUMBERS, PERMUTATIONS, signature_matrix
 KEYS, SETTLE, STAGE = "keys", "settle", "decide"
 CODE = [
     "pipelines/decide.py", "pipelines/config.py", "pipelines/exchange.py", "pipelines/rules", "pipelines/dedup",
-    "pipelines/document_shards.py", "gristmill/rights.py", "gristmill/takedown.py",
+    "pipelines/document_shards.py", "gristmill/rights.py", "gristmill/takedown.py", "pipelines/signals/urls.py",
+    *(f"pipelines/kernels/{name}.py" for name in ("union_find", "repeats", "words", "unicode", "line_hashes")),
 ]  # fmt: skip
 LIBRARIES = ["numpy", "pyarrow"]
 NO_CLUSTER = -1
@@ -51,7 +53,6 @@ READ = [
 """The columns that keys are made of; the text is not among them."""
 BIT = {reason: np.int64(1) << place for place, reason in enumerate(FIXED_REASONS)}
 
-CUTS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())]))
 DECISION_SCHEMA = pa.schema(
     [
         pa.field("keep", pa.bool_(), nullable=False),
@@ -67,16 +68,6 @@ DECISION_SCHEMA = pa.schema(
     ],
     metadata={"gristmill.format": "decisions/2"},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What every job of a run needs to know; `documents` is the folder of document shards, `folder` the run being written."""
-
-    folder: str
-    documents: str
-    config: DecideConfig
-    spread: Spread
 
 
 def decide(pipeline: beam.Pipeline, work: Work, shard_rows: list[int]) -> None:
@@ -213,17 +204,40 @@ def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]
         with storage.commit(folder / name) as file:
             np.savez(file, reasons=reasons, members=members, keep=keep)
         receipts.commit(folder, Receipt(SETTLE, shard, len(reasons), files=(data_file(folder, name),)))
-    if receipts.done(folder, STAGE, shard) is None:
+    if not work.config.repeated.is_asked:
         write_decisions(work, shard)
     yield from ()
 
 
-def write_decisions(work: Work, shard: int) -> Receipt:
-    """Write the decisions of a settled shard and its receipt. Usable without Beam."""
-    folder = Path(work.folder)
+def write_all(pipeline: beam.Pipeline, work: Work) -> None:
+    """The job that writes the decisions where repeated text was looked for before."""
+    _ = pipeline | "shards" >> Numbers(work.spread.shards) | "write" >> beam.ParDo(_Write(work))
+
+
+class _Write(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def process(self, shard: int) -> Iterator[int]:
+        write_decisions(self.work, shard)
+        yield shard
+
+
+def write_decisions(work: Work, shard: int) -> None:
+    """Write the decisions of a settled shard and its receipt, unless it has one. Usable without Beam."""
+    folder = work.run
+    if receipts.done(folder, STAGE, shard) is not None:
+        return
     table = pq.read_table(shard_path(work.documents, shard), columns=["source", "lang", "text_bytes"])
     with np.load(folder / SPILL / f"settled-{shard:05d}.npz") as saved:
         decisions = decision_table(saved["reasons"], saved["members"], work.config)
+    details: dict[str, Any] = {}
+    if work.config.repeated.is_asked:
+        cuts = cuts_of_shard(work, shard)
+        decisions = decisions.set_column(
+            decisions.schema.get_field_index("cuts"), DECISION_SCHEMA.field("cuts"), cuts.as_column()
+        )
+        details = {"cut": cuts.documents, "cut_bytes": cuts.bytes_of}
     decisions = decisions.replace_schema_metadata({**decisions.schema.metadata, **pairing(work.documents, shard)})
     name = f"decisions/part-{shard:05d}.parquet"
     with storage.commit(folder / name) as file:
@@ -231,9 +245,7 @@ def write_decisions(work: Work, shard: int) -> Receipt:
     names = legend(chosen_rules(work.config))
     tally = tally_decisions(table, decisions["reasons"].to_numpy(), names)
     files = (data_file(folder, name, rows=decisions.num_rows),)
-    receipt = Receipt(STAGE, shard, table.num_rows, tuple(tally.entries()), files)
-    receipts.commit(folder, receipt)
-    return receipt
+    receipts.commit(folder, Receipt(STAGE, shard, table.num_rows, tuple(tally.entries()), files, details))
 
 
 def reasons_of_members(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> np.ndarray:

@@ -94,14 +94,14 @@ def run(
 ) -> dict[str, int]:
     """Build and run one pipeline to its end, showing progress over the receipts of `stages` (name -> splits).
 
-    Returns what it took, for the telemetry. Raises Stopped when a worker process dies; whatever the pipeline itself
-    raises comes through.
+    Returns what it took and Beam's counters, for the telemetry: they count a bundle twice that was tried twice. Raises
+    Stopped when a worker process dies; whatever the pipeline itself raises comes through.
     """
     pipeline = engine.pipeline(mode)
     build(pipeline)
     total, before = sum(stages.values()), sum(receipts.count(folder, stage) for stage in stages)
     with _Watch() as watch, Progress(label, total=total, unit="splits", done=before) as bar:
-        job = _Job(lambda: pipeline.run().wait_until_finish())
+        job = _Job(lambda: _run(pipeline))
         peak, looked = _memory(), time.monotonic()
         while not job.finished.wait(POLL_SECONDS):
             if time.monotonic() - looked >= MEMORY_SECONDS:
@@ -111,7 +111,14 @@ def run(
         bar.update(sum(receipts.count(folder, stage) for stage in stages))
     if job.error is not None:
         raise _told_again(job.error)
-    return {"workers": engine.workers, "peak_bytes": peak}
+    return {**job.counters, "workers": engine.workers, "peak_bytes": peak}
+
+
+def _run(pipeline: Any) -> dict[str, int]:
+    """Run to the end; returns the counters."""
+    result = pipeline.run()
+    result.wait_until_finish()
+    return {counter.key.metric.name: int(counter.result) for counter in result.metrics().query()["counters"]}
 
 
 def _memory() -> int:
@@ -138,15 +145,16 @@ def _told_again(error: BaseException) -> BaseException:
 class _Job:
     """A pipeline running in a thread, so that the main thread can watch and be interrupted."""
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(self, work: Callable[[], dict[str, int]]) -> None:
         self.error: BaseException | None = None
+        self.counters: dict[str, int] = {}
         self.finished = threading.Event()
         self._work = work
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         try:
-            self._work()
+            self.counters = self._work()
         except BaseException as error:  # the main thread raises it again
             self.error = error
         finally:

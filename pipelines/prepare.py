@@ -4,7 +4,7 @@
 """
 
 import gc
-import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -30,7 +30,8 @@ from pipelines.compiling import compile_first
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.dedup.components import bytes_of_union
 from pipelines.dedup.edge_files import EdgeFiles, more_rounds
-from pipelines.dedup.graph import EDGE, Spread
+from pipelines.dedup.graph import EDGE, Spread, Work
+from pipelines.dedup.repeats_graph import graphs
 from pipelines.document_shards import documents_of, shard_path
 from pipelines.exchange import PIECE_BYTES
 from pipelines.read.records import Split
@@ -137,17 +138,25 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         stages = {deciding.KEYS: shards, deciding.SETTLE: shards, deciding.STAGE: shards}
         _say_reused(run, stages)
         rows = [file.rows for file in annotated.data_files("documents/")]
-        work = deciding.Work(
-            str(run.path), documents, config, spread_of(sum(rows), shards, config, how.memory, run.path)
-        )
-        took = engine_of_decide(work, rows, how)
+        spread = spread_of(sum(rows), shards, config, how.memory, run.path)
+        compile_first(deciding.STAGE)
+        took = run_jobs(Work(str(run.path), documents, config, spread), rows, how)
         details = {
             "reasons": legend(rules),
             "rules": [rule.record() for rule in rules],
             "documents": annotated.id,
             "takedowns": len(takedowns),
+            **({"repeated": _repeated(run)} if config.repeated.is_asked else {}),
         }
         return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
+
+
+def _repeated(run: Run) -> dict[str, int]:
+    """How many documents lose repeated text, and how many bytes by reason."""
+    found = Counter[str]()
+    for receipt in receipts.load(run.path, deciding.STAGE).values():
+        found.update({"documents": receipt.details["cut"], **receipt.details["cut_bytes"]})
+    return dict(found)
 
 
 def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, folder: Path) -> Spread:
@@ -157,31 +166,57 @@ def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, fo
     return Spread(max(4, band_rows // piece + 1), shards, str(folder / runs.SPILL), piece)
 
 
-def engine_of_decide(work: deciding.Work, shard_rows: list[int], how: How) -> dict[str, int]:
-    """Run the jobs of `decide`: one where a union-find over all documents takes less than half of the memory, else rounds."""
+def run_jobs(work: Work, shard_rows: list[int], how: How) -> dict[str, Any]:
+    """Run the jobs of `decide`, those that are not done; returns what they took.
 
-    def job(build: Callable[[Any], None], label: str, **stages: int) -> dict[str, int]:
-        return engine.run(build, how.engine, mode="threads", label=label, folder=Path(work.folder), stages=stages)
+    One job where a union-find over all documents takes less than half of the memory, else one for the edges and some for
+    rounds of stars; where repeated text is looked for, which needs to know what is kept, one for each kind and one to write.
+    """
+    took: list[Mapping[str, int]] = []
 
-    last = {deciding.SETTLE: len(shard_rows), deciding.STAGE: len(shard_rows)}
+    def job(build: Callable[[Any], None], label: str, **stages: int) -> None:
+        took.append(engine.run(build, how.engine, mode="threads", label=label, folder=work.run, stages=stages))
+
+    shards = len(shard_rows)
+    settled = {deciding.SETTLE: shards}
+    written = {deciding.STAGE: shards}
+    last = settled if work.config.repeated.is_asked else settled | written
     if bytes_of_union(sum(shard_rows)) <= how.memory // 2:
-        keys = {deciding.KEYS: len(shard_rows)}
-        return job(lambda pipeline: deciding.decide(pipeline, work, shard_rows), "decide", **keys, **last)
+        job(lambda pipeline: deciding.decide(pipeline, work, shard_rows), "decide", **{deciding.KEYS: shards}, **last)
+    else:
+        edges, stars = _stars(work, job)
+        job(lambda pipeline: deciding.settle_files(pipeline, work, edges, stars), "clusters", **last)
+    if work.config.repeated.is_asked:
+        for graph in graphs(work):
+            job(graph.build, graph.stage, **{graph.stage: graph.splits})
+        job(lambda pipeline: deciding.write_all(pipeline, work), "decide", **written)
+    return _took(took)
+
+
+def _stars(work: Work, job: Callable[..., None]) -> tuple[EdgeFiles, EdgeFiles]:
+    """The files of all edges, and of the stars they were made into, by as many jobs as that takes."""
     partitions = work.spread.partitions
     edges = EdgeFiles(work.folder, "edges", EDGE, partitions)
-    took = []
     if not edges.is_done:
-        took.append(job(lambda p: deciding.write_edges(p, work, edges), "edges", **{edges.name: partitions}))
-    stars = edges
-    for number in itertools.count(1):
-        before, stars = stars, EdgeFiles(work.folder, f"stars-{number}", 2, partitions)
-        if not stars.is_checked:
-            build = partial(more_rounds, before=before, after=stars, spread=work.spread)
-            took.append(job(build, f"components {number}", **{stars.name: partitions}))
-        if not stars.unsettled():
-            break
-    took.append(job(lambda p: deciding.settle_files(p, work, edges, stars), "decide", **last))
-    return {"workers": how.engine.workers, "peak_bytes": max(t["peak_bytes"] for t in took), "jobs": len(took)}
+        stages = {deciding.KEYS: work.spread.shards, edges.name: partitions}
+        job(lambda pipeline: deciding.write_edges(pipeline, work, edges), "edges", **stages)
+    before, number = edges, 0
+    while True:
+        number += 1
+        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions)
+        if not after.is_checked:
+            build = partial(more_rounds, before=before, after=after, spread=work.spread)
+            job(build, f"stars {number}", **{after.name: partitions})
+        if not after.unsettled():
+            return edges, after
+        before = after
+
+
+def _took(jobs: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """What several jobs took: the most memory of any, and the sums of what they counted."""
+    counted = sum((Counter(job) for job in jobs), Counter[str]())
+    alike = {name: max(job[name] for job in jobs) for name in ("workers", "peak_bytes")}
+    return {**counted, **alike, "jobs": len(jobs)}
 
 
 def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:

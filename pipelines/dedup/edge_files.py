@@ -62,7 +62,11 @@ class EdgeFiles:
 
     def wire_read(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """The edges, in blocks."""
-        return pipeline | f"{self.stage} files" >> Numbers(self.partitions) | f"read {self.stage}" >> beam.ParDo(_Read(self))
+        return (
+            pipeline
+            | f"{self.stage} files" >> Numbers(self.partitions)
+            | f"read {self.stage}" >> beam.ParDo(_Read(self))
+        )
 
     def unsettled(self) -> int:
         """How many nodes are no star yet."""

@@ -12,6 +12,7 @@ than the bound; the similarity to the survivor tells.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -67,6 +68,21 @@ class Spread:
     def in_one(self, width: int, reduce: Reduce) -> Exchange:
         """Bring all rows to one place."""
         return replace(self, partitions=1).exchange(width, reduce)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What every graph of a run needs to know; `documents` is the folder of document shards, `folder` the run being written."""
+
+    folder: str
+    documents: str
+    config: DecideConfig
+    spread: Spread
+
+    @property
+    def run(self) -> Path:
+        """The run being written."""
+        return Path(self.folder)
 
 
 class Rows(beam.DoFn):  # type: ignore[misc]

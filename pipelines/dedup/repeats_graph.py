@@ -21,8 +21,7 @@ from gristmill import receipts, storage
 from gristmill.errors import RunError
 from gristmill.receipts import Receipt, data_file
 from gristmill.runs import SPILL
-from pipelines.config import DecideConfig, RepeatedConfig
-from pipelines.dedup.graph import Spread, row_in_shard
+from pipelines.dedup.graph import Work, row_in_shard
 from pipelines.dedup.hash_list import HashList, is_written, open_list, write_list
 from pipelines.dedup.keys import nodes_of, ranks
 from pipelines.dedup.repeated import (
@@ -57,26 +56,6 @@ NOTHING = HashList((np.zeros(0, np.uint64),))
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What every graph needs to know; `documents` is the folder of document shards, `folder` the run being written."""
-
-    folder: str
-    documents: str
-    config: DecideConfig
-    spread: Spread
-
-    @property
-    def run(self) -> Path:
-        """The run being written."""
-        return Path(self.folder)
-
-    @property
-    def repeated(self) -> RepeatedConfig:
-        """What is looked for."""
-        return self.config.repeated
-
-
-@dataclass(frozen=True, slots=True)
 class Graph:
     """One graph: its name, which is the stage of its receipts, how many there are, and what wires it."""
 
@@ -85,56 +64,54 @@ class Graph:
     build: Callable[[beam.Pipeline], None]
 
 
-def graphs(search: Search) -> tuple[Graph, ...]:
+def graphs(work: Work) -> tuple[Graph, ...]:
     """The graphs that the configuration asks for and that are not done, in the order in which they have to run."""
-    partitions, shards = search.spread.partitions, search.spread.shards
-    units = Graph(UNITS, partitions, partial(find_units, search=search))
-    fingerprints = Graph(FINGERPRINTS, partitions, partial(find_fingerprints, search=search))
-    spans = Graph(SPANS, shards, partial(find_spans, search=search))
-    asked = [units] if search.repeated.asks_units else []
-    if search.repeated.span_words and not _is_done(search, spans):
+    partitions, shards = work.spread.partitions, work.spread.shards
+    units = Graph(UNITS, partitions, partial(find_units, work=work))
+    fingerprints = Graph(FINGERPRINTS, partitions, partial(find_fingerprints, work=work))
+    spans = Graph(SPANS, shards, partial(find_spans, work=work))
+    asked = [units] if work.config.repeated.asks_units else []
+    if work.config.repeated.span_words and not _is_done(work, spans):
         asked += [fingerprints, spans]
-    return tuple(graph for graph in asked if not _is_done(search, graph))
+    return tuple(graph for graph in asked if not _is_done(work, graph))
 
 
-def _is_done(search: Search, graph: Graph) -> bool:
+def _is_done(work: Work, graph: Graph) -> bool:
     if graph.stage == SPANS:
-        return all(receipts.done(search.run, SPANS, shard) for shard in range(graph.splits))
-    return all(is_written(search.run, graph.stage, number, graph.splits) for number in range(graph.splits))
+        return all(receipts.done(work.run, SPANS, shard) for shard in range(graph.splits))
+    return all(is_written(work.run, graph.stage, number, graph.splits) for number in range(graph.splits))
 
 
-def find_units(pipeline: beam.Pipeline, search: Search) -> None:
+def find_units(pipeline: beam.Pipeline, work: Work) -> None:
     """Write the lists of repeated lines and paragraphs."""
-    rows = (
-        pipeline | "shards" >> Numbers(search.spread.shards) | "count units" >> beam.ParDo(_Rows(search, shard_units))
-    )
-    spread = search.spread
-    _ = rows | "by unit" >> spread.exchange(UNIT, partial(write_units, search), every=spread.partitions)
+    rows = pipeline | "shards" >> Numbers(work.spread.shards) | "count units" >> beam.ParDo(_Rows(work, shard_units))
+    spread = work.spread
+    _ = rows | "by unit" >> spread.exchange(UNIT, partial(write_units, work), every=spread.partitions)
 
 
-def find_fingerprints(pipeline: beam.Pipeline, search: Search) -> None:
+def find_fingerprints(pipeline: beam.Pipeline, work: Work) -> None:
     """Write the lists of fingerprints that come more than once."""
-    shards = pipeline | "shards" >> Numbers(search.spread.shards)
-    rows = shards | "fingerprints" >> beam.ParDo(_Rows(search, shard_fingerprints))
-    reduce, every = partial(write_fingerprints, search), search.spread.partitions
-    _ = rows | "by fingerprint" >> search.spread.exchange(FINGERPRINT, reduce, every=every)
+    shards = pipeline | "shards" >> Numbers(work.spread.shards)
+    rows = shards | "fingerprints" >> beam.ParDo(_Rows(work, shard_fingerprints))
+    reduce, every = partial(write_fingerprints, work), work.spread.partitions
+    _ = rows | "by fingerprint" >> work.spread.exchange(FINGERPRINT, reduce, every=every)
 
 
-def find_spans(pipeline: beam.Pipeline, search: Search) -> None:
+def find_spans(pipeline: beam.Pipeline, work: Work) -> None:
     """Write the places of runs that stand before; needs the lists of `find_fingerprints`."""
-    runs = pipeline | "shards" >> Numbers(search.spread.shards) | "runs" >> beam.ParDo(_Rows(search, shard_runs))
-    places = runs | "by run" >> search.spread.exchange(RUN, _later)
-    _ = places | "by shard" >> search.spread.all_shards(PLACE, partial(write_places, search))
+    runs = pipeline | "shards" >> Numbers(work.spread.shards) | "runs" >> beam.ParDo(_Rows(work, shard_runs))
+    places = runs | "by run" >> work.spread.exchange(RUN, _later)
+    _ = places | "by shard" >> work.spread.all_shards(PLACE, partial(write_places, work))
 
 
 class _Rows(beam.DoFn):  # type: ignore[misc]
     """The rows that a function makes of each shard, as blocks."""
 
-    def __init__(self, search: Search, function: Callable[[Search, int], Iterator[np.ndarray]]) -> None:
-        self.search, self.function = search, function
+    def __init__(self, work: Work, function: Callable[[Work, int], Iterator[np.ndarray]]) -> None:
+        self.work, self.function = work, function
 
     def process(self, shard: int) -> Iterator[bytes]:
-        for rows in self.function(self.search, shard):
+        for rows in self.function(self.work, shard):
             if len(rows):
                 yield pack(rows)
 
@@ -150,10 +127,10 @@ def keep_mask(folder: Path, shard: int) -> np.ndarray:
     return keep
 
 
-def kept_batches(search: Search, shard: int, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+def kept_batches(work: Work, shard: int, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
     """(rows in the shard, columns) of its kept documents, at most ROWS at a time; a row group at most is in memory."""
-    keep, at = keep_mask(search.run, shard), 0
-    with pq.ParquetFile(shard_path(search.documents, shard)) as file:
+    keep, at = keep_mask(work.run, shard), 0
+    with pq.ParquetFile(shard_path(work.documents, shard)) as file:
         if file.metadata.num_rows != len(keep):
             raise ValueError(f"shard {shard} has {file.metadata.num_rows} documents, {len(keep)} were judged")
         for group in range(file.num_row_groups):
@@ -164,45 +141,45 @@ def kept_batches(search: Search, shard: int, columns: list[str]) -> Iterator[tup
                 at += batch.num_rows
 
 
-def shard_units(search: Search, shard: int) -> Iterator[np.ndarray]:
+def shard_units(work: Work, shard: int) -> Iterator[np.ndarray]:
     """Rows (UNIT) of the kept documents of a shard; without hosts where none are asked for."""
-    asked, found = search.repeated.hosts > 0, [np.zeros((0, UNIT), np.int64)]
-    for _, batch in kept_batches(search, shard, ["text", "line_hashes", *(["url"] if asked else [])]):
+    asked, found = work.config.repeated.hosts > 0, [np.zeros((0, UNIT), np.int64)]
+    for _, batch in kept_batches(work, shard, ["text", "line_hashes", *(["url"] if asked else [])]):
         hosts = host_keys(batch["url"]) if asked else np.full(batch.num_rows, NO_HOST, np.int64)
-        found.append(unit_rows(units_of(batch), hosts, search.repeated.line_bytes))
+        found.append(unit_rows(units_of(batch), hosts, work.config.repeated.line_bytes))
     yield summed(np.concatenate(found))
 
 
-def shard_fingerprints(search: Search, shard: int) -> Iterator[np.ndarray]:
+def shard_fingerprints(work: Work, shard: int) -> Iterator[np.ndarray]:
     """Rows (FINGERPRINT) of the kept documents of a shard."""
-    batches = kept_batches(search, shard, ["text"])
-    found = [fingerprint_rows(batch, search.repeated.span_words) for _, batch in batches]
+    batches = kept_batches(work, shard, ["text"])
+    found = [fingerprint_rows(batch, work.config.repeated.span_words) for _, batch in batches]
     yield summed(np.concatenate([np.zeros((0, FINGERPRINT), np.int64), *found]))
 
 
-def shard_runs(search: Search, shard: int) -> Iterator[np.ndarray]:
+def shard_runs(work: Work, shard: int) -> Iterator[np.ndarray]:
     """Rows (RUN) of the kept documents of a shard, where fingerprints are listed."""
-    listed, newest = open_list(search.run, FINGERPRINTS), search.config.prefer_date == "newest"
-    for rows, batch in kept_batches(search, shard, ["text", "id", "source", "kind", "published"]):
-        rank = ranks(pa.table(batch), search.config.prefer, newest=newest)[:, :RANKED_BY]
-        yield from run_rows(batch, search.repeated.span_words, listed, rank, nodes_of(shard, rows[-1] + 1)[rows])
+    listed, newest = open_list(work.run, FINGERPRINTS), work.config.prefer_date == "newest"
+    for rows, batch in kept_batches(work, shard, ["text", "id", "source", "kind", "published"]):
+        rank = ranks(pa.table(batch), work.config.prefer, newest=newest)[:, :RANKED_BY]
+        yield from run_rows(batch, work.config.repeated.span_words, listed, rank, nodes_of(shard, rows[-1] + 1)[rows])
 
 
-def write_units(search: Search, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
+def write_units(work: Work, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
     """Write the units of a partition that repeat."""
-    found = repeated_units(pieces, documents=search.repeated.documents, hosts=search.repeated.hosts)
-    return _write(search, UNITS, partition, found)
+    found = repeated_units(pieces, documents=work.config.repeated.documents, hosts=work.config.repeated.hosts)
+    return _write(work, UNITS, partition, found)
 
 
-def write_fingerprints(search: Search, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
+def write_fingerprints(work: Work, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
     """Write the fingerprints of a partition that repeat."""
-    return _write(search, FINGERPRINTS, partition, repeated_fingerprints(pieces))
+    return _write(work, FINGERPRINTS, partition, repeated_fingerprints(pieces))
 
 
-def _write(search: Search, stage: str, partition: int, hashes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    partitions = search.spread.partitions
-    if not is_written(search.run, stage, partition, partitions):
-        write_list(search.run, stage, partition, hashes, partitions=partitions)
+def _write(work: Work, stage: str, partition: int, hashes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    partitions = work.spread.partitions
+    if not is_written(work.run, stage, partition, partitions):
+        write_list(work.run, stage, partition, hashes, partitions=partitions)
     yield from ()
 
 
@@ -211,16 +188,16 @@ def places_path(shard: int) -> str:
     return f"{SPILL}/repeated-{shard:05d}.i64"
 
 
-def write_places(search: Search, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
+def write_places(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
     """Write the places of a shard, and the receipt."""
-    if receipts.done(search.run, SPANS, shard) is None:
+    if receipts.done(work.run, SPANS, shard) is None:
         name, count = places_path(shard), 0
-        with storage.commit(search.run / name) as file:
+        with storage.commit(work.run / name) as file:
             for rows in pieces:
                 file.write(pack(rows))
                 count += len(rows)
-        files = (data_file(search.run, name, rows=count),)
-        receipts.commit(search.run, Receipt(SPANS, shard, count, files=files))
+        files = (data_file(work.run, name, rows=count),)
+        receipts.commit(work.run, Receipt(SPANS, shard, count, files=files))
     yield from ()
 
 
@@ -232,15 +209,15 @@ def read_places(folder: Path, shard: int) -> np.ndarray:
     return unpack((folder / places_path(shard)).read_bytes(), PLACE)
 
 
-def cuts_of_shard(search: Search, shard: int) -> Cuts:
+def cuts_of_shard(work: Work, shard: int) -> Cuts:
     """What is cut from all documents of a shard, in order, by the lists and places that the graphs wrote."""
-    asked = search.repeated
-    units = open_list(search.run, UNITS) if asked.asks_units else NOTHING
-    places = read_places(search.run, shard) if asked.span_words else np.zeros((0, PLACE), np.int64)
+    asked = work.config.repeated
+    units = open_list(work.run, UNITS) if asked.asks_units else NOTHING
+    places = read_places(work.run, shard) if asked.span_words else np.zeros((0, PLACE), np.int64)
     words = covered_words(places, asked.span_words)
     words[:, 0] = row_in_shard(words[:, 0])
-    counts, found = np.zeros(len(keep_mask(search.run, shard)), np.int64), list[Cuts]()
-    for rows, batch in kept_batches(search, shard, ["text", "line_hashes"]):
+    counts, found = np.zeros(len(keep_mask(work.run, shard)), np.int64), list[Cuts]()
+    for rows, batch in kept_batches(work, shard, ["text", "line_hashes"]):
         first, end = np.searchsorted(words[:, 0], [rows[0], rows[-1] + 1])
         mine = words[first:end]
         mine = np.column_stack([np.searchsorted(rows, mine[:, 0]), mine[:, 1:]])

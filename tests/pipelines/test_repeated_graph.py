@@ -24,7 +24,7 @@ from pipelines.dedup.repeats_graph import (
     FINGERPRINTS,
     SPANS,
     UNITS,
-    Search,
+    Work,
     cuts_of_shard,
     graphs,
     kept_batches,
@@ -80,7 +80,7 @@ ASKED = RepeatedConfig(documents=4, span_words=20)
 
 def search_of(folder, shards, *, partitions=3, spill=True, asked=ASKED, piece=1 << 16, **config):
     spread = Spread(partitions, shards, str(folder / SPILL) if spill else None, piece)
-    return Search(str(folder), str(folder / "documents"), DecideConfig(repeated=asked, **config), spread)
+    return Work(str(folder), str(folder / "documents"), DecideConfig(repeated=asked, **config), spread)
 
 
 def run(search):
