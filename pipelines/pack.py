@@ -119,21 +119,30 @@ def encode_shard(
     folder = Path(places.folder)
     check_pair(places.documents, places.decisions, shard)
     table = pq.read_table(shard_path(places.documents, shard), columns=["id", "text", "source", "lang", "personal"])
-    decisions = pq.read_table(shard_path(places.decisions, shard), columns=["keep", "cuts"])
+    decisions = read_decisions(shard_path(places.decisions, shard))
     tally = Tally()
     _tally(tally, "dropped", "decided", table.filter(pc.invert(decisions["keep"])))
-    kept = table.filter(decisions["keep"]).append_column("cuts", decisions["cuts"].filter(decisions["keep"]))
-    rows = encode_table(kept, config, processor, lengths, tally)
+    for name in ("cuts", "repeats"):
+        table = table.append_column(name, decisions[name])
+    rows = encode_table(table.filter(decisions["keep"]), config, processor, lengths, tally)
     numbers = output_numbers(rows["id"].to_pylist(), rows["key"].to_pylist(), places, config)
     outputs = np.unique(numbers).tolist()
     name = f"{SPILL}/tokens-{shard:05d}.arrow"
     with storage.commit(folder / name) as file, pa.ipc.new_file(file, rows.schema) as writer:
         for number in outputs:
             writer.write_batch(rows.take(pa.array(np.flatnonzero(numbers == number))))
-    details = {"outputs": outputs, "tokens": len(rows["input_ids"].values)}
+    details = {"outputs": outputs, "rows": rows.num_rows, "tokens": len(rows["input_ids"].values)}
     receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), (data_file(folder, name),), details)
     receipts.commit(folder, receipt)
     return receipt
+
+
+def read_decisions(path: str) -> pa.Table:
+    """What `pack` needs of a decisions shard; an earlier version wrote every document once."""
+    table = pq.read_table(path)
+    if "repeats" not in table.schema.names:
+        table = table.append_column("repeats", pa.array(np.ones(table.num_rows, np.int32)))
+    return table.select(["keep", "cuts", "repeats"])
 
 
 def _tally(tally: Tally, fate: Fate, reason: str, table: pa.Table | pa.RecordBatch) -> None:
@@ -150,7 +159,7 @@ def encode_table(
     lengths: np.ndarray,
     tally: Tally,
 ) -> pa.RecordBatch:
-    """The shard rows (with their sort key) of kept documents; a text that cuts leave empty is dropped."""
+    """The shard rows (with their sort key) of kept documents, as often as `repeats` says; a text that cuts leave empty is dropped."""
     dtype = np.uint16 if processor.get_piece_size() <= 1 << 16 else np.uint32
     tokens, starts, sizes = list[np.ndarray](), list[np.ndarray](), list[int]()
     for at in range(0, kept.num_rows, ENCODE_ROWS):
@@ -178,7 +187,20 @@ def encode_table(
     _tally(tally, "dropped", "empty_after_cuts", rows.filter(pa.array(~full)))
     rows = rows.filter(pa.array(full))
     _tally(tally, "kept", "", rows)
-    return rows
+    return repeated(rows, kept["repeats"].to_numpy()[full], config)
+
+
+def repeated(rows: pa.RecordBatch, times: np.ndarray, config: PackConfig) -> pa.RecordBatch:
+    """Every row of the training split as many times as `times` (n,) says, each with a key of its own; the others once."""
+    ids = rows["id"].to_pylist()
+    times = np.where([split_of(id, config) == "train" for id in ids], times, 1).astype(np.int64)
+    if (times == 1).all():
+        return rows
+    again = [(row, number) for row, count in enumerate(times.tolist()) for number in range(1, count)]
+    copies = rows.take(pa.array([row for row, _ in again]))
+    keys = pa.array([shuffle_key(f"{ids[row]} again {number}", config.seed) for row, number in again], pa.int64())
+    copies = copies.set_column(copies.schema.get_field_index("key"), KEY, keys)
+    return pa.Table.from_batches([rows, copies]).combine_chunks().to_batches()[0]
 
 
 def _lists(values: list[np.ndarray], dtype: type[np.generic]) -> pa.ListArray:
@@ -257,7 +279,7 @@ def check_complete(folder: Path, shards: int, packed: Mapping[str, Mapping[str, 
     """Raise Unbalanced unless every encoded document and token reached an output shard."""
     done = receipts.load(folder, ENCODE)
     encoded = [done[shard] for shard in range(shards)]
-    sent = sum(entry.documents for receipt in encoded for entry in receipt.entries if entry.fate == "kept")
+    sent = sum(int(receipt.details["rows"]) for receipt in encoded)
     sent_tokens = sum(int(receipt.details["tokens"]) for receipt in encoded)
     got, got_tokens = (sum(split[what] for split in packed.values()) for what in ("documents", "tokens"))
     if (sent, sent_tokens) != (got, got_tokens):

@@ -107,7 +107,8 @@ def distinct(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         if last == kept[0].tolist():
             kept = kept[1:]
         last = rows[-1].tolist()
-        yield kept
+        if len(kept):
+            yield kept
 
 
 def unique_rows(rows: np.ndarray) -> np.ndarray:

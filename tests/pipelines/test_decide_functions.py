@@ -5,11 +5,22 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gristmill.rights import RightsPolicy
-from pipelines.config import DecideConfig
-from pipelines.decide import BIT, DECISION_SCHEMA, NO_CLUSTER, decision_table, keys_of, rule_reasons, tally_decisions
-from pipelines.dedup.keys import EXACT_WIDTH, id_halves, nodes_of
+from pipelines.config import DecideConfig, UrlConfig
+from pipelines.decide import (
+    BIT,
+    DECISION_SCHEMA,
+    NO_CLUSTER,
+    decision_table,
+    keys_of,
+    rule_reasons,
+    tally_decisions,
+    upweighted,
+)
+from pipelines.dedup.groups import MEMBER
+from pipelines.dedup.keys import KEY_WIDTH, id_halves, nodes_of
 from pipelines.rules import FIXED_REASONS, chosen_rules, legend
 from pipelines.signals.table import PERMUTATIONS
 from pipelines.tokenizer import WIDTH, choose
@@ -65,33 +76,42 @@ def test_a_taken_down_address_is_a_reason(documents, tmp_path):
     assert [bool(word & BIT["takedown"]) for word in bits] == [False, True, False]
 
 
-def test_only_documents_that_passed_have_keys_and_only_signed_ones_bands(documents):
-    table = documents({}, {}, {"text": "too short"})
-    exact, bands = keys_of(table, 5, np.array([True, False, True]), DecideConfig())
+def test_only_documents_that_passed_have_keys_and_only_those_with_an_address_one_of_it(documents):
+    table = documents({}, {}, {"text": "too short", "url": None})
+    contents, addresses = keys_of(table, 5, np.array([True, False, True]), DecideConfig())
     nodes = nodes_of(5, 3)
-    assert exact.shape == (2, EXACT_WIDTH) and exact[:, -1].tolist() == [nodes[0], nodes[2]]
-    assert bands.shape == (14, 2) and set(bands[:, 1].tolist()) == {int(nodes[0])}
+    assert contents.shape == (2, KEY_WIDTH) and contents[:, -1].tolist() == [nodes[0], nodes[2]]
+    assert addresses.shape == (1, KEY_WIDTH) and addresses[:, -1].tolist() == [nodes[0]]
+    off = DecideConfig(url=UrlConfig(max_documents=0))
+    assert len(keys_of(table, 5, np.ones(3, bool), off)[1]) == 0
 
 
 def test_a_shard_without_documents_has_no_keys_and_no_decisions(documents):
     empty = documents({}).slice(0, 0)
-    exact, bands = keys_of(empty, 0, np.zeros(0, bool), DecideConfig())
-    assert len(exact) == len(bands) == 0
+    contents, addresses = keys_of(empty, 0, np.zeros(0, bool), DecideConfig())
+    assert len(contents) == len(addresses) == 0
     assert rule_reasons(empty, DecideConfig()).tolist() == []
-    none = np.zeros((0, 2), np.int64), np.zeros((0, 7), np.int64)
-    assert decision_table(np.zeros(0, np.int64), *none).schema.equals(DECISION_SCHEMA)
+    none = np.zeros(0, np.int64), np.zeros((0, MEMBER + 1), np.int64)
+    assert decision_table(*none, DecideConfig()).schema.equals(DECISION_SCHEMA)
+
+
+SHARD = 3 << 32
+KEPT = id_halves(pa.array(["a" * 32]))[0].tolist()
+
+
+def member(row, place, *, exact=0, url=0, agreed=PERMUTATIONS, size=4):
+    """A member of the cluster 4, whose survivor is row 2."""
+    return [SHARD | row, SHARD | 2, 4, size, *KEPT, place, exact, url, agreed]
+
+
+def decided(members, *, rows=5, reasons=None, **config):
+    bits = np.zeros(rows, np.int64) if reasons is None else np.array(reasons, np.int64)
+    return decision_table(bits, np.array(members, np.int64).reshape(-1, MEMBER + 1), DecideConfig(**config))
 
 
 def test_verdicts_meet_their_documents_by_row():
-    shard = 3 << 32
-    name = id_halves(pa.array(["a" * 32]))[0].tolist()
-    best = shard | 2
-    members = [[shard | 1, best, 4, 3, *name, 84], [best, best, 4, 3, *name, PERMUTATIONS]]
-    members.append(
-        [shard | 3, best, 4, 3, *name, 90]
-    )  # an exact copy of row 1, and therefore alike to row 2 as that is
-    copies = np.array([[shard | 3, shard | 1]], np.int64)
-    table = decision_table(np.array([0, 0, 0, 0, 1 << 9], np.int64), copies, np.array(members, np.int64))
+    members = [member(1, 1, agreed=84, size=3), member(2, 0, size=3), member(3, 2, exact=1, agreed=90, size=3)]
+    table = decided(members, reasons=[0, 0, 0, 0, 1 << 9])
     assert table.schema.equals(DECISION_SCHEMA)
     assert table["keep"].to_pylist() == [True, False, True, False, False]
     assert table["reasons"].to_pylist() == [0, int(BIT["near_duplicate"]), 0, int(BIT["exact_duplicate"]), 1 << 9]
@@ -99,7 +119,40 @@ def test_verdicts_meet_their_documents_by_row():
     assert table["cluster_size"].to_pylist() == [1, 3, 3, 3, 1]
     assert table["kept_id"].to_pylist() == [None, "a" * 32, None, "a" * 32, None]
     assert table["similarity"].to_pylist() == [None, 0.75, None, np.float32(90 / 112), None]
+    assert table["repeats"].to_pylist() == [1] * 5
     assert table["cuts"].to_pylist() == [[]] * 5
+
+
+def test_a_copy_by_its_address_alone_is_less_alike_than_near_copies_are():
+    members = [
+        member(2, 0),
+        member(0, 1, url=1, agreed=40),
+        member(1, 2, url=1, agreed=60),
+        member(3, 3, exact=1, url=1),
+    ]
+    url, near, exact = (int(BIT[f"{kind}_duplicate"]) for kind in ("url", "near", "exact"))
+    assert decided(members)["reasons"].to_pylist() == [url, url | near, 0, exact | url, 0]
+
+
+def test_as_many_of_a_cluster_stay_as_is_asked_and_exact_copies_never():
+    members = [member(2, 0), member(0, 1, agreed=90), member(1, 2, agreed=80), member(3, 3, exact=1)]
+    table = decided(members, keep_per_cluster=2)
+    assert table["keep"].to_pylist() == [True, False, True, False, True]
+    assert table["kept_id"].to_pylist() == [None, "a" * 32, None, "a" * 32, None]
+    assert decided(members, keep_per_cluster=9)["keep"].to_pylist() == [True, True, True, False, True]
+
+
+def test_a_survivor_is_written_as_often_as_the_largest_size_its_cluster_reaches_says():
+    members = [member(2, 0, size=40), member(0, 1, size=40)]
+    assert decided(members, upweight={2: 2, 10: 3, 100: 5})["repeats"].to_pylist() == [1, 1, 3, 1, 1]
+    assert upweighted(np.array([1, 2, 9, 10, 99, 100]), {100: 5, 2: 2, 10: 3}).tolist() == [1, 2, 2, 3, 3, 5]
+    assert upweighted(np.array([1, 2]), {}).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("given", [{"upweight": {1: 2}}, {"upweight": {2: 0}}, {"keep_per_cluster": 0}])
+def test_choices_that_mean_nothing_are_refused(given):
+    with pytest.raises(ValidationError):
+        DecideConfig.model_validate(given)
 
 
 def test_a_document_with_several_reasons_counts_once_under_the_first():

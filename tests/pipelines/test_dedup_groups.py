@@ -104,7 +104,9 @@ def test_groups_are_counted_and_numbered_across_pieces(keys, cuts):
 @given(keys=KEYS, cuts=CUTS)
 def test_distinct_rows_are_given_once_also_across_pieces(keys, cuts):
     rows = np.column_stack([np.array(keys, np.int64)] * 2)
-    assert together(distinct(in_pieces(rows, cuts)), 2) == [[key, key] for key in sorted(set(keys))]
+    found = list(distinct(in_pieces(rows, cuts)))
+    assert together(found, 2) == [[key, key] for key in sorted(set(keys))]
+    assert all(len(piece) for piece in found), "no reducer is handed a piece without rows"
 
 
 def ranked(label, exact, priority, node, name, url=0):

@@ -1,6 +1,7 @@
 """Packing's decisions: splits that stay when a corpus grows, shards that share the keys, rows that hold the masked text."""
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sentencepiece
 from hypothesis import given, settings
@@ -9,8 +10,8 @@ from hypothesis import strategies as st
 from gristmill.hashing import KEY_MASK
 from gristmill.ledger import Tally
 from pipelines.config import PackConfig, TokenizerConfig
-from pipelines.decide import CUTS
-from pipelines.pack import Places, encode_table, output_numbers, plan_outputs, shuffle_key, split_of
+from pipelines.dedup.repeated import CUTS
+from pipelines.pack import Places, encode_table, output_numbers, plan_outputs, read_decisions, shuffle_key, split_of
 from pipelines.signals.personal import SPANS
 from pipelines.tokens.sentences import surface_lengths
 from pipelines.tokens.training import train
@@ -104,8 +105,9 @@ def processor(prose):
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def encode(processor, texts, keep, cuts, personal, config=CONFIG):
+def encode(processor, texts, keep, cuts, personal, config=CONFIG, repeats=None):
     rows = len(texts)
+    times = pa.array(repeats or [1] * rows, pa.int32())
     documents = pa.table(
         {
             "id": IDS[:rows],
@@ -115,7 +117,8 @@ def encode(processor, texts, keep, cuts, personal, config=CONFIG):
             "personal": pa.array(personal, SPANS),
         }
     )
-    kept = documents.append_column("cuts", pa.array(cuts, CUTS)).filter(pa.array(keep))
+    decided = documents.append_column("cuts", pa.array(cuts, CUTS)).append_column("repeats", times)
+    kept = decided.filter(pa.array(keep))
     tally = Tally()
     return encode_table(kept, config, processor, surface_lengths(processor), tally).to_pylist(), tally.entries()
 
@@ -139,6 +142,26 @@ def test_rows_hold_the_masked_text_of_kept_documents_without_control_tokens(proc
     ]
 
 
+def test_an_upweighted_document_is_written_so_often_in_places_of_their_own_and_counted_once(processor):
+    config = PackConfig(validation=0, test=0)
+    rows, entries = encode(processor, ["one.", "two."], [True, True], [[], []], [[], []], config, [3, 1])
+    assert sorted(row["id"] for row in rows) == [IDS[0]] * 3 + [IDS[1]]
+    assert len({row["key"] for row in rows}) == 4
+    assert rows[:2] == encode(processor, ["one.", "two."], [True, True], [[], []], [[], []], config)[0]
+    assert [(entry.fate, entry.documents) for entry in entries] == [("kept", 2)]
+
+
+def test_a_held_out_document_is_never_written_twice(processor):
+    held = PackConfig(validation=0.5, test=0.499)
+    assert split_of(IDS[0], held) != "train"
+    assert len(encode(processor, ["one."], [True], [[]], [[]], held, [5])[0]) == 1
+
+
+def test_decisions_of_a_version_without_repeats_write_every_document_once(tmp_path):
+    pq.write_table(pa.table({"keep": [True], "cuts": pa.array([[]], CUTS), "cluster": [1]}), tmp_path / "part.parquet")
+    assert read_decisions(str(tmp_path / "part.parquet")).to_pylist() == [{"keep": True, "cuts": [], "repeats": 1}]
+
+
 def test_masking_can_be_turned_off(processor):
     mail = [{"start": 9, "end": 15, "type": "email"}]
     rows, _ = encode(processor, ["Write to a@b.cn."], [True], [[]], [mail], PackConfig(mask_personal=False))
@@ -158,7 +181,7 @@ def test_documents_are_encoded_alike_in_pieces_of_any_size(processor, prose, mon
 
 def test_a_shard_without_documents_is_no_rows(processor):
     names = [pa.field(name, pa.string()) for name in ("id", "text", "source", "lang")]
-    empty = pa.schema([*names, ("personal", SPANS), ("cuts", CUTS)]).empty_table()
+    empty = pa.schema([*names, ("personal", SPANS), ("cuts", CUTS), ("repeats", pa.int32())]).empty_table()
     for kept in (
         empty,
         pa.table({name: pa.chunked_array([], empty.schema.field(name).type) for name in empty.schema.names}),

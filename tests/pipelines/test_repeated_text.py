@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.config import DecideConfig, RepeatedConfig
-from pipelines.decide import CUTS as DECIDED
 from pipelines.dedup import repeated
 from pipelines.dedup.hash_list import HashList
 from pipelines.dedup.repeated import (
@@ -32,6 +31,7 @@ from pipelines.dedup.repeated import (
     unit_rows,
     units_of,
 )
+from pipelines.dedup.repeated import CUTS as DECIDED
 from pipelines.exchange import sort_rows
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import text_buffers
