@@ -1,7 +1,9 @@
 """The commands of preparation: `prepare`, and its steps `annotate`, `decide`, `tokenizer train`, `pack`."""
 
+import json
 import os
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,7 @@ from pipelines import lookup_commands
 
 if TYPE_CHECKING:
     from pipelines.config import PrepareConfig
+    from pipelines.dedup.estimate import Estimate
     from pipelines.prepare import How
 
 RunnerOption = Annotated[str, typer.Option("--runner", help="FnApiRunner, or PortableRunner with LOOPBACK workers.")]
@@ -23,6 +26,12 @@ TokenizerOption = Annotated[
 ]
 NewTokenizerOption = Annotated[
     bool, typer.Option("--new-tokenizer", help="Train one even where only a threshold changed since the last.")
+]
+EstimateOption = Annotated[
+    bool, typer.Option("--estimate", help="Only say what it will take: memory, bytes regrouped, disk, time.")
+]
+DocumentsOption = Annotated[
+    int | None, typer.Option("--documents", min=1, help="With --estimate: for so many documents, without a run.")
 ]
 PASS_ON = {"allow_extra_args": True}
 """What stands behind `--` is Beam's; anything else we do not know is refused."""
@@ -115,15 +124,23 @@ def decide(
     runner: RunnerOption = "FnApiRunner",
     memory: MemoryOption = "1G",
     force: cli.ForceOption = False,
+    estimate: EstimateOption = False,
+    documents: DocumentsOption = None,
     as_json: cli.JsonOption = False,
 ) -> None:
-    """Keep or drop every document of an annotate run, with all reasons.
+    """Keep or drop every document of an annotate run, with all reasons; find copies and repeated text.
 
-    Example: gristmill decide --in runs/annotate-0f3c55d21a7e --set decide.thresholds.too_few_words.min=30
+    Examples: gristmill decide --in runs/annotate-0f3c55d21a7e --set decide.thresholds.too_few_words.min=30;
+    gristmill decide --set decide.near.threshold=0.6 --set decide.repeated.documents=100;
+    gristmill decide --estimate --documents 1000000000 --memory 64G --workers 32
     """
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    if estimate:
+        count = documents or _one(inputs, out, "annotate").counts["kept"]
+        _tell_estimate(steps.estimate_decide(count, settings.decide, how), as_json=as_json)
+        return
     run = steps.run_decide(_one(inputs, out, "annotate"), settings.decide, how)
     _tell_decided(run)
     cli.conclude(run, as_json=as_json)
@@ -290,6 +307,12 @@ def _tell_decided(run: FinishedRun) -> None:
     if run.details.get("takedowns") and not run.counts.get("dropped:takedown"):
         cli.say(f"decide  none of the {run.details['takedowns']} takedowns met a document")
     cli.say(f"decide  kept {run.counts['kept']} of {run.counts['read']}{_reasons(run)} -> {run.path}")
+
+
+def _tell_estimate(found: "Estimate", *, as_json: bool) -> None:
+    from pipelines.dedup.estimate import as_lines
+
+    typer.echo(json.dumps(asdict(found) | {"total": found.total}) if as_json else "\n".join(as_lines(found)))
 
 
 def _tell_packed(run: FinishedRun) -> None:

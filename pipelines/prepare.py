@@ -30,6 +30,7 @@ from pipelines.compiling import compile_first
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
 from pipelines.dedup.components import bytes_of_union
 from pipelines.dedup.edge_files import EdgeFiles, more_rounds
+from pipelines.dedup.estimate import Estimate, estimate
 from pipelines.dedup.graph import EDGE, Spread, Work
 from pipelines.dedup.repeats_graph import graphs
 from pipelines.document_shards import documents_of, shard_path
@@ -164,6 +165,12 @@ def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, fo
     piece = max(1 << 16, min(PIECE_BYTES, memory // 32))
     band_rows = documents * config.near.bands * 16
     return Spread(max(4, band_rows // piece + 1), shards, str(folder / runs.SPILL), piece)
+
+
+def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:
+    """What `decide` will take for so many documents."""
+    spread = spread_of(documents, documents // 5000 + 1, config, how.memory, how.out)
+    return estimate(documents, config, spread, how.memory, how.engine.workers)
 
 
 def run_jobs(work: Work, shard_rows: list[int], how: How) -> dict[str, Any]:

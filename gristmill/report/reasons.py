@@ -123,8 +123,16 @@ def _fixed(config: Json) -> Iterator[tuple[str, tuple[str, str]]]:
     yield "licence", (_barred(rights), "decide.rights")
     yield "language", (_wrong_language(config), "decide.languages, decide.min_language_score")
     yield "exact_duplicate", ("its text equals one that is kept, but for case and white space", "always on")
+    if most := config.get("url", {}).get("max_documents", 0):
+        alike = f"estimated similarity {config['url']['min_similarity']:g} or more"
+        yield (
+            "url_duplicate",
+            (f"its canonical address is that of one that is kept, and of {most} at most; {alike}", "decide.url"),
+        )
     if {"min_similarity", "bands", "rows"} <= set(near):
-        likeness = f"estimated similarity to the kept text of its cluster, over runs of 5 words: {near['min_similarity']:g} or more"
+        likeness = (
+            f"estimated similarity to another of its cluster, over runs of 5 words: {near['min_similarity']:g} or more"
+        )
         yield "near_duplicate", (f"{likeness}; candidates from {near['bands']} bands of {near['rows']}", "decide.near")
 
 
