@@ -3,7 +3,7 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import xxhash
@@ -43,6 +43,21 @@ def document_id(source: str, locator: str, content: bytes) -> str:
         hasher.update(len(part).to_bytes(8, "little"))
         hasher.update(part)
     return hasher.hexdigest()[:32]
+
+
+def document_ids(
+    sources: Sequence[bytes], locators: Sequence[bytes], contents: Sequence[bytes | memoryview]
+) -> list[str]:
+    """`document_id` of many documents, of sources and locators in UTF-8; a buffer's length is its bytes."""
+    heads = {source: len(source).to_bytes(8, "little") + source for source in set(sources)}
+    return [
+        hashlib.sha256(
+            b"".join(
+                (heads[source], len(name).to_bytes(8, "little"), name, len(content).to_bytes(8, "little"), content)
+            )
+        ).hexdigest()[:32]
+        for source, name, content in zip(sources, locators, contents, strict=True)
+    ]
 
 
 def key64(text: str, *, salt: int = 0) -> int:

@@ -103,7 +103,6 @@ def _within(column: pa.Array, first: int, last: int) -> pa.Array:
 def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str) -> dict[str, Any]:
     """The fields of a record that are read from plain columns by name."""
     stated = row.get(columns.licence)
-    licence = _licence(stated) if isinstance(stated, str) else UNKNOWN
     return {
         "title": _text(row.get(columns.title)),
         "url": _text(row.get(columns.url)),
@@ -111,14 +110,17 @@ def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str)
         "kind": kind_of(row.get(columns.kind)),
         "stated_lang": primary_language(row.get(columns.lang)),
         "fetched": None,
-        "licence": licence,
+        "licence": licence_of(stated),
         "evidence": [{"signal": columns.licence, "value": clean(str(stated))}] if stated else [],
         "opt_out": [],
         "author": None,
     }
 
 
-def _licence(stated: str) -> str:
+def licence_of(stated: object) -> str:
+    """The licence that is stated, or `unknown`: see `rights.normalize_licence`."""
+    if not isinstance(stated, str):
+        return UNKNOWN
     return _short_licence(stated) if len(stated) <= SHORT else normalize_licence(stated)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Union
 
+import numpy as np
 import pyarrow as pa
 
 from gristmill.document import CAPTURE, DOCUMENT_SCHEMA
@@ -114,7 +115,7 @@ def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([dict(row) for row in rows], RECORD_SCHEMA)
 
 
-def capture_column(file: str, offsets: Sequence[int]) -> pa.Array:
+def capture_column(file: str, offsets: Sequence[int] | np.ndarray) -> pa.Array:
     """The `capture` of records that are rows or lines of a file."""
     items = pa.repeat(pa.scalar(0, pa.int32()), len(offsets))
     parts = [pa.repeat(pa.scalar(file), len(offsets)), pa.array(offsets, pa.int64()), items]

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill import storage
 from gristmill.document import as_text, slice_batches
 from gristmill.errors import InputError
-from gristmill.hashing import document_id
+from gristmill.hashing import document_ids
 from pipelines.config import Columns
 from pipelines.kernels.buffers import text_buffers
-from pipelines.read.fields import moments, row_fields
+from pipelines.read.fields import moments
+from pipelines.read.plain import FAULTS, LOCATOR, batch_fields
 from pipelines.read.records import RECORD_SCHEMA, Broken, Item, Split, capture_column
 
 ROWS, TEXT_BYTES = 1000, 8 << 20
-FAULTS = (InputError, pa.ArrowException, ValueError, OverflowError, LookupError)
-"""What a value raises that is no text, or that Python cannot tell (a far-out time, a time zone nobody knows)."""
 
 
 def read_table(split: Split, columns: Columns) -> Iterator[Item]:
@@ -50,7 +50,7 @@ def _row_batches(table: pq.ParquetFile, split: Split, columns: Columns) -> Itera
 
 def table_records(batch: pa.RecordBatch, start: int, split: Split, columns: Columns) -> Iterator[Item]:
     """The records of a batch whose first row is the input's row `start`, in pieces of at most ROWS rows and about
-    TEXT_BYTES of text: rows become Python objects, piece by piece."""
+    TEXT_BYTES of text: a piece whose columns are not all plain becomes Python objects, row by row."""
     at = 0
     for piece in slice_batches(pa.table({"text": batch.column(columns.text)}), rows=ROWS, text_bytes=TEXT_BYTES):
         yield from _records(batch.slice(at, piece.num_rows), split, start + at, columns)
@@ -60,23 +60,30 @@ def table_records(batch: pa.RecordBatch, start: int, split: Split, columns: Colu
 def _records(batch: pa.RecordBatch, split: Split, start: int, columns: Columns) -> Iterator[Item]:
     try:
         text = as_text(batch.column(columns.text))
-        plain = set(columns.model_dump(exclude={"text", "published"}).values()) - {columns.text}
-        rows = batch.select([name for name in batch.schema.names if name in plain]).to_pylist()
-        source = split.source
-        fields = [row_fields(row, columns, default_source=source) for row in rows]
-        published = _published(batch, columns)
+        fields = batch_fields(batch, columns, default_source=split.source)
+        fields["published"] = _published(batch, columns)
     except FAULTS as error:
         yield from _bad(error, batch, split, start, columns)
         return
-    for place, value in enumerate(text.is_null().to_pylist()):
-        if value:
-            named = fields[place]["source"]
-            yield Broken(split.input_name, start + place, "no_text", "the text of this row is null", source=named)
-    keep = [place for place, value in enumerate(text.is_valid().to_pylist()) if value]
-    if keep:
-        places = pa.array(keep)
-        yield _batch(text.take(places), published.take(places), [rows[i] for i in keep], [fields[i] for i in keep],
-                     [start + i for i in keep], split.input_name, columns)  # fmt: skip
+    at = np.arange(start, start + batch.num_rows)
+    if text.null_count:
+        full = text.is_valid()
+        yield from _without_text(fields["source"].filter(pc.invert(full)), at[_mask(text.is_null())], split)
+        text, at = text.filter(full), at[_mask(full)]
+        fields = {name: column.filter(full) for name, column in fields.items()}
+    if len(text):
+        yield _batch(text, fields, at, split.input_name)
+
+
+def _mask(column: pa.Array) -> np.ndarray:
+    mask: np.ndarray = column.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _without_text(sources: pa.Array, rows: np.ndarray, split: Split) -> Iterator[Broken]:
+    why = "the text of this row is null"
+    for source, row in zip(sources.to_pylist(), rows.tolist(), strict=True):
+        yield Broken(split.input_name, row, "no_text", why, source=source)
 
 
 def _bad(error: Exception, batch: pa.RecordBatch, split: Split, start: int, columns: Columns) -> Iterator[Item]:
@@ -96,21 +103,22 @@ def _published(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
     return moments(batch.column(columns.published))
 
 
-def _batch(
-    text: pa.Array, published: pa.Array, rows: list[dict[str, Any]], fields: list[dict[str, Any]], at: list[int],
-    file: str, columns: Columns,
-) -> pa.RecordBatch:  # fmt: skip
-    given = [
-        str(row.get(columns.id) or field["url"] or f"{file}#{offset}")
-        for row, field, offset in zip(rows, fields, at, strict=True)
-    ]
-    data, cuts = text_buffers(text)
-    contents = (data[first:last].tobytes() for first, last in pairwise(cuts.tolist()))
-    ids = [
-        document_id(field["source"], name, content)
-        for field, name, content in zip(fields, given, contents, strict=True)
-    ]
-    plain = {name: [field[name] for field in fields] for name in fields[0]} | {"id": ids, "media": ["text"] * len(at)}
-    arrays = {name: pa.array(values, RECORD_SCHEMA.field(name).type) for name, values in plain.items()}
-    arrays |= {"text": text, "published": published, "capture": capture_column(file, at)}
+def _batch(text: pa.Array, fields: dict[str, pa.Array], at: np.ndarray, file: str) -> pa.RecordBatch:
+    """The records of rows `at` of a file: their texts, and the fields of `batch_fields`, of each."""
+    arrays = {name: column for name, column in fields.items() if name != LOCATOR}
+    arrays |= {"id": _ids(text, fields["source"], fields[LOCATOR], at, file), "text": text}
+    arrays |= {"media": pa.repeat(pa.scalar("text"), len(at)), "capture": capture_column(file, at)}
     return pa.RecordBatch.from_arrays([arrays[name] for name in RECORD_SCHEMA.names], schema=RECORD_SCHEMA)
+
+
+def _ids(text: pa.Array, source: pa.Array, locator: pa.Array, at: np.ndarray, file: str) -> pa.Array:
+    data, cuts = text_buffers(text)
+    contents = [data[first:last].data for first, last in pairwise(cuts.tolist())]
+    places = [name or f"{file}#{row}".encode() for name, row in zip(_bytes(locator), at.tolist(), strict=True)]
+    return pa.array(document_ids(_bytes(source), places, contents), pa.string())
+
+
+def _bytes(column: pa.Array) -> list[bytes]:
+    """The values of a `string` column in UTF-8: far cheaper than as Python's own strings."""
+    values: list[bytes] = column.cast(pa.binary()).to_numpy(zero_copy_only=False).tolist()
+    return values

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill import hashing
-from gristmill.hashing import canonical_json, code_digest, digest, document_id, key64, sha256_bytes, sha256_file
+from gristmill.hashing import (
+    canonical_json,
+    code_digest,
+    digest,
+    document_id,
+    document_ids,
+    key64,
+    sha256_bytes,
+    sha256_file,
+)
 
 texts = st.text(max_size=12)
 json_values = st.recursive(
@@ -82,6 +91,13 @@ def test_an_id_is_32_hex_digits(triple):
     found = document_id(*triple)
     assert len(found) == 32
     assert set(found) <= set("0123456789abcdef")
+
+
+@given(st.lists(parts, max_size=5))
+def test_ids_of_many_documents_are_those_of_each(triples):
+    sources, locators = ([triple[i].encode() for triple in triples] for i in (0, 1))
+    contents = [memoryview(content) if i % 2 else content for i, (_, _, content) in enumerate(triples)]
+    assert document_ids(sources, locators, contents) == [document_id(*triple) for triple in triples]
 
 
 def test_a_lone_surrogate_as_json_can_hold_it_still_has_an_id_and_a_key():
