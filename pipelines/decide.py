@@ -126,7 +126,8 @@ def shard_keys(work: Work, shard: int) -> tuple[np.ndarray, np.ndarray]:
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.done(folder, KEYS, shard) is None:
         wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
-        table = pq.read_table(shard_path(work.documents, shard), columns=wanted)
+        there = set(pq.read_schema(shard_path(work.documents, shard)).names)  # fewer with `annotate.only_hashes`
+        table = pq.read_table(shard_path(work.documents, shard), columns=[name for name in wanted if name in there])
         reasons = rule_reasons(table, config)
         contents, addresses = keys_of(table, shard, reasons == 0, config)
         with storage.commit(folder / name) as file:
@@ -146,8 +147,9 @@ def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
     bits |= np.where(_taken_down(table, takedowns), BIT["takedown"], 0)
     bits |= _rights_bits(table, config)
     wrong = np.array([bool(config.languages) and lang not in config.languages for lang in languages], bool)
-    unsure = table["lang_score"].to_numpy() < config.min_language_score
-    bits |= np.where(wrong | unsure, BIT["language"], 0)
+    if config.min_language_score:  # where none is asked for, it need not be there
+        wrong |= table["lang_score"].to_numpy() < config.min_language_score
+    bits |= np.where(wrong, BIT["language"], 0)
     return bits
 
 

@@ -168,6 +168,14 @@ def test_masking_can_be_turned_off(processor):
     assert processor.decode(rows[0]["input_ids"]) == "Write to a@b.cn."
 
 
+def test_documents_without_personal_data_looked_for_are_written_as_they_are(processor):
+    names = {"id": IDS[:1], "text": ["Write to a@b.cn."], "source": ["s"], "lang": ["und"]}
+    decided = {"cuts": pa.array([[]], CUTS), "repeats": pa.array([1], pa.int32())}
+    config = PackConfig(mask_personal=False)
+    rows = encode_table(pa.table(names | decided), config, processor, surface_lengths(processor), Tally())
+    assert processor.decode(rows["input_ids"].to_pylist()[0]) == "Write to a@b.cn."
+
+
 def test_nothing_kept_is_no_rows(processor):
     assert encode(processor, ["a", "b"], [False, False], [[], []], [[], []]) == ([], [])
 
