@@ -209,15 +209,26 @@ def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:
     _check_text(schema, path, config.columns.text)
     if not metadata.num_rows:
         yield Split(0, "parquet", path, 0, 0, expected=0)
-    first = 0
-    for group in range(metadata.num_row_groups):
-        rows = metadata.row_group(group).num_rows
-        pieces = max(1, math.ceil(metadata.row_group(group).total_byte_size / config.split_bytes))
-        bounds = [first + rows * piece // pieces for piece in range(pieces + 1)]
-        for start, stop in itertools.pairwise(bounds):
-            if stop > start:
-                yield Split(0, "parquet", path, start, stop, expected=stop - start)
-        first += rows
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    for start, stop in _row_ranges([(group.num_rows, group.total_byte_size) for group in groups], config.split_bytes):
+        yield Split(0, "parquet", path, start, stop, expected=stop - start)
+
+
+def _row_ranges(groups: Sequence[tuple[int, int]], split_bytes: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows of about `split_bytes`, from row groups (rows, bytes): small ones go together, large ones are cut evenly."""
+    start, first, held = 0, 0, 0
+    for rows, size in groups:
+        if start < first and held + size > split_bytes:
+            yield start, first
+            start, held = first, 0
+        first, held = first + rows, held + size
+        if held > split_bytes:  # of one group: it began here
+            pieces = math.ceil(held / split_bytes)
+            bounds = [start + (first - start) * piece // pieces for piece in range(pieces + 1)]
+            yield from ((low, high) for low, high in itertools.pairwise(bounds) if high > low)
+            start, held = first, 0
+    if start < first:
+        yield start, first
 
 
 def _check_text(schema: pa.Schema, path: str, text: str) -> None:

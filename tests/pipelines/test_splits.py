@@ -19,7 +19,7 @@ from pipelines.annotate import read_split
 from pipelines.config import AnnotateConfig, Columns
 from pipelines.read.lines import count_lines
 from pipelines.read.records import Broken
-from pipelines.splits import choose_files, kind_of_file, listed, make_plan, read_plan, write_plan
+from pipelines.splits import _row_ranges, choose_files, kind_of_file, listed, make_plan, read_plan, write_plan
 
 SMALL = AnnotateConfig(split_bytes=1024, slice_bytes=4096)
 
@@ -76,6 +76,21 @@ def test_row_groups_of_any_size_give_every_row_once_and_in_order(groups, split_b
         (sum(s.expected for s in plan[:i]), s.stop - s.start) for i, s in enumerate(plan)
     ]
     assert all_texts(plan, config) == (rows, [])
+
+
+@given(
+    groups=st.lists(st.tuples(st.integers(0, 50), st.integers(0, 400)), max_size=20), split_bytes=st.integers(1, 500)
+)
+def test_small_row_groups_share_a_split_and_no_split_but_a_row_is_larger_than_asked(groups, split_bytes):
+    ranges = list(_row_ranges(groups, split_bytes))
+    assert [row for low, high in ranges for row in range(low, high)] == list(range(sum(rows for rows, _ in groups)))
+    share = [size / rows for rows, size in groups if rows for _ in range(rows)]
+    assert all(high - low == 1 or sum(share[low:high]) < 2 * split_bytes + max(share) for low, high in ranges)
+
+
+def test_row_groups_are_gathered_up_to_the_size_of_a_split():
+    assert list(_row_ranges([(10, 40)] * 7, 100)) == [(0, 20), (20, 40), (40, 60), (60, 70)]
+    assert list(_row_ranges([(10, 40), (10, 250), (10, 40)], 100)) == [(0, 10), (10, 13), (13, 16), (16, 20), (20, 30)]
 
 
 @settings(max_examples=30, deadline=None)
