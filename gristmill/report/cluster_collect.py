@@ -159,7 +159,11 @@ def compared_members(members: Members) -> list[tuple[str, Member]]:
     if not members.least:
         return []
     chosen = [("the least similar", members.least[0])]
-    for which, share in (("at a third", 1 / 3), ("at two thirds", 2 / 3), ("the most similar", 1.0)):
+    for which, share in (
+        ("a third of the way up", 1 / 3),
+        ("two thirds of the way up", 2 / 3),
+        ("the most similar", 1.0),
+    ):
         one = members.at(share)
         if one is not None and one.id not in {other.id for _, other in chosen}:
             chosen.append((which, one))
@@ -205,5 +209,5 @@ def _dropped(member: Member, records: Mapping[Place, Record]) -> Dropped:
 def _record(row: Mapping[str, Any]) -> Record:
     """What of a document may stand on a page: no address of mail, in title and address neither."""
     title, url = (MAIL.sub("[email]", row[name] or "") for name in ("title", "url"))
-    date = (row["published"] or "")[:10]
+    date = (row["published"] or "").partition(" ")[0]
     return Record(row["id"], row["source"], row["lang"], shortened(title, TITLE), shortened(url, ADDRESS), date)

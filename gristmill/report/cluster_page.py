@@ -20,8 +20,7 @@ STYLE = (
     CSS
     + """
 .card { border: 1px solid var(--line); border-radius: 8px; padding: 0.2rem 1rem 0.8rem; margin: 1.2rem 0; }
-.card h3 { margin-top: 0.8rem; } .card .origin { margin: 0.1rem 0; max-width: none; } .card strong { font-weight: 600; }
-.sides b { display: block; } .sides mark { border-bottom: 2px solid var(--accent); border-radius: 2px 2px 0 0; }
+.card h3 { margin-top: 0.8rem; } .card .origin { display: block; margin: 0.1rem 0; max-width: none; } .card strong { font-weight: 600; }
 """
 )
 SIMILARITIES = (0.5, 0.6, 0.7, 0.8, 0.9)
