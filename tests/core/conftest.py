@@ -101,7 +101,11 @@ class Family:
             for number, rows in enumerate(shards):
                 with storage.commit(run.path / folder / f"part-{number:05d}.parquet") as file:
                     pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=2)
-            return run.finish(details={"reasons": LEGEND} if step == "decide" else {})
+            read, kept = (
+                sum(one.get("keep", True) or every for rows in shards for one in rows) for every in (True, False)
+            )
+            counts = {"read": read, "kept": kept, "dropped": read - kept, "quarantined": 0}
+            return run.finish(counts=counts, details={"reasons": LEGEND} if step == "decide" else {})
 
     def document(self, id):
         given = {
