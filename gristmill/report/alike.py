@@ -2,8 +2,10 @@
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import NamedTuple
 
 WORDS = re.compile(r"[⺀-鿿가-힯豈-﫿\U00020000-\U0003ffff]|(?:[^\s⺀-鿿가-힯豈-﫿\U00020000-\U0003ffff]){1,80}\s*|\s+")
@@ -11,6 +13,9 @@ WORDS = re.compile(r"[⺀-鿿가-힯豈-﫿\U00020000-\U0003ffff]|(?:[^\s⺀-鿿
 pieces of 80 characters. All matches together are the text."""
 COMPARED = 3000
 """Words of either text, after the beginning they share, that are compared: the time grows with their square."""
+PAIRS = 150_000
+"""Pairs of equal words, one of either text, that a comparison may meet: of a word written a thousand times over there would
+be a million, and minutes of work. Ordinary texts of COMPARED words have fewer."""
 PLACES, AROUND, LONGEST = 3, 8, 40
 
 
@@ -62,9 +67,11 @@ def split(text: str) -> list[str]:
 def compare(kept: str, dropped: str, extent: Extent = Extent()) -> Comparison:
     """What two texts share and where they differ first; white space at the ends of words counts for nothing."""
     one, two = split(kept), split(dropped)
-    same = _shared([word.strip() for word in one], [word.strip() for word in two])
-    first, second = one[same : same + COMPARED], two[same : same + COMPARED]
-    matcher = difflib.SequenceMatcher(None, [w.strip() for w in first], [w.strip() for w in second], autojunk=False)
+    bare_one, bare_two = [word.strip() for word in one], [word.strip() for word in two]
+    same = _shared(bare_one, bare_two)
+    end = same + _bearable(bare_one[same : same + COMPARED], bare_two[same : same + COMPARED])
+    first, second = one[same:end], two[same:end]
+    matcher = difflib.SequenceMatcher(None, bare_one[same:end], bare_two[same:end], autojunk=False)
     codes = matcher.get_opcodes()
     alike = same + sum(stop - start for kind, start, stop, _, _ in codes if kind == "equal")
     differing = sum(kind != "equal" for kind, *_ in codes)
@@ -72,7 +79,7 @@ def compare(kept: str, dropped: str, extent: Extent = Extent()) -> Comparison:
     head = min(same, extent.around)
     moved = [("equal", 0, head, 0, head)] if head else []
     moved += [(kind, a + head, b + head, c + head, d + head) for kind, a, b, c, d in codes]
-    texts = one[same - head : same + COMPARED], two[same - head : same + COMPARED]
+    texts = one[same - head : end], two[same - head : end]
     groups = list(_grouped(moved, extent.around)) if differing else []
     places = tuple(_places(groups[: extent.places], *texts, passed=same - head, longest=extent.longest))
     left = sum(kind != "equal" for group in groups[extent.places :] for kind, *_ in group)
@@ -84,6 +91,19 @@ def compare(kept: str, dropped: str, extent: Extent = Extent()) -> Comparison:
 def _shared(one: Sequence[str], two: Sequence[str]) -> int:
     """How many words the beginnings share."""
     return next((i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
+
+
+def _bearable(one: Sequence[str], two: Sequence[str]) -> int:
+    """How many words of either may be compared before PAIRS of equal ones are met."""
+    mine, others, pairs = Counter[str](), Counter[str](), 0
+    for place, (a, b) in enumerate(zip_longest(one, two)):
+        mine.update([] if a is None else [a])
+        pairs += others[a] if a is not None else 0
+        others.update([] if b is None else [b])
+        pairs += mine[b] if b is not None else 0
+        if pairs > PAIRS:
+            return place
+    return max(len(one), len(two))
 
 
 Code = tuple[str, int, int, int, int]

@@ -175,3 +175,27 @@ def test_differences_in_places_not_shown_are_counted_as_left():
 def test_what_is_longer_than_any_word_is_cut_into_pieces():
     assert [len(word) for word in split("x" * 200 + " y")] == [80, 80, 41, 1]
     assert split("𠀀𠀁") == ["𠀀", "𠀁"]
+
+
+# ---- how long it takes
+
+
+@given(TEXTS, TEXTS, st.integers(0, 60))
+def test_no_more_pairs_of_equal_words_are_met_than_is_bearable(one, two, most):
+    words = [[word.strip() for word in split(text)] for text in (one, two)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alike, "PAIRS", most)
+        end = alike._bearable(*words)
+
+    def pairs(n):
+        return sum(a == b for a in words[0][:n] for b in words[1][:n])
+
+    assert pairs(end) <= most
+    assert end == max(map(len, words)) or pairs(end + 1) > most
+
+
+def test_one_word_over_and_over_is_compared_only_as_far_as_is_bearable(monkeypatch):
+    monkeypatch.setattr(alike, "PAIRS", 100)
+    found = compare("哈" * 5000, "呵" + "哈" * 4000)
+    assert found.cut and (found.alike, found.compared) == (9, 10)
+    assert [own(place.dropped) for place in found.places] == [["呵"]]
