@@ -3,14 +3,18 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gristmill import cli, runs, storage
+from gristmill import cli, clusters_command, runs, storage
 from gristmill.errors import GristmillError, RunError, UserError
 from gristmill.runs import FinishedRun
+
+if TYPE_CHECKING:
+    from gristmill.report.facts import Facts
 
 RunsArgument = Annotated[
     list[Path] | None, typer.Argument(metavar="RUN...", help="Run folders; all that led to them is told of.")
@@ -95,11 +99,25 @@ def write(ends: list[FinishedRun], out: Path) -> dict[str, Any]:
 
     if out.is_dir():
         raise UserError("the page must be a file", {"out": out}, f"for example --out {out / 'report.html'}")
-    facts = collect(ends, out)
+    facts = with_clusters(collect(ends, out), ends, out)
     data = page(facts).encode()
     storage.commit_bytes(out, data)
     return {
         "bytes": len(data),
         "runs": [run.id for run in facts.runs],
+        "clusters": str(out.with_name(facts.clusters)) if facts.clusters else None,
         "verdict": [f"{check.level}: {check.words}" for check in checks(facts)],
     }
+
+
+def with_clusters(facts: "Facts", ends: Sequence[FinishedRun], out: Path) -> "Facts":
+    """Write the page of duplicate clusters beside the report, if there are any: `report.html` has `report-clusters.html`."""
+    from gristmill.report.cluster_collect import Wish
+
+    duplicates = facts.corpus.duplicates if facts.corpus else None
+    decided = runs.of_step(runs.corpus_line(*ends), "decide")
+    if decided is None or duplicates is None or not duplicates.sizes:
+        return facts
+    name = f"{out.stem}-clusters{out.suffix}"
+    clusters_command.write(decided, out.with_name(name), Wish(), back=out.name)
+    return replace(facts, clusters=name)

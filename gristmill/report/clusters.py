@@ -1,86 +1,92 @@
-"""Count duplicate clusters by size, and find the largest with one dropped text each, in bounded memory."""
+"""Count duplicate clusters by size, and choose which are shown - the largest, and a sample - in bounded memory."""
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from gristmill.report.alike import Comparison
-from gristmill.report.facts import Cluster, Duplicates, Sample
-from gristmill.report.texts import Place
+from gristmill.hashing import key64
+from gristmill.report.verdicts import COPIES
 
 LARGEST = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The kept document of a cluster, and the least similar of those dropped for it."""
-
-    size: int
-    similarity: float | None
-    kept: Place
-    dropped: Place | None
+BINS = 40
+"""Columns of the histogram of similarity, from 0 to 1."""
 
 
 @dataclass(slots=True)
 class Clusters:
-    """Running counts of clusters, of near and equal copies: each has exactly one kept row, which says its size."""
+    """Running counts of clusters of near and equal copies, and the largest of them.
 
+    A cluster's label is the smallest of its nodes (shard << 32 | row), so exactly one row of each has its own node as
+    its label, however many are kept.
+    """
+
+    most: int = LARGEST
     sizes: Counter[int] = field(default_factory=Counter)
     top: list[tuple[int, int]] = field(default_factory=list)
     """(-size, label) of the largest clusters, sorted."""
 
-    def add(self, batch: pa.Table) -> None:
-        """Count the clusters whose kept row is in this batch."""
+    def add(self, batch: pa.Table, shard: int, start: int) -> None:
+        """Count the clusters that begin in this batch, whose first row is row `start` of its shard."""
         if "cluster" not in batch.schema.names:
             return
         cluster, size = batch["cluster"].to_numpy(), batch["cluster_size"].to_numpy()
-        copy = batch["kept_id"].is_valid().to_numpy()
-        heads = ~copy & (cluster >= 0) & (size > 1)
+        heads = (cluster == (shard << 32) + np.arange(start, start + len(cluster))) & (size > 1)
         self.sizes.update(size[heads].tolist())
-        found = [*self.top, *zip((-size[heads]).tolist(), cluster[heads].tolist(), strict=True)]
-        self.top = sorted(found)[:LARGEST]
-
-    def choose(self, decisions: Iterable[tuple[int, pa.Table, Path]]) -> list[Pair]:
-        """The largest clusters with the places of their kept and their least similar dropped text."""
-        labels = pa.array([label for _, label in self.top], pa.int64())
-        kept: dict[int, Place] = {}
-        dropped: dict[int, tuple[float, str, Place]] = {}
-        for shard, table, documents in decisions:
-            rows = np.flatnonzero(pc.is_in(table["cluster"], value_set=labels).to_numpy())
-            if not len(rows):
-                continue
-            ids = pq.read_table(documents, columns=["id"])["id"].take(pa.array(rows)).to_pylist()
-            members = table.take(pa.array(rows)).to_pylist()
-            for row, id, member in zip(rows.tolist(), ids, members, strict=True):
-                place, label = Place(shard, row), member["cluster"]
-                if member["keep"]:
-                    kept[label] = place
-                else:
-                    likeness = 1.0 if member["similarity"] is None else member["similarity"]
-                    new = (likeness, id, place)
-                    dropped[label] = min(new, dropped.get(label, new))
-        return [_pair(-size, kept[label], dropped.get(label)) for size, label in self.top if label in kept]
-
-    def facts(
-        self, pairs: Sequence[Pair], texts: Mapping[Place, Sample], compared: Mapping[tuple[Place, Place], Comparison]
-    ) -> Duplicates:
-        """What the report says of them."""
-        largest = tuple(
-            Cluster(pair.size, pair.similarity, texts[pair.kept], None, None)
-            if pair.dropped is None
-            else Cluster(
-                pair.size, pair.similarity, texts[pair.kept], texts[pair.dropped], compared[pair.kept, pair.dropped]
-            )
-            for pair in pairs
-        )
-        return Duplicates(dict(sorted(self.sizes.items())), largest)
+        found = zip((-size[heads]).tolist(), cluster[heads].tolist(), strict=True)
+        self.top = heapq.nsmallest(self.most, [*self.top, *found])
 
 
-def _pair(size: int, kept: Place, found: tuple[float, str, Place] | None) -> Pair:
-    return Pair(size, None, kept, None) if found is None else Pair(size, found[0], kept, found[2])
+@dataclass(slots=True)
+class Draw:
+    """A random sample of the clusters that lost a document: those whose kept id has the smallest hash with `seed`.
+
+    It depends on nothing but the ids: not on the order of documents, nor on how they lie in shards (bottom-k sampling;
+    Cohen and Kaplan, Summarizing data using bottom-k sketches, 2007).
+    """
+
+    most: int
+    seed: int
+    found: dict[int, tuple[int, str]] = field(default_factory=dict)
+    """Label -> (hash, kept id), the smallest first."""
+
+    def add(self, batch: pa.Table) -> None:
+        """Draw from the dropped rows of this batch."""
+        lost = batch.filter(pc.and_(pc.is_valid(batch["kept_id"]), pc.greater_equal(batch["cluster"], 0)))
+        pairs = lost.select(["cluster", "kept_id"]).group_by(["cluster", "kept_id"]).aggregate([])
+        for label, id in zip(pairs["cluster"].to_pylist(), pairs["kept_id"].to_pylist(), strict=True):
+            new = (key64(id, salt=self.seed), id)
+            self.found[label] = min(new, self.found.get(label, new))
+        kept = heapq.nsmallest(self.most, self.found.items(), key=lambda item: (item[1], item[0]))
+        self.found = dict(kept)
+
+
+@dataclass(slots=True)
+class Losses:
+    """Running counts of the documents dropped as copies: by reason, and by their similarity to the kept text."""
+
+    legend: Sequence[str]
+    documents: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    bins: np.ndarray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    unmeasured: int = 0
+
+    def add(self, batch: pa.Table) -> None:
+        """Count a batch; a document counts under the first of its reasons."""
+        self.documents += batch.num_rows
+        bits = batch["reasons"].to_numpy().astype(np.uint64)
+        first = bits & (~bits + np.uint64(1))
+        copies = np.zeros(len(bits), bool)
+        for place, name in enumerate(self.legend):
+            if name in COPIES:
+                own = first == np.uint64(1) << np.uint64(place)
+                self.dropped[name] += int(np.count_nonzero(own))
+                copies |= own
+        likeness = batch["similarity"].cast(pa.float64()).to_numpy()[copies]
+        known = likeness[~np.isnan(likeness)]
+        self.unmeasured += len(likeness) - len(known)
+        self.bins += np.bincount(np.clip(known * BINS + 1e-6, 0, BINS - 1).astype(np.int64), minlength=BINS)

@@ -28,7 +28,7 @@ def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
     """
     chain = runs.chain(*ends)
     line = runs.corpus_line(*ends)
-    documents, decisions, packed = (_only(step, line) for step in ONE_EACH)
+    documents, decisions, packed = (only(step, line) for step in ONE_EACH)
     return Facts(
         folder=ends[0].path.resolve().parent.name,
         ends=tuple(dict.fromkeys(end.id for end in ends)),
@@ -41,7 +41,8 @@ def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
     )
 
 
-def _only(step: str, line: Sequence[FinishedRun]) -> FinishedRun | None:
+def only(step: str, line: Sequence[FinishedRun]) -> FinishedRun | None:
+    """The run of a step; None where there is none. Raises UserError where there are several."""
     found = [run for run in line if run.step == step]
     if len(found) > 1:
         raise UserError(

@@ -1,6 +1,5 @@
 """Read the documents and decisions of a corpus, by column and in batches: counts in one pass, a few texts in another."""
 
-from bisect import insort
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,39 +12,34 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.document import refuse_hashes_only
-from gristmill.errors import RunError
 from gristmill.progress import Progress
 from gristmill.report.clusters import Clusters
-from gristmill.report.facts import Corpus, Licence, Reason, Sample
+from gristmill.report.facts import Cluster, Corpus, Duplicates, Licence, Reason, Sample
+from gristmill.report.members import gather, keep_smallest, kept_places
 from gristmill.report.texts import Place, read_pairs, read_samples
+from gristmill.report.verdicts import WITHHELD, decision_files, lowest_bit, read_decisions
 from gristmill.runs import FinishedRun
 
 COLUMNS = ["id", "source", "licence", "evidence", "opt_out", "personal"]
 DECIDED = ["keep", "reasons", "cluster", "cluster_size", "kept_id", "similarity"]
 BATCH = 1 << 16
 SAMPLES = 2
-WITHHELD = ("takedown", "opt_out", "licence")
-"""Reasons whose texts are not ours to show; their ids are."""
 
 
 def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
     """Everything the report says of single documents; texts are read only for the samples."""
     refuse_hashes_only(annotated, ["personal"], "a report shows texts, their personal data masked: do without one")
     shards = annotated.files("documents/")
-    verdicts = [None] * len(shards) if decided is None else _verdicts(decided, len(shards))
+    verdicts = [] if decided is None else decision_files(decided, len(shards))
     scan, clusters = Scan(() if decided is None else tuple(decided.details["reasons"])), Clusters()
     rows = sum(file.rows for file in annotated.data_files("documents/"))
     with Progress("report", total=rows if rows > 0 else None, unit="documents") as bar:
-        for number, (path, verdict) in enumerate(zip(shards, verdicts, strict=True)):
-            for start, batch in aligned_batches(path, verdict):
+        for number, path in enumerate(shards):
+            for start, batch in aligned_batches(path, verdicts[number] if verdicts else None):
                 scan.add(batch, number, start)
-                clusters.add(batch)
+                clusters.add(batch, number, start)
                 bar.advance(batch.num_rows)
-    pairs = clusters.choose(_pairs_of(shards, verdicts)) if decided is not None else []
-    wanted = [place for chosen in scan.samples.values() for _, place in chosen]
-    wanted += [place for pair in pairs for place in (pair.kept, pair.dropped) if place is not None]
-    texts = read_samples(shards, wanted)
-    compared = read_pairs(shards, [(pair.kept, pair.dropped) for pair in pairs if pair.dropped is not None])
+    texts = read_samples(shards, [place for chosen in scan.samples.values() for _, place in chosen])
     return Corpus(
         documents=scan.documents,
         decided=decided is not None,
@@ -53,7 +47,7 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
         opt_outs=dict(sorted(scan.opt_outs.items())),
         personal=dict(sorted(scan.personal.items())),
         reasons=scan.reason_rows(texts),
-        duplicates=None if decided is None else clusters.facts(pairs, texts, compared),
+        duplicates=None if decided is None else _duplicates(clusters, verdicts, shards, scan.legend),
         signals=meanings(shards),
     )
 
@@ -64,27 +58,10 @@ def meanings(shards: Sequence[Path]) -> dict[str, str]:
     return {field.name: field.metadata[b"is"].decode() for field in fields if b"is" in (field.metadata or {})}
 
 
-def _verdicts(decided: FinishedRun, shards: int) -> list[Path | None]:
-    found: list[Path | None] = list(decided.files("decisions/"))
-    if len(found) != shards:
-        raise RunError(
-            "this decide run has not as many shards as its documents",
-            {"run": decided.path, "decisions": len(found), "documents": shards},
-            "run `gristmill decide` again",
-        )
-    return found
-
-
 def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[int, pa.Table]]:
     """Batches of a shard's documents, the columns of its decisions beside them, each with its first row's number."""
     file = pq.ParquetFile(documents)
-    verdict = None if decisions is None else pq.read_table(decisions, columns=DECIDED)
-    if verdict is not None and verdict.num_rows != file.metadata.num_rows:
-        raise RunError(
-            "a decisions file has not as many rows as its documents",
-            {"decisions": decisions, "rows": verdict.num_rows, "documents": file.metadata.num_rows},
-            "run `gristmill decide` again",
-        )
+    verdict = None if decisions is None else read_decisions(decisions, documents, DECIDED)
     start = 0
     for batch in file.iter_batches(BATCH, columns=COLUMNS):
         table = pa.Table.from_batches([batch])
@@ -95,10 +72,30 @@ def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[i
         start += batch.num_rows
 
 
-def _pairs_of(shards: Sequence[Path], verdicts: Sequence[Path | None]) -> Iterator[tuple[int, pa.Table, Path]]:
-    for number, (path, verdict) in enumerate(zip(shards, verdicts, strict=True)):
-        if verdict is not None:
-            yield number, pq.read_table(verdict, columns=["keep", "cluster", "similarity"]), path
+def _duplicates(
+    clusters: Clusters, decisions: Sequence[Path], documents: Sequence[Path], legend: Sequence[str]
+) -> Duplicates:
+    """The clusters by size, and of the largest the kept text beside the least similar dropped one."""
+    members = gather(decisions, documents, [label for _, label in clusters.top], legend)
+    least = {label: found.least[0] for label, found in members.items() if found.least}
+    kept = kept_places(decisions, documents, members, least.items())
+    pairs = {
+        label: (place, one.place)
+        for label, one in least.items()
+        if (place := kept.get((label, one.kept_id))) is not None
+    }
+    alone = {label: found.kept[0][1] for label, found in members.items() if found.kept and label not in pairs}
+    texts = read_samples(documents, [*alone.values(), *(place for pair in pairs.values() for place in pair)])
+    compared = read_pairs(documents, pairs.values())
+    largest = []
+    for _, label in clusters.top:
+        size = members[label].size
+        if pair := pairs.get(label):
+            two = texts[pair[0]], texts[pair[1]]
+            largest.append(Cluster(size, least[label].similarity, *two, compared[pair]))
+        elif label in alone:
+            largest.append(Cluster(size, None, texts[alone[label]], None, None))
+    return Duplicates(dict(sorted(clusters.sizes.items())), tuple(largest))
 
 
 @dataclass(slots=True)
@@ -164,18 +161,6 @@ class Scan:
     def _shown(self, name: str, texts: Mapping[Place, Sample]) -> tuple[Sample, ...]:
         found = (texts[place] for _, place in self.samples.get(name, ()))
         return tuple(replace(sample, text=None) if name in WITHHELD else sample for sample in found)
-
-
-def lowest_bit(bits: int) -> int:
-    """The place of the lowest bit set: the reason that comes first in the legend."""
-    return (bits & -bits).bit_length() - 1
-
-
-def keep_smallest(found: list[tuple[str, Place]], new: tuple[str, Place], most: int) -> None:
-    """Insert into a sorted list that holds at most `most`."""
-    if len(found) < most or new < found[-1]:
-        insort(found, new)
-        del found[most:]
 
 
 def counts(table: pa.Table) -> dict[Any, int]:

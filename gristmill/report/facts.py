@@ -162,7 +162,7 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything. A part whose step is not in the chain is None or empty."""
+    """Everything. A part whose step is not in the chain is None or empty; `clusters` is the page of clusters beside this one."""
 
     folder: str
     ends: tuple[str, ...]
@@ -172,6 +172,7 @@ class Facts:
     tokens: Tokens | None
     trainings: tuple[Training, ...]
     audits: tuple[Audit, ...]
+    clusters: str = ""
 
     def of(self, step: str) -> list[RunFacts]:
         """The runs of one step that the corpus or its models stand on."""

@@ -7,7 +7,7 @@ TERMS = (
     ("audit", "Measuring what corpus, rules and models do to groups of people."),
     ("bits per byte", "How many bits a model needs for one byte of text it has not seen: less is better, and models with different tokenizers can be compared."),
     ("capture", "One answer of a server as it was received, with the request and the evidence of its rights."),
-    ("cluster", "Documents that are copies or near copies of each other. One of them is kept."),
+    ("cluster", "Documents that are copies or near copies of each other. One of them is kept, or as many as the settings say."),
     ("document", "One text with its rights and its source: an article, a page, a post."),
     ("evidence", "What a licence or a refusal was read from: a link in the page, a header, a field of an interface's answer."),
     ("item", "What crawl counts: one page, or one article or post inside the answer of an interface."),

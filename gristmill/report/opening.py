@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from gristmill.report.checks import Check, checks
 from gristmill.report.facts import Facts, RunFacts, Training
 from gristmill.report.markup import Html, content, tag
+from gristmill.report.verdicts import COPIES
 from gristmill.report.words import count, counted, language, listed, share, size
 
 ORDER = ("pack", "decide", "annotate", "crawl")
@@ -65,7 +66,7 @@ def tiles(facts: Facts) -> Iterator[tuple[str, str, str]]:
         tokens, bytes_ = (sum(getattr(part, name) for part in facts.tokens.slices) for name in ("tokens", "bytes"))
         yield "Tokens", count(tokens), f"{size(bytes_)} of text, vocabulary {count(facts.tokens.vocabulary)}"
     if facts.corpus and facts.corpus.duplicates:
-        copies = sum(r.first for r in facts.corpus.reasons if r.name in ("exact_duplicate", "near_duplicate"))
+        copies = sum(r.first for r in facts.corpus.reasons if r.name in COPIES)
         yield (
             "Duplicates dropped",
             count(copies),

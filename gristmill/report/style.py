@@ -70,6 +70,7 @@ figure.sample { margin: 0.5rem 0 0.9rem; max-width: 48rem; } figcaption { font-s
   overflow-wrap: anywhere; overflow: hidden; font-size: 0.9rem; line-height: 1.5; max-width: 48rem; unicode-bidi: isolate; }
 mark { background: var(--mark); color: inherit; padding: 0 0.1em; border-radius: 2px; }
 .sides { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); gap: 0.3rem 1.2rem; }
+.sides mark { border-bottom: 2px solid var(--accent); border-radius: 2px 2px 0 0; } .sides b { display: block; }
 .sides b, .side { font-size: 0.78rem; color: var(--soft); margin: 0.3rem 0 0; font-weight: 600; } .sides .text { margin-top: 0.1rem; }
 td small { display: block; color: var(--soft); font-size: 0.92em; }
 .origin { font-size: 0.78rem; color: var(--soft); overflow-wrap: anywhere; }

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.report.alike import Comparison, compare
+from gristmill.report.alike import Comparison, Extent, compare
 from gristmill.report.facts import Sample
 from gristmill.report.words import shortened
 
@@ -38,7 +38,15 @@ def read_rows(
         for group in sorted(set(groups.tolist())):
             inside = [row for row, own in zip(rows, groups, strict=True) if own == group]
             table = file.read_row_group(group, columns=columns).take(pa.array([r - int(starts[group]) for r in inside]))
-            yield from zip((Place(shard, row) for row in inside), table.to_pylist(), strict=True)
+            yield from zip((Place(shard, row) for row in inside), _plain(table).to_pylist(), strict=True)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Moments as text: Python has no year above 9999, and a source may state one."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):
+            table = table.set_column(place, field.name, table[field.name].cast(pa.string()))
+    return table
 
 
 def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, Sample]:
@@ -46,14 +54,19 @@ def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place,
     return {place: sample(row) for place, row in read_rows(shards, places)}
 
 
-def read_pairs(shards: Sequence[Path], pairs: Iterable[tuple[Place, Place]]) -> dict[tuple[Place, Place], Comparison]:
+def read_texts(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, str]:
+    """The whole texts at these places, personal data masked."""
+    rows = read_rows(shards, places, ["text", "personal"])
+    return {place: masked(row["text"], row["personal"] or ()) for place, row in rows}
+
+
+def read_pairs(
+    shards: Sequence[Path], pairs: Iterable[tuple[Place, Place]], extent: Extent = Extent()
+) -> dict[tuple[Place, Place], Comparison]:
     """How the two documents of each pair differ, personal data masked."""
     wanted = list(pairs)
-    texts = {
-        place: masked(row["text"], row["personal"] or ())
-        for place, row in read_rows(shards, [place for pair in wanted for place in pair])
-    }
-    return {(one, other): compare(texts[one], texts[other]) for one, other in wanted}
+    texts = read_texts(shards, [place for pair in wanted for place in pair])
+    return {(one, other): compare(texts[one], texts[other], extent) for one, other in wanted}
 
 
 def sample(row: Mapping[str, Any]) -> Sample:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from gristmill.document import refuse_hashes_only
 from gristmill.errors import ConfigError, RunError
-from gristmill.report.corpus import WITHHELD
+from gristmill.report.verdicts import WITHHELD
 from gristmill.runs import FinishedRun
 from pipelines.config import DecideConfig
 from pipelines.document_shards import check_pair, documents_of

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.report import alike
-from gristmill.report.alike import LONGEST, PLACES, Comparison, Piece, Place, compare, split
+from gristmill.report.alike import LONGEST, PLACES, Comparison, Extent, Piece, Place, compare, split
 
 TEXTS = st.lists(st.sampled_from(["the ", "mill ", "river\n", "磨", "坊", "。", "old ", "new "]), max_size=40).map(
     "".join
@@ -151,3 +151,51 @@ def test_a_difference_beyond_what_is_compared_is_not_denied(monkeypatch):
     monkeypatch.setattr(alike, "COMPARED", 10)
     found = compare(f"a {numbered(0, 50)} end", f"b {numbered(0, 50)} other")
     assert found.cut and found.differing == 1
+
+
+# ---- how much is shown
+
+
+def test_more_places_with_more_words_around_are_shown_where_asked_for():
+    gap = numbered(0, 30)
+    kept, dropped = (" ".join(f"{letter}{i} {gap}" for i in range(7)) for letter in "kd")
+    found = compare(kept, dropped, Extent(places=5, around=2))
+    assert ([place.before for place in found.places], found.left) == ([0, 26, 26, 26, 26], 2)
+
+
+def test_differences_in_places_not_shown_are_counted_as_left():
+    gap = numbered(0, 30)
+    kept = f"a 1 b {gap} c {gap} d {gap} e 1 f"
+    dropped = f"x 1 y {gap} z {gap} w {gap} v 1 u"
+    found = compare(kept, dropped)
+    assert (found.differing, len(found.places), found.left) == (6, 3, 2)
+    assert compare(kept, dropped, Extent(places=4)).left == 0
+
+
+def test_what_is_longer_than_any_word_is_cut_into_pieces():
+    assert [len(word) for word in split("x" * 200 + " y")] == [80, 80, 41, 1]
+    assert split("𠀀𠀁") == ["𠀀", "𠀁"]
+
+
+# ---- how long it takes
+
+
+@given(TEXTS, TEXTS, st.integers(0, 60))
+def test_no_more_pairs_of_equal_words_are_met_than_is_bearable(one, two, most):
+    words = [[word.strip() for word in split(text)] for text in (one, two)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alike, "PAIRS", most)
+        end = alike._bearable(*words)
+
+    def pairs(n):
+        return sum(a == b for a in words[0][:n] for b in words[1][:n])
+
+    assert pairs(end) <= most
+    assert end == max(map(len, words)) or pairs(end + 1) > most
+
+
+def test_one_word_over_and_over_is_compared_only_as_far_as_is_bearable(monkeypatch):
+    monkeypatch.setattr(alike, "PAIRS", 100)
+    found = compare("哈" * 5000, "呵" + "哈" * 4000)
+    assert found.cut and (found.alike, found.compared) == (9, 10)
+    assert [own(place.dropped) for place in found.places] == [["呵"]]

@@ -17,11 +17,13 @@ from gristmill.errors import RunError
 from gristmill.report import corpus as corpus_module
 from gristmill.report.alike import compare
 from gristmill.report.clusters import Clusters
-from gristmill.report.corpus import keep_smallest, lowest_bit, scan_corpus
+from gristmill.report.corpus import scan_corpus
 from gristmill.report.facts import Cluster, Duplicates, Licence, Reason, Sample
+from gristmill.report.members import keep_smallest
 from gristmill.report.models import curves, metrics, thinned
 from gristmill.report.texts import Place, masked, sample
 from gristmill.report.tokens import length_counts
+from gristmill.report.verdicts import lowest_bit
 
 PERSONAL = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("type", pa.string())]))
 DOCUMENTS = DOCUMENT_SCHEMA.append(pa.field("personal", PERSONAL, nullable=False))
@@ -130,8 +132,8 @@ def test_the_largest_clusters_show_the_kept_text_and_the_least_similar_dropped_o
         [document("d", "least similar"), document("e", "copy of two"), document("f", "alone"), document("g", "tiny"), document("h", "tiny")],
     ]  # fmt: skip
     decisions = [
-        [decision(cluster=1, size=2), decision(cluster=2, size=3), decision(False, 2, 2, 3, "b", 0.9)],
-        [decision(False, 2, 2, 3, "b", 0.75), decision(False, 2, 1, 2, "a", 1.0), decision(), decision(), decision()],
+        [decision(cluster=0, size=2), decision(cluster=1, size=3), decision(False, 2, 1, 3, "b", 0.9)],
+        [decision(False, 2, 1, 3, "b", 0.75), decision(False, 2, 0, 2, "a", 1.0), decision(), decision(), decision()],
     ]  # fmt: skip
     found = scan(tmp_path, shards, decisions).duplicates
 
@@ -163,7 +165,7 @@ def test_copies_are_compared_over_their_whole_text_with_personal_data_masked(tmp
         for text in texts
     ]
     shard = [document(id, text, personal=own) for id, text, own in zip("ab", texts, spans, strict=True)]
-    found = scan(tmp_path, [shard], [[decision(cluster=1, size=2), decision(False, 2, 1, 2, "a", 0.9)]]).duplicates
+    found = scan(tmp_path, [shard], [[decision(cluster=0, size=2), decision(False, 2, 0, 2, "a", 0.9)]]).duplicates
     assert found is not None
     (cluster,) = found.largest
     assert cluster.comparison == compare(f"{body}mail [email] now", f"{body}mail [email] then")
@@ -185,7 +187,7 @@ def test_only_the_largest_clusters_are_held():
         "kept_id": pa.nulls(100, pa.string()),
         "keep": [True] * 100,
     }
-    clusters.add(pa.table(table))
+    clusters.add(pa.table(table), 0, 0)
     assert clusters.top == [(-101, 99), (-100, 98), (-99, 97), (-98, 96), (-97, 95)]
     assert sum(clusters.sizes.values()) == 100
 
