@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
-WORDS = re.compile(r"[⺀-鿿가-힯豈-﫿\U00020000-\U0003ffff]|(?:[^\s⺀-鿿가-힯豈-﫿\U00020000-\U0003ffff]){1,80}\s*|\s+")
+WORDS = re.compile(
+    r"[⺀-鿿가-힯豈-﫿\uff01-\uff60\U00020000-\U0003ffff]|(?:[^\s⺀-鿿가-힯豈-﫿\uff01-\uff60\U00020000-\U0003ffff]){1,80}\s*|\s+"
+)
 """A character of Chinese, Japanese or Korean; else a word with the spaces that follow it, what is longer than any word in
 pieces of 80 characters. All matches together are the text."""
 COMPARED = 3000

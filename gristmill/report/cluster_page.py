@@ -90,7 +90,7 @@ READING = (
     "Dropping was right where the texts say the same: another date or menu around an equal article, a revision, a mirror.",
     "It was wrong where what differs is what matters: tables, poems, laws and product pages of one form with other numbers or names. "
     "Then raise decide.near.min_similarity, and decide again.",
-    "Each card shows the least similar text first. If that one is a copy, the others are.",
+    "Each card shows the least similar text first. If that one is a copy, the others are. A word is a character in Chinese and Japanese.",
 )
 
 

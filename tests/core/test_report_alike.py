@@ -199,3 +199,7 @@ def test_one_word_over_and_over_is_compared_only_as_far_as_is_bearable(monkeypat
     found = compare("哈" * 5000, "呵" + "哈" * 4000)
     assert found.cut and (found.alike, found.compared) == (9, 10)
     assert [own(place.dropped) for place in found.places] == [["呵"]]
+
+
+def test_a_wide_comma_is_no_part_of_the_word_behind_it():
+    assert split("人，Orbán（匈）") == ["人", "，", "Orbán", "（", "匈", "）"]
