@@ -54,18 +54,24 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """Everything: `bins` counts dropped documents by similarity from 0 to 1, `near` and `prefer` are decide's settings."""
+    """Everything: `bins` counts dropped documents by similarity from 0 to 1, `near`, `url`, `prefer` and `keeps` (of a cluster) are decide's settings.
+
+    `masked`: whether personal data were looked for in the documents, and are masked.
+    """
 
     run: str
     documents_run: str
     version: str
     near: Mapping[str, Any]
+    url: Mapping[str, Any]
     prefer: tuple[str, ...]
+    keeps: int
     documents: int
     sizes: Mapping[int, int]
     dropped: Mapping[str, int]
     bins: Sequence[int]
     unmeasured: int
+    masked: bool
     seed: int
     named: tuple[Card, ...]
     largest: tuple[Card, ...]

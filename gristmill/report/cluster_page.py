@@ -45,6 +45,12 @@ def headline(facts: ClusterFacts) -> str:
     return f"{counted(facts.clusters, 'cluster')} of copies among {documents}: {count(lost)} {were} dropped"
 
 
+def _masking(facts: ClusterFacts) -> str:
+    if facts.masked:
+        return "Personal data that were found in them are masked, and mail addresses in titles and links."
+    return "Personal data were not looked for (annotate.only_hashes), so none in the texts are masked."
+
+
 def _opening(facts: ClusterFacts, back: str) -> Html:
     lost = sum(facts.dropped.values())
     return tag(
@@ -53,7 +59,7 @@ def _opening(facts: ClusterFacts, back: str) -> Html:
         tag("h1", headline(facts)),
         paragraph(tag("a", "Back to the report", href=quote(back))) if back else None,
         note(code(facts.run), " judged the documents of ", code(facts.documents_run), ". The texts are from outside, as they were "
-             "found, and may offend. Personal data that were found in them are masked, and mail addresses in titles and links."),
+             "found, and may offend. ", _masking(facts)),
         dropped_table(facts.dropped, facts.documents),
         chart(bar_chart("Number of clusters by size", list(size_bars(facts.sizes)))) if facts.sizes else None,
         *(_similarity(facts) if lost else ()),
@@ -112,6 +118,18 @@ def _setting_rows(facts: ClusterFacts) -> Iterator[Row]:
             code("near.min_similarity"),
             f"{bound:g}",
             "The bound: pairs that were compared and are less similar are let go.",
+        )
+    if facts.url.get("max_documents"):
+        yield (
+            code("url.min_similarity"),
+            f"{facts.url['min_similarity']:g}",
+            f"The bound for documents of one address, of which there are {count(facts.url['max_documents'])} at most.",
+        )
+    if facts.keeps > 1:
+        yield (
+            code("keep_per_cluster"),
+            count(facts.keeps),
+            "So many of a cluster stay, the best first; exact copies never do.",
         )
     if facts.prefer:
         preferred = listed(list(facts.prefer), most=12)

@@ -27,17 +27,18 @@ class Place(NamedTuple):
 def read_rows(
     shards: Sequence[Path], places: Iterable[Place], columns: Sequence[str] = COLUMNS
 ) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """The documents at these places; of every shard only the row groups that hold one are read, one at a time."""
+    """The documents at these places, with those of `columns` that there are; of every shard only the row groups that hold one are read, one at a time."""
     by_shard: dict[int, list[int]] = {}
     for place in sorted(set(places)):
         by_shard.setdefault(place.shard, []).append(place.row)
     for shard, rows in by_shard.items():
         file = pq.ParquetFile(shards[shard])
+        there = [name for name in columns if name in file.schema_arrow.names]
         starts = np.cumsum([0, *(file.metadata.row_group(i).num_rows for i in range(file.num_row_groups))])
         groups = np.searchsorted(starts, rows, side="right") - 1
         for group in sorted(set(groups.tolist())):
             inside = [row for row, own in zip(rows, groups, strict=True) if own == group]
-            table = file.read_row_group(group, columns=columns).take(pa.array([r - int(starts[group]) for r in inside]))
+            table = file.read_row_group(group, columns=there).take(pa.array([r - int(starts[group]) for r in inside]))
             yield from zip((Place(shard, row) for row in inside), _plain(table).to_pylist(), strict=True)
 
 
@@ -57,7 +58,7 @@ def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place,
 def read_texts(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, str]:
     """The whole texts at these places, personal data masked."""
     rows = read_rows(shards, places, ["text", "personal"])
-    return {place: masked(row["text"], row["personal"] or ()) for place, row in rows}
+    return {place: masked(row["text"], row.get("personal") or ()) for place, row in rows}
 
 
 def read_pairs(
@@ -71,7 +72,7 @@ def read_pairs(
 
 def sample(row: Mapping[str, Any]) -> Sample:
     """A row of documents as a sample."""
-    text = masked(row["text"], row["personal"] or ())
+    text = masked(row["text"], row.get("personal") or ())
     return Sample(row["id"], row["source"], row["lang"], shortened(text.strip(), SHOWN), _capture(row["capture"]))
 
 

@@ -46,7 +46,7 @@ def card(kept_text="The old mill.", dropped_text="The new mill.", **changes):
 
 def facts(*largest, **changes):
     given = {
-        "run": "decide-1", "documents_run": "annotate-1", "version": "1", "near": NEAR, "prefer": (), "documents": 10, "sizes": {2: 1},
+        "run": "decide-1", "documents_run": "annotate-1", "version": "1", "near": NEAR, "url": {}, "prefer": (), "keeps": 1, "masked": True, "documents": 10, "sizes": {2: 1},
         "dropped": {"exact_duplicate": 0, "near_duplicate": 1}, "bins": (*[0] * 30, 1, *[0] * 9), "unmeasured": 0, "seed": 0,
         "named": (), "largest": largest, "sample": (),
     }  # fmt: skip
@@ -105,6 +105,19 @@ def test_each_setting_has_its_value_and_how_to_read_it(tables):
     ]  # fmt: skip
     assert "0.5: 5.3 %, 0.6: 21.1 %, 0.7: 56.5 %, 0.8: 92.4 % and 0.9: >99.9 %" in rows[1][2]
     assert all(row[2] for row in rows)
+
+
+def test_addresses_and_how_many_stay_are_told_of_where_they_count(tables):
+    drawn = page(facts(card(), url={"max_documents": 100, "min_similarity": 0.3}, keeps=2))
+    rows = tables(drawn)["Settings of decide"]
+    assert [row[:2] for row in rows[4:]] == [["url.min_similarity", "0.3"], ["keep_per_cluster", "2"]]
+    assert "of which there are 100 at most" in rows[4][2]
+    assert "url." not in page(facts(card(), url={"max_documents": 0, "min_similarity": 0.3}))
+
+
+def test_texts_in_which_personal_data_were_not_looked_for_are_said_to_be_so():
+    assert "were not looked for" in page(facts(card(), masked=False))
+    assert "were not looked for" not in page(facts(card()))
 
 
 def test_settings_that_a_run_does_not_name_are_left_out(tables):

@@ -144,7 +144,9 @@ def test_a_run_that_recorded_no_thresholds_says_so():
         ("language", {"languages": ["en", "zh"]}, "the language is not en or zh"),
         ("language", {"languages": ["en"], "min_language_score": 0.5}, "the language is not en or lang_score < 0.5"),
         ("near_duplicate", {"near": {"bands": 14, "rows": 8, "min_similarity": 0.7}},
-         "estimated similarity to the kept text of its cluster, over runs of 5 words: 0.7 or more; candidates from 14 bands of 8"),
+         "estimated similarity to another of its cluster, over runs of 5 words: 0.7 or more; candidates from 14 bands of 8"),
+        ("url_duplicate", {"url": {"max_documents": 100, "min_similarity": 0.3}},
+         "its canonical address is that of one that is kept, and of 100 at most; estimated similarity 0.3 or more"),
     ],
 )  # fmt: skip
 def test_a_reason_that_is_no_rule_is_said_from_the_settings(name, config, said):

@@ -85,6 +85,12 @@ def test_steps_that_need_personal_data_are_refused_with_the_way_out(decided, tmp
     assert "annotate.only_hashes" in said(capsys, "report", run, "--out", tmp_path / "report.html")
 
 
+def test_clusters_are_shown_and_that_nothing_in_them_is_masked(decided, tmp_path):
+    page = tmp_path / "clusters.html"
+    assert cli.run(["clusters", str(runs.latest(decided, "decide").path), "--out", str(page)]) == 0
+    assert "were not looked for" in page.read_text(encoding="utf-8")
+
+
 def test_prepare_is_refused_before_anything_is_read(made, tmp_path, capsys):
     told = said(capsys, "prepare", "--in", made["source"], "--out", tmp_path, *HASHES)
     assert "decide.preset=none and pack.mask_personal=false and --tokenizer RUN" in told
