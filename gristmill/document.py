@@ -3,12 +3,16 @@
 `annotate` writes these columns (and its signals beside them); everything later reads them by name.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.errors import InputError
+from gristmill.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from gristmill.runs import FinishedRun
 
 MOMENT = pa.timestamp("ms", tz="UTC")
 EVIDENCE = pa.list_(pa.struct([("signal", pa.string()), ("value", pa.string())]))
@@ -60,6 +64,16 @@ KINDS = ("wiki", "news", "social", "web", "book", "docs", "legal", "speech", "ot
 
 MAX_COLUMN_BYTES = (1 << 31) - (1 << 20)
 """Offsets of `string` are signed 32 bits: one column chunk must stay below."""
+
+
+def refuse_hashes_only(annotated: "FinishedRun", lacking: Iterable[str], fix: str) -> None:
+    """Raise RunError where an annotate run has documents with `only_hashes`, which lack these columns; `fix` is one way out."""
+    if annotated.manifest["config"].get("only_hashes"):
+        raise RunError(
+            "these documents were annotated with annotate.only_hashes, for finding copies alone",
+            {"run": annotated.path, "they lack": ", ".join(lacking)},
+            f"{fix}, or annotate again without it",
+        )
 
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:

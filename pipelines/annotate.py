@@ -32,17 +32,28 @@ from pipelines.read.dump import read_dump
 from pipelines.read.fields import moment
 from pipelines.read.languages import primary_language
 from pipelines.read.lines import count_lines, read_lines
-from pipelines.read.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Item, Left, Split
+from pipelines.read.records import IDENTIFIED, QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Item, Left, Split
 from pipelines.read.table import ROWS, TEXT_BYTES, read_table
 from pipelines.read.warc import read_warc
 from pipelines.signals.chosen import Column, chosen_columns, refuse_edited
 from pipelines.signals.language import language_columns
 from pipelines.signals.script import script_columns
-from pipelines.signals.table import SIGNAL_FIELDS, signal_columns
+from pipelines.signals.table import HASH_FIELDS, SIGNAL_FIELDS, hash_columns, signal_columns
 from pipelines.splits import read_plan
 
 STAGE = "annotate"
 SCHEMA = pa.schema([*DOCUMENT_SCHEMA, *SIGNAL_FIELDS], metadata=DOCUMENT_SCHEMA.metadata)
+STATED = DOCUMENT_SCHEMA.field("lang").with_metadata(
+    {"is": "language the page or source states, see `stated_lang`; `und` without"}
+)
+HASHES_SCHEMA = pa.schema(
+    [
+        *(STATED if field.name == "lang" else field for field in DOCUMENT_SCHEMA if field.name not in IDENTIFIED[1:]),
+        *HASH_FIELDS,
+    ],
+    metadata=DOCUMENT_SCHEMA.metadata,
+)
+"""The columns of documents that are annotated with `only_hashes`: what was not looked for has no column."""
 CODE = [
     "pipelines/annotate.py", "pipelines/config.py", "pipelines/splits.py", "pipelines/read", "pipelines/extract",
     "pipelines/signals", "pipelines/kernels", "gristmill/document.py", "gristmill/rights.py", "gristmill/hashing.py",
@@ -85,7 +96,7 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
     tally, broken, reads, own = Tally(), list[Broken](), list[int](), chosen_columns(config)
     name = f"documents/part-{split.number:05d}.parquet"
-    schema = schema_with(own)
+    schema = HASHES_SCHEMA if config.only_hashes else schema_with(own)
     coded = {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
     with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema, **coded) as writer:
         rows = 0
@@ -162,11 +173,18 @@ def judge_item(
     if isinstance(item, Left):
         tally.add("dropped", item.reason, source=item.source, lang="und")
         return None
-    batch = annotate_batch(extract_batch(item, config, sandbox, tally, broken), own)
-    sizes = pc.binary_length(batch["text"]).to_pylist()
-    for source, lang, size in zip(batch["source"].to_pylist(), batch["lang"].to_pylist(), sizes, strict=True):
-        tally.add("kept", source=source, lang=lang, size=size)
+    batch = extract_batch(item, config, sandbox, tally, broken)
+    batch = hash_batch(batch) if config.only_hashes else annotate_batch(batch, own)
+    _count_kept(batch, tally)
     return batch
+
+
+def _count_kept(batch: pa.RecordBatch, tally: Tally) -> None:
+    columns = {"source": batch["source"], "lang": batch["lang"], "size": pc.binary_length(batch["text"])}
+    kept = pa.table(columns).group_by(["source", "lang"], use_threads=False)
+    for row in kept.aggregate([("size", "count"), ("size", "sum")]).to_pylist():
+        sizes = {"documents": row["size_count"], "size": row["size_sum"]}
+        tally.add("kept", source=row["source"], lang=row["lang"], **sizes)
 
 
 def extract_batch(
@@ -248,6 +266,15 @@ def annotate_batch(batch: pa.RecordBatch, own: Sequence[Column] = ()) -> pa.Reco
     if not own:
         return made
     return pa.RecordBatch.from_arrays([*made, *(column.column(made) for column in own)], schema=schema_with(own))
+
+
+def hash_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Add what finds copies to a batch of extracted records: RECORD_SCHEMA in, HASHES_SCHEMA out."""
+    columns = {name: batch[name] for name in batch.schema.names}
+    columns["lang"] = pc.fill_null(batch["stated_lang"], "und")
+    hashes = hash_columns(batch["text"], batch["url"])
+    columns |= dict(zip([field.name for field in HASH_FIELDS], hashes, strict=True))
+    return pa.RecordBatch.from_arrays([columns[name] for name in HASHES_SCHEMA.names], schema=HASHES_SCHEMA)
 
 
 def _write_quarantine(folder: Path, number: int, broken: list[Broken]) -> list[DataFile]:

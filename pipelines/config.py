@@ -119,6 +119,8 @@ class AnnotateConfig(Config):
     """Columns of word lists by name, see `pipelines.signals.word_list`."""
     perplexity: dict[str, Perplexity] = Field(default_factory=dict)
     """Columns of language models by name, see `pipelines.signals.perplexity`."""
+    only_hashes: bool = False
+    """Only what finding copies needs, for those who filter elsewhere: no signals, no personal data, `lang` as stated."""
 
     @property
     def own_columns(self) -> list[str]:
@@ -133,6 +135,8 @@ class AnnotateConfig(Config):
                 raise ValueError(f"`{name}` cannot be a column: use letters, digits and _")
             if names.count(name) > 1:
                 raise ValueError(f"two columns are called `{name}`: choose another name for one of them")
+        if names and self.only_hashes:
+            raise ValueError(f"`only_hashes` leaves out all signals, but `{names[0]}` is one: give up one of them")
         return self
 
     @field_validator("signals")

@@ -101,7 +101,8 @@ def shard_keys(folder: Path, documents: str, shard: int, config: DecideConfig) -
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.done(folder, KEYS, shard) is None:
         wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
-        table = pq.read_table(shard_path(documents, shard), columns=wanted)
+        there = set(pq.read_schema(shard_path(documents, shard)).names)  # fewer with `annotate.only_hashes`
+        table = pq.read_table(shard_path(documents, shard), columns=[name for name in wanted if name in there])
         reasons = rule_reasons(table, config)
         exact, bands = keys_of(table, shard, reasons == 0, config)
         with storage.commit(folder / name) as file:
@@ -121,8 +122,9 @@ def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
     bits |= np.where(_taken_down(table, takedowns), BIT["takedown"], 0)
     bits |= _rights_bits(table, config)
     wrong = np.array([bool(config.languages) and lang not in config.languages for lang in languages], bool)
-    unsure = table["lang_score"].to_numpy() < config.min_language_score
-    bits |= np.where(wrong | unsure, BIT["language"], 0)
+    if config.min_language_score:  # where none is asked for, it need not be there
+        wrong |= table["lang_score"].to_numpy() < config.min_language_score
+    bits |= np.where(wrong, BIT["language"], 0)
     return bits
 
 

@@ -28,7 +28,7 @@ from gristmill.shards import shard_name, shard_schema, write_dataset_files, writ
 from pipelines.config import PackConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.exchange import Keyed, Numbers
-from pipelines.final_text import final_text
+from pipelines.final_text import Span, final_text
 from pipelines.tokens.sentences import sentence_starts, surface_lengths, token_starts
 
 ENCODE, STAGE = "encode", "shards"
@@ -118,7 +118,7 @@ def encode_shard(
     """Encode the kept documents of a shard; write their rows by output shard, and the receipt."""
     folder = Path(places.folder)
     check_pair(places.documents, places.decisions, shard)
-    table = pq.read_table(shard_path(places.documents, shard), columns=["id", "text", "source", "lang", "personal"])
+    table = pq.read_table(shard_path(places.documents, shard), columns=_read(config))
     decisions = pq.read_table(shard_path(places.decisions, shard), columns=["keep", "cuts"])
     tally = Tally()
     _tally(tally, "dropped", "decided", table.filter(pc.invert(decisions["keep"])))
@@ -134,6 +134,19 @@ def encode_shard(
     receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), (data_file(folder, name),), details)
     receipts.commit(folder, receipt)
     return receipt
+
+
+def _read(config: PackConfig) -> list[str]:
+    """The columns of documents that encoding reads; where nothing is masked, personal data need not have been looked for."""
+    return ["id", "text", "source", "lang", *(["personal"] if config.mask_personal else [])]
+
+
+def _spans(kept: pa.Table) -> Sequence[Sequence[Span]]:
+    """The personal data of each document, where they were read."""
+    spans: Sequence[Sequence[Span]] = (
+        kept["personal"].to_pylist() if "personal" in kept.schema.names else [[]] * len(kept)
+    )
+    return spans
 
 
 def _tally(tally: Tally, fate: Fate, reason: str, table: pa.Table | pa.RecordBatch) -> None:
@@ -157,7 +170,9 @@ def encode_table(
         part = kept.slice(at, ENCODE_ROWS)
         texts = [
             final_text(text, cuts, personal, mask=config.mask_personal).strip()
-            for text, cuts, personal in zip(*(part[c].to_pylist() for c in ("text", "cuts", "personal")), strict=True)
+            for text, cuts, personal in zip(
+                part["text"].to_pylist(), part["cuts"].to_pylist(), _spans(part), strict=True
+            )
         ]
         for text, ids in zip(texts, processor.encode(texts, num_threads=1), strict=True):
             raw = text.encode()

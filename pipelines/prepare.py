@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from gristmill import cli, hashing, receipts, runs
 from gristmill.config import Config
+from gristmill.document import refuse_hashes_only
 from gristmill.errors import ConfigError, InputError, RunError
 from gristmill.runs import FinishedRun, Input, Run
 from gristmill.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
@@ -25,10 +26,10 @@ from pipelines import engine, splits
 from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.compiling import compile_first
-from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, TokenizerConfig
+from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, PrepareConfig, TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
 from pipelines.read.records import Split
-from pipelines.rules import check_signals, chosen_rules, legend, numeric_columns
+from pipelines.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
 from pipelines.tokens.training_process import train_apart
 
@@ -123,6 +124,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     if annotated.files("documents/"):
         check_signals(rules, numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
     hashed = config.model_copy(update={"takedown": None})
+    _refuse_lacking_signals(annotated, rules, config)
     with _start("decide", hashed, given, deciding, how) as run:
         if run.finished:
             return _found(run.finished)
@@ -150,13 +152,40 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
 
 def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
     """Raise RunError where the documents lack a column that this version writes."""
-    there = pq.read_schema(shard_path(documents, 0)).names if shards else annotating.SCHEMA.names
-    if lacking := sorted(set(annotating.SCHEMA.names) - set(there)):
+    written = annotating.HASHES_SCHEMA if annotated.manifest["config"].get("only_hashes") else annotating.SCHEMA
+    there = pq.read_schema(shard_path(documents, 0)).names if shards else written.names
+    if lacking := sorted(set(written.names) - set(there)):
         raise RunError(
             "the documents of this run were written by another version",
             {"run": annotated.path, "they lack": ", ".join(lacking)},
             "run `gristmill annotate` again on its inputs",
         )
+
+
+def _refuse_lacking_signals(annotated: FinishedRun, rules: Sequence[Rule], config: DecideConfig) -> None:
+    """Raise RunError where documents with `only_hashes` lack what the configuration judges by."""
+    if needed := _judged_by(rules, config):
+        fix = "decide with decide.preset=none, no rules and no decide.min_language_score"
+        refuse_hashes_only(annotated, needed, fix)
+
+
+def _judged_by(rules: Sequence[Rule], config: DecideConfig) -> list[str]:
+    """What of the columns that `only_hashes` leaves out the configuration judges by."""
+    signals = {rule.signal for rule in rules} | ({"lang_score"} if config.min_language_score else set())
+    return sorted(signals - set(annotating.HASHES_SCHEMA.names))
+
+
+def check_only_hashes(config: PrepareConfig, *, tokenizer: bool) -> None:
+    """Raise ConfigError where later steps need what `annotate.only_hashes` leaves out; `tokenizer`: whether one is given."""
+    needs = {
+        "decide.preset=none": _judged_by(chosen_rules(config.decide), config.decide),
+        "pack.mask_personal=false": ["personal"] if config.pack.mask_personal else [],
+        "--tokenizer RUN": [] if tokenizer else ["personal"],
+    }
+    if config.annotate.only_hashes and (wanted := [fix for fix, columns in needs.items() if columns]):
+        lacking = ", ".join(dict.fromkeys(name for columns in needs.values() for name in columns))
+        what = "annotate.only_hashes leaves out what later steps need"
+        raise ConfigError(what, {"they need": lacking}, f"give {' and '.join(wanted)}")
 
 
 def check_choices(config: DecideConfig, own: Collection[str]) -> None:
@@ -177,6 +206,7 @@ def _refuse_idle_rows(takedowns: TakedownList, path: str | None) -> None:
 def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
     """Train a tokenizer on the kept documents of a decide run."""
     annotated = documents_of(decided)
+    refuse_hashes_only(annotated, ["personal"], "pack with the tokenizer of other documents (--tokenizer)")
     with _start("tokenizer", config, [decided.as_input()], tokenizing, how) as run:
         if run.finished:
             return _found(run.finished)
@@ -225,6 +255,8 @@ def _alike_but_thresholds(one: FinishedRun, other: FinishedRun) -> bool:
 def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> FinishedRun:
     """Pack the kept documents of a decide run into token shards."""
     annotated = documents_of(decided)
+    if config.mask_personal:
+        refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
     with _start("pack", config, [decided.as_input(), tokenizer.as_input()], packing, how) as run:
         if run.finished:
             return _found(run.finished)

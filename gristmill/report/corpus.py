@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.document import refuse_hashes_only
 from gristmill.errors import RunError
 from gristmill.progress import Progress
 from gristmill.report.clusters import Clusters
@@ -29,6 +30,7 @@ WITHHELD = ("takedown", "opt_out", "licence")
 
 def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
     """Everything the report says of single documents; texts are read only for the samples."""
+    refuse_hashes_only(annotated, ["personal"], "a report shows texts, their personal data masked: do without one")
     shards = annotated.files("documents/")
     verdicts = [None] * len(shards) if decided is None else _verdicts(decided, len(shards))
     scan, clusters = Scan(() if decided is None else tuple(decided.details["reasons"])), Clusters()

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.document import refuse_hashes_only
 from gristmill.errors import ConfigError, RunError
 from gristmill.report.corpus import WITHHELD
 from gristmill.runs import FinishedRun
@@ -100,6 +101,7 @@ def open_source(run: FinishedRun, config: DecideConfig | None = None) -> Source:
     Raises RunError for any other run, and ConfigError for a `config` beside a decide run, which has its rules already.
     """
     if run.step == "annotate":
+        _refuse_without_signals(run)
         return _undecided(run, config)
     if run.step != "decide":
         fix = f"name one of them: gristmill runs list --out {run.path.parent}"
@@ -107,13 +109,19 @@ def open_source(run: FinishedRun, config: DecideConfig | None = None) -> Source:
     if config is not None:
         fix = f"try other rules on its documents: gristmill explore {documents_of(run).path} --config ... --set ..."
         raise ConfigError("a decide run is shown with the rules it was decided by", {"run": run.path}, fix)
-    documents, decisions = documents_of(run).files("documents/"), run.files("decisions/")
+    annotated = documents_of(run)
+    _refuse_without_signals(annotated)
+    documents, decisions = annotated.files("documents/"), run.files("decisions/")
     for shard in range(len(documents)):
         check_pair(str(documents[shard].parent), str(run.path / "decisions"), shard)
     names = [str(name) for name in run.details["reasons"]]
     rules = tuple(read_rule(record) for record in run.details["rules"])
     presets = run.manifest["config"]["presets"]
     return Source(run, tuple(documents), tuple(decisions), tuple(names), _placed(names, rules), presets)
+
+
+def _refuse_without_signals(annotated: FinishedRun) -> None:
+    refuse_hashes_only(annotated, ["all signals", "personal"], "explore another run")
 
 
 def _undecided(run: FinishedRun, given: DecideConfig | None) -> Source:

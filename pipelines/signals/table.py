@@ -87,8 +87,7 @@ def _type_of(signal: Signal) -> pa.DataType:
     return pa.int32() if signal.name in whole else pa.float32()
 
 
-SIGNAL_FIELDS = [
-    *(pa.field(s.name, _type_of(s), nullable=False, metadata={"is": s.meaning, "source": s.source}) for s in SIGNALS),
+HASH_FIELDS = [
     pa.field("text_bytes", pa.int32(), nullable=False, metadata={"is": "bytes of the text in UTF-8"}),
     pa.field(
         "text_hash",
@@ -99,6 +98,12 @@ SIGNAL_FIELDS = [
     pa.field("url_hash", URL_HASH, metadata={"is": URL_FORM}),
     pa.field("line_hashes", LINE_HASHES, nullable=False, metadata={"is": FOLDED_LINES}),
     pa.field("signature", SIGNATURE, metadata={"is": f"MinHash, {PERMUTATIONS} x uint32; null under 5 words"}),
+]
+"""The Arrow fields of what finds copies; nothing of a text's language is in them."""
+
+SIGNAL_FIELDS = [
+    *(pa.field(s.name, _type_of(s), nullable=False, metadata={"is": s.meaning, "source": s.source}) for s in SIGNALS),
+    *HASH_FIELDS,
     pa.field("personal", SPANS, nullable=False, metadata={"is": "spans of personal data in UTF-8 bytes"}),
 ]
 """The Arrow fields of all signals, numeric and other."""
@@ -119,10 +124,15 @@ def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
 
 def signal_columns(text: pa.Array, lang: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
     """The columns of SIGNAL_FIELDS for a batch of texts, their languages and their addresses."""
+    return [*number_columns(text, lang), *hash_columns(text, url), spans_column(text)]
+
+
+def hash_columns(text: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
+    """The columns of HASH_FIELDS for a batch of texts and their addresses."""
     data, offsets = text_buffers(text)
-    columns = [*number_columns(text, lang), pc.binary_length(text), hashes_of_texts(data, offsets)]
+    columns = [pc.binary_length(text), hashes_of_texts(data, offsets)]
     columns.append(pa.nulls(len(text), URL_HASH) if url is None else url_hashes(url))
-    return [*columns, hashes_of_lines(data, offsets), signature_column(data, offsets), spans_column(text)]
+    return [*columns, hashes_of_lines(data, offsets), signature_column(data, offsets)]
 
 
 def number_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:

@@ -123,8 +123,35 @@ def url_hash(url: str) -> bytes | None:
     return None if canonical is None else xxhash.xxh3_128_digest(canonical.encode())
 
 
+def are_canonical(urls: pa.Array) -> pa.Array:
+    """bool: which addresses (a `string` column) are seen to be in their canonical form; of the others some may be too."""
+    form, tracked = _canonical_forms()
+    return pc.and_not(pc.match_substring_regex(urls, form), pc.match_substring_regex(urls, tracked))
+
+
+@lru_cache(maxsize=1)
+def _canonical_forms() -> tuple[str, str]:
+    """What most addresses that are canonical match, and what none with a parameter of tracking.toml fails to, for RE2."""
+    char = r"[A-Za-z0-9_~!$'()*+,;=:@\[\]-]|%[0189A-F][0-9A-F]|%2[0-9A-CF]"
+    host = r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+"
+    path = rf"/|(?:/+(?:{char}|&)(?:{char}|[&.])*)+"
+    pair = rf"(?:{char}|[./?])+"
+    prefixes, names = tracking()
+    begins, whole = "|".join(map(re.escape, prefixes)), "|".join(map(re.escape, sorted(names)))
+    form = rf"\A[a-z][a-z0-9+.-]*://{host}(?:{path})(?:\?{pair}(?:&{pair})*)?\z"
+    return form, rf"(?i)[?&](?:{begins}|(?:{whole})(?:[=&]|\z))"
+
+
 def url_hashes(urls: pa.Array) -> pa.Array:
-    """`url_hash` of a column of addresses: each distinct one is looked at once."""
+    """`url_hash` of a column of addresses: each distinct one is looked at once, and in Python if it may need a change."""
     distinct = pc.dictionary_encode(urls)
-    hashes = pa.array([url_hash(url) for url in distinct.dictionary.to_pylist()], URL_HASH)
+    hashes = _hashes(distinct.dictionary)
     return hashes.take(distinct.indices) if len(hashes) else pa.nulls(len(urls), URL_HASH)
+
+
+def _hashes(urls: pa.Array) -> pa.Array:
+    """The same of a column without nulls."""
+    odd = pc.invert(are_canonical(urls))
+    made = pa.array([canonical_url(url) for url in urls.filter(odd).to_pylist()], pa.string())
+    forms = pc.replace_with_mask(urls, odd, made).cast(pa.binary()).to_numpy(zero_copy_only=False)
+    return pa.array([form if form is None else xxhash.xxh3_128_digest(form) for form in forms], URL_HASH)

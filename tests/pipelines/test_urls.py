@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.signals import urls
-from pipelines.signals.urls import URL_HASH, canonical_url, tracking, url_hash, url_hashes
+from pipelines.signals.urls import URL_HASH, are_canonical, canonical_url, tracking, url_hash, url_hashes
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,57 @@ def test_a_hash_is_that_of_the_canonical_address():
     assert url_hash("HTTP://Example.org:80/a/") == xxhash.xxh3_128_digest(b"http://example.org/a")
 
 
-def test_a_column_of_addresses_has_a_hash_each_and_looks_at_each_distinct_one_once(monkeypatch):
+def test_a_column_of_addresses_has_a_hash_each_and_looks_once_at_each_that_may_change(monkeypatch):
     seen = []
-    monkeypatch.setattr(urls, "url_hash", lambda url: seen.append(url) or url_hash(url))
-    column = pa.array(["http://a/", None, "http://b/", "http://a/", "page:1", None, *["http://one.org/"] * 1000])
+    monkeypatch.setattr(urls, "canonical_url", lambda url: seen.append(url) or canonical_url(url))
+    column = pa.array(["http://A/", None, "http://b/", "http://A/", "page:1", None, *["http://one.org/."] * 1000])
     hashes = url_hashes(column)
     assert hashes.type == URL_HASH
+    assert seen == ["http://A/", "page:1", "http://one.org/."]
     assert hashes.to_pylist() == [None if url is None else url_hash(url) for url in column.to_pylist()]
-    assert seen == ["http://a/", "http://b/", "page:1", "http://one.org/"]
+
+
+CANONICAL = [
+    "http://example.org/", "https://www.example.org/Wiki", "http://a.b-c_d.example.org/a//b.html", "https://zh.wikipedia.org/wiki?curid=4891097",
+    "http://example.org/%C3%A9%20b/(c),d;e", "http://example.org/?a=1&b=x/y?z.&c", "ftp://x/a.b.", "http://x/~joe/*", "http://x/a?source=rss&utmost=1",
+]  # fmt: skip
+
+
+def test_most_canonical_addresses_are_seen_to_be_so():
+    assert are_canonical(pa.array(CANONICAL)).to_pylist() == [True] * len(CANONICAL)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.org", "http://example.org/a/", "http://example.org//", "http://example.org/./a", "http://x/a/..", "http://X/a", "Http://x/a",
+        "http://x/%7Ea", "http://x/%c3", "http://x/%2e", "http://x/%", "http://x:80/", "http://x./", "http://x/a?", "http://x/a?&a",
+        "http://x/a?a&", "http://x/a?UTM_x=1", "http://x/?a=1&gclid", "http://x/?fbclid=2&b", "http://x/#a", "http://x/é", " http://x/a",
+        "http://x/a\n", "http://x/a b", "page:12", "",
+    ],
+)  # fmt: skip
+def test_what_has_another_form_or_none_is_not_taken_for_canonical(url):
+    assert canonical_url(url) != url
+    assert are_canonical(pa.array([url])).to_pylist() == [False]
+
+
+FORMS = st.lists(
+    st.sampled_from(["/", "a", "B", ".", "..", "?", "&", "=", "utm_", "gclid", "GCLID=", "#", "%41", "%C3", "%2F", "%2f", "@", ":", "[", "é", "\n", "é", "\x00"]),
+    max_size=9,
+)  # fmt: skip
+
+
+@settings(max_examples=3000, deadline=None)
+@given(url=FORMS.map(lambda pieces: "http://x.org/" + "".join(pieces)) | ADDRESSES.filter(lambda url: url.isascii()))
+def test_what_is_seen_to_be_canonical_is_its_own_form(url):
+    if are_canonical(pa.array([url])).to_pylist() == [True]:
+        assert canonical_url(url) == url
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.none() | FORMS.map(lambda pieces: "http://x.org" + "".join(pieces)), max_size=9))
+def test_a_column_has_the_hashes_of_its_addresses(column):
+    assert url_hashes(pa.array(column, pa.string())).to_pylist() == [url and url_hash(url) for url in column]
 
 
 @pytest.mark.parametrize(
