@@ -9,7 +9,7 @@ One job where the components fit in memory. Else three and more: edges to files,
 clusters. Each goes on where it was stopped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ DECISION_SCHEMA = pa.schema(
 )
 
 
-def decide(pipeline: beam.Pipeline, work: Work, shard_rows: list[int]) -> None:
+def decide(pipeline: beam.Pipeline, work: Work, shard_rows: Sequence[int]) -> None:
     """The whole graph, its components by one union-find: `shard_rows` are the documents of each shard."""
     edges = edges_of(pipeline, work)
     pairs = edges | "two nodes" >> beam.ParDo(Rows(EDGE, graph.first_two))

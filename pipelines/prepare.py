@@ -4,11 +4,9 @@
 """
 
 import gc
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -29,13 +27,10 @@ from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.compiling import compile_first
 from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, PrepareConfig, TokenizerConfig
-from pipelines.dedup.components import bytes_of_union
-from pipelines.dedup.edge_files import EdgeFiles, more_rounds
+from pipelines.decide_jobs import cut_sums, run_jobs, spread_of
 from pipelines.dedup.estimate import Estimate, estimate
-from pipelines.dedup.graph import EDGE, Spread, Work
-from pipelines.dedup.repeats_graph import graphs
+from pipelines.dedup.graph import Work
 from pipelines.document_shards import documents_of, shard_path
-from pipelines.exchange import PIECE_BYTES
 from pipelines.read.records import Split
 from pipelines.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
@@ -143,89 +138,21 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         rows = [file.rows for file in annotated.data_files("documents/")]
         spread = spread_of(sum(rows), shards, config, how.memory, run.path)
         compile_first(deciding.STAGE)
-        took = run_jobs(Work(str(run.path), documents, config, spread), rows, how)
+        took = run_jobs(Work(str(run.path), documents, config, spread), rows, how.engine, how.memory)
         details = {
             "reasons": legend(rules),
             "rules": [rule.record() for rule in rules],
             "documents": annotated.id,
             "takedowns": len(takedowns),
-            **({"repeated": _repeated(run)} if config.repeated.is_asked else {}),
+            **({"repeated": cut_sums(run.path)} if config.repeated.is_asked else {}),
         }
         return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
 
 
-def _repeated(run: Run) -> dict[str, int]:
-    """How many documents lose repeated text, and how many bytes by reason."""
-    found = Counter[str]()
-    for receipt in receipts.load(run.path, deciding.STAGE).values():
-        found.update({"documents": receipt.details["cut"], **receipt.details["cut_bytes"]})
-    return dict(found)
-
-
-def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, folder: Path) -> Spread:
-    """How the rows of so many documents are regrouped within `memory` bytes."""
-    piece = max(1 << 16, min(PIECE_BYTES, memory // 32))
-    band_rows = documents * config.near.bands * 16
-    return Spread(max(4, band_rows // piece + 1), shards, str(folder / runs.SPILL), piece)
-
-
 def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:
     """What `decide` will take for so many documents."""
-    spread = spread_of(documents, documents // 5000 + 1, config, how.memory, how.out)
+    spread = spread_of(documents, 1, config, how.memory, how.out)
     return estimate(documents, config, spread, how.memory, how.engine.workers)
-
-
-def run_jobs(work: Work, shard_rows: list[int], how: How) -> dict[str, Any]:
-    """Run the jobs of `decide`, those that are not done; returns what they took.
-
-    One job where a union-find over all documents takes less than half of the memory, else one for the edges and some for
-    rounds of stars; where repeated text is looked for, which needs to know what is kept, one for each kind and one to write.
-    """
-    took: list[Mapping[str, int]] = []
-
-    def job(build: Callable[[Any], None], label: str, **stages: int) -> None:
-        took.append(engine.run(build, how.engine, mode="threads", label=label, folder=work.run, stages=stages))
-
-    shards = len(shard_rows)
-    settled = {deciding.SETTLE: shards}
-    written = {deciding.STAGE: shards}
-    last = settled if work.config.repeated.is_asked else settled | written
-    if bytes_of_union(sum(shard_rows)) <= how.memory // 2:
-        job(lambda pipeline: deciding.decide(pipeline, work, shard_rows), "decide", **{deciding.KEYS: shards}, **last)
-    else:
-        edges, stars = _stars(work, job)
-        job(lambda pipeline: deciding.settle_files(pipeline, work, edges, stars), "clusters", **last)
-    if work.config.repeated.is_asked:
-        for graph in graphs(work):
-            job(graph.build, graph.stage, **{graph.stage: graph.splits})
-        job(lambda pipeline: deciding.write_all(pipeline, work), "decide", **written)
-    return _took(took)
-
-
-def _stars(work: Work, job: Callable[..., None]) -> tuple[EdgeFiles, EdgeFiles]:
-    """The files of all edges, and of the stars they were made into, by as many jobs as that takes."""
-    partitions = work.spread.partitions
-    edges = EdgeFiles(work.folder, "edges", EDGE, partitions)
-    if not edges.is_done:
-        stages = {deciding.KEYS: work.spread.shards, edges.name: partitions}
-        job(lambda pipeline: deciding.write_edges(pipeline, work, edges), "edges", **stages)
-    before, number = edges, 0
-    while True:
-        number += 1
-        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions)
-        if not after.is_checked:
-            build = partial(more_rounds, before=before, after=after, spread=work.spread)
-            job(build, f"stars {number}", **{after.name: partitions})
-        if not after.unsettled():
-            return edges, after
-        before = after
-
-
-def _took(jobs: Sequence[Mapping[str, int]]) -> dict[str, Any]:
-    """What several jobs took: the most memory of any, and the sums of what they counted."""
-    counted = sum((Counter(job) for job in jobs), Counter[str]())
-    alike = {name: max(job[name] for job in jobs) for name in ("workers", "peak_bytes")}
-    return {**counted, **alike, "jobs": len(jobs)}
 
 
 def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:

@@ -41,7 +41,8 @@ LABEL = 0
 CARRIED = 1 << 14
 """Rows with a signature that are handed on at a time: 8 MB."""
 
-METRICS = "decide"
+METRICS, GIANT, IN_GIANT = "decide", "giant buckets", "rows of giant buckets"
+"""Beam's counters of buckets with more members than a star may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,8 @@ def _stars_of_buckets(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
     if pieces.rows > groups.STAR:
         giant = groups.group_sizes(pieces, 1)
         giant = giant[giant > groups.STAR]
-        Metrics.counter(METRICS, "buckets in several stars").inc(len(giant))
-        Metrics.counter(METRICS, "rows of buckets in several stars").inc(int(giant.sum()))
+        Metrics.counter(METRICS, GIANT).inc(len(giant))
+        Metrics.counter(METRICS, IN_GIANT).inc(int(giant.sum()))
     return _as(NEAR, groups.stars(pieces, 1))
 
 
