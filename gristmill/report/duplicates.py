@@ -10,7 +10,7 @@ from gristmill.report.glossary import term
 from gristmill.report.markup import Html, tag
 from gristmill.report.sides import beside, differences, told
 from gristmill.report.verdicts import COPIES
-from gristmill.report.words import count, counted, share
+from gristmill.report.words import count, counted, listed, share, size
 
 RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, 99), (100, 999), (1000, 1 << 62))
 
@@ -27,19 +27,35 @@ def duplicates(facts: Facts) -> Html:
     found, documents = facts.corpus.duplicates, facts.corpus.documents
     cost = {reason.name: reason.first for reason in facts.corpus.reasons if reason.name in COPIES}
     clusters = sum(found.sizes.values())
+    cut = _cut(facts)
     if not clusters and not any(cost.values()):
-        return section("duplicates", title, paragraph(f"No duplicates among {counted(documents, 'document')}."))
+        return section("duplicates", title, paragraph(f"No duplicates among {counted(documents, 'document')}."), cut)
     return section(
         "duplicates", title,
         dropped_table(cost, documents),
         paragraph(f"{counted(clusters, 'cluster')} of near or equal copies: {counted(sum(cost.values()), 'document')} dropped for another that is kept."),
         chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
         paragraph(tag("a", "More clusters, text beside text", href=quote(facts.clusters)), ": the largest and a random sample.") if facts.clusters else None,
+        cut,
         part("The largest clusters", *map(_cluster, found.largest)),
         note(f"n = {count(documents)} documents. Similarity is estimated from ", term("MinHash"), " signatures: the share of runs of five words "
              "that two texts have in common. Of every ", term("cluster"), " the kept text stands beside the least similar one that was dropped "
              "for it; a word is a character in Chinese and Japanese. Documents that a rule dropped take no part."),
     )  # fmt: skip
+
+
+WHERE_CUT = {"repeated_line": "lines", "repeated_paragraph": "paragraphs", "repeated_span": "runs of words"}
+
+
+def _cut(facts: Facts) -> Html | None:
+    """What repeated text was cut out of kept documents, where it was looked for."""
+    decided = facts.last("decide")
+    found = decided.details.get("repeated") if decided else None
+    if not found:
+        return None
+    parts = listed([f"{size(found[reason])} of {what}" for reason, what in WHERE_CUT.items() if found[reason]])
+    sizes = f": {parts}" if parts else ""
+    return paragraph(f"Repeated text was cut out of {counted(found['documents'], 'kept document')}{sizes}.")
 
 
 def dropped_table(cost: Mapping[str, int], documents: int) -> Html:

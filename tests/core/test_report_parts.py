@@ -72,6 +72,21 @@ def clusters(*found, sizes=None):
     return facts(corpus=corpus(duplicates=Duplicates({2: 1} if sizes is None else sizes, found)))
 
 
+@pytest.mark.parametrize(
+    ("line", "span", "said"),
+    [
+        (1500, 0, "Repeated text was cut out of 3 kept documents: 1.5 kB of lines."),
+        (1500, 20, "Repeated text was cut out of 3 kept documents: 1.5 kB of lines and 20 B of runs of words."),
+        (0, 0, "Repeated text was cut out of 3 kept documents."),
+    ],
+)
+def test_text_that_was_cut_is_told_of_by_kind(line, span, said):
+    found = {"documents": 3, "repeated_line": line, "repeated_paragraph": 0, "repeated_span": span}
+    drawn = duplicates(replace(clusters(), runs=(run("decide", details={"repeated": found}),)))
+    assert said in str(drawn)
+    assert "Repeated text" not in str(duplicates(replace(clusters(), runs=(run("decide"),))))
+
+
 # ---- near copies side by side
 
 
