@@ -30,7 +30,7 @@ from pipelines.dedup import graph
 from pipelines.dedup.edge_files import EdgeFiles, labels_of_files
 from pipelines.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
 from pipelines.dedup.groups import MEMBER
-from pipelines.dedup.keys import band_rows, id_of, key_rows, nodes_of, ranks
+from pipelines.dedup.keys import ID_HALF, NODE, band_rows, id_of, key_rows, nodes_of, ranks
 from pipelines.dedup.repeated import CUTS
 from pipelines.dedup.repeats_graph import cuts_of_shard
 from pipelines.document_shards import pairing, shard_path
@@ -182,16 +182,19 @@ def keys_of(table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfi
 
 
 def shard_bands(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
-    """Band rows (key, node) of the documents of a shard that passed the rules, are no exact copies and have a signature."""
-    with np.load(Path(work.folder) / SPILL / f"keys-{shard:05d}.npz") as saved:
-        wanted = saved["reasons"] == 0
-    for rows in copies:
-        wanted[row_in_shard(rows[:, 0])] = False
-    near, nodes = work.config.near, nodes_of(shard, len(wanted))
+    """Band rows of the documents of a shard that passed the rules, are no exact copies and have a signature."""
+    with np.load(work.run / SPILL / f"keys-{shard:05d}.npz") as saved:
+        named, rows = saved["contents"][:, [ID_HALF, NODE]], len(saved["reasons"])
     column = pq.read_table(shard_path(work.documents, shard), columns=["signature"])["signature"].combine_chunks()
+    wanted = np.zeros(rows, np.bool_)
+    wanted[row_in_shard(named[:, 1])] = True
+    for block in copies:
+        wanted[row_in_shard(block[:, 0])] = False
     wanted &= column.is_valid().to_numpy(zero_copy_only=False)
-    for places in np.array_split(np.flatnonzero(wanted), wanted.sum() // graph.CARRIED + 1):
-        yield band_rows(signature_matrix(column)[places], nodes[places], bands=near.bands, rows=near.rows)
+    named, near = named[wanted[row_in_shard(named[:, 1])]], work.config.near
+    for some in np.array_split(named, len(named) // graph.CARRIED + 1):
+        signatures = signature_matrix(column)[row_in_shard(some[:, 1])]
+        yield band_rows(signatures, some, bands=near.bands, rows=near.rows)
 
 
 def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:

@@ -22,6 +22,7 @@ from pipelines.dedup.components import bytes_of_union
 from pipelines.dedup.edge_files import EdgeFiles, more_rounds
 from pipelines.dedup.graph import EDGE, GIANT, Spread, Work
 from pipelines.dedup.groups import STAR
+from pipelines.dedup.keys import BAND_WIDTH
 from pipelines.dedup.repeats_graph import graphs
 from pipelines.exchange import PIECE_BYTES
 
@@ -35,8 +36,8 @@ Job = Callable[..., None]
 def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, folder: Path) -> Spread:
     """How the rows of so many documents are regrouped within `memory` bytes: a partition of bands is about a piece."""
     piece = max(LEAST_PIECE, min(PIECE_BYTES, memory // PIECES_IN_MEMORY))
-    band_rows = documents * config.near.bands * 16
-    return Spread(max(4, band_rows // piece + 1), shards, str(folder / SPILL), piece)
+    band_bytes = documents * config.near.bands * BAND_WIDTH * 8
+    return Spread(max(4, band_bytes // piece + 1), shards, str(folder / SPILL), piece)
 
 
 def run_jobs(work: Work, shard_rows: Sequence[int], how: engine.Engine, memory: int) -> dict[str, Any]:

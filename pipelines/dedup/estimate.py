@@ -11,7 +11,7 @@ from pipelines.config import DecideConfig
 from pipelines.dedup.components import bytes_of_union
 from pipelines.dedup.graph import EDGE, SIGNATURE_WIDTH, Spread
 from pipelines.dedup.groups import MEMBER
-from pipelines.dedup.keys import KEY_WIDTH, RANK_WIDTH
+from pipelines.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH
 
 COPIES = 0.4
 """Share of documents that meet another in some band, as in deduplicated crawls of the web."""
@@ -64,7 +64,7 @@ def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[st
     widths = {
         "content keys": documents * KEY_WIDTH,
         "address keys": documents * KEY_WIDTH if config.url.max_documents else 0,
-        "band keys": documents * config.near.bands * 2,
+        "band keys": documents * config.near.bands * BAND_WIDTH,
         "candidates": edges * EDGE,
         "signatures of candidates": compared * (EDGE + SIGNATURE_WIDTH),
         "components": edges * 2 if at_once else edges * (EDGE + ROUNDS * 6),

@@ -23,7 +23,7 @@ from apache_beam.metrics import Metrics
 from pipelines.config import DecideConfig
 from pipelines.dedup import components, groups
 from pipelines.dedup.groups import MEMBER
-from pipelines.dedup.keys import KEY_WIDTH, RANK_WIDTH, ranks
+from pipelines.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH, ranks
 from pipelines.document_shards import shard_path
 from pipelines.exchange import PIECE_BYTES, By, Exchange, Pieces, Reduce, pack, unpack, whole_groups
 from pipelines.signals.table import PERMUTATIONS, signature_matrix
@@ -134,8 +134,8 @@ def _stars_of_addresses(most: int, _: int, pieces: Pieces) -> Iterator[np.ndarra
 
 
 def same_bands(bands: beam.PCollection, spread: Spread) -> beam.PCollection:
-    """Band rows (key, node) in; candidates (node, centre of its bucket, NEAR) out."""
-    return bands | "by band" >> spread.exchange(2, _stars_of_buckets)
+    """Band rows in; candidates (node, centre of its bucket, NEAR) out."""
+    return bands | "by band" >> spread.exchange(BAND_WIDTH, _stars_of_buckets)
 
 
 def _stars_of_buckets(_: int, pieces: Pieces) -> Iterator[np.ndarray]:

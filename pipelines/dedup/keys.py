@@ -30,6 +30,10 @@ def halves(values: pa.Array) -> np.ndarray:
     return (raw ^ np.uint64(1 << 63)).astype(np.uint64).view(np.int64)
 
 
+ID_HALF, NODE = 4, 6
+"""Columns of such a key: the first half of the id, and the node."""
+
+
 def key_rows(hashes: pa.Array, rank: np.ndarray, nodes: np.ndarray, used: np.ndarray) -> np.ndarray:
     """int64 (m, KEY_WIDTH): the 16-byte `hashes`, ranks and nodes of the documents `used` (bool)."""
     chosen = hashes.filter(pa.array(used))
@@ -62,18 +66,29 @@ def ranks(table: pa.Table, prefer: Sequence[str], *, newest: bool = False) -> np
     return np.column_stack([np.array(priority, np.int64), dates, ids]).astype(np.int64)
 
 
-def band_rows(signatures: np.ndarray, nodes: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
-    """int64 (n * bands, 2): (band key, node) of documents with these signatures uint32 (n, >= bands * rows).
+BAND_WIDTH = 3
+"""Columns of a band row: the band's key, the first half of the id, the node."""
 
-    A band's key is a 63-bit hash of its elements and its number, so bands never share keys (Leskovec, Rajaraman and
-    Ullman, Mining of Massive Datasets, 3.4).
+
+def band_rows(signatures: np.ndarray, named: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
+    """int64 (n * bands, BAND_WIDTH): the band keys of signatures uint32 (n, >= bands * rows), `named` by id half and node (n, 2).
+
+    The id orders a bucket, so that its centre, and what is compared with it, does not depend on where documents lie.
+    """
+    keys = band_keys(signatures, bands=bands, rows=rows)
+    return np.column_stack([keys.ravel(), np.repeat(named, bands, axis=0)])
+
+
+def band_keys(signatures: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
+    """int64 (n, bands): a 63-bit hash of each band's elements and its number, so bands never share keys.
+
+    Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4.
     """
     used = signatures[:, : bands * rows].reshape(len(signatures), bands, rows).astype(np.uint64)
     key = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64), used.shape[:2]).copy()
     for column in range(rows):
         key = _mix(key * np.uint64(0x9E3779B97F4A7C15) + used[:, :, column])
-    keys = (key >> np.uint64(1)).astype(np.int64)
-    return np.column_stack([keys.ravel(), np.repeat(nodes, bands)])
+    return (key >> np.uint64(1)).astype(np.int64)
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -34,13 +34,13 @@ def text(number: int) -> str:
 
 def records() -> list[dict[str, str]]:
     """60 texts: 10 with a menu, two with a passage in common, then copies of some: exact, near, and of one address."""
-    made = [{"id": f"d{n}", "text": text(n), "url": f"https://mill.example/{n}"} for n in range(60)]
+    made = [{"id": f"d{n}", "text": text(n), "url": f"https://mill.example/{n}", "source": "mill"} for n in range(60)]
     for record in made[10:20]:
         record["text"] = f"{MENU}\n\n{record['text']}"
     for record in made[30:32]:
         record["text"] += f"\n\n{SPAN}."
     exact = [{**made[n], "id": f"exact{n}", "url": f"https://copy.example/{n}"} for n in (0, 2, 4)]
-    near = [{"id": f"near{n}", "url": "", "text": made[n]["text"] + " 完 end."} for n in (0, 5)]
+    near = [{**made[n], "id": f"near{n}", "url": "", "text": made[n]["text"] + " 完 end."} for n in (0, 5)]
     words = made[40]["text"].split()
     url = [{**made[40], "id": "url40", "text": " ".join([*words[: len(words) * 2 // 3], *text(400).split()[:30]])}]
     return made + exact + near + url
@@ -132,6 +132,48 @@ def test_menus_go_from_every_page_and_a_passage_from_its_second_place(decided, a
 def test_no_byte_depends_on_workers_memory_or_runner(annotated, decided, tmp_path, options):
     finish(spawn(annotated, tmp_path, *options))
     assert contents(tmp_path) == expected(decided)
+
+
+def test_no_byte_depends_on_whether_workers_are_threads_or_processes(annotated, decided, tmp_path):
+    program = (
+        "from pipelines import decide_jobs; run = decide_jobs.engine.run;"
+        "decide_jobs.engine.run = lambda *a, mode, **k: run(*a, mode='processes', **k);"
+        "from gristmill.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, "decide", "--in", str(annotated), "--out", str(tmp_path), *ASKED]
+    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path) == expected(decided)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_same_documents_have_the_same_verdicts_in_whatever_order_and_shards_they_come(
+    annotated, decided, tmp_path, seed
+):
+    """Copies, survivors, similarities and cuts; a cluster's label names a place, and so is another."""
+    made = records()
+    random.Random(seed).shuffle(made)
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in made]
+    for name, some in (("a", lines[:7]), ("b", lines[7:])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(some), encoding="utf-8")
+    inputs = ["--in", str(tmp_path / "b.jsonl"), "--in", str(tmp_path / "a.jsonl")]
+    out = ["--out", str(tmp_path / "runs")]
+    assert cli.run(["annotate", *inputs, *out, "--set", f"annotate.split_bytes={9000 * seed}"]) == 0
+    assert cli.run(["decide", *out, *ASKED]) == 0
+    run = runs.latest(tmp_path / "runs", "decide")
+    assert by_id(run, runs.latest(tmp_path / "runs", "annotate").path) == by_id(decided, annotated)
+
+
+def by_id(run: runs.FinishedRun, annotated: Path) -> dict[str, dict[str, object]]:
+    ids = [
+        id
+        for path in sorted((annotated / "documents").iterdir())
+        for id in pq.read_table(path, columns=["id"])["id"].to_pylist()
+    ]
+    made = [
+        row for path in run.files("decisions/") for row in pq.read_table(path).drop_columns(["cluster"]).to_pylist()
+    ]
+    return dict(zip(ids, made, strict=True))
 
 
 KILL_AT = [

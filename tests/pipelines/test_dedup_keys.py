@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 
 from gristmill.document import MOMENT
 from pipelines.dedup.graph import row_in_shard
-from pipelines.dedup.keys import KEY_WIDTH, NO_DATE, band_rows, halves, id_halves, id_of, key_rows, nodes_of, ranks
+from pipelines.dedup.keys import (
+    BAND_WIDTH,
+    KEY_WIDTH,
+    NO_DATE,
+    band_keys,
+    band_rows,
+    halves,
+    id_halves,
+    id_of,
+    key_rows,
+    nodes_of,
+    ranks,
+)
 
 IDS = st.integers(0, 2**128 - 1).map(lambda value: f"{value:032x}")
 
@@ -86,14 +98,15 @@ def test_a_node_names_its_shard_and_row():
 def test_equal_bands_share_a_key_and_bands_of_different_places_never_do():
     signatures = np.zeros((3, 112), np.uint32)
     signatures[1, :8] = 5
-    rows = band_rows(signatures, np.array([10, 11, 12]), bands=14, rows=8)
-    assert rows.shape == (42, 2) and (rows[:, 0] >= 0).all()
-    keys = {node: set(rows[rows[:, 1] == node, 0].tolist()) for node in (10, 11, 12)}
+    rows = band_rows(signatures, np.array([[7, 10], [8, 11], [9, 12]]), bands=14, rows=8)
+    assert rows.shape == (42, BAND_WIDTH) and (rows[:, 0] >= 0).all()
+    assert set(map(tuple, rows[:, 1:].tolist())) == {(7, 10), (8, 11), (9, 12)}
+    keys = {node: set(rows[rows[:, 2] == node, 0].tolist()) for node in (10, 11, 12)}
     assert keys[10] == keys[12] and len(keys[10]) == 14 and len(keys[10] & keys[11]) == 13
 
 
 @pytest.mark.parametrize(("bands", "rows"), [(1, 1), (9, 12), (14, 8), (112, 1)])
 def test_any_bands_that_fit_give_a_row_a_band(bands, rows):
     signatures = np.random.default_rng(1).integers(0, 2**32, (5, 112)).astype(np.uint32)
-    assert len(band_rows(signatures, np.arange(5), bands=bands, rows=rows)) == 5 * bands
-    assert len(band_rows(signatures[:0], np.arange(0), bands=bands, rows=rows)) == 0
+    assert band_keys(signatures, bands=bands, rows=rows).shape == (5, bands)
+    assert band_rows(signatures[:0], np.zeros((0, 2), np.int64), bands=bands, rows=rows).shape == (0, BAND_WIDTH)
