@@ -15,8 +15,8 @@ from pipelines.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH
 
 COPIES = 0.4
 """Share of documents that meet another in some band, as in deduplicated crawls of the web."""
-CENTRES = 1.5
-"""Distinct centres that such a document meets: its bands mostly agree on one."""
+CENTRES = 2
+"""Distinct centres that such a document meets: its bands mostly agree on two."""
 ROUNDS = 4
 """Rounds of stars, where components are found by them."""
 START = 230 << 20

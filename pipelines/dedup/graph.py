@@ -35,6 +35,8 @@ EDGE = 3
 """Columns of an edge: two nodes, and the kind of copy that makes it one."""
 
 NEAR, SAME_URL, EXACT = 0, 1, 2
+COMPARED_WITH = 2
+"""Centres of a bucket that its documents are compared with: the first may be a stranger to those that are copies."""
 LABEL = 0
 """What stands for a kind in rows that are labels."""
 
@@ -133,18 +135,18 @@ def _stars_of_addresses(most: int, _: int, pieces: Pieces) -> Iterator[np.ndarra
     return _as(SAME_URL, groups.stars((rows for rows in few if len(rows)), 2))
 
 
-def same_bands(bands: beam.PCollection, spread: Spread) -> beam.PCollection:
+def same_bands(bands: beam.PCollection, spread: Spread, centres: int) -> beam.PCollection:
     """Band rows in; candidates (node, centre of its bucket, NEAR) out."""
-    return bands | "by band" >> spread.exchange(BAND_WIDTH, _stars_of_buckets)
+    return bands | "by band" >> spread.exchange(BAND_WIDTH, partial(_stars_of_buckets, centres))
 
 
-def _stars_of_buckets(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
+def _stars_of_buckets(centres: int, _: int, pieces: Pieces) -> Iterator[np.ndarray]:
     if pieces.rows > groups.STAR:
         giant = groups.group_sizes(pieces, 1)
         giant = giant[giant > groups.STAR]
         Metrics.counter(METRICS, GIANT).inc(len(giant))
         Metrics.counter(METRICS, IN_GIANT).inc(int(giant.sum()))
-    return _as(NEAR, groups.stars(pieces, 1))
+    return _as(NEAR, groups.stars(pieces, 1, centres=centres))
 
 
 def _as(kind: int, edges: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -206,8 +208,9 @@ def alike_edges(
     bands: beam.PCollection, addresses: beam.PCollection, documents: str, config: DecideConfig, spread: Spread
 ) -> beam.PCollection:
     """Band rows and address keys in; edges of what is alike out. Kinds with a bound of 0 are not compared."""
-    found = {NEAR: same_bands(bands, spread), SAME_URL: same_addresses(addresses, spread, config.url.max_documents)}
     least = tuple(least_agreement(bound) for bound in (config.near.min_similarity, config.url.min_similarity))
+    near = same_bands(bands, spread, COMPARED_WITH if least[NEAR] else 1)
+    found = {NEAR: near, SAME_URL: same_addresses(addresses, spread, config.url.max_documents)}
     asked = [edges for kind, edges in found.items() if least[kind]]
     taken = [edges for kind, edges in found.items() if not least[kind]]
     if asked:

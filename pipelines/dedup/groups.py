@@ -39,36 +39,44 @@ def places_in_groups(keys: np.ndarray, before: int = 0) -> tuple[np.ndarray, np.
     return begin, place
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Open:
-    """The group that a piece ended in: its key, how many rows it had, its first node and the centre of its last star."""
+    """The group that a piece ended in: its key, how many rows it had, its first node and the centres of its last star."""
 
     key: list[int]
     count: int
     first: int
-    centre: int
+    centres: list[int]
 
 
-def stars(pieces: Iterable[np.ndarray], keys: int, cap: int = STAR) -> Iterator[np.ndarray]:
-    """Rows (key of `keys` columns, ..., node) in; edges (node, centre) of every row but the first of its group out.
+def stars(pieces: Iterable[np.ndarray], keys: int, *, centres: int = 1, cap: int = STAR) -> Iterator[np.ndarray]:
+    """Rows (key of `keys` columns, ..., node) in; edges (node, centre) out, to the first `centres` nodes of its group.
 
-    m - 1 edges a group, never m squared: to the first node, or in a group of more than `cap` to the first of every
-    `cap`, which itself hangs on the first of all.
+    At most `centres` edges a row, never the square of a group. A group of more than `cap` becomes a star for every `cap`
+    rows, whose first node hangs on the first of all.
     """
-    open_group: _Open | None = None
+    before: _Open | None = None
     for rows in pieces:
-        key = rows[:, :keys]
-        if open_group is not None and open_group.key != key[0].tolist():
-            open_group = None
-        begin, place = places_in_groups(key, open_group.count if open_group else 0)
-        star = np.arange(len(rows)) - place % cap
-        first, centre = rows[begin, -1], rows[np.maximum(star, 0), -1]
-        if open_group:
-            first[begin == 0] = open_group.first
-            centre[star < 0] = open_group.centre
-        target = np.where(place % cap == 0, first, centre)
-        yield np.column_stack([rows[:, -1], target])[place > 0]
-        open_group = _Open(key[-1].tolist(), int(place[-1]) + 1, int(first[-1]), int(centre[-1]))
+        if before is not None and before.key != rows[0, :keys].tolist():
+            before = None
+        begin, place = places_in_groups(rows[:, :keys], before.count if before else 0)
+        own, first = place % cap, rows[begin, -1]
+        if before:
+            first[begin == 0] = before.first
+        found = [np.column_stack([rows[:, -1], first])[(own == 0) & (place > 0)]]
+        star, last = np.arange(len(rows)) - own, []
+        for number in range(centres):
+            centre = _nodes_at(rows, star + number, before.centres[number] if before else 0)
+            found.append(np.column_stack([rows[:, -1], centre])[own > number])
+            last.append(int(centre[-1]))
+        yield np.concatenate(found)
+        before = _Open(rows[-1, :keys].tolist(), int(place[-1]) + 1, int(first[-1]), last)
+
+
+def _nodes_at(rows: np.ndarray, places: np.ndarray, before: int) -> np.ndarray:
+    """The nodes at these rows; `before` where they lie before the piece. Behind its end there is none yet: any will do."""
+    nodes: np.ndarray = np.where(places < 0, before, rows[np.clip(places, 0, len(rows) - 1), -1])
+    return nodes
 
 
 def group_sizes(pieces: Iterable[np.ndarray], keys: int) -> np.ndarray:
