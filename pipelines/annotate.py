@@ -97,7 +97,9 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
     tally, broken, reads, own = Tally(), list[Broken](), list[int](), chosen_columns(config)
     name = f"documents/part-{split.number:05d}.parquet"
     schema = HASHES_SCHEMA if config.only_hashes else schema_with(own)
-    coded = {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
+    coded = (
+        hashes_coding() if config.only_hashes else {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
+    )
     with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema, **coded) as writer:
         rows = 0
         items = _noted(read_split(split, config), reads)
@@ -114,10 +116,25 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
 
 def dictionary_columns(schema: pa.Schema) -> list[str]:
     """The Parquet columns for which a dictionary is tried: all but hashes of lines, hardly one of which comes twice."""
+    return [path for path in _parquet_columns(schema) if not path.startswith("line_hashes.")]
+
+
+def _parquet_columns(schema: pa.Schema) -> list[str]:
     file = io.BytesIO()
     pq.write_table(schema.empty_table(), file)
-    columns = pq.read_metadata(file).schema
-    return [column.path for column in columns if not column.path.startswith("line_hashes.")]
+    return [column.path for column in pq.read_metadata(file).schema]
+
+
+def hashes_coding() -> dict[str, Any]:
+    """How documents of HASHES_SCHEMA are written, where writing is a third of the work: no dictionary is tried for what
+    hardly comes twice, and hashes, in which there is nothing to find, are not compressed."""
+    hashes = ("text_hash", "signature", "line_hashes.list.element")
+    columns = _parquet_columns(HASHES_SCHEMA)
+    once = {"id", "text", "text_bytes", "capture.offset", *hashes}
+    return {
+        "compression": {name: "none" if name in hashes else "zstd" for name in columns},
+        "use_dictionary": [name for name in columns if name not in once],
+    }
 
 
 def _noted(items: Iterator[Item], reads: list[int]) -> Iterator[Item]:
@@ -216,7 +233,8 @@ def _extract_plain(batch: pa.RecordBatch, tally: Tally) -> pa.RecordBatch:
     full = pc.greater(pc.binary_length(text), 0)
     for source in batch["source"].filter(pc.invert(full)).to_pylist():
         tally.add("dropped", "no_text", source=source, lang="und")
-    return batch.set_column(batch.schema.get_field_index("text"), RECORD_SCHEMA.field("text"), text).filter(full)
+    batch = batch.set_column(batch.schema.get_field_index("text"), RECORD_SCHEMA.field("text"), text)
+    return batch if pc.all(full).as_py() else batch.filter(full)  # hardly ever a copy
 
 
 def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:

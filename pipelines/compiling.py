@@ -24,6 +24,7 @@ from pipelines.exchange import sort_rows
 from pipelines.extract.normalize import normalize_column
 from pipelines.kernels import fasttext, listed
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.line_hashes import folded_texts
 from pipelines.signals.language import identifier, language_columns
 from pipelines.signals.script import script_columns
 from pipelines.signals.table import hashes_of_lines, signal_columns
@@ -69,7 +70,9 @@ def compile_all() -> float:
 def _compile_repeats(text: pa.Array) -> None:
     """Use what `decide` finds repeated text with: two copies of the texts, so that there is some."""
     twice, span = pa.concat_arrays([text, text]), 4
-    batch = pa.RecordBatch.from_arrays([twice, hashes_of_lines(*text_buffers(twice))], ["text", "line_hashes"])
+    batch = pa.RecordBatch.from_arrays(
+        [twice, hashes_of_lines(folded_texts(*text_buffers(twice)))], ["text", "line_hashes"]
+    )
     units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
     hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))
     runs = repeated.run_rows(batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice)))

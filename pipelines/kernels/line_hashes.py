@@ -8,6 +8,7 @@ space like any other.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit, uint64
@@ -93,15 +94,15 @@ def _put(out, end, code):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fold(data, at, stop, fold, by_line, out):  # type: ignore[no-untyped-def]
-    """Write the folded text, or line, that begins at byte `at` into `out`; returns (its bytes, where the next begins).
+def _fold_line(data, at, stop, fold, out):  # type: ignore[no-untyped-def]
+    """Write the folded line that begins at byte `at` into `out`; returns (its bytes, where the next begins).
 
     A space is written at once, and written over by the next one: nothing but the last byte is looked back at.
     """
     end, last = 0, np.uint32(_BLANK)
     while at < stop:
         byte = data[at]
-        if by_line and byte == BREAK:
+        if byte == BREAK:
             break
         if byte < 0x80:
             code = fold[byte]
@@ -124,48 +125,47 @@ def _fold(data, at, stop, fold, by_line, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _hash_lines(data, offsets, fold, scratch, hashes, ends):  # type: ignore[no-untyped-def]
-    out, count = scratch.view(np.uint8), 0
+def _fold_texts(data, offsets, fold, scratch, hashes, ends, folded, cuts):  # type: ignore[no-untyped-def]
+    line, count, to = scratch.view(np.uint8), 0, 0
     for d in range(offsets.shape[0] - 1):
-        at, stop = offsets[d], offsets[d + 1]
+        at, stop, first = offsets[d], offsets[d + 1], to
         while at < stop:
-            size, at = _fold(data, at, stop, fold, True, out)
+            size, at = _fold_line(data, at, stop, fold, line)
             if size:
                 hashes[count] = xxh64(scratch, size)
                 count += 1
-        ends[d + 1] = count
+                if to > first:
+                    folded[to] = _BLANK
+                    to += 1
+                for i in range(size):
+                    folded[to + i] = line[i]
+                to += size
+        ends[d + 1], cuts[d + 1] = count, to
 
 
-def line_hashes(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint64 hashes of all lines in order, and int32 (n + 1) where those of each of the n documents begin and end.
+class Folded(NamedTuple):
+    """Folded documents: those of `text` (uint8) lie between `cuts`, int64 (n + 1), the `hashes` (uint64) of their lines, in
+    order, between `ends`, int32 (n + 1)."""
 
-    The documents are UTF-8 in `data`, cut by `offsets` (n + 1).
+    text: np.ndarray
+    cuts: np.ndarray
+    hashes: np.ndarray
+    ends: np.ndarray
+
+
+def folded_texts(data: np.ndarray, offsets: np.ndarray) -> Folded:
+    """Fold n documents in UTF-8 `data`, cut by `offsets` (n + 1): whole texts, and hashes of their lines, in one pass.
+
+    A folded text is its folded lines that are not blank, a space between them.
     """
-    cuts = np.asarray(offsets, np.int64)
-    breaks = int(np.count_nonzero(data[cuts[0] : cuts[-1]] == BREAK))
-    longest = int(np.diff(cuts).max(initial=0))
+    starts = np.asarray(offsets, np.int64)
+    breaks = int(np.count_nonzero(data[starts[0] : starts[-1]] == BREAK))
+    longest = int(np.diff(starts).max(initial=0))
     scratch = np.empty((_most_folded(longest) + 15) // 8, np.uint64)
-    hashes, ends = np.empty(breaks + len(cuts) - 1, np.uint64), np.zeros(len(cuts), np.int32)
-    _hash_lines(data, cuts, fold_table(), scratch, hashes, ends)
-    return hashes[: ends[-1]], ends
-
-
-@njit(nogil=True, cache=True)
-def _fold_all(data, offsets, fold, out, ends):  # type: ignore[no-untyped-def]
-    for d in range(offsets.shape[0] - 1):
-        size, _ = _fold(data, offsets[d], offsets[d + 1], fold, False, out[ends[d] :])
-        ends[d + 1] = ends[d] + size
-
-
-def folded_texts(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The folded texts in UTF-8, one behind the other, and int64 (n + 1) where each begins and ends.
-
-    The texts are UTF-8 in `data`, cut by `offsets` (n + 1).
-    """
-    cuts = np.asarray(offsets, np.int64)
-    out, ends = np.empty(_most_folded(int(cuts[-1] - cuts[0])), np.uint8), np.zeros(len(cuts), np.int64)
-    _fold_all(data, cuts, fold_table(), out, ends)
-    return out[: ends[-1]], ends
+    hashes, ends = np.empty(breaks + len(starts) - 1, np.uint64), np.zeros(len(starts), np.int32)
+    folded, cuts = np.empty(_most_folded(int(starts[-1] - starts[0])), np.uint8), np.zeros(len(starts), np.int64)
+    _fold_texts(data, starts, fold_table(), scratch, hashes, ends, folded, cuts)
+    return Folded(folded[: cuts[-1]], cuts, hashes[: ends[-1]], ends)
 
 
 def _most_folded(size: int) -> int:

@@ -46,6 +46,26 @@ def tables() -> tuple[np.ndarray, np.ndarray]:
     return kinds, classes
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _copy_plain(data, at, stop, out, to):  # type: ignore[no-untyped-def]
+    """Copy what follows a kept character as long as it is plain; returns where it ends in `out`, and its bytes.
+
+    Most text is this: printable ASCII with single spaces inside, and U+4000 to U+9FFF, which are kept and never move.
+    """
+    first = at
+    while at < stop:
+        byte = data[at]
+        if 0x20 < byte < 0x7F or (byte == 0x20 and at + 1 < stop and 0x20 < data[at + 1] < 0x7F):
+            out[to] = byte
+            to, at = to + 1, at + 1
+        elif 0xE4 <= byte <= 0xE9:
+            out[to], out[to + 1], out[to + 2] = byte, data[at + 1], data[at + 2]
+            to, at = to + 3, at + 3
+        else:
+            break
+    return to, at - first
+
+
 @njit(nogil=True, cache=True)
 def _copy_normal(data, start, stop, kinds, classes, out, to):  # type: ignore[no-untyped-def]
     """Write the normal form of data[start:stop] to out[to:]; returns where it ends, or -1 where it is UNSAFE."""
@@ -68,9 +88,9 @@ def _copy_normal(data, start, stop, kinds, classes, out, to):  # type: ignore[no
             for i in range(size):
                 out[to + i] = data[at + i]
             to += size
-            while at + size < stop and 0x20 < data[at + size] < 0x7F:  # most text is this
-                out[to] = data[at + size]
-                to, at, last = to + 1, at + 1, np.uint8(0)
+            to, more = _copy_plain(data, at + size, stop, out, to)
+            if more:
+                at, last = at + more, np.uint8(0)
         elif kind == BLANK:
             blank, last = True, np.uint8(0)
         elif kind == BREAK:

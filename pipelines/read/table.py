@@ -113,7 +113,8 @@ def _batch(text: pa.Array, fields: dict[str, pa.Array], at: np.ndarray, file: st
 
 def _ids(text: pa.Array, source: pa.Array, locator: pa.Array, at: np.ndarray, file: str) -> pa.Array:
     data, cuts = text_buffers(text)
-    contents = [data[first:last].data for first, last in pairwise(cuts.tolist())]
+    raw = data.data
+    contents = [raw[first:last] for first, last in pairwise(cuts.tolist())]
     places = [name or f"{file}#{row}".encode() for name, row in zip(_bytes(locator), at.tolist(), strict=True)]
     return pa.array(document_ids(_bytes(source), places, contents), pa.string())
 

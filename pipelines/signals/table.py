@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import folded_texts, line_hashes
+from pipelines.kernels.line_hashes import Folded, folded_texts
 from pipelines.kernels.lines import LINE_FIELDS
 from pipelines.kernels.minhash import signatures
 from pipelines.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
@@ -130,9 +130,10 @@ def signal_columns(text: pa.Array, lang: pa.Array, url: pa.Array | None = None) 
 def hash_columns(text: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
     """The columns of HASH_FIELDS for a batch of texts and their addresses."""
     data, offsets = text_buffers(text)
-    columns = [pc.binary_length(text), hashes_of_texts(data, offsets)]
+    folded = folded_texts(data, offsets)
+    columns = [pc.binary_length(text), hashes_of_texts(folded)]
     columns.append(pa.nulls(len(text), URL_HASH) if url is None else url_hashes(url))
-    return [*columns, hashes_of_lines(data, offsets), signature_column(data, offsets)]
+    return [*columns, hashes_of_lines(folded), signature_column(data, offsets)]
 
 
 def number_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
@@ -151,17 +152,15 @@ def _numpy(field: pa.Field) -> type[np.generic]:
     return np.int32 if field.type == pa.int32() else np.float32
 
 
-def hashes_of_texts(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
-    """The hash of every text of a batch, folded."""
-    folded, ends = folded_texts(data, offsets)
-    cuts = pairwise(ends.tolist())
-    return pa.array([xxhash.xxh3_128_digest(folded[start:end].data) for start, end in cuts], HASH)
+def hashes_of_texts(folded: Folded) -> pa.Array:
+    """The hash of every text of a batch."""
+    text = folded.text.data
+    return pa.array([xxhash.xxh3_128_digest(text[start:end]) for start, end in pairwise(folded.cuts.tolist())], HASH)
 
 
-def hashes_of_lines(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
+def hashes_of_lines(folded: Folded) -> pa.Array:
     """The hashes of the lines of a batch as lists."""
-    hashes, ends = line_hashes(data, offsets)
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(hashes))
+    return pa.ListArray.from_arrays(pa.array(folded.ends), pa.array(folded.hashes))
 
 
 def signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:

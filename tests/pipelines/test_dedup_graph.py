@@ -18,6 +18,7 @@ from pipelines.dedup.edge_files import EdgeFiles, more_rounds
 from pipelines.dedup.graph import EDGE, Spread, Work, least_agreement, row_in_shard, settled_members
 from pipelines.dedup.keys import id_of
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.line_hashes import folded_texts
 from pipelines.signals.table import PERMUTATIONS, hashes_of_texts, signature_column
 
 SHARDS, ROWS = 3, 8
@@ -56,7 +57,7 @@ def documents(tmp_path_factory):
                 "source": ["s"] * ROWS,
                 "kind": ["web"] * ROWS,
                 "published": pa.array([old if n == 2 else None for n in numbers], MOMENT),
-                "text_hash": hashes_of_texts(*buffers),
+                "text_hash": hashes_of_texts(folded_texts(*buffers)),
                 "url_hash": pa.array([addresses[n] * 16 if n in addresses else None for n in numbers], pa.binary(16)),
                 "signature": signature_column(*buffers),
             }

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import fold_table, folded_texts, line_hashes, xxh64
+from pipelines.kernels.line_hashes import fold_table, folded_texts, xxh64
 from pipelines.signals.table import LINE_HASHES, hashes_of_lines
 
 MILLION = 10**6
@@ -37,15 +37,15 @@ def expected(text):
 
 
 def hashed(*texts):
-    column = hashes_of_lines(*text_buffers(pa.array(texts, pa.string())))
+    column = hashes_of_lines(folded_texts(*text_buffers(pa.array(texts, pa.string()))))
     assert column.type == LINE_HASHES and column.null_count == 0
     column.validate(full=True)
     return column.to_pylist()
 
 
 def fold_whole(*texts):
-    data, ends = folded_texts(*text_buffers(pa.array(texts, pa.string())))
-    return [data[ends[i] : ends[i + 1]].tobytes().decode() for i in range(len(texts))]
+    made = folded_texts(*text_buffers(pa.array(texts, pa.string())))
+    return [made.text[made.cuts[i] : made.cuts[i + 1]].tobytes().decode() for i in range(len(texts))]
 
 
 @settings(max_examples=500, deadline=None)
@@ -112,12 +112,12 @@ def test_tricky_characters_are_folded_as_by_a_plain_loop(data, tricky):
 
 def test_the_lines_of_a_slice_and_of_nulls_are_their_own():
     column = pa.array(["skipped\nlines", "A\nb", None, "c"], pa.string()).slice(1)
-    assert hashes_of_lines(*text_buffers(column)).to_pylist() == [expected("a\nb"), [], expected("c")]
+    assert hashes_of_lines(folded_texts(*text_buffers(column))).to_pylist() == [expected("a\nb"), [], expected("c")]
 
 
 def test_no_documents_have_no_lines():
-    hashes, ends = line_hashes(*text_buffers(pa.array([], pa.string())))
-    assert (len(hashes), ends.tolist()) == (0, [0])
+    made = folded_texts(*text_buffers(pa.array([], pa.string())))
+    assert (len(made.hashes), made.ends.tolist(), len(made.text), made.cuts.tolist()) == (0, [0], 0, [0])
 
 
 @pytest.mark.parametrize("char", ["x", "中", "Ⱥ", "İ", " ", "\x00", "\u0301", "😀", "é", "\u202e"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.extract.normalize import normalize, normalize_column
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.normal import normal_texts
+from pipelines.kernels.normal import normal_texts, tables
 
 MESS = "\x00\x08\t\n\x0b\x0c\r\x1c\x1f \x7f\x85\xa0\u200b\u2028\u2029\u2060\u3000\ufeff\ufff9e\u0301\u0323\u212b가\u1100\u1161\u11a8a中\U000e0100"
 TEXT = st.one_of(
@@ -50,6 +50,18 @@ def test_no_character_that_composes_or_moves_is_taken_for_safe():
         if 0xD800 <= code <= 0xDFFF or char.isspace() or unicodedata.is_normalized("NFC", f"a{char}"):
             continue
         assert left_to_python([f"a{char}"]) == [True], hex(code)
+
+
+def test_characters_that_are_copied_unseen_are_kept_alone_and_never_move():
+    kinds, classes = tables()
+    copied = [*range(0x21, 0x7F), *range(0x4000, 0xA000)]
+    assert not kinds[copied].any() and not classes[copied].any()
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.text(st.sampled_from("ab~! \n\u3000\u4000\u9fff\u3fff\ua000中\u0301\u200bé"), max_size=40))
+def test_runs_of_plain_text_end_where_something_else_begins(text):
+    assert forms([text, text]) == [normalize(text)] * 2
 
 
 @pytest.mark.parametrize(

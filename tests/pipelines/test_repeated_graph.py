@@ -34,6 +34,7 @@ from pipelines.dedup.repeats_graph import (
 from pipelines.exchange import Pieces
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.line_hashes import folded_texts
 from pipelines.signals.table import hashes_of_lines
 
 RUN = " ".join(f"word{number}" for number in range(20))
@@ -69,7 +70,7 @@ def write(folder, shards, *, row_group=2):
         number += len(rows)
         columns = {name: pa.array([row[name] for row in rows], MOMENT if name == "published" else pa.string()) for name in ("text", "url", "published", "source", "kind")}  # fmt: skip
         table = pa.table({"id": pa.array(ids, pa.string()), **columns})
-        hashes = hashes_of_lines(*text_buffers(columns["text"]))
+        hashes = hashes_of_lines(folded_texts(*text_buffers(columns["text"])))
         path = folder / "documents" / f"part-{shard:05d}.parquet"
         pq.write_table(table.append_column("line_hashes", hashes), path, row_group_size=row_group)
         np.savez(folder / SPILL / f"settled-{shard:05d}.npz", keep=np.array([row["keep"] for row in rows], bool))

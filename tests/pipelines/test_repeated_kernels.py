@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import line_hashes
+from pipelines.kernels.line_hashes import folded_texts
 from pipelines.kernels.repeats import (
     LINE,
     PARAGRAPH,
@@ -56,15 +56,15 @@ def test_lines_are_those_of_a_plain_loop_and_one_to_one_with_their_hashes(texts)
     found = list(zip(lines.starts.tolist(), lines.ends.tolist(), lines.opens.tolist(), strict=True))
     expected = [[(a + int(at), b + int(at), o) for a, b, o in reference_lines(t)] for t, at in zip(texts, offsets[:-1], strict=True)]  # fmt: skip
     assert [found[i:j] for i, j in itertools.pairwise(lines.cuts.tolist())] == expected
-    hashes, ends = line_hashes(data, offsets)
-    assert ends.tolist() == lines.cuts.tolist() and len(hashes) == len(found)
+    folded = folded_texts(data, offsets)
+    assert folded.ends.tolist() == lines.cuts.tolist() and len(folded.hashes) == len(found)
 
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=60))
 def test_lines_of_any_text_are_as_many_as_their_hashes(text):
     data, offsets = buffers(text)
-    hashes, _ = line_hashes(data, offsets)
+    hashes = folded_texts(data, offsets).hashes
     lines = line_spans(data, offsets)
     assert len(hashes) == len(lines.starts)
     assert all(data[s:e].tobytes().decode() for s, e in zip(lines.starts, lines.ends, strict=True))

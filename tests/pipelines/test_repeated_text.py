@@ -35,6 +35,7 @@ from pipelines.dedup.repeated import CUTS as DECIDED
 from pipelines.exchange import sort_rows
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.line_hashes import folded_texts
 from pipelines.signals.table import hashes_of_lines
 
 NONE = HashList(())
@@ -42,7 +43,9 @@ NONE = HashList(())
 
 def batch_of(texts):
     column = pa.array(texts, pa.string())
-    return pa.RecordBatch.from_arrays([column, hashes_of_lines(*text_buffers(column))], ["text", "line_hashes"])
+    return pa.RecordBatch.from_arrays(
+        [column, hashes_of_lines(folded_texts(*text_buffers(column)))], ["text", "line_hashes"]
+    )
 
 
 def listed(parts):
