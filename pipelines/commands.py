@@ -307,6 +307,9 @@ def _tell_annotated(run: FinishedRun) -> None:
 def _tell_decided(run: FinishedRun) -> None:
     if run.details.get("takedowns") and not run.counts.get("dropped:takedown"):
         cli.say(f"decide  none of the {run.details['takedowns']} takedowns met a document")
+    if cut := run.details.get("repeated"):
+        sizes = ", ".join(f"{name} {size} bytes" for name, size in sorted(cut.items()) if name != "documents" and size)
+        cli.say(f"decide  repeated text is cut out of {cut['documents']} documents" + (f": {sizes}" if sizes else ""))
     cli.say(f"decide  kept {run.counts['kept']} of {run.counts['read']}{_reasons(run)} -> {run.path}")
 
 

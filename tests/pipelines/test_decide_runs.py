@@ -130,7 +130,8 @@ def test_menus_go_from_every_page_and_a_passage_from_its_second_place(decided, a
     ids=["two workers", "rounds", "two workers, rounds", "job server", "job server, rounds"],
 )
 def test_no_byte_depends_on_workers_memory_or_runner(annotated, decided, tmp_path, options):
-    finish(spawn(annotated, tmp_path, *options))
+    told = finish(spawn(annotated, tmp_path, *options))
+    assert "repeated text is cut out of 11 documents: repeated_line 670 bytes, repeated_span 548 bytes" in told
     assert contents(tmp_path) == expected(decided)
 
 
