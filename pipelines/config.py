@@ -183,6 +183,11 @@ PERMUTATIONS = 112
 """Elements of a signature."""
 
 
+def bound_below(threshold: float) -> float:
+    """The bound for pairs compared where this threshold is wished: below it, for an estimate errs by 0.05 either way."""
+    return min(0.5, max(0.0, round(threshold - 0.1, 3)))
+
+
 class NearConfig(Config):
     """MinHash-LSH: documents that agree in all `rows` elements of any of `bands` are candidates for near copies.
 
@@ -206,7 +211,7 @@ class NearConfig(Config):
         chosen = {"bands": bands, "rows": rows}
         if any(given.get(name, value) != value for name, value in chosen.items()):
             raise ValueError(f"`threshold` chooses {bands} bands of {rows} rows: give it, or `bands` and `rows`")
-        return {"min_similarity": min(0.5, threshold), **given, **chosen}
+        return {"min_similarity": bound_below(threshold), **given, **chosen}
 
     @model_validator(mode="after")
     def _fits(self) -> "NearConfig":

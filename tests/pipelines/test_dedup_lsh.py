@@ -24,7 +24,7 @@ def test_the_curve_is_steep_where_the_textbook_says():
 
 def test_a_threshold_is_spelled_out_as_bands_and_rows_and_bounds_the_comparison():
     assert NearConfig(threshold=0.8).model_dump() == {"threshold": 0.8, "bands": 9, "rows": 12, "min_similarity": 0.5}
-    assert NearConfig(threshold=0.4).min_similarity == 0.4
+    assert [NearConfig(threshold=t).min_similarity for t in (0.05, 0.4, 0.6, 0.7)] == [0, 0.3, 0.5, 0.5]
     assert NearConfig(threshold=0.4, min_similarity=0.1).min_similarity == 0.1
     assert NearConfig.model_validate(NearConfig(threshold=0.6).model_dump()) == NearConfig(threshold=0.6)
 
