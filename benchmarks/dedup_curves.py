@@ -19,14 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.report.charts import Line, line_chart
-from pipelines.config import bound_below
+from pipelines.config import PERMUTATIONS, bound_below
 from pipelines.dedup.keys import band_keys
 from pipelines.dedup.lsh import caught, optimal
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.minhash import SHINGLE
 from pipelines.kernels.unicode import class_table, lower_table
 from pipelines.kernels.words import split_words
-from pipelines.signals.table import PERMUTATIONS, signature_column, signature_matrix
+from pipelines.signals.table import signature_column, signature_matrix
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/dedup"
 SETS = {

@@ -27,8 +27,8 @@ from gristmill.ledger import Tally
 from gristmill.receipts import Receipt, data_file
 from gristmill.runs import Input
 from pipelines import annotate as annotating
-from pipelines.config import AnnotateConfig
-from pipelines.signals.table import PERMUTATIONS, SIGNATURE
+from pipelines.config import PERMUTATIONS, AnnotateConfig
+from pipelines.signals.table import SIGNATURE
 
 IN_CLUSTERS, GIANT, CHANGED = 0.3, 0.02, 8
 """Shares of documents in clusters and in the giant bucket; elements of a member that are not its cluster's."""

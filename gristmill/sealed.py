@@ -78,8 +78,9 @@ class FinishedRun:
         return int(self.manifest["exit_code"])
 
     def data_files(self, prefix: str = "") -> list[DataFile]:
-        """The manifest's files whose path begins with `prefix`, in order."""
-        return [DataFile(**raw) for raw in self.manifest["files"] if raw["path"].startswith(prefix)]
+        """The manifest's files whose path begins with `prefix`, by folder and number: part-99999 before part-100000."""
+        found = [DataFile(**raw) for raw in self.manifest["files"] if raw["path"].startswith(prefix)]
+        return sorted(found, key=lambda file: (file.path.rpartition("/")[0], len(file.path), file.path))
 
     def file(self, path: str) -> Path:
         """The full path of one of the manifest's files, its size checked; raises RunError where it is not as sealed."""

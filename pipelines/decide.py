@@ -11,7 +11,6 @@ clusters. Each goes on where it was stopped.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -25,7 +24,7 @@ from gristmill.ledger import Tally
 from gristmill.receipts import Receipt, data_file
 from gristmill.runs import SPILL
 from gristmill.takedown import TakedownList, read_takedowns
-from pipelines.config import DecideConfig
+from pipelines.config import PERMUTATIONS, DecideConfig
 from pipelines.dedup import graph
 from pipelines.dedup.edge_files import EdgeFiles, labels_of_files
 from pipelines.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
@@ -36,13 +35,13 @@ from pipelines.dedup.repeats_graph import cuts_of_shard
 from pipelines.document_shards import pairing, shard_path
 from pipelines.exchange import Numbers, Pieces, pack
 from pipelines.rules import FIXED_REASONS, chosen_rules, judge, legend
-from pipelines.signals.table import NUMBERS, PERMUTATIONS, signature_matrix
+from pipelines.signals.table import NUMBERS, signature_matrix
 
 KEYS, SETTLE, STAGE = "keys", "settle", "decide"
 CODE = [
     "pipelines/decide.py", "pipelines/config.py", "pipelines/exchange.py", "pipelines/rules", "pipelines/dedup",
-    "pipelines/document_shards.py", "gristmill/rights.py", "gristmill/takedown.py", "pipelines/signals/urls.py",
-    *(f"pipelines/kernels/{name}.py" for name in ("union_find", "repeats", "words", "unicode", "line_hashes")),
+    "pipelines/document_shards.py", "pipelines/signals/table.py", "gristmill/hashing.py", "gristmill/rights.py", "gristmill/takedown.py", "pipelines/signals/urls.py",
+    *(f"pipelines/kernels/{name}.py" for name in ("union_find", "repeats", "words", "unicode", "line_hashes", "buffers")),
 ]  # fmt: skip
 LIBRARIES = ["numpy", "pyarrow"]
 NO_CLUSTER = -1
@@ -89,14 +88,11 @@ def settle_files(pipeline: beam.Pipeline, work: Work, edges: EdgeFiles, stars: E
 
 def edges_of(pipeline: beam.Pipeline, work: Work) -> beam.PCollection:
     """Judge the shards; the edges between documents that pass and are copies."""
-    keys = (
-        pipeline
-        | "shards" >> Numbers(work.spread.shards)
-        | "keys" >> beam.ParDo(ShardKeys(work)).with_outputs("addresses", main="contents")
-    )
-    copies = graph.exact_copies(keys.contents, work.spread)
+    keys = pipeline | "shards" >> Numbers(work.spread.shards) | "keys" >> beam.ParDo(ShardKeys(work))
+    copies = graph.exact_copies(keys, work.spread)
     bands = copies | "bands" >> work.spread.all_shards(EDGE, partial(shard_bands, work))
-    alike = graph.alike_edges(bands, keys.addresses, work.documents, work.config, work.spread)
+    addresses = copies | "addresses" >> work.spread.all_shards(EDGE, partial(shard_addresses, work))
+    alike = graph.alike_edges(bands, addresses, work.documents, work.config, work.spread)
     return (copies, alike) | "edges" >> beam.Flatten()
 
 
@@ -107,22 +103,20 @@ def settle_clusters(labels: beam.PCollection, edges: beam.PCollection, work: Wor
 
 
 class ShardKeys(beam.DoFn):  # type: ignore[misc]
-    """Judge one shard by rules, and send the content and address keys of what passes."""
+    """Judge one shard by rules, and send the content keys of what passes."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
 
     def process(self, shard: int) -> Iterator[bytes]:
-        contents, addresses = shard_keys(self.work, shard)
+        contents = shard_keys(self.work, shard)
         if len(contents):
             yield pack(contents)
-        if len(addresses):
-            yield beam.pvalue.TaggedOutput("addresses", pack(addresses))
 
 
-def shard_keys(work: Work, shard: int) -> tuple[np.ndarray, np.ndarray]:
-    """The content and address keys of a shard, computed once: a crash does not repeat what has a receipt."""
-    folder, config = Path(work.folder), work.config
+def shard_keys(work: Work, shard: int) -> np.ndarray:
+    """The content keys of a shard, computed once: a crash does not repeat what has a receipt."""
+    folder, config = work.run, work.config
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.done(folder, KEYS, shard) is None:
         wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
@@ -133,8 +127,13 @@ def shard_keys(work: Work, shard: int) -> tuple[np.ndarray, np.ndarray]:
         with storage.commit(folder / name) as file:
             np.savez(file, reasons=reasons, contents=contents, addresses=addresses)
         receipts.commit(folder, Receipt(KEYS, shard, table.num_rows, files=(data_file(folder, name),)))
-    with np.load(folder / name) as saved:
-        return saved["contents"], saved["addresses"]
+    return saved_keys(work, shard)["contents"]
+
+
+def saved_keys(work: Work, shard: int) -> dict[str, np.ndarray]:
+    """What `shard_keys` saved: the reasons of all documents of a shard, and the keys of those that passed."""
+    with np.load(work.run / SPILL / f"keys-{shard:05d}.npz") as saved:
+        return {name: saved[name] for name in ("reasons", "contents", "addresses")}
 
 
 def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
@@ -169,10 +168,7 @@ def _rights_bits(table: pa.Table, config: DecideConfig) -> np.ndarray:
 
 
 def keys_of(table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Content and address keys, int64 (n, KEY_WIDTH) each, of the documents that passed the rules.
-
-    Addresses of documents that can be compared only: without a signature nothing says that they are copies.
-    """
+    """Content and address keys, int64 (n, KEY_WIDTH) each, of the documents that passed the rules."""
     nodes = nodes_of(shard, table.num_rows)
     rank = ranks(table, config.prefer, newest=config.prefer_date == "newest")
     contents = key_rows(table["text_hash"].combine_chunks(), rank, nodes, passed)
@@ -183,27 +179,33 @@ def keys_of(table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfi
 
 def shard_bands(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
     """Band rows of the documents of a shard that passed the rules, are no exact copies and have a signature."""
-    with np.load(work.run / SPILL / f"keys-{shard:05d}.npz") as saved:
-        named, rows = saved["contents"][:, [ID_HALF, NODE]], len(saved["reasons"])
+    named = _but_copies(saved_keys(work, shard)["contents"], copies)[:, [ID_HALF, NODE]]
     column = pq.read_table(shard_path(work.documents, shard), columns=["signature"])["signature"].combine_chunks()
-    wanted = np.zeros(rows, np.bool_)
-    wanted[row_in_shard(named[:, 1])] = True
-    for block in copies:
-        wanted[row_in_shard(block[:, 0])] = False
-    wanted &= column.is_valid().to_numpy(zero_copy_only=False)
-    named, near = named[wanted[row_in_shard(named[:, 1])]], work.config.near
+    signed = column.is_valid().to_numpy(zero_copy_only=False)
+    named, near = named[signed[row_in_shard(named[:, 1])]], work.config.near
     for some in np.array_split(named, len(named) // graph.CARRIED + 1):
         signatures = signature_matrix(column)[row_in_shard(some[:, 1])]
         yield band_rows(signatures, some, bands=near.bands, rows=near.rows)
 
 
+def shard_addresses(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
+    """Address keys of the same documents: copies of one content count once among those of an address."""
+    yield _but_copies(saved_keys(work, shard)["addresses"], copies)
+
+
+def _but_copies(keys: np.ndarray, copies: Pieces) -> np.ndarray:
+    """The keys of the documents that are no exact copies."""
+    for rows in copies:
+        keys = keys[~np.isin(keys[:, NODE], rows[:, 0])]
+    return keys
+
+
 def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
     """Commit the verdicts of a shard's documents; and the decisions, unless repeated text has to be looked for first."""
-    folder = Path(work.folder)
+    folder = work.run
     if receipts.done(folder, SETTLE, shard) is None:
         members = graph.settled_members(work.documents, shard, pieces)
-        with np.load(folder / SPILL / f"keys-{shard:05d}.npz") as saved:
-            reasons = saved["reasons"]
+        reasons = saved_keys(work, shard)["reasons"]
         name = f"{SPILL}/settled-{shard:05d}.npz"
         keep = reasons_of_members(reasons, members, work.config) == 0
         with storage.commit(folder / name) as file:
@@ -256,11 +258,11 @@ def write_decisions(work: Work, shard: int) -> None:
 def reasons_of_members(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> np.ndarray:
     """int64 (n,): the rule bits of a shard with those of its copies, from members (k, MEMBER + 1) of `settled_members`.
 
-    Whatever makes a document a copy, the survivor of its cluster is kept. A document of the survivor's address that is
-    less alike than near copies are is a copy by its address alone.
+    Whatever makes a document a copy, the survivor of its cluster is kept. One that shares its address with another of the
+    cluster, and is less like the survivor than near copies are, is a copy by its address alone.
     """
     _, _, _, _, _, _, place, exact, address, agreed = members.T
-    near = (exact == 0) & ((address == 0) | (agreed >= least_agreement(config.near.min_similarity)))
+    near = (exact == 0) & ((address == 0) | (agreed >= max(1, least_agreement(config.near.min_similarity))))
     bits = [
         np.where(flag, BIT[f"{kind}_duplicate"], 0)
         for kind, flag in (("exact", exact), ("url", address), ("near", near))
@@ -279,7 +281,8 @@ def decision_table(reasons: np.ndarray, members: np.ndarray, config: DecideConfi
     cluster, sizes = np.full(count, NO_CLUSTER, np.int64), np.ones(count, np.int32)
     cluster[rows], sizes[rows] = label, size
     similarity, repeats = np.full(count, np.nan, np.float32), np.ones(count, np.int32)
-    similarity[rows[place > 0]] = members[place > 0, MEMBER] / PERMUTATIONS
+    measured = (place > 0) & (members[:, MEMBER] >= 0)
+    similarity[rows[measured]] = members[measured, MEMBER] / PERMUTATIONS
     repeats[rows[place == 0]] = upweighted(size[place == 0], config.upweight)
     kept = np.full(count, None, object)
     kept[rows] = [id_of(*halves) for halves in zip(high.tolist(), low.tolist(), strict=True)]
@@ -302,11 +305,14 @@ def upweighted(sizes: np.ndarray, upweight: dict[int, int]) -> np.ndarray:
 
 def tally_decisions(table: pa.Table, bits: np.ndarray, names: list[str]) -> Tally:
     """Count fates; a document dropped for several reasons counts under the first of the legend."""
-    tally = Tally()
-    columns = (table[name].to_pylist() for name in ("source", "lang", "text_bytes"))
-    for source, lang, size, word in zip(*columns, bits.tolist(), strict=True):
-        if word:
-            tally.add("dropped", names[(word & -word).bit_length() - 1], source=source, lang=lang, size=size)
+    tally, word = Tally(), bits.astype(np.int64)
+    grouped = table.select(["source", "lang", "text_bytes"]).append_column("lowest", pa.array(word & -word))
+    sums = grouped.group_by(["source", "lang", "lowest"], use_threads=False)
+    for row in sums.aggregate([("text_bytes", "count"), ("text_bytes", "sum")]).to_pylist():
+        about = {"source": row["source"], "lang": row["lang"]}
+        sizes = {"documents": row["text_bytes_count"], "size": row["text_bytes_sum"]}
+        if row["lowest"]:
+            tally.add("dropped", names[row["lowest"].bit_length() - 1], **about, **sizes)
         else:
-            tally.add("kept", source=source, lang=lang, size=size)
+            tally.add("kept", **about, **sizes)
     return tally

@@ -24,20 +24,22 @@ from pipelines.dedup.graph import EDGE, GIANT, Spread, Work
 from pipelines.dedup.groups import STAR
 from pipelines.dedup.keys import BAND_WIDTH
 from pipelines.dedup.repeats_graph import graphs
-from pipelines.exchange import PIECE_BYTES
 
-LEAST_PIECE = 1 << 16
+LEAST_PIECE, MOST_PIECE = 1 << 16, 64 << 20
 PIECES_IN_MEMORY = 32
-"""A piece is so small a part of the memory: several workers hold some, and sorted copies of them."""
+"""A piece is so small a part of a worker's memory: it holds several, and sorted copies of them."""
 
 Job = Callable[..., None]
 
 
-def spread_of(documents: int, shards: int, config: DecideConfig, memory: int, folder: Path) -> Spread:
-    """How the rows of so many documents are regrouped within `memory` bytes: a partition of bands is about a piece."""
-    piece = max(LEAST_PIECE, min(PIECE_BYTES, memory // PIECES_IN_MEMORY))
+def spread_of(documents: int, shards: int, config: DecideConfig, *, memory: int, workers: int, folder: Path) -> Spread:
+    """How the rows of so many documents are regrouped within `memory` bytes of so many workers.
+
+    A partition of bands is half a piece, so that chance makes few larger than one.
+    """
+    piece = max(LEAST_PIECE, min(MOST_PIECE, memory // (PIECES_IN_MEMORY * workers)))
     band_bytes = documents * config.near.bands * BAND_WIDTH * 8
-    return Spread(max(4, band_bytes // piece + 1), shards, str(folder / SPILL), piece)
+    return Spread(max(4, 2 * band_bytes // piece + 1), shards, str(folder / SPILL), piece)
 
 
 def run_jobs(work: Work, shard_rows: Sequence[int], how: engine.Engine, memory: int) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def run_jobs(work: Work, shard_rows: Sequence[int], how: engine.Engine, memory: 
     if not work.config.repeated.is_asked:
         _settle(work, shard_rows, memory, job, written)
     else:
-        if receipts.count(work.run, deciding.SETTLE) < len(shard_rows):
+        if len(receipts.load(work.run, deciding.SETTLE)) < len(shard_rows):
             _settle(work, shard_rows, memory, job, {})
         for graph in graphs(work):
             job(graph.build, graph.stage, **{graph.stage: graph.splits})
@@ -73,14 +75,14 @@ def _settle(work: Work, shard_rows: Sequence[int], memory: int, job: Job, writte
 def _stars(work: Work, job: Job) -> tuple[EdgeFiles, EdgeFiles]:
     """The files of all edges, and of the stars they were made into, by as many jobs as that takes."""
     partitions = work.spread.partitions
-    edges = EdgeFiles(work.folder, "edges", EDGE, partitions)
+    edges = EdgeFiles(work.folder, "edges", EDGE, partitions, work.spread.piece)
     if not edges.is_done:
         stages = {deciding.KEYS: work.spread.shards, edges.name: partitions}
         job(lambda pipeline: deciding.write_edges(pipeline, work, edges), "edges", **stages)
     before, number = edges, 0
     while True:
         number += 1
-        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions)
+        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions, work.spread.piece)
         if not after.is_checked:
             build = partial(more_rounds, before=before, after=after, spread=work.spread)
             job(build, f"stars {number}", **{after.name: partitions})

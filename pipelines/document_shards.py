@@ -29,6 +29,12 @@ def shard_path(folder: str, shard: int) -> str:
     return str(Path(folder) / f"part-{shard:05d}.parquet")
 
 
+def shard_rows(annotated: FinishedRun) -> list[int]:
+    """The documents of every shard, by its number."""
+    rows = {int(Path(file.path).stem.removeprefix("part-")): file.rows for file in annotated.data_files("documents/")}
+    return [rows[shard] for shard in range(len(rows))]
+
+
 def pairing(documents: str, shard: int) -> dict[bytes, bytes]:
     """The schema metadata that binds decisions to document shard `shard`."""
     return {DECIDED: _sealed_hashes(documents)[f"part-{shard:05d}.parquet"].encode()}

@@ -1,14 +1,15 @@
 """Exchange: the one way anything is regrouped - packed rows of 64-bit integers, never text, never Python objects.
 
 Elements are blocks: int64 arrays of shape (rows, width) as bytes. Locally a mapper writes its block, cut by partition,
-to one spill file and only (partition, file, place) goes through Beam, whose local runner would hold every byte 4 to 6
-times in memory. Elsewhere the cut blocks themselves go through the runner. Both give the same rows in the same order:
+to one spill file and only (group of partitions, file, place of their index) goes through Beam, whose local runner would
+hold every byte 4 to 6 times in memory. Elsewhere the cut blocks themselves go through the runner. Both give the same rows in the same order:
 a reducer sees its partition's rows sorted by all their columns, so nothing depends on which worker sent them first.
 
 Parts are sorted when they are written. A partition that fits PIECE_BYTES is sorted once more as a whole; a larger one,
-which a giant group of equal keys can make whatever the number of partitions, is merged from its parts piece by piece.
+which a giant group of equal keys can make whatever the number of partitions, is put together piece by piece.
 """
 
+import itertools
 import json
 import os
 import uuid
@@ -119,27 +120,28 @@ class Run:
         """How many there are."""
         return (self.length if self.path else len(self.block)) // (8 * self.width)
 
-    def read(self, first: int, count: int) -> np.ndarray:
-        """int64 (<= count, width): the rows from number `first` on. Raises OSError where the file is cut."""
+    def read(self, first: int, stop: int) -> np.ndarray:
+        """int64 (stop - first, width): these rows. Raises OSError where the file is cut."""
         size = 8 * self.width
-        start, stop = first * size, min(first + count, self.rows) * size
         if not self.path:
-            return unpack(self.block[start:stop], self.width)
-        with open(self.path, "rb") as file:
-            file.seek(self.start + start)
-            found = file.read(stop - start)
-        if len(found) != stop - start:
-            told = f"{len(found)} of {stop - start} bytes at {self.start + start}"
-            raise OSError(f"spill file {self.path} is cut: {told}")
-        return unpack(found, self.width)
+            return unpack(self.block[first * size : stop * size], self.width)
+        return unpack(_read_at(self.path, self.start + first * size, (stop - first) * size), self.width)
+
+    def view(self) -> np.ndarray:
+        """All rows, of a file only those that are looked at."""
+        if not self.path:
+            return unpack(self.block, self.width)
+        _read_at(self.path, self.start + self.length - 1, 1)  # a mapped file that is cut would end the process
+        return np.memmap(self.path, "<i8", "r", self.start, (self.rows, self.width))
 
 
-def run_of(part: bytes, width: int) -> Run:
-    """The rows that a part of a group is, or names in a spill file."""
-    if part[:1] == INLINE:
-        return Run(width, part[1:])
-    path, start, length = json.loads(part[1:])
-    return Run(width, b"", path, start, length)
+def _read_at(path: str, start: int, length: int) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(start)
+        found = file.read(length)
+    if len(found) != length:
+        raise OSError(f"spill file {path} is cut: {len(found)} of {length} bytes at {start}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,34 +158,49 @@ class Pieces:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         if self.rows > self.limit:
-            yield from _merged(self.runs, max(1, self.limit // len(self.runs)))
+            yield from _merged(self.runs, self.limit)
         elif self.runs:
             yield sort_rows(np.concatenate([run.read(0, run.rows) for run in self.runs]))
 
+    def unsorted(self) -> Iterator[np.ndarray]:
+        """The same rows in no order, for what needs none: nothing is merged."""
+        for run in self.runs:
+            for first in range(0, run.rows, self.limit):
+                yield run.read(first, min(first + self.limit, run.rows))
 
-def _merged(runs: Sequence[Run], share: int) -> Iterator[np.ndarray]:
-    """Sorted pieces of sorted runs, of each of which `share` rows are at hand at most.
 
-    What is not above the last row at hand of any run that goes on can be given out: all that is to come is larger.
+SAMPLED = 32
+"""Rows looked at for every border between pieces: they come out within a quarter or so of the same size."""
+
+
+def _merged(runs: Sequence[Run], limit: int) -> Iterator[np.ndarray]:
+    """Sorted pieces of sorted runs: borders are drawn by a sample, and of every run the rows between two are sorted together.
+
+    Rows that are equal in all columns are not parted, however many there are.
     """
-    heads = {place: run.read(0, share) for place, run in enumerate(runs)}
-    read = dict.fromkeys(heads, share)
-    while heads:
-        going_on = [tuple(heads[place][-1].tolist()) for place in heads if read[place] < runs[place].rows]
-        bound = min(going_on) if going_on else None
-        safe = {place: len(rows) if bound is None else _up_to(rows, bound) for place, rows in heads.items()}
-        yield sort_rows(np.concatenate([heads[place][:count] for place, count in safe.items()]))
-        for place, count in safe.items():
-            heads[place] = heads[place][count:]
-            if not len(heads[place]) and read[place] < runs[place].rows:
-                heads[place] = runs[place].read(read[place], share)
-                read[place] += share
-        heads = {place: rows for place, rows in heads.items() if len(rows)}
+    views = [run.view() for run in runs]
+    borders = _borders(views, max(1, 2 * sum(map(len, views)) // limit))
+    cuts = np.array([[_up_to(rows, border) for border in borders] for rows in views], np.int64)
+    cuts = np.column_stack([np.zeros(len(runs), np.int64), cuts.reshape(len(runs), -1), [len(rows) for rows in views]])
+    del views
+    for first, stop in itertools.pairwise(cuts.T):
+        if some := [run.read(a, b) for run, a, b in zip(runs, first.tolist(), stop.tolist(), strict=True) if b > a]:
+            yield sort_rows(np.concatenate(some))
+
+
+def _borders(views: Sequence[np.ndarray], pieces: int) -> list[tuple[int, ...]]:
+    """Rows that cut all rows into about so many pieces."""
+    step = max(1, sum(map(len, views)) // (pieces * SAMPLED))
+    ends = np.cumsum([len(rows) for rows in views])
+    sample = [rows[(-(end - len(rows))) % step :: step] for rows, end in zip(views, ends.tolist(), strict=True)]
+    found = sort_rows(np.concatenate(sample))
+    return sorted({tuple(row) for row in found[len(found) // pieces :: max(1, len(found) // pieces)].tolist()})
 
 
 def _up_to(rows: np.ndarray, bound: tuple[int, ...]) -> int:
-    """How many of these sorted rows are not above `bound`: a binary search over whole rows."""
-    low, high = 0, len(rows)
+    """How many of these sorted rows are not above `bound`: by the first column, and by whole rows where that is equal."""
+    first = rows[:, 0]
+    low, high = (int(np.searchsorted(first, bound[0], side)) for side in ("left", "right"))
     while low < high:
         middle = (low + high) // 2
         if tuple(rows[middle].tolist()) <= bound:
@@ -232,10 +249,12 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
     def expand(self, blocks: beam.PCollection) -> beam.PCollection:
         parts = blocks | "cut" >> beam.ParDo(_Cut(self.width, self.partitions, self.by, self.spill, self.piece))
         if self.every:
-            empty = blocks.pipeline | "every" >> Numbers(self.every) | "no rows" >> beam.ParDo(Keyed())
+            keys = self.every if self.spill is None else min(self.every, GROUPS)
+            empty = blocks.pipeline | "every" >> Numbers(keys) | "no rows" >> beam.ParDo(Keyed())
             parts = (parts, empty) | "with every" >> beam.Flatten()
         limit = max(1, self.piece // (8 * self.width))
-        return parts | "group" >> beam.GroupByKey() | "reduce" >> beam.ParDo(_Reduce(self.width, self.reduce, limit))
+        reducer = _Reduce(self.width, self.reduce, limit, self.every if self.spill else 0)
+        return parts | "group" >> beam.GroupByKey() | "reduce" >> beam.ParDo(reducer)
 
 
 class _Cut(beam.DoFn):  # type: ignore[misc]
@@ -246,10 +265,12 @@ class _Cut(beam.DoFn):  # type: ignore[misc]
 
     def start_bundle(self) -> None:
         self.held: list[bytes] = []
+        self.size = 0
 
     def process(self, block: bytes) -> Iterator[tuple[int, bytes]]:
         self.held.append(block)
-        if sum(map(len, self.held)) >= self.piece:
+        self.size += len(block)
+        if self.size >= self.piece:
             yield from self._flush()
 
     def finish_bundle(self) -> Iterator[beam.utils.windowed_value.WindowedValue]:
@@ -258,7 +279,7 @@ class _Cut(beam.DoFn):  # type: ignore[misc]
 
     def _flush(self) -> Iterator[tuple[int, bytes]]:
         rows = unpack(b"".join(self.held), self.width)
-        self.held = []
+        self.start_bundle()
         pieces = list(cut(rows, self.partitions, self.by))
         if self.spill is None:
             yield from ((partition, INLINE + pack(rows)) for partition, rows in pieces)
@@ -267,30 +288,65 @@ class _Cut(beam.DoFn):  # type: ignore[misc]
 
 
 class _Reduce(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, width: int, reduce: Reduce, limit: int) -> None:
-        self.width, self.reduce, self.limit = width, reduce, limit
+    """Reduce the partition that a group is, or the partitions of a group of spill files, one after the other."""
+
+    def __init__(self, width: int, reduce: Reduce, limit: int, every: int = 0) -> None:
+        self.width, self.reduce, self.limit, self.every = width, reduce, limit, every
 
     def process(self, group: tuple[int, Iterable[bytes]]) -> Iterator[bytes]:
-        partition, parts = group
-        runs = [run_of(part, self.width) for part in parts if part]
-        for rows in self.reduce(partition, Pieces(runs, self.limit)):
-            if len(rows):
-                yield pack(rows)
+        key, parts = group
+        for partition, runs in self._partitions(key, [part for part in parts if part]):
+            for rows in self.reduce(partition, Pieces(runs, self.limit)):
+                if len(rows):
+                    yield pack(rows)
+
+    def _partitions(self, key: int, parts: Sequence[bytes]) -> Iterator[tuple[int, list[Run]]]:
+        if parts and parts[0][:1] == SPILLED:
+            yield from spilled_partitions(parts, self.width, range(key, self.every, GROUPS))
+        elif self.every:
+            yield from ((partition, []) for partition in range(key, self.every, GROUPS))
+        else:
+            yield key, [Run(self.width, part[1:]) for part in parts]
+
+
+GROUPS = 64
+"""Partitions of spill files go through Beam in so many groups: a file of many partitions is a few elements, not as many."""
 
 
 def _write_spill(folder: Path, pieces: list[tuple[int, np.ndarray]]) -> Iterator[tuple[int, bytes]]:
     """One file for all pieces, under an attempt's own name: a retried bundle leaves an orphan, never a mixture.
 
-    It is not flushed to the disk: after a crash nobody reads it again.
+    Behind the rows of a group stands its index, int64 (partitions, 3): partition, start, length; an element names that.
+    The file is not flushed to the disk: after a crash nobody reads it again.
     """
     storage.make_folder(folder)
     path = folder / f"block-{uuid.uuid4().hex}"
-    at, places = 0, []
+    places = []
     with open(path, "xb") as file:
-        for partition, rows in pieces:
-            block = pack(rows)
-            file.write(block)
-            places.append((partition, at, len(block)))
-            at += len(block)
-    for partition, start, length in places:
-        yield partition, SPILLED + json.dumps([os.fspath(path), start, length]).encode()
+        for group, mine in itertools.groupby(
+            sorted(pieces, key=lambda piece: (piece[0] % GROUPS, piece[0])), _group_of
+        ):
+            index = [(partition, file.tell(), file.write(pack(rows))) for partition, rows in mine]
+            places.append((group, file.tell(), file.write(pack(np.array(index, np.int64)))))
+    for group, start, length in places:
+        yield group, SPILLED + json.dumps([os.fspath(path), start, length]).encode()
+
+
+def _group_of(piece: tuple[int, np.ndarray]) -> int:
+    return piece[0] % GROUPS
+
+
+def spilled_partitions(parts: Sequence[bytes], width: int, wanted: Iterable[int]) -> Iterator[tuple[int, list[Run]]]:
+    """(partition, its runs) of every partition that the indexes of these parts name, and of those `wanted` besides."""
+    paths, indexes = [], []
+    for number, part in enumerate(parts):
+        path, start, length = json.loads(part[1:])
+        index = unpack(_read_at(path, start, length), 3)
+        paths.append(path)
+        indexes.append(np.column_stack([index, np.full(len(index), number)]))
+    rows = sort_rows(np.concatenate(indexes))
+    partitions = np.unique(np.r_[rows[:, 0], np.fromiter(wanted, np.int64)])
+    edges = [*np.searchsorted(rows[:, 0], partitions).tolist(), len(rows)]
+    for partition, first, stop in zip(partitions.tolist(), edges[:-1], edges[1:], strict=True):
+        mine = rows[first:stop].tolist()
+        yield partition, [Run(width, b"", paths[number], start, length) for _, start, length, number in mine]

@@ -207,12 +207,12 @@ def encode_table(
 
 def repeated(rows: pa.RecordBatch, times: np.ndarray, config: PackConfig) -> pa.RecordBatch:
     """Every row of the training split as many times as `times` (n,) says, each with a key of its own; the others once."""
-    ids = rows["id"].to_pylist()
-    times = np.where([split_of(id, config) == "train" for id in ids], times, 1).astype(np.int64)
     if (times == 1).all():
         return rows
+    ids = rows["id"].to_pylist()
+    times = np.where([split_of(id, config) == "train" for id in ids], times, 1).astype(np.int64)
     again = [(row, number) for row, count in enumerate(times.tolist()) for number in range(1, count)]
-    copies = rows.take(pa.array([row for row, _ in again]))
+    copies = rows.take(pa.array([row for row, _ in again], pa.int64()))
     keys = pa.array([shuffle_key(f"{ids[row]} again {number}", config.seed) for row, number in again], pa.int64())
     copies = copies.set_column(copies.schema.get_field_index("key"), KEY, keys)
     return pa.Table.from_batches([rows, copies]).combine_chunks().to_batches()[0]

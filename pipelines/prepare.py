@@ -30,7 +30,7 @@ from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, PrepareCo
 from pipelines.decide_jobs import cut_sums, run_jobs, spread_of
 from pipelines.dedup.estimate import Estimate, estimate
 from pipelines.dedup.graph import Work
-from pipelines.document_shards import documents_of, shard_path
+from pipelines.document_shards import documents_of, shard_path, shard_rows
 from pipelines.read.records import Split
 from pipelines.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
@@ -135,8 +135,8 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         _refuse_older(annotated, documents, shards)
         stages = {deciding.KEYS: shards, deciding.SETTLE: shards, deciding.STAGE: shards}
         _say_reused(run, stages)
-        rows = [file.rows for file in annotated.data_files("documents/")]
-        spread = spread_of(sum(rows), shards, config, how.memory, run.path)
+        rows = shard_rows(annotated)
+        spread = spread_of(sum(rows), shards, config, memory=how.memory, workers=how.engine.workers, folder=run.path)
         compile_first(deciding.STAGE)
         took = run_jobs(Work(str(run.path), documents, config, spread), rows, how.engine, how.memory)
         details = {
@@ -151,7 +151,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
 
 def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:
     """What `decide` will take for so many documents."""
-    spread = spread_of(documents, 1, config, how.memory, how.out)
+    spread = spread_of(documents, 1, config, memory=how.memory, workers=how.engine.workers, folder=how.out)
     return estimate(documents, config, spread, how.memory, how.engine.workers)
 
 

@@ -35,6 +35,7 @@ class EdgeFiles:
     stage: str
     width: int
     partitions: int
+    piece: int = PIECE_BYTES
 
     @property
     def name(self) -> str:
@@ -93,7 +94,7 @@ class EdgeFiles:
 
     def read(self, partition: int) -> Iterator[bytes]:
         """The blocks of one file."""
-        limit = PIECE_BYTES // (8 * self.width) * 8 * self.width
+        limit = max(1, self.piece // (8 * self.width)) * 8 * self.width
         with open(Path(self.folder) / SPILL / f"{self.name}-{partition:05d}.edges", "rb") as file:
             yield from iter(partial(file.read, limit), b"")
 

@@ -20,13 +20,13 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 
-from pipelines.config import DecideConfig
+from pipelines.config import PERMUTATIONS, DecideConfig
 from pipelines.dedup import components, groups
-from pipelines.dedup.groups import MEMBER
+from pipelines.dedup.groups import EXACT_COPY, MEMBER, PLACE
 from pipelines.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH, ranks
 from pipelines.document_shards import shard_path
 from pipelines.exchange import PIECE_BYTES, By, Exchange, Pieces, Reduce, pack, unpack, whole_groups
-from pipelines.signals.table import PERMUTATIONS, signature_matrix
+from pipelines.signals.table import signature_matrix
 
 SIGNATURE_WIDTH = PERMUTATIONS // 2
 """A signature as int64 columns: two elements each."""
@@ -43,8 +43,8 @@ LABEL = 0
 CARRIED = 1 << 14
 """Rows with a signature that are handed on at a time: 8 MB."""
 
-METRICS, GIANT, IN_GIANT = "decide", "giant buckets", "rows of giant buckets"
-"""Beam's counters of buckets with more members than a star may have."""
+METRICS, GIANT = "decide", "giant buckets"
+"""Beam's counter of buckets with more members than a star may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,8 @@ def same_bands(bands: beam.PCollection, spread: Spread, centres: int) -> beam.PC
 
 
 def _stars_of_buckets(centres: int, _: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    if pieces.rows > groups.STAR:
-        giant = groups.group_sizes(pieces, 1)
-        giant = giant[giant > groups.STAR]
-        Metrics.counter(METRICS, GIANT).inc(len(giant))
-        Metrics.counter(METRICS, IN_GIANT).inc(int(giant.sum()))
-    return _as(NEAR, groups.stars(pieces, 1, centres=centres))
+    counter = Metrics.counter(METRICS, GIANT)
+    return _as(NEAR, groups.stars(pieces, 1, centres=centres, on_giant=counter.inc))
 
 
 def _as(kind: int, edges: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
@@ -230,7 +226,7 @@ def labels_at_once(edges: beam.PCollection, shard_rows: Sequence[int], spread: S
 
 
 def _union_labels(shard_rows: Sequence[int], _: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    return components.union_labels(pieces, shard_rows)
+    return components.union_labels(pieces.unsorted(), shard_rows)
 
 
 def star_rounds(edges: beam.PCollection, spread: Spread, rounds: int) -> beam.PCollection:
@@ -305,11 +301,16 @@ def _members(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
 
 
 def settled_members(documents: str, shard: int, pieces: Pieces) -> np.ndarray:
-    """int64 (n, MEMBER + 1): the members of a shard, sorted by node, with their agreement to the survivor as last column."""
+    """int64 (n, MEMBER + 1): the members of a shard, sorted by node, with their agreement to the survivor as last column.
+
+    -1 where one without a signature is no exact copy: nothing says how alike it is.
+    """
     own = shard_signatures(shard_path(documents, shard)) if pieces.rows else None
     found = [np.zeros((0, MEMBER + 1), np.int64)]
     for rows in pieces:
         assert own is not None
-        agreed = groups.agreement(_as_signatures(rows[:, MEMBER:]), own[row_in_shard(rows[:, 0])])
+        mine = own[row_in_shard(rows[:, 0])]
+        agreed = groups.agreement(_as_signatures(rows[:, MEMBER:]), mine)
+        agreed[~mine.any(axis=1) & (rows[:, PLACE] > 0) & (rows[:, EXACT_COPY] == 0)] = -1
         found.append(np.column_stack([rows[:, :MEMBER], agreed]))
     return np.concatenate(found)

@@ -4,7 +4,7 @@ Pure functions over pieces of int64 rows, sorted by all columns; the wiring is i
 a piece, even than memory: what is carried from one piece to the next is a handful of numbers.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,11 +49,18 @@ class _Open:
     centres: list[int]
 
 
-def stars(pieces: Iterable[np.ndarray], keys: int, *, centres: int = 1, cap: int = STAR) -> Iterator[np.ndarray]:
+def stars(
+    pieces: Iterable[np.ndarray],
+    keys: int,
+    *,
+    centres: int = 1,
+    cap: int = STAR,
+    on_giant: Callable[[int], object] = lambda _: None,
+) -> Iterator[np.ndarray]:
     """Rows (key of `keys` columns, ..., node) in; edges (node, centre) out, to the first `centres` nodes of its group.
 
     At most `centres` edges a row, never the square of a group. A group of more than `cap` becomes a star for every `cap`
-    rows, whose first node hangs on the first of all.
+    rows, whose first node hangs on the first of all; `on_giant` is told how many such groups a piece has.
     """
     before: _Open | None = None
     for rows in pieces:
@@ -61,6 +68,8 @@ def stars(pieces: Iterable[np.ndarray], keys: int, *, centres: int = 1, cap: int
             before = None
         begin, place = places_in_groups(rows[:, :keys], before.count if before else 0)
         own, first = place % cap, rows[begin, -1]
+        if giant := int((place == cap).sum()):
+            on_giant(giant)
         if before:
             first[begin == 0] = before.first
         found = [np.column_stack([rows[:, -1], first])[(own == 0) & (place > 0)]]
@@ -129,6 +138,10 @@ def unique_rows(rows: np.ndarray) -> np.ndarray:
 
 MEMBER = 9
 """Columns of a member: node, survivor, label, size, the survivor's id halves, place in the cluster, exact copy, same address."""
+
+
+PLACE, EXACT_COPY = 6, 7
+"""The columns that tell its place in the cluster, and an exact copy."""
 
 
 def cluster_members(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

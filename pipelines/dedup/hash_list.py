@@ -52,9 +52,12 @@ def _among(part: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     return equal
 
 
-def list_path(stage: str, partition: int) -> str:
-    """Where a partition of the list that `stage` makes lies, below the run folder."""
-    return f"{SPILL}/lists/{stage}-{partition:05d}.u64"
+def list_path(stage: str, partition: int, partitions: int) -> str:
+    """Where one of so many partitions of the list that `stage` makes lies, below the run folder.
+
+    Their number is in the name: the receipt of an attempt with another one must not vouch for this file.
+    """
+    return f"{SPILL}/lists/{stage}-{partition:05d}-of-{partitions:05d}.u64"
 
 
 def is_written(folder: Path, stage: str, partition: int, partitions: int) -> bool:
@@ -65,7 +68,7 @@ def is_written(folder: Path, stage: str, partition: int, partitions: int) -> boo
 
 def write_list(folder: Path, stage: str, partition: int, hashes: Iterable[np.ndarray], *, partitions: int) -> Receipt:
     """Write a partition, given as ascending int64 or uint64 arrays one after the other, and its receipt."""
-    name, rows, last = list_path(stage, partition), 0, -1
+    name, rows, last = list_path(stage, partition, partitions), 0, -1
     with storage.commit(folder / name) as file:
         for part in hashes:
             if len(part) and (int(part[0]) <= last or (part[1:] <= part[:-1]).any()):
@@ -86,10 +89,10 @@ def open_list(folder: Path, stage: str) -> HashList:
     if missing:
         raise RunError(
             "a list of repeated hashes is not whole",
-            {"list": folder / list_path(stage, missing[0]), "partitions missing": len(missing), "of": count},
+            {"list": folder / list_path(stage, missing[0], count), "partitions missing": len(missing), "of": count},
             "run the same command again",
         )
-    return HashList(tuple(_mapped(folder / list_path(stage, number)) for number in range(count)))
+    return HashList(tuple(_mapped(folder / list_path(stage, number, count)) for number in range(count)))
 
 
 def _mapped(path: Path) -> np.ndarray:

@@ -25,8 +25,10 @@ def nodes_of(shard: int, rows: int) -> np.ndarray:
 
 
 def halves(values: pa.Array) -> np.ndarray:
-    """int64 (n, 2): the two halves of 16-byte values, big-endian, shifted so that signed order is byte order."""
-    raw = np.frombuffer(b"".join(values.to_pylist()), ">u8").reshape(-1, 2)
+    """int64 (n, 2): the two halves of 16-byte values, none null, big-endian, shifted so that signed order is byte order."""
+    if not len(values):
+        return np.zeros((0, 2), np.int64)
+    raw = np.frombuffer(values.buffers()[1], ">u8")[2 * values.offset :][: 2 * len(values)].reshape(-1, 2)
     return (raw ^ np.uint64(1 << 63)).astype(np.uint64).view(np.int64)
 
 
@@ -48,7 +50,8 @@ def id_of(high: int, low: int) -> str:
 
 def id_halves(ids: pa.Array) -> np.ndarray:
     """int64 (n, 2): `halves` of document ids in hex."""
-    return halves(pa.array([bytes.fromhex(value) for value in ids.to_pylist()], pa.binary(16)))
+    raw = bytes.fromhex("".join(ids.to_pylist()))
+    return halves(pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(raw)]))
 
 
 def ranks(table: pa.Table, prefer: Sequence[str], *, newest: bool = False) -> np.ndarray:
@@ -56,14 +59,18 @@ def ranks(table: pa.Table, prefer: Sequence[str], *, newest: bool = False) -> np
 
     The oldest date comes first, or the `newest`; documents without one come last.
     """
-    place = {name: number for number, name in enumerate(prefer)}
-    sources, kinds = table["source"].to_pylist(), table["kind"].to_pylist()
-    last = len(place)
-    priority = [min(place.get(s, last), place.get(k, last)) for s, k in zip(sources, kinds, strict=True)]
+    priority = np.minimum(*(_preference(table[name], prefer) for name in ("source", "kind")))
     dates = table["published"].cast(pa.int64())
     dates = (pc.negate(dates) if newest else dates).fill_null(NO_DATE).to_numpy()
     ids = id_halves(table["id"].combine_chunks())
-    return np.column_stack([np.array(priority, np.int64), dates, ids]).astype(np.int64)
+    return np.column_stack([priority, dates, ids]).astype(np.int64)
+
+
+def _preference(names: pa.ChunkedArray, prefer: Sequence[str]) -> np.ndarray:
+    """int64 (n,): the place of each name in `prefer`, its length for any other."""
+    places = pc.index_in(names, value_set=pa.array(prefer, pa.string()))
+    found: np.ndarray = pc.fill_null(places, len(prefer)).to_numpy().astype(np.int64)
+    return found
 
 
 BAND_WIDTH = 3

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from pipelines.config import PERMUTATIONS
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import Folded, folded_texts
 from pipelines.kernels.lines import LINE_FIELDS
@@ -22,7 +23,6 @@ from pipelines.signals.lines import line_numbers
 from pipelines.signals.personal import SPANS, spans_column
 from pipelines.signals.urls import URL_HASH, url_hashes
 
-PERMUTATIONS = 112
 GOPHER, C4, FINEWEB = "Rae et al. 2021", "Raffel et al. 2020", "Penedo et al. 2024"
 
 

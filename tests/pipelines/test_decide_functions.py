@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gristmill.rights import RightsPolicy
-from pipelines.config import DecideConfig, UrlConfig
+from pipelines.config import PERMUTATIONS, DecideConfig, UrlConfig
 from pipelines.decide import (
     BIT,
     DECISION_SCHEMA,
@@ -22,7 +22,6 @@ from pipelines.decide import (
 from pipelines.dedup.groups import MEMBER
 from pipelines.dedup.keys import KEY_WIDTH, id_halves, nodes_of
 from pipelines.rules import FIXED_REASONS, chosen_rules, legend
-from pipelines.signals.table import PERMUTATIONS
 from pipelines.tokenizer import WIDTH, choose
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.

@@ -13,13 +13,13 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from gristmill.document import MOMENT
 from gristmill.runs import SPILL
 from pipelines import decide as deciding
-from pipelines.config import DecideConfig, NearConfig, UrlConfig
+from pipelines.config import PERMUTATIONS, DecideConfig, NearConfig, UrlConfig
 from pipelines.dedup.edge_files import EdgeFiles, more_rounds
 from pipelines.dedup.graph import EDGE, Spread, Work, least_agreement, row_in_shard, settled_members
 from pipelines.dedup.keys import id_of
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts
-from pipelines.signals.table import PERMUTATIONS, hashes_of_texts, signature_column
+from pipelines.signals.table import hashes_of_texts, signature_column
 
 SHARDS, ROWS = 3, 8
 
@@ -246,3 +246,30 @@ def test_a_path_too_long_for_one_job_goes_on_in_the_next_and_ends_in_one_star(tm
     assert len(left) > 1 and left == sorted(left, reverse=True)
     stars = b"".join(block for partition in range(3) for block in before.read(partition))
     assert sorted(np.frombuffer(stars, "<i8").reshape(-1, 2).tolist()) == [[node, 0] for node in range(1, 3000)]
+
+
+def test_shards_are_counted_by_number_where_names_are_in_another_order(tmp_path):
+    from gristmill.sealed import FinishedRun
+    from pipelines.document_shards import shard_rows
+
+    files = [{"path": f"documents/part-{n:05d}.parquet", "bytes": 1, "sha256": "", "rows": n} for n in (99_999, 100_000, 100_001, 9)]  # fmt: skip
+    run = FinishedRun(tmp_path, {"files": sorted(files, key=lambda file: file["path"])})
+    assert [file.rows for file in run.data_files("documents/")] == [9, 99_999, 100_000, 100_001]
+    ten = [{**files[0], "path": f"documents/part-{n:05d}.parquet", "rows": n} for n in range(100_002)]
+    run = FinishedRun(tmp_path, {"files": sorted(ten, key=lambda file: file["path"])})
+    assert shard_rows(run) == list(range(100_002))
+
+
+def test_a_document_without_a_signature_that_shares_an_address_is_not_said_to_be_like_the_other(
+    documents, tmp_path, settled
+):
+    column = pq.read_table(documents / "part-00000.parquet")
+    lone = column.set_column(column.schema.get_field_index("url_hash"), "url_hash", pa.array([None] * 6 + [b"c" * 16] * 2, pa.binary(16)))  # fmt: skip
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    pq.write_table(lone, folder / "part-00000.parquet")
+    for shard in (1, 2):
+        (folder / f"part-{shard:05d}.parquet").symlink_to(documents / f"part-{shard:05d}.parquet")
+    rows = settled(work_of(folder, tmp_path / "run", url=UrlConfig(min_similarity=0)))
+    by = {number(row[0]): row for row in rows}
+    assert number(by[7][1]) == 6 and by[7][9] == -1, "6 survives, 7 has no signature"

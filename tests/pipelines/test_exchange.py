@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.exchange import (
+    GROUPS,
     INLINE,
     Exchange,
     Numbers,
@@ -23,8 +24,8 @@ from pipelines.exchange import (
     cut,
     pack,
     partition_of,
-    run_of,
     sort_rows,
+    spilled_partitions,
     unpack,
     whole_groups,
 )
@@ -35,10 +36,6 @@ BLOCKS = st.lists(st.lists(st.tuples(I64, I64, st.integers(0, 2)), max_size=8), 
 
 def array(rows):
     return np.array(rows, np.int64).reshape(-1, 3)
-
-
-def as_they_are(_, pieces):
-    return iter(pieces)
 
 
 def parts_of(blocks, cutter):
@@ -54,11 +51,15 @@ def exchange(blocks, *, partitions, spill, by="hash", limit=1 << 20, bundle=2):
     for start in range(0, len(blocks), bundle):
         for partition, part in parts_of(blocks[start : start + bundle], _Cut(3, partitions, by, spill)):
             groups.setdefault(partition, []).append(part)
-    reducer = _Reduce(3, as_they_are, limit)
-    return {
-        group[0]: [row for block in reducer.process(group) for row in unpack(block, 3).tolist()]
-        for group in groups.items()
-    }
+    found = {}
+
+    def keep(partition, pieces):
+        found[partition] = [row for piece in pieces for row in piece.tolist()]
+        return iter(())
+
+    for group in groups.items():
+        assert list(_Reduce(3, keep, limit).process(group)) == []
+    return found
 
 
 @settings(max_examples=100, deadline=None)
@@ -90,20 +91,57 @@ def run(rows, width=2):
     return Run(width, pack(np.array(rows, np.int64).reshape(-1, width)))
 
 
-@settings(max_examples=200, deadline=None)
-@given(runs=RUNS, share=st.integers(1, 40))
-def test_merging_gives_every_row_once_in_order_and_holds_no_more_than_a_share_of_each_run(runs, share):
-    pieces = list(_merged([run(rows) for rows in runs], share))
+@settings(max_examples=300, deadline=None)
+@given(runs=RUNS, limit=st.integers(1, 40))
+def test_merging_gives_every_row_once_in_order(runs, limit):
+    pieces = list(_merged([run(rows) for rows in runs], limit))
     assert [tuple(row) for piece in pieces for row in piece.tolist()] == sorted(row for rows in runs for row in rows)
-    assert all(0 < len(piece) <= share * len(runs) for piece in pieces)
+    assert all(len(piece) for piece in pieces)
 
 
-def test_pieces_can_be_walked_through_twice_and_are_read_as_they_are_needed(tmp_path):
-    rows = array([(key, 1, 2) for key in range(1000)])
-    [(_, part)] = parts_of([rows.tolist()], _Cut(3, 1, "hash", str(tmp_path)))
-    pieces = Pieces([run_of(part, 3)], 300)
-    assert [len(piece) for piece in pieces] == [len(piece) for piece in pieces] == [300, 300, 300, 100]
-    assert pieces.rows == 1000
+@pytest.mark.parametrize("giant", [False, True])
+def test_merged_pieces_are_about_as_large_as_asked_also_where_one_key_has_all_rows(giant, tmp_path):
+    rng = np.random.default_rng(1)
+    blocks = [
+        [(5 if giant else key, node, 0) for key, node in rng.integers(0, 1 << 62, (2000, 2)).tolist()]
+        for _ in range(60)
+    ]
+    parts = [part for block in blocks for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))]
+    [(_, runs)] = spilled_partitions(parts, 3, [])
+    sizes = [len(piece) for piece in Pieces(runs, 10_000)]
+    assert sum(sizes) == 120_000 and max(sizes) <= 10_000 and len(sizes) < 40
+
+
+def runs_of(part, width=3):
+    """The runs that a part of one partition names."""
+    [(_, runs)] = spilled_partitions([part], width, [])
+    return runs
+
+
+def test_pieces_can_be_walked_through_twice_and_in_no_order_too(tmp_path):
+    rows = [(key, 1, 2) for key in range(1000)]
+    parts = [
+        part for block in (rows[500:], rows[:500]) for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
+    ]
+    pieces = Pieces([run for part in parts for run in runs_of(part)], 300)
+    assert pieces.rows == 1000 and len(list(pieces)) > 1
+    assert [row for piece in pieces for row in piece.tolist()] == [row for piece in pieces for row in piece.tolist()]
+    assert [piece[0, 0] for piece in pieces.unsorted()] == [500, 800, 0, 300]
+
+
+def test_many_partitions_are_few_elements_and_one_file_a_flush(tmp_path):
+    parts = parts_of([[(key << 32, 0, 0) for key in range(1000)]], _Cut(3, 1, "shard", str(tmp_path)))
+    assert len(parts) == GROUPS and len(list(tmp_path.iterdir())) == 1
+    found = {partition: runs for _, part in parts for partition, runs in spilled_partitions([part], 3, [])}
+    assert sorted(found) == list(range(1000)) and all(sum(run.rows for run in runs) == 1 for runs in found.values())
+
+
+def test_partitions_without_rows_that_are_wanted_stand_among_those_with_some(tmp_path):
+    parts = parts_of([[(64 << 32, 0, 0)]], _Cut(3, 1, "shard", str(tmp_path)))
+    [(group, part)] = parts
+    assert group == 0
+    found = spilled_partitions([part], 3, range(0, 200, GROUPS))
+    assert [(partition, len(runs)) for partition, runs in found] == [(0, 0), (64, 1), (128, 0), (192, 0)]
 
 
 @settings(max_examples=200, deadline=None)
@@ -164,7 +202,7 @@ def test_one_spill_file_a_block_holds_all_its_partitions(tmp_path):
     rows = array([(key, 0, 0) for key in range(100)])
     parts = parts_of([rows.tolist()], _Cut(3, 5, "hash", str(tmp_path)))
     assert len(parts) == 5 and len(list(tmp_path.iterdir())) == 1
-    assert sum(run_of(part, 3).rows for _, part in parts) == len(rows)
+    assert sum(run.rows for _, part in parts for run in runs_of(part)) == len(rows)
 
 
 def test_small_blocks_are_gathered_to_one_spill_file_and_large_ones_are_not_kept_waiting(tmp_path):
@@ -192,21 +230,26 @@ def test_an_attempt_never_writes_over_another(tmp_path):
 @pytest.mark.parametrize("keep", [0, 1, 23])
 def test_a_cut_spill_file_is_an_error_and_never_fewer_rows(keep, tmp_path):
     [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
-    path = Path(json.loads(part[1:])[0])
-    path.write_bytes(path.read_bytes()[:keep])
+    [run] = runs_of(part)
+    Path(run.path).write_bytes(Path(run.path).read_bytes()[:keep])
     with pytest.raises(OSError, match=f"is cut: {keep} of 24 bytes at 0"):
-        run_of(part, 3).read(0, 1)
+        run.read(0, 1)
+    with pytest.raises(OSError, match="is cut"):
+        run.view()
+    with pytest.raises(OSError, match="is cut"):
+        runs_of(part)
 
 
 def test_a_spill_file_that_is_gone_is_an_error(tmp_path):
     [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
     next(tmp_path.iterdir()).unlink()
     with pytest.raises(FileNotFoundError):
-        run_of(part, 3).read(0, 1)
+        runs_of(part)
 
 
 def test_an_inline_part_is_its_block():
-    assert run_of(INLINE + pack(array([(1, 2, 3)])), 3).read(0, 9).tolist() == [[1, 2, 3]]
+    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", None))
+    assert part == INLINE + pack(array([(1, 2, 3)]))
 
 
 class Touch:

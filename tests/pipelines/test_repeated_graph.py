@@ -163,14 +163,14 @@ def test_what_is_done_is_not_done_again(tmp_path):
     assert [graph.stage for graph in graphs(search)] == [UNITS, FINGERPRINTS, SPANS]
     run(search)
     assert graphs(search) == ()
-    (tmp_path / list_path(FINGERPRINTS, 1)).unlink()
+    (tmp_path / list_path(FINGERPRINTS, 1, 3)).unlink()
     assert graphs(search) == ()  # nobody needs the fingerprints any more
     (tmp_path / places_path(0)).unlink()
     assert [graph.stage for graph in graphs(search)] == [FINGERPRINTS, SPANS]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / SPILL / "lists").iterdir()}
     run(search)
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / SPILL / "lists").iterdir()}
-    assert [path.name for path in after if after[path] != before.get(path)] == ["fingerprints-00001.u64"]
+    assert [path.name for path in after if after[path] != before.get(path)] == ["fingerprints-00001-of-00003.u64"]
     assert cuts_of_shard(search, 0).documents == 5
 
 
@@ -186,7 +186,7 @@ def test_after_a_crash_other_partitions_give_the_same_cuts(tmp_path):
     assert [final_text(row["text"], cuts, [], mask=False) for row, cuts in zip(documents, lists, strict=False)] == expected()[:5]  # fmt: skip
 
 
-@pytest.mark.parametrize("gone", [list_path(UNITS, 0), places_path(0)])
+@pytest.mark.parametrize("gone", [list_path(UNITS, 0, 1), places_path(0)])
 def test_files_that_are_missing_or_cut_are_errors(gone, tmp_path):
     write(tmp_path, [corpus()])
     search = search_of(tmp_path, 1, partitions=1)

@@ -37,7 +37,7 @@ def test_a_file_is_sorted_little_endian_numbers_and_nothing_else(tmp_path):
     write_list(
         tmp_path, STAGE, 0, iter([np.array([1, 5]), np.array([], np.int64), np.array([2**63 - 1])]), partitions=1
     )
-    raw = (tmp_path / "spill/lists/units-00000.u64").read_bytes()
+    raw = (tmp_path / "spill/lists/units-00000-of-00001.u64").read_bytes()
     assert raw == b"".join(value.to_bytes(8, "little") for value in (1, 5, 2**63 - 1))
     receipt = receipts.done(tmp_path, STAGE, 0)
     assert receipt is not None
@@ -62,14 +62,14 @@ def test_empty_lists_contain_nothing(tmp_path):
 def test_hashes_out_of_order_are_refused_and_leave_nothing(parts, tmp_path):
     with pytest.raises(ValueError, match="must ascend"):
         write_list(tmp_path, STAGE, 0, [np.array(part) for part in parts], partitions=1)
-    assert not (tmp_path / list_path(STAGE, 0)).exists()
+    assert not (tmp_path / list_path(STAGE, 0, 1)).exists()
     assert not is_written(tmp_path, STAGE, 0, 1)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 8, 15])
 def test_a_cut_file_is_an_error_and_never_a_shorter_list(keep, tmp_path):
     write(tmp_path, [3, 4], partitions=1)
-    path = tmp_path / list_path(STAGE, 0)
+    path = tmp_path / list_path(STAGE, 0, 1)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match="is not whole"):
         open_list(tmp_path, STAGE)
@@ -77,9 +77,9 @@ def test_a_cut_file_is_an_error_and_never_a_shorter_list(keep, tmp_path):
 
 def test_a_file_that_holds_no_whole_numbers_is_an_error_whatever_its_receipt_says(tmp_path):
     write(tmp_path, [3, 4])
-    path = tmp_path / list_path(STAGE, 0)
+    path = tmp_path / list_path(STAGE, 0, 1)
     path.write_bytes(b"123")
-    receipts.commit(tmp_path, receipts.Receipt(STAGE, 0, 0, files=(receipts.data_file(tmp_path, list_path(STAGE, 0)),), details={"partitions": 1}))  # fmt: skip
+    receipts.commit(tmp_path, receipts.Receipt(STAGE, 0, 0, files=(receipts.data_file(tmp_path, list_path(STAGE, 0, 1)),), details={"partitions": 1}))  # fmt: skip
     with pytest.raises(RunError, match="is cut"):
         open_list(tmp_path, STAGE)
 
@@ -88,7 +88,7 @@ def test_a_missing_partition_and_a_list_that_was_never_made_are_errors(tmp_path)
     with pytest.raises(RunError, match="is not whole"):
         open_list(tmp_path, STAGE)
     write(tmp_path, range(20), partitions=3)
-    (tmp_path / list_path(STAGE, 2)).unlink()
+    (tmp_path / list_path(STAGE, 2, 3)).unlink()
     with pytest.raises(RunError, match=r"(?s)is not whole.*partitions missing"):
         open_list(tmp_path, STAGE)
 
