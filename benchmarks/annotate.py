@@ -17,10 +17,8 @@ import multiprocessing
 import os
 import random
 import subprocess
-import sys
 import tempfile
 import time
-import venv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from peers.environment import peer_python
 from peers.memory import most_memory
 
 from pipelines.extract.normalize import normalize, normalize_column
@@ -40,30 +39,12 @@ from pipelines.signals.script import script_columns
 from pipelines.signals.table import NUMBERS, SIGNAL_FIELDS, number_columns, signal_columns, signature_column, stop_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
-HOME = Path.home() / ".cache/gristmill/peers"
-PEERS = {
-    "datatrove": (
-        "datatrove_rules.py",
-        ["datatrove[processing,io]==0.10.*", "spacy[ja]", "jieba", "pythainlp==5.4.0", "python-crfsuite"],
-    ),
-    "dolma": ("dolma_taggers.py", ["dolma==1.2.*"]),
-}
+PEERS = {"datatrove": "datatrove_rules.py", "dolma": "dolma_taggers.py"}
+"""The script of each; what it needs stands in `peers.environment`."""
 LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb_Arab"}  # fmt: skip
 """What datatrove calls a language, by our code."""
 SENTENCES = {"th": "tha", "ar": "ara"}
 """What the collection of sentences calls it."""
-
-
-def peer_python(name: str) -> Path:
-    """The Python of a peer's venv, made if it is not there."""
-    folder = HOME / name
-    python, done, wanted = folder / "bin/python", folder / "done", "\n".join(PEERS[name][1])
-    if not done.exists() or done.read_text() != wanted:
-        print(f"installing {name} into {folder}", file=sys.stderr)
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PEERS[name][1]], check=True)
-        done.write_text(wanted)
-    return python
 
 
 def fineweb2_bounds(lang: str) -> dict[str, dict[str, float]]:
@@ -79,7 +60,7 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "texts.jsonl", Path(folder) / "out.json"
         source.write_text("".join(json.dumps(text) + "\n" for text in texts), encoding="utf-8")
-        script = Path(__file__).parent / "peers" / PEERS[name][0]
+        script = Path(__file__).parent / "peers" / PEERS[name]
         command = [peer_python(name), script, source, LANGUAGES.get(lang, lang), out, str(seconds)]
         if name == "datatrove" and (bounds := fineweb2_bounds(lang)):
             settings = Path(folder) / "fineweb2.json"
