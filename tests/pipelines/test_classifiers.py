@@ -160,7 +160,7 @@ def test_a_classifier_and_a_word_list_go_through_annotate_and_decide(tmp_path, m
     assert cli.run(["decide", "--in", str(run.path), *options]) == 0
     decided = runs.latest("runs", "decide")
     assert decided.details["reasons"][-2:] == ["low_edu", "too_wet"]
-    assert pq.read_table(decided.files("decisions/")[0])["reasons"].to_pylist() == [64 + 128, 64]
+    assert pq.read_table(decided.files("decisions/")[0])["reasons"].to_pylist() == [128 + 256, 128]
     (tmp_path / "m.bin").write_bytes(model_bytes(SOFTMAX, seed=1))
     assert cli.run(["annotate", "--in", "mill.jsonl", *options]) == 0
     assert runs.latest("runs", "annotate").id != run.id

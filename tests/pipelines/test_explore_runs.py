@@ -78,7 +78,9 @@ def decided(out, shards, config=CONFIG, more=None):
                 b | sum(1 << names.index(n) for n in (more or {}).get(r["id"], ()))
                 for b, r in zip(bits, rows, strict=True)
             ]
-            found = [{"keep": b == 0, "reasons": b, "cluster": -1, "cluster_size": 1, "cuts": []} for b in bits]
+            found = [
+                {"keep": b == 0, "reasons": b, "cluster": -1, "cluster_size": 1, "repeats": 1, "cuts": []} for b in bits
+            ]
             own = {DECIDED: hashes[f"documents/part-{number:05d}.parquet"].encode()}
             write(run, "decisions", number, found, DECISION_SCHEMA.with_metadata(own))
         return run.finish(details={"documents": documents.id, "reasons": names, "rules": [r.record() for r in rules]})

@@ -147,15 +147,15 @@ def rules_of(*settings):
 def test_an_own_rule_drops_outside_its_bounds_for_its_kinds_only():
     config, rules = rules_of("presets={web=[],wiki=[],other=[]}", "rules.many={signal='arrows',max=3,kinds=['web']}")
     bits = judge({"arrows": np.float32([3, 4, 4])}, ["web", "web", "wiki"], ["en"] * 3, rules, config)
-    assert legend(rules) == [*FIXED_REASONS, "many"] and bits.tolist() == [0, 1 << 6, 0]
+    assert legend(rules) == [*FIXED_REASONS, "many"] and bits.tolist() == [0, 1 << 7, 0]
 
 
 def test_an_own_rule_without_kinds_is_for_all_and_comes_back_from_its_record():
     config, rules = rules_of("presets={web=[],other=[]}", "rules.few={signal='words',min=2}")
     assert judge({"words": np.int32([1, 2, 1])}, ["web", "web", "new"], ["en"] * 3, rules, config).tolist() == [
-        64,
+        128,
         0,
-        64,
+        128,
     ]
     assert read_rule(rules[0].record()) == rules[0]
 
@@ -193,7 +193,7 @@ def test_a_signal_and_a_rule_of_ones_own_go_through_annotate_decide_and_explore(
     assert decided.counts["kept"] == 2 and decided.details["reasons"][-1] == "many_arrows"
     assert decided.details["rules"][0]["preset"] == "own"
     (verdicts,) = decided.files("decisions/")
-    assert pq.read_table(verdicts)["reasons"].to_pylist() == [0, 0, 64]
+    assert pq.read_table(verdicts)["reasons"].to_pylist() == [0, 0, 128]
     assert cli.run(["explore", str(decided.path), "--rule", "many_arrows", "--out", "page.html"]) == 0
     assert "many_arrows" in (tmp_path / "page.html").read_text()
     capsys.readouterr()

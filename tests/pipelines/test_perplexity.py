@@ -347,7 +347,7 @@ def test_a_perplexity_goes_through_annotate_and_decide_and_its_files_name_the_ru
     names = [source["name"] for source in run.manifest["inputs"]]
     assert names[-1] == "signal surprise" and names[-2].endswith("kenlm")
     assert cli.run(["decide", "--in", str(run.path), *options]) == 0
-    assert pq.read_table(runs.latest("runs", "decide").files("decisions/")[0])["reasons"].to_pylist() == [0, 64]
+    assert pq.read_table(runs.latest("runs", "decide").files("decisions/")[0])["reasons"].to_pylist() == [0, 128]
     (tmp_path / "m.arpa").write_text(ARPA.replace("-0.6\tthe", "-0.65\tthe"))
     assert cli.run(["annotate", "--in", "mill.jsonl", *options]) == 0
     assert runs.latest("runs", "annotate").id != run.id

@@ -112,7 +112,7 @@ def test_a_list_goes_through_annotate_decide_and_explore(folder, capsys):
     ]
     assert cli.run(["decide", "--in", str(run.path), "--out", "runs", *choice]) == 0
     decided = runs.latest("runs", "decide")
-    assert pq.read_table(decided.files("decisions/")[0])["reasons"].to_pylist() == [64, 0, 0]
+    assert pq.read_table(decided.files("decisions/")[0])["reasons"].to_pylist() == [128, 0, 0]
     assert cli.run(["explore", str(decided.path), "--rule", "milled", "--out", "page.html"]) == 0
     assert "milled" in (folder / "page.html").read_text()
     assert cli.run(["prepare", "--in", "mill.jsonl", "--out", "r", "--set", "decide.rules.x={signal='mils',max=0}", "--set", SETTING]) == 2  # fmt: skip
