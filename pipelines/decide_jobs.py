@@ -24,10 +24,14 @@ from pipelines.dedup.graph import EDGE, GIANT, Spread, Work
 from pipelines.dedup.groups import STAR
 from pipelines.dedup.keys import BAND_WIDTH
 from pipelines.dedup.repeats_graph import graphs
+from pipelines.freed_memory import give_back
 
 LEAST_PIECE, MOST_PIECE = 1 << 16, 64 << 20
 PIECES_IN_MEMORY = 32
 """A piece is so small a part of a worker's memory: it holds several, and sorted copies of them."""
+
+SMALL_PART = 4
+"""Band rows that are a smaller part of the memory leave no holes worth the time."""
 
 Job = Callable[..., None]
 
@@ -38,13 +42,19 @@ def spread_of(documents: int, shards: int, config: DecideConfig, *, memory: int,
     A partition of bands is half a piece, so that chance makes few larger than one.
     """
     piece = max(LEAST_PIECE, min(MOST_PIECE, memory // (PIECES_IN_MEMORY * workers)))
-    band_bytes = documents * config.near.bands * BAND_WIDTH * 8
-    return Spread(max(4, 2 * band_bytes // piece + 1), shards, str(folder / SPILL), piece)
+    return Spread(max(4, 2 * band_bytes(documents, config) // piece + 1), shards, str(folder / SPILL), piece)
+
+
+def band_bytes(documents: int, config: DecideConfig) -> int:
+    """The bytes of all band rows of so many documents."""
+    return documents * config.near.bands * BAND_WIDTH * 8
 
 
 def run_jobs(work: Work, shard_rows: Sequence[int], how: engine.Engine, memory: int) -> dict[str, Any]:
     """Run those that are not done, over shards of so many documents; returns what they took."""
     took: list[Mapping[str, int]] = []
+    if band_bytes(sum(shard_rows), work.config) > memory // SMALL_PART:
+        give_back()
 
     def job(build: Callable[[Any], None], label: str, **stages: int) -> None:
         took.append(engine.run(build, how, mode="threads", label=label, folder=work.run, stages=stages))
