@@ -10,6 +10,7 @@ most bytes its spill folder held, and whether decisions are equal for every --me
 
 import argparse
 import hashlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -116,13 +117,12 @@ def _write(folder: Path, number: int, table: pa.Table) -> None:
 
 def watch(command: list[str], spill: Path | None = None) -> dict[str, float]:
     """Run a command to its end; its seconds, CPU, most memory, and most bytes below `spill`."""
-    begin, peak, held, cpu = time.perf_counter(), 0, 0, 0.0
+    begin, peak, held, before = time.perf_counter(), 0, 0, _cpu_of_children()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while process.poll() is None:
         try:
             tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
             peak = max(peak, sum(one.memory_full_info().pss for one in tree))
-            cpu = sum(one.cpu_times().user + one.cpu_times().system for one in tree)
         except psutil.Error:
             pass
         if spill:
@@ -130,7 +130,12 @@ def watch(command: list[str], spill: Path | None = None) -> dict[str, float]:
         time.sleep(LOOK_SECONDS)
     if process.returncode:
         sys.exit(process.stderr.read() if process.stderr else "")
-    return {"wall": time.perf_counter() - begin, "cpu": cpu, "peak": peak, "spill": held}
+    return {"wall": time.perf_counter() - begin, "cpu": _cpu_of_children() - before, "peak": peak, "spill": held}
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def baseline() -> float:
