@@ -20,6 +20,11 @@ FORMAT = 1
 REDO = "copy the run again from where it is whole, or remove its folder and run its command again"
 
 
+def _numbered(path: str) -> str:
+    """A path that sorts by its numbers: part-99999 before part-100000."""
+    return re.sub(r"\d+", lambda found: found[0].zfill(12), path)
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """What a step reads: another run, or files. `identity` names its content; `path` (where it lies) is not hashed."""
@@ -78,9 +83,9 @@ class FinishedRun:
         return int(self.manifest["exit_code"])
 
     def data_files(self, prefix: str = "") -> list[DataFile]:
-        """The manifest's files whose path begins with `prefix`, by folder and number: part-99999 before part-100000."""
+        """The manifest's files whose path begins with `prefix`, in the order of their names and numbers."""
         found = [DataFile(**raw) for raw in self.manifest["files"] if raw["path"].startswith(prefix)]
-        return sorted(found, key=lambda file: (file.path.rpartition("/")[0], len(file.path), file.path))
+        return sorted(found, key=lambda file: _numbered(file.path))
 
     def file(self, path: str) -> Path:
         """The full path of one of the manifest's files, its size checked; raises RunError where it is not as sealed."""
