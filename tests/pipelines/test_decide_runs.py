@@ -178,16 +178,10 @@ def by_id(run: runs.FinishedRun, annotated: Path) -> dict[str, dict[str, object]
 
 
 KILL_AT = [
-    "keys",
-    "edges-of-*",
-    "stars-1-of-*",
-    "stars-1-of-*-check",
-    "settle",
-    "units",
-    "fingerprints",
-    "spans",
-    "decide",
-]
+    *("edges-of-*", "settle", "spans"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("keys", "stars-1-of-*", "stars-1-of-*-check", "units", "fingerprints", "decide")),
+]  # fmt: skip
+"""The stages at the first receipt of which a run is killed."""
 
 
 def wait_for(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
