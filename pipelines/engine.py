@@ -66,6 +66,7 @@ class Engine:
 
         logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what fails is raised; the log repeats it in pages
         quiet_beam()  # for workers that are threads of this process
+        never_flush_by_time()
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         options = [f"--direct_num_workers={self.workers}", *self.beam]
         if self.runner != "FnApiRunner":
@@ -81,6 +82,18 @@ class Engine:
         if self.workers > 1 and mode == "processes":
             return SubprocessSDKEnvironment.from_command_string(f"{sys.executable} -m {WORKER}")
         return EmbeddedPythonEnvironment.default()
+
+
+def never_flush_by_time() -> None:
+    """Turn off Beam's flushing of data every second: it loses rows without an error.
+
+    `SizeBasedBufferingClosableOutputStream.flush` (Beam 2.77, data_plane.py) hands on what was written, then empties the
+    buffer; a timer's thread does so without a lock, and what a worker writes in between is gone. With 0 there is no timer:
+    buffers are flushed when they are full and when a bundle ends.
+    """
+    from apache_beam.runners.portability.fn_api_runner import worker_handlers
+
+    worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
 
 
 def run(

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import apache_beam as beam
 import numpy as np
@@ -231,9 +231,9 @@ Reduce = Callable[[int, Pieces], Iterator[np.ndarray]]
 
 
 class Exchange(beam.PTransform):  # type: ignore[misc]
-    """Blocks in; blocks of what `reduce` makes of each partition's sorted rows out.
+    """Blocks, of one collection or several, in; blocks of what `reduce` makes of each partition's sorted rows out.
 
-    `by` the hash of the first column, or the shard of the node in it. `spill` is a folder on this machine, or None
+    Several are cut each on its own: Beam's Flatten in front would hold the rows themselves in memory. `by` the hash of the first column, or the shard of the node in it. `spill` is a folder on this machine, or None
     to send the rows through the runner. `every`: so many partitions are reduced even where they have no rows. `piece`:
     bytes of rows that a worker holds at a time, about; their sorted copies come on top.
     """
@@ -246,15 +246,17 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
         self.width, self.partitions, self.by, self.spill = width, partitions, by, spill
         self.reduce, self.every, self.piece = reduce, every, piece
 
-    def expand(self, blocks: beam.PCollection) -> beam.PCollection:
-        parts = blocks | "cut" >> beam.ParDo(_Cut(self.width, self.partitions, self.by, self.spill, self.piece))
+    def expand(self, blocks: Any) -> beam.PCollection:  # Beam warns of any other hint of one or several
+        several = blocks if isinstance(blocks, tuple) else (blocks,)
+        cutter = _Cut(self.width, self.partitions, self.by, self.spill, self.piece)
+        parts = [some | f"cut {number}" >> beam.ParDo(cutter) for number, some in enumerate(several)]
         if self.every:
             keys = self.every if self.spill is None else min(self.every, GROUPS)
-            empty = blocks.pipeline | "every" >> Numbers(keys) | "no rows" >> beam.ParDo(Keyed())
-            parts = (parts, empty) | "with every" >> beam.Flatten()
+            parts.append(several[0].pipeline | "every" >> Numbers(keys) | "no rows" >> beam.ParDo(Keyed()))
         limit = max(1, self.piece // (8 * self.width))
         reducer = _Reduce(self.width, self.reduce, limit, self.every if self.spill else 0)
-        return parts | "group" >> beam.GroupByKey() | "reduce" >> beam.ParDo(reducer)
+        together = parts | "parts" >> beam.Flatten() if len(parts) > 1 else parts[0]
+        return together | "group" >> beam.GroupByKey() | "reduce" >> beam.ParDo(reducer)
 
 
 class _Cut(beam.DoFn):  # type: ignore[misc]

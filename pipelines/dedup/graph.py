@@ -159,7 +159,7 @@ class Alike:
     documents: str
     least: tuple[int, int]
 
-    def wire(self, candidates: beam.PCollection, spread: Spread) -> beam.PCollection:
+    def wire(self, candidates: tuple[beam.PCollection, ...], spread: Spread) -> beam.PCollection:
         """The two regroupings."""
         carried = candidates | "to a" >> spread.exchange(3, self.carry, by="shard")
         return carried | "to b" >> spread.exchange(3 + SIGNATURE_WIDTH, self.compare, by="shard")
@@ -210,8 +210,7 @@ def alike_edges(
     asked = [edges for kind, edges in found.items() if least[kind]]
     taken = [edges for kind, edges in found.items() if not least[kind]]
     if asked:
-        candidates = asked | "candidates" >> beam.Flatten()
-        taken.append(Alike(documents, (least[0], least[1])).wire(candidates, spread))
+        taken.append(Alike(documents, (least[0], least[1])).wire(tuple(asked), spread))
     return taken | "alike" >> beam.Flatten()
 
 
@@ -262,7 +261,7 @@ class Clusters:
             labels | "labels" >> beam.ParDo(Rows(2, _label_rows)),
             edges | "kinds" >> beam.ParDo(Rows(EDGE, _kind_rows)),
         )
-        ranked = tagged | "verdicts" >> beam.Flatten() | "rank" >> spread.exchange(3, self.rank, by="shard")
+        ranked = tagged | "rank" >> spread.exchange(3, self.rank, by="shard")
         members = ranked | "by label" >> spread.exchange(4 + RANK_WIDTH, _members)
         carried = members | "to survivor" >> spread.exchange(MEMBER, self.carry, by="shard")
         return carried | "settle" >> spread.all_shards(MEMBER + SIGNATURE_WIDTH, settle)
