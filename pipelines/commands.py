@@ -33,6 +33,9 @@ EstimateOption = Annotated[
 DocumentsOption = Annotated[
     int | None, typer.Option("--documents", min=1, help="With --estimate: for so many documents, without a run.")
 ]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Only print the mixture: shares, and how often documents are written.")
+]
 PASS_ON = {"allow_extra_args": True}
 """What stands behind `--` is Beam's; anything else we do not know is refused."""
 
@@ -181,17 +184,23 @@ def pack(
     runner: RunnerOption = "FnApiRunner",
     memory: MemoryOption = "1G",
     force: cli.ForceOption = False,
+    plan: PlanOption = False,
     as_json: cli.JsonOption = False,
 ) -> None:
     """Write the kept documents of a decide run as token shards.
 
-    Example: gristmill pack --in runs/decide-03c95a7e1b2d --tokenizer runs/tokenizer-9f2c11ab04de --workers 2
+    Examples: gristmill pack --in runs/decide-03c95a7e1b2d --tokenizer runs/tokenizer-9f2c11ab04de --workers 2;
+    gristmill pack --plan --set 'pack.mixture.by=["lang"]' --set pack.mixture.temperature=3;
+    gristmill pack --set 'pack.mixture.by=["source"]' --set 'pack.mixture.weights={"source=wiki"=2.0}'
     """
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    trained = _tokenizer(tokenizer) or runs.latest(out, "tokenizer")
-    run = steps.run_pack(_one(inputs, out, "decide"), trained, settings.pack, how)
+    decided, trained = _one(inputs, out, "decide"), _tokenizer(tokenizer) or runs.latest(out, "tokenizer")
+    if plan:
+        typer.echo("\n".join(steps.pack_plan(decided, trained, settings.pack, how)))
+        return
+    run = steps.run_pack(decided, trained, settings.pack, how)
     _tell_packed(run)
     cli.conclude(run, [_next(run)], as_json=as_json)
 
@@ -320,10 +329,14 @@ def _tell_estimate(found: "Estimate", *, as_json: bool) -> None:
 
 
 def _tell_packed(run: FinishedRun) -> None:
+    from pipelines.tokens.mixture import mixture_lines
+
     splits = ", ".join(
         f"{name} {s['documents']} documents {s['tokens']} tokens" for name, s in run.details["splits"].items()
     )
     cli.say(f"pack  {splits} -> {run.path}")
+    if run.details.get("mixture"):
+        cli.say("pack  the training split holds", *mixture_lines(run.details["mixture"]))
 
 
 def _reasons(run: FinishedRun) -> str:

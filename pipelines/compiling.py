@@ -22,12 +22,15 @@ from pipelines.dedup.components import union_labels
 from pipelines.dedup.hash_list import HashList
 from pipelines.exchange import sort_rows
 from pipelines.extract.normalize import normalize_column
+from pipelines.final_text import final_texts
 from pipelines.kernels import fasttext, listed
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts
 from pipelines.signals.language import identifier, language_columns
 from pipelines.signals.script import script_columns
 from pipelines.signals.table import hashes_of_lines, signal_columns
+from pipelines.tokens.compiled import BPE, UNIGRAM, compile_model, tiny_model
+from pipelines.tokens.encoder import CompiledEncoder
 
 SAMPLES = (
     ("en", "The old mill, 2,000 years old, stood by the river. Write to miller@example.org or +44 20 7946 0958!\n" * 3),
@@ -62,6 +65,7 @@ def compile_all() -> float:
     out, cuts = np.empty(len(text), np.float32), np.asarray(offsets, np.int64)
     fasttext.probabilities(data, cuts, 100, *model.arrays, 0, *model.path(0), model.separate, out)
     _compile_repeats(text)
+    _compile_encoding(text)
     list(union_labels([np.array([[1, 0]])], [2]))
     _mark().touch()
     return time.monotonic() - started
@@ -79,6 +83,17 @@ def _compile_repeats(text: pa.Array) -> None:
     places = np.concatenate(list(repeated.later_places([sort_rows(np.concatenate(list(runs)))])))
     words = repeated.covered_words(sort_rows(places), span)
     repeated.cuts_of(batch, repeated.reasons_of_lines(units, nothing, 0), units, words)
+
+
+def _compile_encoding(text: pa.Array) -> None:
+    """Use what `pack` cuts, masks and encodes with: models of a few pieces, by which every text has unknown characters."""
+    spans = pa.array(
+        [[{"start": 0, "end": 1}]] * len(text), pa.list_(pa.struct({"start": pa.uint32(), "end": pa.uint32()}))
+    )
+    texts = final_texts(pa.table({"text": text, "cuts": spans}), mask=False)
+    for model_type in (BPE, UNIGRAM):
+        if tables := compile_model(tiny_model(model_type)):
+            CompiledEncoder(tables, str).encode(texts)
 
 
 def compile_first(step: str) -> None:

@@ -1,13 +1,25 @@
-"""The text that leaves the corpus: repeated spans cut, personal data replaced by typed placeholders."""
+"""The text that leaves the corpus: repeated spans cut, personal data replaced by typed placeholders.
+
+`final_text` says it for one text; `final_texts` does it for a column, by a kernel over Arrow's buffers.
+"""
 
 from collections.abc import Sequence
 from typing import NotRequired, TypedDict
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.edits import apply_edits
 
 PLACEHOLDER = {
     "email": "<EMAIL>", "key": "<KEY>", "ip": "<IP>", "iban": "<IBAN>", "resident_id": "<ID>", "card": "<CARD>",
     "phone": "<PHONE>",
 }  # fmt: skip
 """Typed and recognizable: a plausible-looking fake could be somebody's."""
+ORDERED = sorted(PLACEHOLDER, key=PLACEHOLDER.__getitem__)
+"""Of two types for one span the first here is taken."""
 
 
 class Span(TypedDict):
@@ -38,3 +50,48 @@ def final_text(text: str, cuts: Sequence[Span], personal: Sequence[Span], *, mas
         at = end
     pieces.append(raw[at:])
     return b"".join(pieces).decode()
+
+
+def final_texts(table: pa.Table | pa.RecordBatch, *, mask: bool) -> pa.StringArray:
+    """`final_text(...).strip()` of every row, by the columns `text`, `cuts` and, where `mask` and looked for, `personal`.
+
+    Raises ValueError where the texts exceed 2 GiB: a split is far smaller.
+    """
+    text = one_array(table["text"]).cast(pa.string())
+    edits = [_spans(one_array(table["cuts"]), 0)]
+    if mask and "personal" in table.schema.names:
+        edits.append(_spans(one_array(table["personal"]), 1))
+    rows = np.concatenate(edits)
+    if len(rows):
+        text = _edited(text, rows[np.lexsort(rows.T[::-1])])
+    return pc.utf8_trim_whitespace(text)
+
+
+def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one array."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _spans(column: pa.ListArray, order: int) -> np.ndarray:
+    """int64 (spans, 5): row, start, `order`, end, number of the placeholder or -1 for a cut."""
+    rows, spans = pc.list_parent_indices(column).to_numpy(), pc.list_flatten(column)
+    if not len(spans):
+        return np.zeros((0, 5), np.int64)
+    starts, ends = (pc.struct_field(spans, name).to_numpy().astype(np.int64) for name in ("start", "end"))
+    kinds = np.full(len(spans), -1, np.int64)
+    if order:
+        names = pc.struct_field(spans, "type").cast(pa.string())
+        kinds = pc.index_in(names, pa.array(ORDERED)).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.column_stack([rows.astype(np.int64), starts, np.full(len(spans), order), ends, kinds])
+
+
+def _edited(text: pa.StringArray, edits: np.ndarray) -> pa.StringArray:
+    """The texts after `edits`, which are sorted."""
+    data, cuts = text_buffers(text)
+    instead, marks = text_buffers(pa.array([PLACEHOLDER[name] for name in ORDERED], pa.string()))
+    size = int(cuts[-1] - cuts[0]) + int(np.diff(marks).max()) * len(edits)
+    if size >= 1 << 31:
+        raise ValueError(f"texts of {size} bytes do not fit a string column: make annotate.split_bytes smaller")
+    out, offsets = np.empty(size, np.uint8), np.zeros(len(text) + 1, np.int32)
+    apply_edits(data, cuts, edits, instead, marks, out, offsets)
+    return pa.StringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]]))

@@ -1,13 +1,15 @@
-"""`pack`: join documents with their decisions, cut, mask, encode, split, shuffle globally, write Arrow shards.
+"""`pack`: join documents with their decisions, cut, mask, encode, split, mix, shuffle globally, write Arrow shards.
 
-    shards -> encode: token rows cut by output shard + receipt -> by output shard -> sorted by a keyed hash -> data-*.arrow
+    shards -> encode: a spill file of token rows + receipt        (one job)
+    places -> Exchange -> output shard: data-*.arrow + receipt    (another, `pipelines.tokens.shuffle`)
 
 The shuffle is exact: a document's place in its split is its rank by a hash of (seed, id), so it does not depend on the
 order of inputs. The split of a document is a hash of its id alone, so it stays when the corpus grows.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,125 +18,95 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import sentencepiece
 import xxhash
 
 from gristmill import receipts, storage
 from gristmill.hashing import KEY_MASK, sha256_bytes
 from gristmill.ledger import Fate, Tally, Unbalanced
 from gristmill.receipts import DataFile, Receipt, data_file
-from gristmill.runs import SPILL
-from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
-from pipelines.config import PackConfig
+from gristmill.shards import shard_name, shard_schema, write_dataset_files
+from pipelines.config import MixtureConfig, PackConfig
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.exchange import Keyed, Numbers
-from pipelines.final_text import Span, final_text
-from pipelines.tokens.sentences import sentence_starts, surface_lengths, token_starts
+from pipelines.exchange import Numbers
+from pipelines.final_text import final_texts
+from pipelines.tokens.encoder import Encoder, open_encoder
+from pipelines.tokens.mixture import columns_of, group_keys, writings
+from pipelines.tokens.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_spill
 
-ENCODE, STAGE = "encode", "shards"
+ENCODE = "encode"
 CODE = [
     "pipelines/pack.py",
-    "pipelines/tokens/sentences.py",
+    *(f"pipelines/tokens/{name}.py" for name in ("compiled", "encoder", "mixture", "sentences", "shuffle")),
+    *(f"pipelines/kernels/{name}.py" for name in ("edits", "encode", "merges", "sentences", "viterbi", "words")),
     "pipelines/final_text.py",
     "pipelines/config.py",
+    "pipelines/exchange.py",
     "gristmill/shards.py",
 ]
-LIBRARIES = ["sentencepiece", "pyarrow", "numpy", "xxhash"]
-SPLITS = ("train", "validation", "test")
-BYTES_PER_TOKEN_BYTE = 0.6
-"""Bytes of ids per byte of text, a rough prior: it only steers how many shards are planned."""
-ROWS = 1000
-"""Rows of a record batch in a shard."""
-ENCODE_ROWS = 256
-"""Documents encoded at a time: their ids are Python integers for a moment, 36 bytes each."""
-KEY = pa.field("key", pa.int64())
+LIBRARIES = ["sentencepiece", "tokenizers", "pyarrow", "numpy", "xxhash"]
+TEXT_BYTES = 4 << 20
+"""Bytes of text encoded at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """What an encoder needs to know: where things are, and how many output shards each split has."""
+class Work:
+    """What an encoder needs to know: where things are, and how often each group of the mixture is written."""
 
     folder: str
     documents: str
     decisions: str
-    model: str
-    outputs: Mapping[str, int]
-
-    def offset(self, split: str) -> int:
-        """The number of a split's first output shard among all."""
-        return sum(self.outputs[name] for name in SPLITS[: SPLITS.index(split)])
-
-    @property
-    def total(self) -> int:
-        """All output shards."""
-        return sum(self.outputs.values())
-
-    def name_of(self, number: int) -> str:
-        """The path below the run of output shard `number`."""
-        split = next(name for name in reversed(SPLITS) if self.outputs[name] and number >= self.offset(name))
-        return f"{split}/{shard_name(number - self.offset(split), self.outputs[split])}"
+    tokenizer: str
+    times: Mapping[str, float]
 
 
-def plan_outputs(text_bytes: int, config: PackConfig) -> dict[str, int]:
-    """How many shards each split gets for a corpus of `text_bytes` kept bytes; a split with no share has none."""
-    shares = {"train": 1 - config.validation - config.test, "validation": config.validation, "test": config.test}
-    wanted = {name: text_bytes * BYTES_PER_TOKEN_BYTE * share / config.shard_bytes for name, share in shares.items()}
-    return {name: max(1, int(np.ceil(size))) if shares[name] > 0 else 0 for name, size in wanted.items()}
-
-
-def pack(pipeline: beam.Pipeline, places: Places, config: PackConfig, shards: int, metadata: Mapping[str, str]) -> None:
-    """The whole graph."""
-    encoded = pipeline | "shards" >> Numbers(shards) | "encode" >> beam.ParDo(EncodeShard(places, config))
-    outputs = pipeline | "outputs" >> Numbers(places.total) | "empty" >> beam.ParDo(Keyed())
-    (
-        (encoded, outputs)
-        | "both" >> beam.Flatten()
-        | "by output" >> beam.GroupByKey()
-        | "write" >> beam.ParDo(WriteShard(places, dict(metadata)))
-    )
+def encode(pipeline: beam.Pipeline, work: Work, config: PackConfig, shards: int) -> None:
+    """The graph of the first job."""
+    pipeline | "shards" >> Numbers(shards) | "encode" >> beam.ParDo(EncodeShard(work, config))
 
 
 class EncodeShard(beam.DoFn):  # type: ignore[misc]
-    """Encode one document shard into a file of token rows, one record batch per output shard."""
+    """Encode one document shard into a spill file."""
 
-    def __init__(self, places: Places, config: PackConfig) -> None:
-        self.places, self.config = places, config
+    def __init__(self, work: Work, config: PackConfig) -> None:
+        self.work, self.config = work, config
 
     def setup(self) -> None:
-        self.processor = sentencepiece.SentencePieceProcessor(model_file=self.places.model)
-        self.lengths = surface_lengths(self.processor)
+        self.encoder = open_encoder(self.work.tokenizer)
 
-    def process(self, shard: int) -> Iterator[tuple[int, bytes]]:
-        receipt = receipts.done(Path(self.places.folder), ENCODE, shard)
-        if receipt is None:
-            receipt = encode_shard(self.places, shard, self.config, self.processor, self.lengths)
-        for place, number in enumerate(receipt.details["outputs"]):
-            yield number, json.dumps([shard, place]).encode()
+    def process(self, shard: int) -> Iterator[int]:
+        if receipts.done(Path(self.work.folder), ENCODE, shard) is None:
+            encode_shard(self.work, shard, self.config, self.encoder)
+        yield shard
 
 
-def encode_shard(
-    places: Places, shard: int, config: PackConfig, processor: sentencepiece.SentencePieceProcessor, lengths: np.ndarray
-) -> Receipt:
-    """Encode the kept documents of a shard; write their rows by output shard, and the receipt."""
-    folder = Path(places.folder)
-    check_pair(places.documents, places.decisions, shard)
-    table = pq.read_table(shard_path(places.documents, shard), columns=_read(config))
-    decisions = read_decisions(shard_path(places.decisions, shard))
-    tally = Tally()
-    _tally(tally, "dropped", "decided", table.filter(pc.invert(decisions["keep"])))
-    for name in ("cuts", "repeats"):
-        table = table.append_column(name, decisions[name])
-    rows = encode_table(table.filter(decisions["keep"]), config, processor, lengths, tally)
-    numbers = output_numbers(rows["id"].to_pylist(), rows["key"].to_pylist(), places, config)
-    outputs = np.unique(numbers).tolist()
-    name = f"{SPILL}/tokens-{shard:05d}.arrow"
-    with storage.commit(folder / name) as file, pa.ipc.new_file(file, rows.schema) as writer:
-        for number in outputs:
-            writer.write_batch(rows.take(pa.array(np.flatnonzero(numbers == number))))
-    details = {"outputs": outputs, "rows": rows.num_rows, "tokens": len(rows["input_ids"].values)}
-    receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), (data_file(folder, name),), details)
+def encode_shard(work: Work, shard: int, config: PackConfig, encoder: Encoder) -> Receipt:
+    """Encode the kept documents of a shard; write their rows, and the receipt."""
+    folder, tally = Path(work.folder), Tally()
+    check_pair(work.documents, work.decisions, shard)
+    table, keep = read_shard(work, shard, columns_read(config))
+    _tally(tally, "dropped", "decided", table.filter(pc.invert(keep)))
+    encoded = encode_table(table.filter(keep), config, encoder, tally, work.times)
+    rows, index = sorted_rows(encoded.rows, encoded.splits, encoded.keys)
+    sizes = np.bincount(index[:, 0], index[:, 2], len(SPLITS)).astype(int).tolist()
+    details = {
+        "rows": rows.num_rows,
+        "tokens": len(rows["input_ids"].flatten()),
+        "sizes": dict(zip(SPLITS, sizes, strict=True)),
+        "groups": encoded.groups,
+    }
+    files = tuple(data_file(folder, name) for name in write_spill(folder, shard, rows, index))
+    receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), files, details)
     receipts.commit(folder, receipt)
     return receipt
+
+
+def read_shard(work: Work, shard: int, columns: Sequence[str]) -> tuple[pa.Table, pa.ChunkedArray]:
+    """`columns` of a document shard with the cuts and repeats that were decided, and which documents stay."""
+    table = pq.read_table(shard_path(work.documents, shard), columns=columns)
+    decisions = read_decisions(shard_path(work.decisions, shard))
+    for name in ("cuts", "repeats"):
+        table = table.append_column(name, decisions[name])
+    return table, decisions["keep"]
 
 
 def read_decisions(path: str) -> pa.Table:
@@ -145,17 +117,17 @@ def read_decisions(path: str) -> pa.Table:
     return table.select(["keep", "cuts", "repeats"])
 
 
-def _read(config: PackConfig) -> list[str]:
+def columns_read(config: PackConfig) -> list[str]:
     """The columns of documents that encoding reads; where nothing is masked, personal data need not have been looked for."""
-    return ["id", "text", "source", "lang", *(["personal"] if config.mask_personal else [])]
+    names = ["id", "text", "source", "lang", *(["personal"] if config.mask_personal else [])]
+    return list(dict.fromkeys([*names, *columns_of(config.mixture)]))
 
 
-def _spans(kept: pa.Table) -> Sequence[Sequence[Span]]:
-    """The personal data of each document, where they were read."""
-    spans: Sequence[Sequence[Span]] = (
-        kept["personal"].to_pylist() if "personal" in kept.schema.names else [[]] * len(kept)
-    )
-    return spans
+def kept_tables(work: Work, shards: int, config: MixtureConfig) -> Iterator[pa.Table]:
+    """What `mixture.count_groups` counts of every shard."""
+    for shard in range(shards):
+        table, keep = read_shard(work, shard, list(dict.fromkeys(["text_bytes", *columns_of(config)])))
+        yield table.filter(keep)
 
 
 def _tally(tally: Tally, fate: Fate, reason: str, table: pa.Table | pa.RecordBatch) -> None:
@@ -165,68 +137,102 @@ def _tally(tally: Tally, fate: Fate, reason: str, table: pa.Table | pa.RecordBat
         tally.add(fate, reason, source=source, lang=lang, size=size)
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedRows:
+    """Rows of the shards' schema, each as often as it is written, with split and key, and the tokens of every group."""
+
+    rows: pa.RecordBatch
+    splits: np.ndarray
+    keys: np.ndarray
+    groups: Mapping[str, int]
+
+
 def encode_table(
-    kept: pa.Table,
-    config: PackConfig,
-    processor: sentencepiece.SentencePieceProcessor,
-    lengths: np.ndarray,
-    tally: Tally,
-) -> pa.RecordBatch:
-    """The shard rows (with their sort key) of kept documents, as often as `repeats` says; a text that cuts leave empty is dropped."""
-    dtype = np.uint16 if processor.get_piece_size() <= 1 << 16 else np.uint32
-    tokens, starts, sizes = list[np.ndarray](), list[np.ndarray](), list[int]()
-    for at in range(0, kept.num_rows, ENCODE_ROWS):
-        part = kept.slice(at, ENCODE_ROWS)
-        texts = [
-            final_text(text, cuts, personal, mask=config.mask_personal).strip()
-            for text, cuts, personal in zip(
-                part["text"].to_pylist(), part["cuts"].to_pylist(), _spans(part), strict=True
-            )
-        ]
-        for text, ids in zip(texts, processor.encode(texts, num_threads=1), strict=True):
-            raw = text.encode()
-            tokens.append(np.array(ids, dtype))
-            starts.append(token_starts(tokens[-1], sentence_starts(raw), lengths, raw))
-            sizes.append(len(raw))
-    full = np.array([len(ids) > 0 for ids in tokens], bool)
-    names = kept.select(["id", "source", "lang"]).combine_chunks()
-    columns = {name: names[name].combine_chunks() for name in names.schema.names}
-    columns |= {
-        "input_ids": _lists(tokens, dtype),
-        "sentences": _lists(starts, np.uint32),
-        "bytes": pa.array(sizes, pa.uint32()),
+    kept: pa.Table, config: PackConfig, encoder: Encoder, tally: Tally, times: Mapping[str, float]
+) -> EncodedRows:
+    """The rows of kept documents; one that cuts leave empty is dropped, and one that the mixture never writes."""
+    rows = token_rows(kept, config, encoder)
+    full = pc.greater(pc.list_value_length(rows["input_ids"]), 0)
+    _tally(tally, "dropped", "empty_after_cuts", rows.filter(pc.invert(full)))
+    rows, kept = rows.filter(full), kept.filter(full)
+    splits = np.array([SPLITS.index(split_of(id, config)) for id in rows["id"].to_pylist()], np.int64)
+    groups = group_keys(kept, config.mixture) if times else None
+    often = times_written(kept, splits, groups, times)
+    _tally(tally, "dropped", "mixture", rows.filter(pa.array(often == 0)))
+    _tally(tally, "kept", "", rows.filter(pa.array(often > 0)))
+    tokens = pc.list_value_length(rows["input_ids"]).to_numpy() * (often * (splits == 0))
+    return EncodedRows(*repeated(rows, splits, often, config.seed), group_tokens(groups, tokens))
+
+
+def times_written(
+    kept: pa.Table, splits: np.ndarray, groups: pa.Array | None, times: Mapping[str, float]
+) -> np.ndarray:
+    """int64 (n,): how often each document is written; those held out from training once, whatever the mixture."""
+    often = kept["repeats"].to_numpy().astype(np.int64)
+    if groups is not None:
+        wanted = np.array([times[group] for group in groups.to_pylist()], np.float64)
+        often = writings(kept["id"].to_pylist(), often * wanted)
+    return np.where(splits == SPLITS.index("train"), often, 1)
+
+
+def group_tokens(groups: pa.Array | None, tokens: np.ndarray) -> dict[str, int]:
+    """The tokens of every group in the training split."""
+    found = Counter[str]()
+    for group, count in zip(groups.to_pylist() if groups is not None else [], tokens.tolist(), strict=False):
+        found[group] += count
+    return dict(sorted(found.items()))
+
+
+def token_rows(kept: pa.Table, config: PackConfig, encoder: Encoder) -> pa.RecordBatch:
+    """One row of the shards' schema for every document, in their order."""
+    texts = final_texts(kept, mask=config.mask_personal)
+    schema = shard_schema(encoder.vocabulary, {})
+    parts = [_encoded(part, encoder, schema) for part in parts_of(texts)]
+    columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
+    columns |= {name: kept[name].combine_chunks().cast(pa.string()) for name in ("id", "source", "lang")}
+    return pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _encoded(texts: pa.StringArray, encoder: Encoder, schema: pa.Schema) -> dict[str, pa.Array]:
+    found = encoder.encode(texts)
+    return {
+        "input_ids": lists(found.ids, found.offsets, schema.field("input_ids").type),
+        "sentences": lists(found.sentences, found.sentence_offsets, schema.field("sentences").type),
+        "bytes": pc.binary_length(texts).cast(pa.uint32()),
     }
-    columns["key"] = pa.array([shuffle_key(id, config.seed) for id in columns["id"].to_pylist()], pa.int64())
-    schema = shard_schema(processor.get_piece_size(), {}).append(KEY)
-    rows = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
-    _tally(tally, "dropped", "empty_after_cuts", rows.filter(pa.array(~full)))
-    rows = rows.filter(pa.array(full))
-    _tally(tally, "kept", "", rows)
-    return repeated(rows, kept["repeats"].to_numpy()[full], config)
 
 
-def repeated(rows: pa.RecordBatch, times: np.ndarray, config: PackConfig) -> pa.RecordBatch:
-    """Every row of the training split as many times as `times` (n,) says, each with a key of its own; the others once."""
-    if (times == 1).all():
-        return rows
-    ids = rows["id"].to_pylist()
-    times = np.where([split_of(id, config) == "train" for id in ids], times, 1).astype(np.int64)
-    again = [(row, number) for row, count in enumerate(times.tolist()) for number in range(1, count)]
-    copies = rows.take(pa.array([row for row, _ in again], pa.int64()))
-    keys = pa.array([shuffle_key(f"{ids[row]} again {number}", config.seed) for row, number in again], pa.int64())
-    copies = copies.set_column(copies.schema.get_field_index("key"), KEY, keys)
-    return pa.Table.from_batches([rows, copies]).combine_chunks().to_batches()[0]
+def parts_of(texts: pa.StringArray) -> Iterator[pa.StringArray]:
+    """The texts in parts of about TEXT_BYTES, one at least."""
+    sums = np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64))
+    marks = np.flatnonzero(np.diff(sums // TEXT_BYTES)) + 1
+    yield from (texts.slice(start, stop - start) for start, stop in itertools.pairwise([0, *marks, len(texts)]))
 
 
-def _lists(values: list[np.ndarray], dtype: type[np.generic]) -> pa.ListArray:
+def lists(values: np.ndarray, offsets: np.ndarray, kind: pa.ListType) -> pa.ListArray:
     """Arrays as one Arrow list column, without a Python object per element."""
-    offsets = np.cumsum([0, *map(len, values)])
     if offsets[-1] >= 1 << 31:
         raise ValueError(
             f"a split of {offsets[-1]} tokens does not fit a list column: make annotate.split_bytes smaller"
         )
-    flat = np.concatenate([np.zeros(0, dtype), *values]).astype(dtype)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat))
+    return pa.ListArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(values.astype(kind.value_type.to_pandas_dtype()))
+    )
+
+
+def repeated(
+    rows: pa.RecordBatch, splits: np.ndarray, often: np.ndarray, seed: int
+) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+    """Every row as often as `often` (n,) says, with its split and a key of its own each time."""
+    ids = rows["id"].to_pylist()
+    keys = [
+        shuffle_key(id if not number else f"{id} again {number}", seed)
+        for id, times in zip(ids, often.tolist(), strict=True)
+        for number in range(times)
+    ]
+    places = np.repeat(np.arange(len(ids)), often)
+    copies = rows if (often == 1).all() else rows.take(pa.array(places))
+    return copies, splits[places], np.array(keys, np.int64)
 
 
 def shuffle_key(id: str, seed: int) -> int:
@@ -242,52 +248,16 @@ def split_of(id: str, config: PackConfig) -> str:
     return "test" if share < config.validation + config.test else "train"
 
 
-def output_numbers(ids: Sequence[str], keys: Sequence[int], places: Places, config: PackConfig) -> np.ndarray:
-    """int64 (n,): the output shard of every document: its split's shards share the range of keys evenly."""
-    splits = [split_of(id, config) for id in ids]
-    return np.array(
-        [
-            places.offset(split) + key * places.outputs[split] // (KEY_MASK + 1)
-            for split, key in zip(splits, keys, strict=True)
-        ],
-        np.int64,
-    )
+def planned_bytes(folder: Path, shards: int) -> dict[str, int]:
+    """The bytes of every split's rows, from the receipts."""
+    done = receipts.load(folder, ENCODE)
+    return {name: sum(int(done[shard].details["sizes"][name]) for shard in range(shards)) for name in SPLITS}
 
 
-class WriteShard(beam.DoFn):  # type: ignore[misc]
-    """Gather the rows of one output shard, sort them by key, write the shard and its receipt."""
-
-    def __init__(self, places: Places, metadata: dict[str, str]) -> None:
-        self.places, self.metadata = places, metadata
-
-    def process(self, group: tuple[int, Iterable[bytes]]) -> Iterator[int]:
-        number, parts = group
-        folder = Path(self.places.folder)
-        if receipts.done(folder, STAGE, number) is None:
-            write_output(self.places, number, sorted(json.loads(part) for part in parts if part), self.metadata)
-        yield number
-
-
-def write_output(places: Places, number: int, parts: list[list[int]], metadata: Mapping[str, str]) -> Receipt:
-    """Write output shard `number` from the (shard, batch) parts that hold its rows."""
-    folder = Path(places.folder)
-    processor = sentencepiece.SentencePieceProcessor(model_file=places.model)
-    schema = shard_schema(processor.get_piece_size(), metadata)
-    with_key = shard_schema(processor.get_piece_size(), {}).append(KEY)
-    rows = pa.Table.from_batches([_part(folder, shard, place) for shard, place in parts], with_key)
-    rows = rows.sort_by([("key", "ascending"), ("id", "ascending")]).drop_columns(["key"]).combine_chunks()
-    name = places.name_of(number)
-    write_shard(folder / name, rows.cast(schema).to_batches(max_chunksize=ROWS), schema)
-    tokens = sum(len(chunk.values) for chunk in rows["input_ids"].chunks)
-    receipt = Receipt(
-        STAGE, number, rows.num_rows, files=(data_file(folder, name, rows=rows.num_rows),), details={"tokens": tokens}
-    )
-    receipts.commit(folder, receipt)
-    return receipt
-
-
-def _part(folder: Path, shard: int, place: int) -> pa.RecordBatch:
-    return pa.ipc.open_file(pa.memory_map(str(folder / SPILL / f"tokens-{shard:05d}.arrow"))).get_batch(place)
+def tokens_of_groups(folder: Path, shards: int) -> dict[str, int]:
+    """The tokens of every group of the mixture in the training split, from the receipts."""
+    done = receipts.load(folder, ENCODE)
+    return dict(sum((Counter(done[shard].details["groups"]) for shard in range(shards)), Counter[str]()))
 
 
 def check_complete(folder: Path, shards: int, packed: Mapping[str, Mapping[str, int]]) -> None:
@@ -301,10 +271,10 @@ def check_complete(folder: Path, shards: int, packed: Mapping[str, Mapping[str, 
         raise Unbalanced(f"encoded {sent} documents, {sent_tokens} tokens; the shards hold {got}, {got_tokens}")
 
 
-def write_sidecars(folder: Path, tokenizer: Path, outputs: Mapping[str, int], run: str) -> list[DataFile]:
+def write_sidecars(folder: Path, tokenizer: Path, outputs: Outputs, run: str) -> list[DataFile]:
     """Write what lies beside the shards: the files `datasets` wants, and the tokenizer. Returns them."""
     written = []
-    for split, count in outputs.items():
+    for split, count in outputs.counts.items():
         if count:
             names = [shard_name(number, count) for number in range(count)]
             write_dataset_files(folder / split, names, fingerprint=sha256_bytes(f"{run}/{split}".encode()))
@@ -315,13 +285,13 @@ def write_sidecars(folder: Path, tokenizer: Path, outputs: Mapping[str, int], ru
     return [data_file(folder, name) for name in written]
 
 
-def count_tokens(folder: Path, outputs: Mapping[str, int], shards: int) -> dict[str, dict[str, int]]:
+def count_tokens(folder: Path, outputs: Outputs) -> dict[str, dict[str, int]]:
     """Documents and tokens of every split, from the receipts."""
     done = receipts.load(folder, STAGE)
     sums: dict[str, dict[str, int]] = {
-        split: {"documents": 0, "tokens": 0} for split, count in outputs.items() if count
+        split: {"documents": 0, "tokens": 0} for split, count in outputs.counts.items() if count
     }
-    for number in range(shards):
+    for number in range(outputs.total):
         receipt = done[number]
         split = receipt.files[0].path.split("/")[0]
         sums[split]["documents"] += receipt.read

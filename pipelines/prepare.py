@@ -26,14 +26,18 @@ from pipelines import engine, splits
 from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.compiling import compile_first
-from pipelines.config import AnnotateConfig, DecideConfig, PackConfig, PrepareConfig, TokenizerConfig
+from pipelines.config import AnnotateConfig, DecideConfig, MixtureConfig, PackConfig, PrepareConfig, TokenizerConfig
 from pipelines.decide_jobs import cut_sums, run_jobs, spread_of
 from pipelines.dedup.estimate import Estimate, estimate
 from pipelines.dedup.graph import Work
 from pipelines.document_shards import documents_of, shard_path, shard_rows
+from pipelines.pack_jobs import mixture_details, plan_mixture, tell_plan
+from pipelines.pack_jobs import run_jobs as run_pack_jobs
 from pipelines.read.records import Split
 from pipelines.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
+from pipelines.tokens.mixture import as_lines
+from pipelines.tokens.shuffle import STAGE as SHUFFLED
 from pipelines.tokens.training_process import train_apart
 
 THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
@@ -259,49 +263,49 @@ def _alike_but_thresholds(one: FinishedRun, other: FinishedRun) -> bool:
 
 def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> FinishedRun:
     """Pack the kept documents of a decide run into token shards."""
-    annotated = documents_of(decided)
-    if config.mask_personal:
-        refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
     with _start("pack", config, [decided.as_input(), tokenizer.as_input()], packing, how) as run:
         if run.finished:
             return _found(run.finished)
-        (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
-        kept_bytes = sum(entry.bytes for entry in runs.all_entries(decided) if entry.fate == "kept")
-        outputs = packing.plan_outputs(kept_bytes, config)
-        model = tokenizer.file("tokenizer/tokenizer.model")
-        places = packing.Places(str(run.path), documents, decisions, str(model), outputs)
+        work, shards = _pack_work(decided, tokenizer, config, run.path)
+        groups = plan_mixture(work, shards, config)
+        tell_plan(groups)
+        _say_reused(run, {packing.ENCODE: shards})
+        compile_first(packing.ENCODE)
         metadata = {"gristmill.tokenizer": str(tokenizer.details["tokenizer"]), "gristmill.run": run.id}
-        stages = {packing.ENCODE: shards, packing.STAGE: places.total}
-        _say_reused(run, stages)
-        took = engine.run(
-            lambda pipeline: packing.pack(pipeline, places, config, shards, metadata),
-            how.engine, mode="processes", label="pack", folder=run.path, stages=stages,
+        vocabulary = int(tokenizer.details["vocab_size"])
+        outputs, took = run_pack_jobs(run, work, groups, config, shards, how.engine, how.memory, metadata, vocabulary)
+        tokens = packing.count_tokens(run.path, outputs)
+        packing.check_complete(run.path, shards, tokens)
+        details: dict[str, Any] = {
+            "tokenizer": tokenizer.details["tokenizer"],
+            "vocab_size": vocabulary,
+            "splits": tokens,
+            "mixture": mixture_details(run.path, groups, shards),
+        }
+        return runs.seal_from_receipts(
+            run, {packing.ENCODE: shards, SHUFFLED: outputs.total}, ledger_stage=packing.ENCODE, details=details,
+            counts={"tokens": sum(split["tokens"] for split in tokens.values())},
+            extra_files=packing.write_sidecars(run.path, tokenizer.path / "tokenizer", outputs, run.id), telemetry=took,
         )  # fmt: skip
-        return _seal_pack(run, tokenizer, outputs, stages, took)
 
 
-def _seal_pack(
-    run: Run, tokenizer: FinishedRun, outputs: Mapping[str, int], stages: Mapping[str, int], took: Mapping[str, int]
-) -> FinishedRun:
-    """Add the files beside the shards, and seal."""
-    written = packing.write_sidecars(run.path, tokenizer.path / "tokenizer", outputs, run.id)
-    tokens = packing.count_tokens(run.path, outputs, stages[packing.STAGE])
-    details: dict[str, Any] = {
-        "tokenizer": tokenizer.details["tokenizer"],
-        "vocab_size": tokenizer.details["vocab_size"],
-        "splits": tokens,
-    }
-    total = sum(split["tokens"] for split in tokens.values())
-    packing.check_complete(run.path, stages[packing.ENCODE], tokens)
-    return runs.seal_from_receipts(
-        run,
-        stages,
-        ledger_stage=packing.ENCODE,
-        details=details,
-        counts={"tokens": total},
-        extra_files=written,
-        telemetry=took,
-    )
+def _pack_work(
+    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, folder: Path
+) -> tuple[packing.Work, int]:
+    """What `pack` reads, and how many document shards that are."""
+    annotated = documents_of(decided)
+    if config.mask_personal:
+        refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
+    (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+    return packing.Work(str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {}), shards
+
+
+def pack_plan(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> list[str]:
+    """The table of the mixture that `run_pack` would write, for people; without one, by language as it comes."""
+    if not config.mixture.by:
+        config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
+    work, shards = _pack_work(decided, tokenizer, config, how.out)
+    return as_lines(plan_mixture(work, shards, config))
 
 
 def _start(

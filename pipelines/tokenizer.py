@@ -25,8 +25,8 @@ from pipelines.tokens.training import train
 
 STAGE = "sample"
 CODE = [
-    "pipelines/tokenizer.py", "pipelines/tokens", "pipelines/final_text.py", "pipelines/config.py",
-    "pipelines/exchange.py", "pipelines/dedup/keys.py",
+    "pipelines/tokenizer.py", "pipelines/tokens/hugging_face.py", "pipelines/tokens/training.py",
+    "pipelines/final_text.py", "pipelines/config.py", "pipelines/exchange.py", "pipelines/dedup/keys.py",
 ]  # fmt: skip
 LIBRARIES = ["sentencepiece", "tokenizers", "numpy", "xxhash"]
 WIDTH = 4

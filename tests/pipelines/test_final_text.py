@@ -1,11 +1,13 @@
 """The text that leaves the corpus: cut spans are gone, personal spans masked, everything else stays."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.final_text import PLACEHOLDER, final_text
-from pipelines.signals.personal import TYPES, find
+from pipelines.dedup.repeated import CUTS
+from pipelines.final_text import PLACEHOLDER, final_text, final_texts
+from pipelines.signals.personal import SPANS, TYPES, find
 
 
 def span(start, end, kind="email"):
@@ -67,3 +69,37 @@ def test_a_masked_text_has_no_personal_data_left(parts):
     text = "".join(parts)
     found = [span(a, b, kind) for a, b, kind in find(text.encode())]
     assert find(final_text(text, [], found, mask=True).encode()) == []
+
+
+def table_of(rows):
+    """Documents given as (text, cuts, personal)."""
+    texts, cuts, personal = zip(*rows, strict=True) if rows else ([], [], [])
+    columns = [pa.array(texts, pa.string()), pa.array(cuts, CUTS), pa.array(personal, SPANS)]
+    return pa.table(columns, ["text", "cuts", "personal"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data(), mask=st.booleans())
+def test_a_column_is_edited_as_each_of_its_texts_would_be_and_trimmed(data, mask):
+    rows = []
+    for text in data.draw(st.lists(st.text(st.sampled_from("a中é👍 \n\x1f\u3000"), max_size=20), max_size=6)):
+        at = [len(text[:i].encode()) for i in range(len(text) + 1)]
+        spans = st.lists(st.tuples(st.sampled_from(at), st.sampled_from(at)).map(sorted), max_size=3)
+        cuts = [cut(a, b) for a, b in data.draw(spans)]
+        rows.append((text, cuts, [span(a, b, data.draw(st.sampled_from(TYPES))) for a, b in data.draw(spans)]))
+    expected = [final_text(*row, mask=mask).strip() for row in rows]
+    table = table_of(rows)
+    assert final_texts(table, mask=mask).to_pylist() == expected
+    assert final_texts(table.slice(1), mask=mask).to_pylist() == expected[1:]
+    assert final_texts(pa.concat_tables([table, table]), mask=mask).to_pylist() == expected * 2
+
+
+def test_documents_whose_personal_data_were_not_looked_for_are_only_cut():
+    table = table_of([(" abc ", [cut(1, 2)], [span(2, 3)])]).drop_columns("personal")
+    assert final_texts(table, mask=True).to_pylist() == ["bc"]
+
+
+def test_white_space_is_what_python_says_it_is():
+    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    texts = final_texts(table_of([(f"{char}x{char}", [], []) for char in every]), mask=True).to_pylist()
+    assert texts == [f"{char}x{char}".strip() for char in every]

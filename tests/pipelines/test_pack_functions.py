@@ -4,24 +4,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sentencepiece
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gristmill.hashing import KEY_MASK
 from gristmill.ledger import Tally
-from pipelines.config import PackConfig, TokenizerConfig
+from pipelines.config import MixtureConfig, PackConfig, TokenizerConfig
 from pipelines.dedup.repeated import CUTS
-from pipelines.pack import Places, encode_table, output_numbers, plan_outputs, read_decisions, shuffle_key, split_of
+from pipelines.pack import encode_table, parts_of, read_decisions, shuffle_key, split_of
 from pipelines.signals.personal import SPANS
-from pipelines.tokens.sentences import surface_lengths
+from pipelines.tokens.compiled import compile_model
+from pipelines.tokens.encoder import CompiledEncoder
 from pipelines.tokens.training import train
 
 IDS = [f"{number:032x}" for number in range(20_000)]
 CONFIG = PackConfig(validation=0.05, test=0.02)
-
-
-def places(**outputs):
-    return Places("run", "documents", "decisions", "model", {"train": 1, "validation": 1, "test": 1} | outputs)
 
 
 def test_splits_have_their_shares():
@@ -48,86 +43,41 @@ def test_the_order_depends_on_the_seed_and_keys_are_63_bits():
     assert all(0 <= key <= KEY_MASK for key in one) and len(set(one)) == 500
 
 
-@pytest.mark.parametrize(
-    ("text_bytes", "config", "expected"),
-    [
-        (0, PackConfig(), {"train": 1, "validation": 1, "test": 1}),
-        (10**6, PackConfig(validation=0, test=0), {"train": 1, "validation": 0, "test": 0}),
-        (10**6, PackConfig(shard_bytes=100_000, validation=0.5, test=0), {"train": 3, "validation": 3, "test": 0}),
-        (10**6, PackConfig(shard_bytes=1 << 30, test=0), {"train": 1, "validation": 1, "test": 0}),
-    ],
-)
-def test_shards_are_planned_by_bytes_and_a_split_without_a_share_has_none(text_bytes, config, expected):
-    assert plan_outputs(text_bytes, config) == expected
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    train_=st.integers(1, 9),
-    validation=st.integers(0, 4),
-    test=st.integers(0, 4),
-    names=st.lists(st.sampled_from(IDS), max_size=20),
-)
-def test_every_row_goes_to_a_shard_of_its_own_split(train_, validation, test, names):
-    where = places(train=train_, validation=validation, test=test)
-    config = PackConfig(validation=0.3 if validation else 0, test=0.3 if test else 0)
-    numbers = output_numbers(names, [shuffle_key(name, 0) for name in names], where, config).tolist()
-    for name, number in zip(names, numbers, strict=True):
-        assert 0 <= number < where.total
-        assert where.name_of(number).split("/")[0] == split_of(name, config)
-
-
-def test_the_extreme_keys_go_to_the_first_and_the_last_shard():
-    where = places(train=7, validation=0, test=0)
-    config = PackConfig(validation=0, test=0)
-    assert output_numbers(["0"] * 3, [0, KEY_MASK // 2, KEY_MASK], where, config).tolist() == [0, 3, 6]
-
-
-def test_shards_of_a_split_hold_even_shares_in_the_order_of_their_keys():
-    where = places(train=4, validation=0, test=0)
-    keys = sorted(shuffle_key(name, 0) for name in IDS[:4000])
-    numbers = output_numbers(IDS[:4000], keys, where, PackConfig(validation=0, test=0)).tolist()
-    assert numbers == sorted(numbers)
-    assert all(abs(numbers.count(number) - 1000) < 120 for number in range(4))
-
-
-def test_shards_are_numbered_by_split():
-    where = places(train=2, validation=0, test=1)
-    assert [where.offset(split) for split in ("train", "validation", "test")] == [0, 2, 2] and where.total == 3
-    assert [where.name_of(number) for number in range(3)] == [
-        "train/data-00000-of-00002.arrow", "train/data-00001-of-00002.arrow", "test/data-00000-of-00001.arrow",
-    ]  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def processor(prose):
     model = train([prose(seed, 20) for seed in range(10)], TokenizerConfig(vocab_size=500, threads=1))
     return sentencepiece.SentencePieceProcessor(model_proto=model)
 
 
-def encode(processor, texts, keep, cuts, personal, config=CONFIG, repeats=None):
+def encode(processor, texts, keep, cuts, personal, config=CONFIG, repeats=None, times=None, langs=None):
+    """The rows with their keys, and the ledger's entries."""
     rows = len(texts)
-    times = pa.array(repeats or [1] * rows, pa.int32())
+    often = pa.array(repeats or [1] * rows, pa.int32())
     documents = pa.table(
         {
             "id": IDS[:rows],
-            "text": texts,
-            "source": ["s"] * rows,
-            "lang": ["en"] * rows,
+            "text": pa.array(texts, pa.string()),
+            "source": pa.array(["s"] * rows, pa.string()),
+            "lang": pa.array(langs or ["en"] * rows, pa.string()),
             "personal": pa.array(personal, SPANS),
         }
     )
-    decided = documents.append_column("cuts", pa.array(cuts, CUTS)).append_column("repeats", times)
-    kept = decided.filter(pa.array(keep))
+    decided = documents.append_column("cuts", pa.array(cuts, CUTS)).append_column("repeats", often)
     tally = Tally()
-    return encode_table(kept, config, processor, surface_lengths(processor), tally).to_pylist(), tally.entries()
+    found = encode_table(decided.filter(pa.array(keep)), config, encoder_of(processor), tally, times or {})
+    listed = zip(found.rows.to_pylist(), found.keys.tolist(), found.splits.tolist(), strict=True)
+    return [row | {"key": key, "split": split} for row, key, split in listed], tally.entries(), found.groups
+
+
+def encoder_of(processor):
+    return CompiledEncoder(compile_model(processor.serialized_model_proto()), processor.normalize)
 
 
 def test_rows_hold_the_masked_text_of_kept_documents_without_control_tokens(processor):
     texts = ["Write to a@b.cn. Now.", "dropped", "all of it is cut", "  spaced  ", "One. Two."]
     mail = [{"start": 9, "end": 15, "type": "email"}]
     cuts = [[], [], [{"start": 0, "end": 16, "reason": "repeated"}], [], []]
-    rows, entries = encode(processor, texts, [True, False, True, True, True], cuts, [mail, [], [], [], []])
+    rows, entries, _ = encode(processor, texts, [True, False, True, True, True], cuts, [mail, [], [], [], []])
     assert [processor.decode(row["input_ids"]) for row in rows] == [
         "Write to <EMAIL>. Now.",
         "spaced",
@@ -144,11 +94,43 @@ def test_rows_hold_the_masked_text_of_kept_documents_without_control_tokens(proc
 
 def test_an_upweighted_document_is_written_so_often_in_places_of_their_own_and_counted_once(processor):
     config = PackConfig(validation=0, test=0)
-    rows, entries = encode(processor, ["one.", "two."], [True, True], [[], []], [[], []], config, [3, 1])
+    rows, entries, _ = encode(processor, ["one.", "two."], [True, True], [[], []], [[], []], config, [3, 1])
     assert sorted(row["id"] for row in rows) == [IDS[0]] * 3 + [IDS[1]]
     assert len({row["key"] for row in rows}) == 4
-    assert rows[:2] == encode(processor, ["one.", "two."], [True, True], [[], []], [[], []], config)[0]
+    assert [rows[0], rows[3]] == encode(processor, ["one.", "two."], [True, True], [[], []], [[], []], config)[0]
     assert [(entry.fate, entry.documents) for entry in entries] == [("kept", 2)]
+
+
+MIXED = PackConfig(validation=0, test=0, mixture=MixtureConfig(by=("lang",)))
+
+
+def test_a_mixture_writes_the_documents_of_each_group_so_often_and_drops_those_it_never_writes(processor):
+    texts, langs = ["one.", "two.", "three."], ["en", "zh", "de"]
+    times = {"lang=en": 2.0, "lang=zh": 0.0, "lang=de": 1.0}
+    rows, entries, groups = encode(processor, texts, [True] * 3, [[]] * 3, [[]] * 3, MIXED, None, times, langs)
+    assert sorted(row["id"] for row in rows) == [IDS[0], IDS[0], IDS[2]] and len({row["key"] for row in rows}) == 3
+    assert [(entry.lang, entry.fate, entry.reason) for entry in entries] == [
+        ("de", "kept", ""), ("en", "kept", ""), ("zh", "dropped", "mixture"),
+    ]  # fmt: skip
+    assert groups == {
+        "lang=de": len(processor.encode("three.")), "lang=en": 2 * len(processor.encode("one.")), "lang=zh": 0,
+    }  # fmt: skip
+
+
+def test_a_mixture_multiplies_the_repeats_of_clusters_and_leaves_held_out_documents_alone(processor):
+    rows, _, _ = encode(processor, ["one."], [True], [[]], [[]], MIXED, [3], {"lang=en": 2.0})
+    assert len(rows) == 6
+    held = PackConfig(validation=0.5, test=0.499, mixture=MixtureConfig(by=("lang",)))
+    rows, entries, groups = encode(processor, ["one."], [True], [[]], [[]], held, [3], {"lang=en": 0.0})
+    assert len(rows) == 1 and entries[0].fate == "kept" and groups == {"lang=en": 0}
+
+
+def test_texts_are_encoded_in_parts_of_some_bytes_and_all_of_them(monkeypatch):
+    monkeypatch.setattr("pipelines.pack.TEXT_BYTES", 10)
+    texts = pa.array(["abcd", "", "efghij", "k" * 30, "l", "m"], pa.string())
+    parts = [part.to_pylist() for part in parts_of(texts)]
+    assert [text for part in parts for text in part] == texts.to_pylist() and len(parts) == 3
+    assert [part.to_pylist() for part in parts_of(texts.slice(0, 0))] == [[]]
 
 
 def test_a_held_out_document_is_never_written_twice(processor):
@@ -164,7 +146,7 @@ def test_decisions_of_a_version_without_repeats_write_every_document_once(tmp_pa
 
 def test_masking_can_be_turned_off(processor):
     mail = [{"start": 9, "end": 15, "type": "email"}]
-    rows, _ = encode(processor, ["Write to a@b.cn."], [True], [[]], [mail], PackConfig(mask_personal=False))
+    rows, _, _ = encode(processor, ["Write to a@b.cn."], [True], [[]], [mail], PackConfig(mask_personal=False))
     assert processor.decode(rows[0]["input_ids"]) == "Write to a@b.cn."
 
 
@@ -172,18 +154,18 @@ def test_documents_without_personal_data_looked_for_are_written_as_they_are(proc
     names = {"id": IDS[:1], "text": ["Write to a@b.cn."], "source": ["s"], "lang": ["und"]}
     decided = {"cuts": pa.array([[]], CUTS), "repeats": pa.array([1], pa.int32())}
     config = PackConfig(mask_personal=False)
-    rows = encode_table(pa.table(names | decided), config, processor, surface_lengths(processor), Tally())
-    assert processor.decode(rows["input_ids"].to_pylist()[0]) == "Write to a@b.cn."
+    found = encode_table(pa.table(names | decided), config, encoder_of(processor), Tally(), {})
+    assert processor.decode(found.rows["input_ids"].to_pylist()[0]) == "Write to a@b.cn."
 
 
 def test_nothing_kept_is_no_rows(processor):
-    assert encode(processor, ["a", "b"], [False, False], [[], []], [[], []]) == ([], [])
+    assert encode(processor, ["a", "b"], [False, False], [[], []], [[], []]) == ([], [], {})
 
 
 def test_documents_are_encoded_alike_in_pieces_of_any_size(processor, prose, monkeypatch):
     texts = [prose(seed, 2) for seed in range(9)]
     whole = encode(processor, texts, [True] * 9, [[]] * 9, [[]] * 9)
-    monkeypatch.setattr("pipelines.pack.ENCODE_ROWS", 2)
+    monkeypatch.setattr("pipelines.pack.TEXT_BYTES", 100)
     assert encode(processor, texts, [True] * 9, [[]] * 9, [[]] * 9) == whole and len(whole[0]) == 9
 
 
@@ -194,4 +176,4 @@ def test_a_shard_without_documents_is_no_rows(processor):
         empty,
         pa.table({name: pa.chunked_array([], empty.schema.field(name).type) for name in empty.schema.names}),
     ):
-        assert encode_table(kept, CONFIG, processor, surface_lengths(processor), Tally()).num_rows == 0
+        assert encode_table(kept, CONFIG, encoder_of(processor), Tally(), {}).rows.num_rows == 0
