@@ -88,7 +88,7 @@ def _compile_repeats(text: pa.Array) -> None:
 def _compile_encoding(text: pa.Array) -> None:
     """Use what `pack` cuts, masks and encodes with: models of a few pieces, by which every text has unknown characters."""
     spans = pa.array(
-        [[{"start": 0, "end": 1}]] * len(text), pa.list_(pa.struct({"start": pa.uint32(), "end": pa.uint32()}))
+        [[{"start": 0, "end": 3}]] * len(text), pa.list_(pa.struct({"start": pa.uint32(), "end": pa.uint32()}))
     )
     texts = final_texts(pa.table({"text": text, "cuts": spans}), mask=False)
     for model_type in (BPE, UNIGRAM):

@@ -91,3 +91,7 @@ def test_the_first_run_on_a_machine_says_that_it_compiles(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "annotate  compiling kernels, once on this machine" in done.stderr
     assert "compiled before" in run(tmp_path, "compile").stderr
+
+
+def test_every_sample_can_be_cut_and_encoded():
+    compiling._compile_encoding(compiling.pa.array([text for _, text in compiling.SAMPLES]))

@@ -238,13 +238,13 @@ def byte_level(lines):
 def test_a_tokenizer_json_gives_its_own_ids_but_text_that_spells_a_special_token_is_text(tmp_path, byte_level):
     byte_level.save(str(tmp_path / "tokenizer.json"))
     encoder = open_encoder(tmp_path)
-    texts = ["The old mill. It stood!  中文。\n好", "", "<|endoftext|> the"]
+    texts = ["The old mill. It stood!  One more.", "", "<|endoftext|> the"]
     assert isinstance(encoder, HuggingFaceEncoder) and encoder.vocabulary == byte_level.get_vocab_size()
     assert ids_of(encoder, texts)[:2] == [byte_level.encode(text).ids for text in texts[:2]]
     assert byte_level.token_to_id("<|endoftext|>") not in ids_of(encoder, texts)[2]
     starts, ids = sentences_of(encoder, texts)[0], ids_of(encoder, texts)[0]
     assert [byte_level.decode(ids[a:b]) for a, b in zip(starts, [*starts[1:], None], strict=True)] == [
-        "The old mill.", " It stood! ", " 中文。\n", "好",
+        "The old mill.", " It stood! ", " One more.",
     ]  # fmt: skip
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": 1}))
     with pytest.raises(InputError, match="this tokenizer cannot be read"):
