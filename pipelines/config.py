@@ -324,13 +324,25 @@ class DecideConfig(Config):
 
 
 class TokenizerConfig(Config):
-    """A sentencepiece BPE model with byte fallback, trained on a sample of the kept documents."""
+    """A sentencepiece model with byte fallback, trained on a sample of the kept documents.
 
+    `weights`: "lang=zh" or "source=wiki" -> a factor on how much of the sample such documents are.
+    """
+
+    model_type: Literal["bpe", "unigram"] = "bpe"
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     vocab_size: Annotated[int, Field(ge=300, le=1 << 20)] = 8192
     sample_bytes: Annotated[int, Field(ge=1024)] = 32 * MIB
     seed: int = 0
     threads: Annotated[int, Field(ge=1)] = 2
     character_coverage: Annotated[float, Field(gt=0, le=1)] = 0.9995
+
+    @model_validator(mode="after")
+    def _names_strata(self) -> "TokenizerConfig":
+        for name in self.weights:
+            if not name.startswith(("lang=", "source=")):
+                raise ValueError(f"the weight {name!r} should look like lang=... or source=...")
+        return self
 
 
 class QualityConfig(Config):

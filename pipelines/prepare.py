@@ -228,7 +228,13 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
             lambda pipeline: tokenizing.candidates(pipeline, str(run.path), documents, decisions, config.seed, shards),
             how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
         )  # fmt: skip
-        nodes = tokenizing.choose(tokenizing.load_candidates(run.path, shards), config.sample_bytes)
+        strata = {(entry.source, entry.lang) for entry in runs.all_entries(decided) if entry.fate == "kept"}
+        weights = tokenizing.stratum_weights(strata, config.weights)
+        nodes = tokenizing.choose(tokenizing.load_candidates(run.path, shards), config.sample_bytes, weights)
+        if not len(nodes):
+            raise InputError(
+                "no document is left to train on", {"tokenizer.weights": config.weights}, "weigh some above 0"
+            )
         cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(nodes)} documents")
         work = (str(run.path), documents, decisions, nodes, config)
         log = run.path / runs.SPILL / "training.log"

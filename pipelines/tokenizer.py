@@ -3,7 +3,9 @@
 shards -> (key, bytes, node) of kept documents + receipt -> the smallest keys of each source and language -> train
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 from pathlib import Path
 
 import apache_beam as beam
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 import xxhash
 
 from gristmill import receipts, storage
+from gristmill.errors import InputError
 from gristmill.hashing import key64, sha256_bytes
 from gristmill.receipts import Receipt, data_file
 from gristmill.runs import SPILL
@@ -62,26 +65,45 @@ def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> n
     table = pq.read_table(shard_path(documents, shard), columns=["id", "source", "lang", "text_bytes"])
     keep = pq.read_table(shard_path(decisions, shard), columns=["keep"])["keep"].to_numpy()
     names = zip(table["source"].to_pylist(), table["lang"].to_pylist(), strict=True)
-    stratum = np.array([key64(f"{source}\t{lang}") for source, lang in names], np.int64)
+    stratum = np.array([stratum_key(source, lang) for source, lang in names], np.int64)
     keys = np.array([xxhash.xxh3_64_intdigest(name.encode(), seed) >> 1 for name in table["id"].to_pylist()], np.int64)
     sizes = table["text_bytes"].to_numpy().astype(np.int64)
     rows: np.ndarray = np.column_stack([stratum, keys, sizes, nodes_of(shard, table.num_rows)])[keep]
     return rows
 
 
-def choose(rows: np.ndarray, sample_bytes: int) -> np.ndarray:
-    """The nodes of the sample, sorted: from every stratum its share of `sample_bytes`, by smallest key."""
+def choose(rows: np.ndarray, sample_bytes: int, weights: Mapping[int, float]) -> np.ndarray:
+    """The nodes of the sample, sorted: from every stratum its share of `sample_bytes`, by smallest key.
+
+    A share is proportional to bytes x weight (1 where the stratum has none), and no more than the stratum holds.
+    """
     rows = sort_rows(rows)
-    total = int(rows[:, 2].sum())
-    if total <= sample_bytes:
+    strata = np.split(rows, np.flatnonzero(np.diff(rows[:, 0])) + 1) if len(rows) else []
+    factors = [Fraction(weights.get(int(mine[0, 0]), 1.0)) for mine in strata]
+    wanted = [int(mine[:, 2].sum()) * factor for mine, factor in zip(strata, factors, strict=True)]
+    total = sum(wanted)
+    if total <= sample_bytes and set(factors) <= {1}:
         return np.sort(rows[:, 3])
-    chosen = []
-    for stratum in np.unique(rows[:, 0]):
-        mine = rows[rows[:, 0] == stratum]
+    chosen = [np.zeros(0, np.int64)]
+    for mine, mass in zip(strata, wanted, strict=True):
         before = np.cumsum(mine[:, 2]) - mine[:, 2]
-        share = -(-sample_bytes * int(mine[:, 2].sum()) // total)  # Python integers: the product exceeds 64 bits
+        share = math.ceil(sample_bytes * mass / total) if total else 0
         chosen.append(mine[before < share, 3])
     return np.sort(np.concatenate(chosen))
+
+
+def stratum_weights(names: Iterable[tuple[str, str]], weights: Mapping[str, float]) -> dict[int, float]:
+    """The weight of every stratum (source, lang) that `weights` names; raises InputError for a weight that names none."""
+    parts = {stratum_key(source, lang): {f"source={source}", f"lang={lang}"} for source, lang in names}
+    if idle := sorted(set(weights) - set().union(*parts.values())):
+        where = {"tokenizer.weights": idle[0], "there are": ", ".join(sorted(set().union(*parts.values()))[:20])}
+        raise InputError("a weight names what no kept document is", where, "name one of those, or leave the weight out")
+    return {key: math.prod(weights.get(part, 1.0) for part in mine) for key, mine in parts.items()}
+
+
+def stratum_key(source: str, lang: str) -> int:
+    """The number that stands for a source and language."""
+    return key64(f"{source}\t{lang}")
 
 
 def sample_texts(documents: str, decisions: str, nodes: np.ndarray) -> Iterator[str]:

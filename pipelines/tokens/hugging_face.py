@@ -1,4 +1,4 @@
-"""The Hugging Face form of a sentencepiece BPE model, with ids that are equal on every text.
+"""The Hugging Face form of a sentencepiece model, BPE or unigram, with ids that are equal on every text.
 
 Every stock class of transformers 5.23 converts such a model wrongly without an error, so the fast tokenizer is built
 here, piece by piece, and checked on the training sample; an unequal id refuses the export.
@@ -6,7 +6,7 @@ here, piece by piece, and checked on the training sample; an unequal id refuses 
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
 from gristmill import storage
 from gristmill.errors import GristmillError
-from pipelines.tokens.training import BOS, CLS, EOS, MASK, PAD, SEP, SPECIAL, UNK
+from pipelines.tokens.training import BOS, CLS, EOS, MASK, PAD, SEP, SPECIAL, SPELLING, UNK
 
-NORMAL = 1
+NORMAL, UNIGRAM = 1, 1
+OUT_OF_REACH = -1e6
+"""A score that any other way through a text beats."""
 SPACE = "▁"
 
 
@@ -32,15 +34,31 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
     proto.ParseFromString(model)
     pieces = list(proto.pieces)
     ids = {piece.piece: number for number, piece in enumerate(pieces)}
-    tokenizer = Tokenizer(
-        models.BPE(ids, merges(pieces, ids), unk_token=SPECIAL[UNK], fuse_unk=True, byte_fallback=True)
-    )
+    if proto.trainer_spec.model_type == UNIGRAM:
+        tokenizer = Tokenizer(unigram(pieces))
+    else:
+        model_of = models.BPE(ids, merges(pieces, ids), unk_token=SPECIAL[UNK], fuse_unk=True, byte_fallback=True)
+        tokenizer = Tokenizer(model_of)
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in SPECIAL])
     return tokenizer
+
+
+def unigram(pieces: Sequence[Any]) -> models.Unigram:
+    """The unigram model. `tokenizers` takes special and byte pieces for pieces of text: here no text would choose them.
+
+    Raises UnequalError where a character that spells one of those is no piece: such a text would have no other way.
+    """
+    there = {piece.piece for piece in pieces if piece.type == NORMAL}
+    if lacking := set(SPELLING) - there:
+        raise UnequalError(
+            f"this unigram model has no pieces for {''.join(sorted(lacking))!r}: text that spells a special piece would be taken for it"
+        )
+    scored = [(piece.piece, piece.score if piece.type == NORMAL else OUT_OF_REACH) for piece in pieces]
+    return models.Unigram(scored, unk_id=UNK, byte_fallback=True)
 
 
 def merges(pieces: Iterable[Any], ids: Mapping[str, int]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Tokenizers: the same bytes twice, control symbols out of reach of text, and one answer from every reader of the model."""
 
+import io
 import re
 
 import numpy as np
@@ -12,7 +13,7 @@ from gristmill.errors import ConfigError
 from pipelines.config import TokenizerConfig
 from pipelines.tokens.hugging_face import UnequalError, check_equal, fast_tokenizer, write_tokenizer
 from pipelines.tokens.sentences import sentence_starts, surface_lengths, token_starts
-from pipelines.tokens.training import LONGEST_LINE, SPECIAL, cut_line, train, training_lines
+from pipelines.tokens.training import LONGEST_LINE, QUANTUM, SPECIAL, cut_line, train, training_lines
 
 CONFIG = TokenizerConfig(vocab_size=700, threads=1)
 
@@ -26,9 +27,14 @@ def texts(prose):
     )
 
 
+@pytest.fixture(scope="module", params=["bpe", "unigram"])
+def config(request):
+    return CONFIG.model_copy(update={"model_type": request.param})
+
+
 @pytest.fixture(scope="module")
-def model(texts):
-    return train(texts, CONFIG)
+def model(texts, config):
+    return train(texts, config)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +52,35 @@ def auto(model, tmp_path_factory):
     return transformers.AutoTokenizer.from_pretrained(folder)
 
 
-def test_training_twice_gives_the_same_bytes(texts, model):
-    assert train(texts, CONFIG) == model
+def test_training_twice_gives_the_same_bytes(texts, model, config):
+    assert train(texts, config) == model
+
+
+def test_scores_of_a_unigram_model_are_multiples_of_the_quantum(texts):
+    processor = sentencepiece.SentencePieceProcessor(
+        model_proto=train(texts, CONFIG.model_copy(update={"model_type": "unigram"}))
+    )
+    scores = [processor.get_score(number) for number in range(processor.get_piece_size())]
+    assert all(score / QUANTUM == round(score / QUANTUM) for score in scores) and min(scores) < -5
+
+
+def test_a_unigram_model_that_could_take_text_for_a_special_piece_has_no_other_form(texts):
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(training_lines(texts)), model_writer=model, model_type="unigram", vocab_size=500,
+        byte_fallback=True, normalization_rule_name="identity", remove_extra_whitespaces=False, num_threads=1,
+        pad_id=0, unk_id=1, bos_id=2, eos_id=3, control_symbols=list(SPECIAL[4:]), minloglevel=2,
+    )  # fmt: skip
+    with pytest.raises(UnequalError, match="has no pieces for"):
+        fast_tokenizer(model.getvalue())
+
+
+def test_equal_ways_are_chosen_alike_in_texts_of_any_length(model):
+    tokenizer, processor = fast_tokenizer(model), sentencepiece.SentencePieceProcessor(model_proto=model)
+    tokenizer.encode_special_tokens = True
+    for count in (1, 3_000, 40_001):
+        text = "the old mill " * count + "!!!!!!! ooooo 中中中 aba aba"
+        assert tokenizer.encode(text, add_special_tokens=False).ids == processor.encode(text)
 
 
 def test_special_pieces_have_their_fixed_ids(processor):
@@ -102,8 +135,8 @@ def test_what_is_encoded_decodes_to_the_same_text(text, processor, auto):
     assert auto.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) == text
 
 
-def test_a_form_that_differs_is_refused(model, texts):
-    other = fast_tokenizer(train([text[::-1] for text in texts], CONFIG))
+def test_a_form_that_differs_is_refused(model, texts, config):
+    other = fast_tokenizer(train([text[::-1] for text in texts], config))
     with pytest.raises(UnequalError, match="ids differ from token"):
         check_equal(model, other, texts)
 
