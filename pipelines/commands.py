@@ -12,7 +12,7 @@ import typer
 from gristmill import cli, runs
 from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs import FinishedRun
-from pipelines import lookup_commands
+from pipelines import lookup_commands, tokenizer_commands
 
 if TYPE_CHECKING:
     from pipelines.config import PrepareConfig
@@ -45,9 +45,9 @@ def register(app: typer.Typer) -> None:
     app.command(context_settings=PASS_ON)(prepare)
     app.command(context_settings=PASS_ON)(annotate)
     app.command(context_settings=PASS_ON)(decide)
-    group = typer.Typer(help="Train a tokenizer.", no_args_is_help=True)
-    group.callback()(lambda: None)
+    group = typer.Typer(help="Train, import and export tokenizers.", no_args_is_help=True)
     group.command("train", context_settings=PASS_ON)(tokenizer_train)
+    tokenizer_commands.register(group)
     app.add_typer(group, name="tokenizer")
     app.command(context_settings=PASS_ON)(pack)
     app.command()(pseudonym)

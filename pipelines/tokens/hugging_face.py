@@ -6,19 +6,20 @@ here, piece by piece, and checked on the training sample; an unequal id refuses 
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers
 
 from gristmill import storage
 from gristmill.errors import GristmillError
-from pipelines.tokens.training import BOS, CLS, EOS, MASK, PAD, SEP, SPECIAL, SPELLING, UNK
+from pipelines.tokens.training import CLS, MASK, QUANTUM, SEP, SPECIAL
 
-NORMAL, UNIGRAM = 1, 1
+NORMAL, UNKNOWN, CONTROL = 1, 2, 3
+UNIGRAM, BPE = 1, 2
 OUT_OF_REACH = -1e6
 """A score that any other way through a text beats."""
 SPACE = "▁"
@@ -29,36 +30,78 @@ class UnequalError(GristmillError):
 
 
 def fast_tokenizer(model: bytes) -> Tokenizer:
-    """The `tokenizers` form of a sentencepiece BPE model trained by `training.train`."""
+    """The `tokenizers` form of a sentencepiece model (BPE or unigram). Raises UnequalError where there can be no exact one."""
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
-    pieces = list(proto.pieces)
-    ids = {piece.piece: number for number, piece in enumerate(pieces)}
-    if proto.trainer_spec.model_type == UNIGRAM:
-        tokenizer = Tokenizer(unigram(pieces))
-    else:
-        model_of = models.BPE(ids, merges(pieces, ids), unk_token=SPECIAL[UNK], fuse_unk=True, byte_fallback=True)
-        tokenizer = Tokenizer(model_of)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
+    kind = proto.trainer_spec.model_type
+    if kind not in (UNIGRAM, BPE) or proto.trainer_spec.treat_whitespace_as_suffix:
+        raise UnequalError("only BPE and unigram models with the space before words have such a form")
+    tokenizer = Tokenizer(unigram(proto) if kind == UNIGRAM else bpe(proto))
+    steps = normal_form(proto.normalizer_spec)
+    if steps:
+        tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in SPECIAL])
+    names = [piece.piece for piece in proto.pieces if piece.type in (CONTROL, UNKNOWN)]
+    tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in names])
     return tokenizer
 
 
-def unigram(pieces: Sequence[Any]) -> models.Unigram:
+def normal_form(spec: Any) -> list[normalizers.Normalizer]:
+    """The steps by which sentencepiece normalizes a text before it is cut."""
+    steps: list[normalizers.Normalizer] = []
+    if spec.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
+    if spec.remove_extra_whitespaces:
+        steps += [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    if spec.add_dummy_prefix:
+        steps.append(normalizers.Prepend(SPACE))
+    return [*steps, normalizers.Replace(" ", SPACE)]
+
+
+def bpe(proto: Any) -> models.BPE:
+    """The BPE model."""
+    ids, unknown = {piece.piece: number for number, piece in enumerate(proto.pieces)}, unknown_of(proto)
+    return models.BPE(
+        ids, merges(proto.pieces, ids), unk_token=proto.pieces[unknown].piece, fuse_unk=True,
+        byte_fallback=proto.trainer_spec.byte_fallback,
+    )  # fmt: skip
+
+
+def unknown_of(proto: Any) -> int:
+    """The id of the unknown piece."""
+    return next(number for number, piece in enumerate(proto.pieces) if piece.type == UNKNOWN)
+
+
+def special_ids(proto: Any) -> dict[str, int]:
+    """The ids of special pieces by what they are for, as far as they are known by number or name."""
+    spec = proto.trainer_spec
+    named = {"pad": spec.pad_id, "unk": spec.unk_id, "bos": spec.bos_id, "eos": spec.eos_id}
+    places = {piece.piece: number for number, piece in enumerate(proto.pieces) if piece.type == CONTROL}
+    named |= {role: places.get(SPECIAL[number], -1) for role, number in (("cls", CLS), ("sep", SEP), ("mask", MASK))}
+    return {role: number for role, number in named.items() if 0 <= number < len(proto.pieces)}
+
+
+def unigram(proto: Any) -> models.Unigram:
     """The unigram model. `tokenizers` takes special and byte pieces for pieces of text: here no text would choose them.
 
-    Raises UnequalError where a character that spells one of those is no piece: such a text would have no other way.
+    Raises UnequalError where a character that spells one of those is no piece: such a text would have no other way; and
+    where scores are not rounded (`training.QUANTUM`): near-equal ways could be chosen otherwise in a long text.
     """
-    there = {piece.piece for piece in pieces if piece.type == NORMAL}
-    if lacking := set(SPELLING) - there:
+    there = {piece.piece: piece.score for piece in proto.pieces if piece.type == NORMAL}
+    spelling = {character for piece in proto.pieces if piece.type != NORMAL for character in piece.piece}
+    if lacking := spelling - set(there):
+        told = "".join(sorted(lacking))
         raise UnequalError(
-            f"this unigram model has no pieces for {''.join(sorted(lacking))!r}: text that spells a special piece would be taken for it"
+            f"this unigram model has no pieces for {told!r}: text that spells a special piece would become it"
         )
-    scored = [(piece.piece, piece.score if piece.type == NORMAL else OUT_OF_REACH) for piece in pieces]
-    return models.Unigram(scored, unk_id=UNK, byte_fallback=True)
+    if any(score / QUANTUM != round(score / QUANTUM) for score in there.values()):
+        raise UnequalError(
+            f"the scores of this unigram model are no multiples of {QUANTUM}: sums would be rounded otherwise"
+        )
+    scored = [(piece.piece, piece.score if piece.type == NORMAL else OUT_OF_REACH) for piece in proto.pieces]
+    return models.Unigram(scored, unk_id=unknown_of(proto), byte_fallback=proto.trainer_spec.byte_fallback)
 
 
 def merges(pieces: Iterable[Any], ids: Mapping[str, int]) -> list[tuple[str, str]]:
@@ -105,11 +148,9 @@ def write_tokenizer(folder: Path, model: bytes, tokenizer: Tokenizer) -> None:
     storage.commit_bytes(folder / "tokenizer.model", model)
     tokenizer.encode_special_tokens = False
     storage.commit_json(folder / "tokenizer.json", json.loads(tokenizer.to_str()))
-    roles = {
-        "pad_token": PAD, "unk_token": UNK, "bos_token": BOS, "eos_token": EOS, "cls_token": CLS, "sep_token": SEP,
-        "mask_token": MASK,
-    }  # fmt: skip
-    names = {role: SPECIAL[number] for role, number in roles.items()}
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(model)
+    names = {f"{role}_token": proto.pieces[number].piece for role, number in special_ids(proto).items()}
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,

@@ -1,0 +1,62 @@
+"""`gristmill tokenizer import` and `export`: tokenizers of others as runs of ours, and ours as folders for others."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gristmill import cli, runs
+
+FileArgument = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="A sentencepiece .model, a tokenizer.json (or its folder), a .tiktoken file."),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A tokenizer run.")]
+PatternOption = Annotated[
+    str | None, typer.Option("--pattern", help="tiktoken: gpt2, cl100k_base, o200k_base or a regular expression.")
+]
+SpecialOption = Annotated[
+    list[str] | None, typer.Option("--special", help="tiktoken: a special token as name=id; repeatable.")
+]
+ToOption = Annotated[Path, typer.Option("--to", help="The folder to write.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group `tokenizer`."""
+    group.command("import")(import_)
+    group.command()(export)
+
+
+def import_(
+    file: FileArgument,
+    pattern: PatternOption = None,
+    special: SpecialOption = None,
+    out: cli.OutOption = Path("runs"),
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Make a tokenizer run of a tokenizer that there is already; `pack` takes it with --tokenizer.
+
+    Training needs the special pieces that `tokenizer train` makes; with others `pack` works and `pretrain` says so.
+
+    Examples: gristmill tokenizer import llama/tokenizer.model; gristmill tokenizer import gpt2/tokenizer.json;
+    gristmill tokenizer import cl100k_base.tiktoken --pattern cl100k_base --special '<|endoftext|>=100257'
+    """
+    from pipelines import tokenizer_runs
+
+    run = tokenizer_runs.import_tokenizer(file, out, pattern=pattern, special=special or [], force=force)
+    cli.conclude(run, as_json=as_json)
+
+
+def export(run: RunArgument, to: ToOption) -> None:
+    """Write the folder that `AutoTokenizer.from_pretrained` opens, after comparing ids on documents it was trained for.
+
+    An unequal id refuses the export and names the text.
+
+    Example: gristmill tokenizer export runs/tokenizer-9f2c11ab04de --to my-tokenizer
+    """
+    from pipelines import tokenizer_runs
+
+    checked = tokenizer_runs.export_tokenizer(runs.open_run(run, step="tokenizer"), to)
+    cli.say(f"tokenizer  ids are equal on {checked} texts")
+    typer.echo(to)

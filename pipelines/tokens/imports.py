@@ -1,0 +1,230 @@
+"""Tokenizers of others: a sentencepiece model, a `tokenizer.json` or a tiktoken vocabulary becomes a tokenizer folder of ours.
+
+A tiktoken file holds ranks alone: lines of a token in base64 and its id. Which tokens were merged follows from them: a token
+is made of the two parts into which byte-pair encoding with lower ranks cuts it. The pattern that cuts texts into words first
+is no part of the file; those of OpenAI's vocabularies are known by name.
+"""
+
+import base64
+import binascii
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import sentencepiece
+import tokenizers
+from sentencepiece import sentencepiece_model_pb2
+from tokenizers import Regex, decoders, models, pre_tokenizers
+
+from gristmill import storage
+from gristmill.errors import ConfigError, InputError
+from gristmill.hashing import sha256_bytes
+from pipelines.tokens.encoder import FAST, MODEL
+from pipelines.tokens.hugging_face import (
+    UnequalError,
+    check_equal,
+    fast_tokenizer,
+    special_ids,
+    unknown_of,
+    write_tokenizer,
+)
+
+BESIDE = ("tokenizer_config.json", "special_tokens_map.json")
+ROLES = ("pad", "unk", "bos", "eos", "cls", "sep", "mask")
+_CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+_MARK = r"[^\r\n\p{L}\p{N}]?"
+PATTERNS = {
+    "gpt2": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
+    "cl100k_base": rf"{_CONTRACTIONS}|{_MARK}\p{{L}}+|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "o200k_base": (
+        rf"{_MARK}{_UPPER}*{_LOWER}+{_CONTRACTIONS}?|{_MARK}{_UPPER}+{_LOWER}*{_CONTRACTIONS}?|\p{{N}}{{1,3}}"
+        r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    ),
+}
+"""How tiktoken's vocabularies cut texts (tiktoken_ext/openai_public.py), in the syntax of `tokenizers`."""
+
+PROBES = [
+    "", " ", "a", "  two  spaces ", "Tabs\tand\nlines\r\n", "大型语言模型。中文，没有空格", "emoji 😀 👩‍👩‍👦 é e\u0301 ﬁ Ａ １２ ½",
+    "[MASK] </s> <s> <unk> <pad> [CLS] <0x41> <0x0A>", "▁ ▁a a▁", "aaaaaaa !!!!!!! -------", "It's 2,000 years-old; isn't it?", "\x00\x01\x7f",
+    "ЁЖ Ελλάδα हिन्दी ไทย 한국어 日本語", "x" * 500, "中" * 500,
+]  # fmt: skip
+"""Texts on which a Hugging Face form must agree before it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What was made: details for the manifest, and why there is no Hugging Face form, if so."""
+
+    sha256: str
+    kind: str
+    vocab_size: int
+    special: Mapping[str, int]
+    without_form: str = ""
+
+    @property
+    def details(self) -> dict[str, object]:
+        """What a tokenizer run's manifest says."""
+        return {
+            "tokenizer": self.sha256,
+            "kind": self.kind,
+            "vocab_size": self.vocab_size,
+            "special": dict(self.special),
+        }
+
+
+def import_sentencepiece(raw: bytes, folder: Path, *, name: str) -> Imported:
+    """Write a sentencepiece model, with its Hugging Face form where that is exact on all probes."""
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=raw)
+        proto = sentencepiece_model_pb2.ModelProto()
+        proto.ParseFromString(raw)
+        unknown_of(proto)
+    except Exception as error:  # RuntimeError, protobuf's DecodeError, or no piece at all
+        raise InputError(
+            "this is no sentencepiece model", {"file": name, "problem": error}, "give a whole one"
+        ) from None
+    without = ""
+    try:
+        form = fast_tokenizer(raw)
+        check_equal(raw, form, PROBES)
+        write_tokenizer(folder, raw, form)
+    except UnequalError as error:
+        without = str(error)
+        storage.commit_bytes(folder / MODEL, raw)
+    return Imported(sha256_bytes(raw), "sentencepiece", processor.get_piece_size(), special_ids(proto), without)
+
+
+def import_fast(raw: bytes, folder: Path, *, name: str, beside: Mapping[str, bytes]) -> Imported:
+    """Write a `tokenizer.json` as it is, with the files `beside` it that name its special tokens."""
+    try:
+        tokenizer = tokenizers.Tokenizer.from_buffer(raw)
+    except Exception as error:  # `tokenizers` raises bare ones
+        raise InputError("this is no tokenizer.json", {"file": name, "problem": error}, "give a whole one") from None
+    storage.commit_bytes(folder / FAST, raw)
+    for other, content in beside.items():
+        storage.commit_bytes(folder / other, content)
+    named = json.loads(beside["special_tokens_map.json"]) if "special_tokens_map.json" in beside else {}
+    named = (json.loads(beside["tokenizer_config.json"]) if "tokenizer_config.json" in beside else {}) | named
+    found = {
+        role: tokenizer.token_to_id(_content(named[f"{role}_token"])) for role in ROLES if named.get(f"{role}_token")
+    }
+    special = {role: number for role, number in found.items() if number is not None}
+    return Imported(sha256_bytes(raw), "huggingface", max(tokenizer.get_vocab().values()) + 1, special)
+
+
+def _content(token: str | Mapping[str, str]) -> str:
+    return token if isinstance(token, str) else token["content"]
+
+
+def read_ranks(raw: bytes, *, name: str) -> dict[bytes, int]:
+    """The tokens of a tiktoken file with their ids. Raises InputError naming the line that is wrong."""
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(raw.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            token, rank = line.split()
+            key, value = base64.b64decode(token, validate=True), int(rank)
+        except (ValueError, binascii.Error):
+            raise InputError(
+                "this is no line of a tiktoken file", {"file": name, "line": number}, "`<base64> <rank>`"
+            ) from None
+        if key in ranks or value < 0:
+            raise InputError("a token stands twice or has no rank", {"file": name, "line": number}, "give a whole file")
+        ranks[key] = value
+    _refuse_gaps(ranks, name)
+    return ranks
+
+
+def _refuse_gaps(ranks: Mapping[bytes, int], name: str) -> None:
+    if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
+        where = {"file": name, "tokens": len(ranks), "highest": max(ranks.values(), default=-1)}
+        raise InputError("ranks must run from 0 on without a gap, all 256 bytes among them", where, "is the file cut?")
+    if lacking := [byte for byte in range(256) if bytes([byte]) not in ranks]:
+        raise InputError("a byte has no token", {"file": name, "byte": lacking[0]}, "is the file cut?")
+
+
+def merges_of(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
+    """The merges of a vocabulary, first one first. Raises InputError for a token that no merge makes."""
+    merges = []
+    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
+        if len(token) > 1:
+            parts = cut(token, ranks, below=rank)
+            if len(parts) == 2:
+                merges.append((parts[0], parts[1]))
+    return merges
+
+
+def cut(token: bytes, ranks: Mapping[bytes, int], *, below: int) -> list[bytes]:
+    """Byte-pair encoding of `token` by the ranks below `below`: of all pairs the one with the lowest rank is joined first."""
+    parts = [bytes([byte]) for byte in token]
+    while len(parts) > 1:
+        found = [(ranks.get(a + b, below), at) for at, (a, b) in enumerate(itertools.pairwise(parts))]
+        rank, at = min(found)
+        if rank >= below:
+            break
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return parts
+
+
+def byte_characters() -> dict[int, str]:
+    """The character that stands for each byte in byte-level vocabularies (GPT-2): itself where it can be seen."""
+    seen = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in seen]
+    return {byte: chr(byte) for byte in seen} | {byte: chr(0x100 + place) for place, byte in enumerate(others)}
+
+
+def fast_of_ranks(ranks: Mapping[bytes, int], pattern: str, special: Mapping[str, int]) -> tokenizers.Tokenizer:
+    """The `tokenizers` form of a tiktoken vocabulary; `special` names tokens behind it."""
+    spelled = byte_characters()
+
+    def written(token: bytes) -> str:
+        return "".join(spelled[byte] for byte in token)
+
+    vocabulary = {written(token): rank for token, rank in ranks.items()} | dict(special)
+    merges = [(written(a), written(b)) for a, b in merges_of(ranks)]
+    tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
+    words = pre_tokenizers.Split(Regex(PATTERNS.get(pattern, pattern)), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([tokenizers.AddedToken(name, normalized=False, special=True) for name in special])
+    return tokenizer
+
+
+def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None, special: Sequence[str]) -> Imported:
+    """Write a tiktoken vocabulary as a `tokenizer.json`; `special` are `name=id`."""
+    if not pattern:
+        raise ConfigError(
+            "a tiktoken file does not say how texts are cut", fix=f"--pattern {', '.join(PATTERNS)} or a regex"
+        )
+    ranks = read_ranks(raw, name=name)
+    tokens = special_of(special, len(ranks))
+    try:
+        tokenizer = fast_of_ranks(ranks, pattern, tokens)
+    except Exception as error:  # a regex that Oniguruma refuses
+        raise ConfigError("this pattern cannot be used", {"pattern": pattern, "problem": error}) from None
+    raw = tokenizer.to_str().encode()
+    made = import_fast(raw, folder, name=name, beside={})
+    end = {"eos": tokens["<|endoftext|>"]} if "<|endoftext|>" in tokens else {}
+    storage.commit_json(
+        folder / BESIDE[0], {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    )
+    storage.commit_json(folder / BESIDE[1], {"eos_token": "<|endoftext|>"} if end else {})
+    return Imported(made.sha256, "huggingface", made.vocab_size, end)
+
+
+def special_of(given: Sequence[str], first: int) -> dict[str, int]:
+    """`name=id` as a dictionary; ids begin at `first`, each once."""
+    found: dict[str, int] = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        if not name or not number.isdigit() or int(number) < first or int(number) in found.values() or name in found:
+            where = {"--special": text, "ids begin at": first}
+            raise ConfigError("a special token is a name and a free id", where, "--special '<|endoftext|>=50256'")
+        found[name] = int(number)
+    return found
