@@ -1,15 +1,24 @@
-"""The commands of the core: `runs`, `config`, `quarantine`, `takedown`, `report`, `clusters`, `doctor`."""
+"""The commands of the core: `runs`, `config`, `quarantine`, `takedown`, `report`, `clusters`, `shards`, `doctor`."""
 
 import typer
 
 
 def register(app: typer.Typer) -> None:
     """Add the core's commands."""
-    from gristmill import clusters_command, doctor, quarantine, report_command, run_commands, takedown_command
+    from gristmill import (
+        clusters_command,
+        doctor,
+        quarantine,
+        report_command,
+        run_commands,
+        shard_commands,
+        takedown_command,
+    )
 
     run_commands.register(app)
     quarantine.register(app)
     takedown_command.register(app)
     report_command.register(app)
     clusters_command.register(app)
+    shard_commands.register(app)
     doctor.register(app)

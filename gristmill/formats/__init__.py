@@ -1,0 +1,1 @@
+"""Writers of the formats that other trainers read: nanoGPT, Megatron, MosaicML Streaming."""

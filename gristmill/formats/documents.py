@@ -1,0 +1,73 @@
+"""The documents of a split as arrays of ids, each with the end-of-text id behind it: what every writer writes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill import storage
+from gristmill.errors import ConfigError, InputError
+from gristmill.sealed import FinishedRun
+from gristmill.shards import open_shard
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some documents: their ids one after the other, where each ends, and their names."""
+
+    ids: np.ndarray
+    """uint16 or uint32 (tokens,)"""
+    ends: np.ndarray
+    """int64 (documents,)"""
+    names: list[str]
+
+
+def batches(run: FinishedRun, split: str, end: int | None) -> Iterator[Batch]:
+    """The documents of a split, a record batch at a time; `end` is put behind each, None: nothing is."""
+    for file in run.data_files(f"{split}/"):
+        if file.path.endswith(".arrow"):
+            table = open_shard(run.path / file.path, size=file.bytes, rows=file.rows if file.rows >= 0 else None)
+            yield from (_batch(batch, end) for batch in table.to_batches())
+
+
+def _batch(batch: pa.RecordBatch, end: int | None) -> Batch:
+    ids, offsets = batch["input_ids"].flatten().to_numpy(), batch["input_ids"].offsets.to_numpy().astype(np.int64)
+    ends = offsets[1:] - offsets[0]
+    if end is not None:
+        ids, ends = np.insert(ids, ends, end), ends + np.arange(1, len(ends) + 1)
+    return Batch(ids, ends, batch["id"].to_pylist())
+
+
+def end_of(run: FinishedRun) -> int:
+    """The id that ends a text, by the run's tokenizer folder. Raises ConfigError where it names none."""
+    folder = run.path / "tokenizer"
+    names = folder / "special_tokens_map.json"
+    told = storage.read_json(names) if names.is_file() else {}
+    name = told.get("eos_token")
+    found = _id_of(folder, name if isinstance(name, str) else (name or {}).get("content", "</s>"))
+    if found is None:
+        raise ConfigError("this tokenizer names no token that ends a text", {"folder": folder}, "give --no-end")
+    return found
+
+
+def _id_of(folder: Path, name: str) -> int | None:
+    if (folder / "tokenizer.model").is_file():
+        import sentencepiece
+
+        pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
+        number = int(pieces.piece_to_id(name))
+        return number if pieces.id_to_piece(number) == name else None
+    import tokenizers
+
+    found: int | None = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(name)
+    return found
+
+
+def splits_of(run: FinishedRun, wanted: Sequence[str]) -> dict[str, int]:
+    """The documents of the wanted splits, all without any; raises InputError for one that the run has not."""
+    there: Mapping[str, Mapping[str, int]] = run.details["splits"]
+    if absent := [name for name in wanted if name not in there]:
+        raise InputError("this run has no such split", {"split": absent[0], "there are": ", ".join(there)})
+    return {name: there[name]["documents"] for name in wanted or there}

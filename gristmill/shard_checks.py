@@ -1,0 +1,131 @@
+"""`gristmill shards verify`: everything that can be wrong with the shards of a pack run, each fault with its file.
+
+A truncated stream reads as fewer rows without an error, and a flipped bit as another token: sizes, markers, hashes, schema,
+ids, sentences and sums are looked at, shard by shard, with a shard's buffers mapped and not copied.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill.errors import InputError
+from gristmill.hashing import sha256_file
+from gristmill.receipts import DataFile
+from gristmill.sealed import FinishedRun
+from gristmill.shards import REDO, open_shard, shard_schema, token_view
+
+SPLITS = ("train", "validation", "test")
+BESIDE = ("state.json", "dataset_info.json")
+TOKENIZER = b"gristmill.tokenizer"
+DEFINING = ("tokenizer.model", "tokenizer.json")
+"""The file that defines a tokenizer: the first of these that is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a file of a run, and what to do."""
+
+    file: str
+    what: str
+    fix: str = REDO
+
+
+def faults(run: FinishedRun) -> Iterator[Fault]:
+    """All faults of a pack run, shard by shard in the order of the manifest; its tokenizer first."""
+    yield from tokenizer_faults(run)
+    for split in SPLITS:
+        known = [file for file in run.data_files(f"{split}/") if file.path.endswith(".arrow")]
+        by_file = [(file, list(shard_faults(run, file))) for file in known]
+        yield from (fault for _, found in by_file for fault in found)
+        whole = not any(found for _, found in by_file)
+        tokens = sum(count_tokens(run.path / file.path) for file in known) if whole else -1
+        yield from split_faults(run, split, known, tokens)
+
+
+def tokenizer_faults(run: FinishedRun) -> Iterator[Fault]:
+    """Whether the run's tokenizer is the one that its shards were made with."""
+    place = next(
+        (run.path / "tokenizer" / name for name in DEFINING if (run.path / "tokenizer" / name).is_file()), None
+    )
+    if place is None:
+        yield Fault("tokenizer", "there is no tokenizer")
+    elif sha256_file(place) != run.details["tokenizer"]:
+        yield Fault(f"tokenizer/{place.name}", "it is not the tokenizer that these shards were made with")
+
+
+def shard_faults(run: FinishedRun, known: DataFile) -> Iterator[Fault]:
+    """What is wrong with one shard; nothing further is looked at in one that cannot be read or is not what was sealed."""
+    path = run.path / known.path
+    try:
+        table = open_shard(path, size=known.bytes, rows=known.rows if known.rows >= 0 else None)
+    except InputError as error:
+        yield Fault(known.path, error.what)
+        return
+    if sha256_file(path) != known.sha256:
+        yield Fault(known.path, "its content is not what was sealed: the SHA-256 differs")
+        return
+    yield from (Fault(known.path, what) for what in content_faults(table, run))
+
+
+def content_faults(table: pa.Table, run: FinishedRun) -> Iterator[str]:
+    """What is wrong with the rows of a shard that is whole."""
+    vocabulary = int(run.details["vocab_size"])
+    if not table.schema.equals(shard_schema(vocabulary, {})):
+        yield f"its columns are not those of a vocabulary of {vocabulary}: {', '.join(map(str, table.schema))}"
+        return
+    if (table.schema.metadata or {}).get(TOKENIZER, b"").decode() != run.details["tokenizer"]:
+        yield "it was made with another tokenizer than the run's"
+    if any(values.max(initial=0) >= vocabulary for values, _ in token_view(table)):
+        yield f"an id is beyond the vocabulary of {vocabulary}"
+    if not all(_are_inside(chunk_ids, chunk) for chunk_ids, chunk in _lists(table)):
+        yield "a sentence does not start inside its document, or before the one in front of it"
+
+
+def _lists(table: pa.Table) -> Iterator[tuple[pa.ListArray, pa.ListArray]]:
+    yield from zip(table["input_ids"].chunks, table["sentences"].chunks, strict=True)
+
+
+def _are_inside(ids: pa.ListArray, sentences: pa.ListArray) -> bool:
+    """Whether the starts of each row ascend from 0 and lie inside its tokens."""
+    counts = np.diff(sentences.offsets.to_numpy())
+    starts = sentences.flatten().to_numpy().astype(np.int64)
+    rows = np.repeat(np.arange(len(sentences)), counts)
+    lengths = np.diff(ids.offsets.to_numpy())
+    first = np.r_[True, rows[1:] != rows[:-1]][: len(rows)]
+    ascends = np.r_[True, starts[1:] > starts[:-1]][: len(rows)]
+    return bool(
+        ((counts > 0) == (lengths > 0)).all()
+        and (starts < lengths[rows]).all()
+        and np.where(first, starts == 0, ascends).all()
+    )
+
+
+def count_tokens(path: Path) -> int:
+    """The tokens of a shard that was found whole."""
+    return sum(int(offsets[-1] - offsets[0]) for _, offsets in token_view(open_shard(path)))
+
+
+def split_faults(run: FinishedRun, split: str, known: list[DataFile], tokens: int) -> Iterator[Fault]:
+    """What is wrong with a split's folder: foreign files, `state.json`, and the sum of tokens (-1: not all were counted)."""
+    folder, names = run.path / split, [Path(file.path).name for file in known]
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    for name in sorted(there - {*names, *BESIDE}):
+        yield Fault(
+            f"{split}/{name}", "it is no file of this run", "remove it: `datasets` and others may read it as a shard"
+        )
+    if known and (listed := _listed(folder)) != names:
+        yield Fault(f"{split}/state.json", f"it names other files than the run has: {', '.join(listed) or 'none'}")
+    told = run.details["splits"].get(split, {"tokens": 0})["tokens"]
+    if tokens >= 0 and tokens != told:
+        yield Fault(split, f"its shards hold {tokens} tokens, and the manifest says {told}")
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [file["filename"] for file in json.loads((folder / "state.json").read_text())["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
