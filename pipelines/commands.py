@@ -50,6 +50,7 @@ def register(app: typer.Typer) -> None:
     tokenizer_commands.register(group)
     app.add_typer(group, name="tokenizer")
     app.command(context_settings=PASS_ON)(pack)
+    app.command("export-text", context_settings=PASS_ON)(export_text)
     app.command()(pseudonym)
     app.command("compile")(compile_kernels)
     lookup_commands.register(app)
@@ -203,6 +204,37 @@ def pack(
     run = steps.run_pack(decided, trained, settings.pack, how)
     _tell_packed(run)
     cli.conclude(run, [_next(run)], as_json=as_json)
+
+
+def export_text(
+    context: typer.Context,
+    inputs: cli.InOption = None,
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    out: cli.OutOption = Path("runs"),
+    workers: cli.WorkersOption = 1,
+    runner: RunnerOption = "FnApiRunner",
+    memory: MemoryOption = "1G",
+    force: cli.ForceOption = False,
+    as_json: cli.JsonOption = False,
+) -> None:
+    """Write the kept documents of a decide run as text, cut and masked, with all their columns: Parquet or JSON Lines.
+
+    For those who tokenize elsewhere. Without --in the newest decide run is read.
+
+    Examples: gristmill export-text --in runs/decide-03c95a7e1b2d --workers 2;
+    gristmill export-text --set export_text.format=jsonl --set export_text.compression=gzip;
+    gristmill export-text --set 'export_text.columns=["id","text","url","licence"]'
+    """
+    from pipelines import prepare as steps
+
+    settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
+    run = steps.run_export_text(_one(inputs, out, "decide"), settings.export_text, how)
+    size = sum(file.bytes for file in run.data_files("text/"))
+    cli.say(f"export-text  {run.counts['kept']} documents, {size / 1e6:.1f} MB{_reasons(run)} -> {run.path / 'text'}")
+    kind = "parquet" if settings.export_text.format == "parquet" else "json"
+    files = f"{run.path / 'text'}/*{settings.export_text.ending}"
+    cli.conclude(run, [f'next: datasets.load_dataset("{kind}", data_files="{files}")'], as_json=as_json)
 
 
 def compile_kernels() -> None:

@@ -401,6 +401,28 @@ class PackConfig(Config):
         return self
 
 
+class ExportTextConfig(Config):
+    """How `export-text` writes: `columns` in place of all but what served to decide; `compression` is zstd, gzip or none."""
+
+    format: Literal["parquet", "jsonl"] = "parquet"
+    compression: Literal["zstd", "gzip", "none"] = "zstd"
+    columns: tuple[str, ...] = ()
+    mask_personal: bool = True
+
+    @property
+    def ending(self) -> str:
+        """What the names of files end with."""
+        if self.format == "parquet":
+            return ".parquet"
+        return ".jsonl" + {"zstd": ".zst", "gzip": ".gz", "none": ""}[self.compression]
+
+    @model_validator(mode="after")
+    def _has_text(self) -> "ExportTextConfig":
+        if self.columns and "text" not in self.columns:
+            raise ValueError("`columns` must name `text`")
+        return self
+
+
 class Errors(Config):
     """How many quarantined records a run may have before it ends with exit code 3."""
 
@@ -414,4 +436,5 @@ class PrepareConfig(Config):
     decide: DecideConfig = DecideConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
+    export_text: ExportTextConfig = ExportTextConfig()
     errors: Errors = Errors()

@@ -23,10 +23,19 @@ from gristmill.takedown import TakedownList, read_takedowns, why_never_met, writ
 from pipelines import annotate as annotating
 from pipelines import decide as deciding
 from pipelines import engine, splits
+from pipelines import export_text as exporting
 from pipelines import pack as packing
 from pipelines import tokenizer as tokenizing
 from pipelines.compiling import compile_first
-from pipelines.config import AnnotateConfig, DecideConfig, MixtureConfig, PackConfig, PrepareConfig, TokenizerConfig
+from pipelines.config import (
+    AnnotateConfig,
+    DecideConfig,
+    ExportTextConfig,
+    MixtureConfig,
+    PackConfig,
+    PrepareConfig,
+    TokenizerConfig,
+)
 from pipelines.decide_jobs import cut_sums, run_jobs, spread_of
 from pipelines.dedup.estimate import Estimate, estimate
 from pipelines.dedup.graph import Work
@@ -312,6 +321,27 @@ def pack_plan(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, 
         config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
     work, shards = _pack_work(decided, tokenizer, config, how.out)
     return as_lines(plan_mixture(work, shards, config))
+
+
+def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) -> FinishedRun:
+    """Write the final texts of the kept documents of a decide run."""
+    annotated = documents_of(decided)
+    if config.mask_personal:
+        refuse_hashes_only(annotated, ["personal"], "export with export_text.mask_personal=false")
+    with _start("export-text", config, [decided.as_input()], exporting, how) as run:
+        if run.finished:
+            return _found(run.finished)
+        (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+        stages = {exporting.STAGE: shards}
+        _say_reused(run, stages)
+        compile_first(exporting.STAGE)
+        work = exporting.Work(str(run.path), documents, decisions)
+        took = engine.run(
+            lambda pipeline: exporting.export(pipeline, work, config, shards),
+            how.engine, mode="threads" if config.format == "parquet" else "processes", label="export-text",
+            folder=run.path, stages=stages,
+        )  # fmt: skip
+        return runs.seal_from_receipts(run, stages, ledger_stage=exporting.STAGE, telemetry=took)
 
 
 def _start(

@@ -1,6 +1,7 @@
 """Looking at shards: every kind of damage is named with its file, rows come back as text, and other formats hold the same ids."""
 
 import hashlib
+import itertools
 import json
 import struct
 
@@ -340,7 +341,7 @@ def read_mds(folder):
             json.loads(raw[4 * (count + 2) : offsets[0]])["column_names"] == shard["column_names"] == ["id", "tokens"]
         )
         assert shard["samples"] == count and offsets[-1] == len(raw)
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+        for start, stop in itertools.pairwise(offsets):
             name, _ = np.frombuffer(raw, np.uint32, 2, start)
             tokens = np.frombuffer(raw[start + 8 + name : stop], np.uint16)
             found.append((raw[start + 8 : start + 8 + name].decode(), tokens.tolist()))
