@@ -1,4 +1,4 @@
-"""The commands of the core: `runs`, `config`, `quarantine`, `takedown`, `report`, `clusters`, `shards`, `doctor`."""
+"""The commands of the core: `runs`, `config`, `quarantine`, `takedown`, `report`, `clusters`, `shards`, `card`, `doctor`."""
 
 import typer
 
@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
         shard_commands,
         takedown_command,
     )
+    from gristmill.card import command as card
 
     run_commands.register(app)
     quarantine.register(app)
@@ -21,4 +22,5 @@ def register(app: typer.Typer) -> None:
     report_command.register(app)
     clusters_command.register(app)
     shard_commands.register(app)
+    card.register(app)
     doctor.register(app)
