@@ -18,6 +18,13 @@ PatternOption = Annotated[
 SpecialOption = Annotated[
     list[str] | None, typer.Option("--special", help="tiktoken: a special token as name=id; repeatable.")
 ]
+RunsArgument = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Tokenizer runs, side by side.")]
+DecideOption = Annotated[Path | None, typer.Option("--in", help="The decide run whose documents are measured on.")]
+SizesOption = Annotated[
+    str | None, typer.Option("--sizes", help="A study of vocabulary sizes, e.g. 2k,4k,8k,16k,32k,64k.")
+]
+SampleOption = Annotated[str, typer.Option("--sample", help="Bytes of text measured on.")]
+PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write; the figures go beside it as JSON.")]
 ToOption = Annotated[Path, typer.Option("--to", help="The folder to write.")]
 
 
@@ -25,6 +32,7 @@ def register(group: typer.Typer) -> None:
     """Add the commands to the group `tokenizer`."""
     group.command("import")(import_)
     group.command()(export)
+    group.command()(report)
 
 
 def import_(
@@ -60,3 +68,29 @@ def export(run: RunArgument, to: ToOption) -> None:
     checked = tokenizer_runs.export_tokenizer(runs.open_run(run, step="tokenizer"), to)
     cli.say(f"tokenizer  ids are equal on {checked} texts")
     typer.echo(to)
+
+
+def report(
+    given: RunsArgument,
+    decided: DecideOption = None,
+    sizes: SizesOption = None,
+    sample: SampleOption = "8M",
+    out: PageOption = Path("tokenizers.html"),
+) -> None:
+    """Measure tokenizers on documents they were not trained on: tokens a word, character and byte, unused and longest pieces.
+
+    With --sizes one BPE model is trained on the same documents as `tokenizer train` takes, and cut to every size.
+
+    Examples: gristmill tokenizer report runs/tokenizer-9f2c11ab04de;
+    gristmill tokenizer report runs/tokenizer-* --in runs/decide-03c95a7e1b2d --sizes 2k,4k,8k,16k,32k,64k
+    """
+    from pipelines import tokenizer_report as reporting
+    from pipelines.commands import parse_bytes
+    from pipelines.tokens.fertility import as_lines
+
+    opened = [runs.open_run(path, step="tokenizer") for path in given]
+    measured_on = runs.open_run(decided, step="decide") if decided else reporting.decided_of(opened)
+    made = reporting.report(opened, measured_on, reporting.sizes_of(sizes) if sizes else [], parse_bytes(sample))
+    reporting.write(made, out)
+    cli.say(*as_lines([*made["rows"], *made["study"]]))
+    typer.echo(out)

@@ -227,9 +227,6 @@ def test_a_row_of_a_shard_is_told_with_its_licence_and_where_it_was_read(out, ca
     for row in range(3):
         assert cli.run(["shards", "decode", str(run.path), "--row", str(row), "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
-        number = (
-            int(told["story"]["title"] or told["story"]["capture"]["offset"]) if told["story"].get("title") else None
-        )
         assert told["story"]["licence"] == ("CC-BY-4.0" if told["lang"] == "zh" else "unknown")
         assert told["story"]["capture"]["file"] == "tale.jsonl" and told["text"].strip()
     assert cli.run(["shards", "decode", str(run.path), "--row", "0"]) == 0
