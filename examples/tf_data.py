@@ -6,6 +6,7 @@ Needs tensorflow, numpy and pyarrow, not Gristmill, and no tensorflow-io.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def documents(folder: str) -> Iterator[np.ndarray]:
     for path in sorted(Path(folder).glob("data-*.arrow")):
         for batch in pa.ipc.open_stream(pa.memory_map(str(path))):
             ids, offsets = batch["input_ids"].values.to_numpy(), batch["input_ids"].offsets.to_numpy()
-            yield from (ids[a:b].astype(np.int32) for a, b in zip(offsets[:-1], offsets[1:], strict=True))
+            yield from (ids[a:b].astype(np.int32) for a, b in itertools.pairwise(offsets))
 
 
 def windows(folder: str, length: int, end: int = 3) -> Iterator[np.ndarray]:

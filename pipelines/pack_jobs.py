@@ -18,6 +18,7 @@ from pipelines import engine
 from pipelines import pack as packing
 from pipelines.config import PackConfig
 from pipelines.document_shards import shard_path
+from pipelines.freed_memory import give_back
 from pipelines.rules import numeric_columns
 from pipelines.tokens import mixture, shuffle
 from pipelines.tokens.mixture import Group
@@ -52,6 +53,7 @@ def run_jobs(
     metadata: Mapping[str, str], vocabulary: int,
 ) -> tuple[Outputs, dict[str, Any]]:  # fmt: skip
     """Run what is not done; returns the output shards of every split, and what it took."""
+    give_back()
     work = replace(work, times={group.key: group.times for group in groups})
     first = engine.run(
         lambda pipeline: packing.encode(pipeline, work, config, shards),

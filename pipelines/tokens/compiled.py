@@ -4,6 +4,7 @@
 """
 
 import itertools
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,9 +76,17 @@ def tiny_model(model_type: int) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-@lru_cache(maxsize=2)
 def compile_file(path: str) -> Tables | None:
-    """`compile_model` of a file, once in a process."""
+    """`compile_model` of a file, once in a process: workers that are threads wait for the first."""
+    with _COMPILING:
+        return _compiled(path)
+
+
+_COMPILING = threading.Lock()
+
+
+@lru_cache(maxsize=2)
+def _compiled(path: str) -> Tables | None:
     with open(path, "rb") as file:
         return compile_model(file.read())
 

@@ -64,9 +64,9 @@ def measure(name: str, encoder: Encoder, sample: pa.Table, byte_ids: np.ndarray)
         "tokens": np.diff(found.offsets), "byte_tokens": np.diff(running[found.offsets]),
     })  # fmt: skip
     return [
-        *_rows(name, table, ["source", "lang"]),
-        *_rows(name, table, ["lang"]),
         *_rows(name, table, []),
+        *_rows(name, table, ["lang"]),
+        *_rows(name, table, ["source", "lang"]),
     ], np.bincount(found.ids, minlength=encoder.vocabulary)
 
 
