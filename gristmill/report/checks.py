@@ -54,10 +54,20 @@ def _recount(facts: Facts, decide: RunFacts | None) -> Iterator[str]:
 
 
 def _recount_shards(facts: Facts, pack: RunFacts | None) -> Iterator[str]:
-    """The ledger of pack against the rows of the shards."""
-    rows = sum(part.documents for part in facts.tokens.slices) if facts.tokens else 0
-    if facts.tokens and pack and rows != pack.counts.get("kept"):
-        yield f"the shards of {pack.id} hold {count(rows)} documents, its ledger {count(pack.counts.get('kept', 0))}"
+    """The ledger of pack against the rows of the shards; where a mixture repeats documents, what was counted when they were written."""
+    if not facts.tokens or not pack:
+        return
+    rows, book = sum(part.documents for part in facts.tokens.slices), pack.counts.get("kept", 0)
+    if pack.details.get("mixture") or _repeats(facts):
+        book = sum(split["documents"] for split in pack.details["splits"].values())
+    if rows != book:
+        yield f"the shards of {pack.id} hold {count(rows)} documents, its ledger {count(book)}"
+
+
+def _repeats(facts: Facts) -> bool:
+    """Whether survivors of large clusters were to be written several times."""
+    decide = facts.last("decide")
+    return bool(decide and decide.config.get("upweight"))
 
 
 def _with_ledger(facts: Facts) -> list[RunFacts]:

@@ -478,6 +478,25 @@ def test_shards_that_disagree_with_the_ledger_are_wrong():
     assert unbalanced(other) == ["the shards of pack-0123456789ab hold 0 documents, its ledger 7"]
 
 
+@pytest.mark.parametrize("why", ["mixture", "upweight"])
+def test_documents_that_are_written_several_times_are_counted_as_they_were_written(why):
+    found = sound()
+    written = sum(part.documents for part in found.tokens.slices)
+    details = {"splits": {"train": {"documents": written, "tokens": 1}}, "mixture": [{}] if why == "mixture" else []}
+
+    def changed(run):
+        if run.step == "pack":
+            return replace(run, details=details, counts={**run.counts, "kept": 1, "dropped": run.counts["read"] - 1})
+        return replace(run, config={"upweight": {"10": 2}}) if run.step == "decide" and why == "upweight" else run
+
+    other = replace(found, runs=tuple(map(changed, found.runs)))
+    assert not [told for told in unbalanced(other) if told.startswith("the shards")]
+    details["splits"]["train"]["documents"] += 1
+    assert [told for told in unbalanced(other) if told.startswith("the shards")] == [
+        f"the shards of pack-0123456789ab hold {written} documents, its ledger {written + 1}"
+    ]
+
+
 def test_no_quarantine_is_good_and_a_broken_budget_wrong():
     assert levels(sound())["Nothing was lost on the way: every item could be fetched, and every record read."] == "good"
     over = with_run("annotate", exit_code=3)
