@@ -141,10 +141,14 @@ def tokenizer_run(folder: Path, out: Path) -> Path:
         return run.path
 
 
-def prepared(sources: Sequence[Path], out: Path) -> Path:
+ONLY_EQUAL = ("near.bands=1", "near.rows=112", "url.max_documents=0")
+"""No copies but equal ones: documents of a grown corpus share halves."""
+
+
+def prepared(sources: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Path:
     """The decide run of some files; nothing is filtered but copies."""
     annotated = stage("annotate", sources, out, 2, ["only_hashes=true"])
-    return Path(stage("decide", [annotated.said["path"]], out, 2, ["preset=none"]).said["path"])
+    return Path(stage("decide", [annotated.said["path"]], out, 2, ["preset=none", *options]).said["path"])
 
 
 def packed(decided: Path, tokenizer: Path, out: Path, workers: int, memory: str) -> Cost:
@@ -206,16 +210,17 @@ def bench_memory(texts: dict[str, list[str]], sizes: Sequence[int], memory: str)
             "import pipelines.prepare, apache_beam.runners.portability.fn_api_runner, time; time.sleep(1); print('{}')",
         ]
     )
-    yield {"MB": 0, "--memory": "", "wall s": base.wall, "CPU s": base.cpu, "peak MB": base.peak / 1e6}
+    yield {"MB": 0, "tokens": 0, "--memory": "", "wall s": base.wall, "CPU s": base.cpu, "peak MB": base.peak / 1e6}
     model = model_folder("bpe", texts)
     documents = [text for name in texts for text in texts[name]]
     for megabytes in sizes:
         with tempfile.TemporaryDirectory(prefix="gristmill-bench-") as name:
             out = Path(name)
-            decided = prepared(list(grown(documents, megabytes, out)), out)
+            decided = prepared(list(grown(documents, megabytes, out)), out, ONLY_EQUAL)
             cost = packed(decided, tokenizer_run(model, out), out, 2, memory)
             yield {
                 "MB": megabytes,
+                "tokens": cost.said["counts"]["tokens"],
                 "--memory": memory,
                 "wall s": cost.wall,
                 "CPU s": cost.cpu,
