@@ -80,6 +80,9 @@ def refuse_too_small(corpus: Corpus, split: Split, *, samples: int, length: int)
 def open_tokenizer(folder: Path) -> Tokenizer:
     """Load a tokenizer folder and check that the special pieces have the ids that training relies on."""
     model = folder / "tokenizer.model"
+    if (folder / "tokenizer.json").is_file() and not model.is_file():
+        fix = "train one with `gristmill tokenizer train`, and pack the documents with it"
+        raise InputError("training needs a sentencepiece tokenizer, and this one was imported", {"folder": folder}, fix)
     if not model.is_file():
         raise InputError("there is no sentencepiece model", {"file": model}, "pack the documents again")
     try:

@@ -57,6 +57,12 @@ def test_a_missing_tokenizer_is_named(tmp_path):
         open_tokenizer(tmp_path)
 
 
+def test_an_imported_tokenizer_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"this one was imported[\s\S]*tokenizer train"):
+        open_tokenizer(tmp_path)
+
+
 def test_an_exchanged_tokenizer_is_refused_naming_both(make_pack, tmp_path):
     pack = make_pack(tmp_path, train=10, validation=10)
     model = pack.path / "tokenizer" / "tokenizer.model"
