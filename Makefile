@@ -46,8 +46,8 @@ setup: $(INSTALLED) ## Install everything but the cloud extras into .venv
 demo: $(INSTALLED) ## Crawl the demo site, prepare, pretrain two models, audit, report: about four minutes
 	@bash scripts/demo.sh $(GRISTMILL) $(OUT)/demo $(WORKERS)
 
-test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## Run the tests, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(INSTALLED) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout=3600

@@ -5,7 +5,7 @@ ids, sentences and sums are looked at, shard by shard, with a shard's buffers ma
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,16 +34,21 @@ class Fault:
     fix: str = REDO
 
 
-def faults(run: FinishedRun) -> Iterator[Fault]:
-    """All faults of a pack run, shard by shard in the order of the manifest; its tokenizer first."""
+def faults(run: FinishedRun, told: Callable[[int], None] = lambda _: None) -> Iterator[Fault]:
+    """All faults of a pack run, its tokenizer's first, then split by split; `told` hears the bytes of every shard looked at."""
     yield from tokenizer_faults(run)
     for split in SPLITS:
         known = [file for file in run.data_files(f"{split}/") if file.path.endswith(".arrow")]
-        by_file = [(file, list(shard_faults(run, file))) for file in known]
+        by_file = [(file, list(_looked_at(run, file, told))) for file in known]
         yield from (fault for _, found in by_file for fault in found)
         whole = not any(found for _, found in by_file)
         tokens = sum(count_tokens(run.path / file.path) for file in known) if whole else -1
         yield from split_faults(run, split, known, tokens)
+
+
+def _looked_at(run: FinishedRun, known: DataFile, told: Callable[[int], None]) -> Iterator[Fault]:
+    yield from shard_faults(run, known)
+    told(known.bytes)
 
 
 def tokenizer_faults(run: FinishedRun) -> Iterator[Fault]:

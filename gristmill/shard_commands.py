@@ -53,7 +53,9 @@ def verify(run: RunArgument, as_json: JsonOption = False) -> None:
     from gristmill.shard_checks import faults
 
     sealed = open_run(run, step="pack")
-    found = list(faults(sealed))
+    shards = [file for file in sealed.data_files() if file.path.endswith(".arrow")]
+    with Progress("verify", total=sum(file.bytes for file in shards) / 1e6, unit="MB") as bar:
+        found = list(faults(sealed, lambda size: bar.advance(size / 1e6)))
     if as_json:
         typer.echo(json.dumps([{"file": fault.file, "what": fault.what, "fix": fault.fix} for fault in found]))
     for fault in found:
@@ -61,8 +63,7 @@ def verify(run: RunArgument, as_json: JsonOption = False) -> None:
     if found:
         raise RunError("shards are not as they were sealed", {"run": run, "faults": len(found)}, "see above")
     tokens = sum(split["tokens"] for split in sealed.details["splits"].values())
-    shards = sum(file.path.endswith(".arrow") for file in sealed.data_files())
-    cli.say(f"{shards} shards, {tokens} tokens: all as sealed")
+    cli.say(f"{len(shards)} shards, {tokens} tokens: all as sealed")
 
 
 def inspect(place: PlaceArgument, as_json: JsonOption = False) -> None:
