@@ -69,5 +69,6 @@ def splits_of(run: FinishedRun, wanted: Sequence[str]) -> dict[str, int]:
     """The documents of the wanted splits, all without any; raises InputError for one that the run has not."""
     there: Mapping[str, Mapping[str, int]] = run.details["splits"]
     if absent := [name for name in wanted if name not in there]:
-        raise InputError("this run has no such split", {"split": absent[0], "there are": ", ".join(there)})
+        where = {"split": absent[0], "there are": ", ".join(there)}
+        raise InputError("this run has no such split", where, "name one of those with --split")
     return {name: there[name]["documents"] for name in wanted or there}

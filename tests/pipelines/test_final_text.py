@@ -100,6 +100,6 @@ def test_documents_whose_personal_data_were_not_looked_for_are_only_cut():
 
 
 def test_white_space_is_what_python_says_it_is():
-    every = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    every = [chr(code) for code in [*range(0xD800), *range(0xE000, 0x12000), 0xE0001, 0xE0020, 0x10FFFF]]
     texts = final_texts(table_of([(f"{char}x{char}", [], []) for char in every]), mask=True).to_pylist()
     assert texts == [f"{char}x{char}".strip() for char in every]
