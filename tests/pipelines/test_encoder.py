@@ -297,7 +297,7 @@ def test_real_documents_of_every_set_have_the_ids_of_sentencepiece(shared_data, 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_every_real_document_has_the_ids_of_sentencepiece(shared_data, kind):
     """Models of 16,000 pieces, so that words fall into few."""
-    lines = [line for _, texts in corpus_texts(shared_data, 60) for text in texts for line in text.split("\n")]
+    lines = [text[:2000] for _, texts in corpus_texts(shared_data, 60) for text in texts]
     options = {"model_type": kind, "byte_fallback": True, "vocab_size": 16_000, "character_coverage": 0.9995}
     processor, encoder = both(train(lines, **options), rows=1 << 18)
     documents = 0
