@@ -179,7 +179,7 @@ def test_what_is_no_text_is_dropped_and_what_is_too_large_fails(serve, crawl):
 
 
 def test_a_compressed_page_is_stored_as_it_reads(serve, crawl):
-    packed = gzip.compress(ARTICLE)
+    packed = gzip.compress(ARTICLE, mtime=0)
     server = serve(news_site(pages=["/p0.html"], **{"/p0.html": (200, {"Content-Encoding": "gzip"}, packed)}))
     _, run = crawl(news(server))
     with open(run.file("captures/00000.warc.gz"), "rb") as file:

@@ -21,7 +21,7 @@ HOSTILE = [
     b"\r\n\r\n",
     RECORD,
     RECORD * 3,
-    gzip.compress(RECORD),
+    gzip.compress(RECORD, mtime=0),
     b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
     b"\x00" * 40,
     b"\x1f\x8b" * 10,

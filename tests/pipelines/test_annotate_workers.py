@@ -63,7 +63,9 @@ def test_two_threads_write_the_bytes_of_one_worker_whatever_the_languages(kind, 
     if kind == "parquet":
         pq.write_table(pa.table({"text": texts}), source, row_group_size=30)
     else:
-        source.write_bytes(gzip.compress("".join(json.dumps({"text": text}) + "\n" for text in texts).encode()))
+        source.write_bytes(
+            gzip.compress("".join(json.dumps({"text": text}) + "\n" for text in texts).encode(), mtime=0)
+        )
     (tmp_path / "words.txt").write_text("mill\n磨坊\n")
     listed = ["--set", f"annotate.word_lists.mills={{path='{tmp_path / 'words.txt'}'}}"]
     one, run = documents(tmp_path / "one", source, *listed)

@@ -227,7 +227,7 @@ def test_a_capture_whose_rights_are_cut_is_not_read_without_them(packed, tmp_pat
 def test_noise_in_a_file_is_never_an_exception(tmp_path):
     rng = random.Random(3)
     raw = b"".join(one for number in range(4) for one in capture(number))
-    packed = b"".join(gzip.compress(one) for number in range(4) for one in capture(number))
+    packed = b"".join(gzip.compress(one, mtime=0) for number in range(4) for one in capture(number))
     for round_, data in enumerate([raw, packed] * 100):
         noisy = bytearray(data)
         for _ in range(rng.randint(1, 4)):
@@ -277,15 +277,15 @@ def raw_deflate(body):
     [
         ([], PAGE),
         (["Content-Encoding: identity"], PAGE),
-        (["Content-Encoding: gzip"], gzip.compress(PAGE)),
-        (["Content-Encoding: GZIP"], gzip.compress(PAGE)),
+        (["Content-Encoding: gzip"], gzip.compress(PAGE, mtime=0)),
+        (["Content-Encoding: GZIP"], gzip.compress(PAGE, mtime=0)),
         (["Content-Encoding: gzip"], PAGE),
         (["Content-Encoding: deflate"], zlib.compress(PAGE)),
         (["Content-Encoding: deflate"], raw_deflate(PAGE)),
         (["Transfer-Encoding: chunked"], chunked(PAGE)),
         (["Transfer-Encoding: chunked"], PAGE),
-        (["Transfer-Encoding: chunked", "Content-Encoding: gzip"], chunked(gzip.compress(PAGE), 20)),
-        (["Content-Encoding: deflate, gzip"], gzip.compress(zlib.compress(PAGE))),
+        (["Transfer-Encoding: chunked", "Content-Encoding: gzip"], chunked(gzip.compress(PAGE, mtime=0), 20)),
+        (["Content-Encoding: deflate, gzip"], gzip.compress(zlib.compress(PAGE), mtime=0)),
     ],
 )
 def test_bodies_are_decoded(headers, body, warc):
@@ -296,7 +296,7 @@ def test_bodies_are_decoded(headers, body, warc):
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        (["Content-Encoding: gzip"], gzip.compress(PAGE)[:-9]),
+        (["Content-Encoding: gzip"], gzip.compress(PAGE, mtime=0)[:-9]),
         (["Content-Encoding: gzip"], b"\x1f\x8b" + PAGE),
         (["Content-Encoding: deflate"], PAGE),
         (["Content-Encoding: br"], b"\x0b\x02\x80abc\x03"),
@@ -312,7 +312,7 @@ def test_a_body_that_cannot_be_decoded_costs_one_capture(headers, body, warc):
 
 
 def test_a_body_that_unpacks_to_too_much_is_refused():
-    bomb = gzip.compress(b"\0" * (65 << 20))
+    bomb = gzip.compress(b"\0" * (65 << 20), mtime=0)
     with pytest.raises(BadBodyError, match="larger than allowed"):
         decode_body(bomb, {"Content-Encoding": "gzip"}.get)
 
@@ -320,7 +320,9 @@ def test_a_body_that_unpacks_to_too_much_is_refused():
 @pytest.mark.parametrize("encoding", ["deflate", "gzip, gzip"])
 def test_no_encoding_unpacks_to_too_much(encoding):
     bomb = (
-        zlib.compress(b"\0" * (65 << 20)) if encoding == "deflate" else gzip.compress(gzip.compress(b"\0" * (65 << 20)))
+        zlib.compress(b"\0" * (65 << 20))
+        if encoding == "deflate"
+        else gzip.compress(gzip.compress(b"\0" * (65 << 20)), mtime=0)
     )
     with pytest.raises(BadBodyError, match="larger than allowed"):
         decode_body(bomb, {"Content-Encoding": encoding}.get)

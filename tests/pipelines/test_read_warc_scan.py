@@ -133,7 +133,7 @@ def test_a_file_whose_rights_lie_at_its_end_is_not_cut_and_says_so(tmp_path):
 
 def test_a_single_member_is_one_split_that_says_so_and_a_small_file_needs_no_note(tmp_path):
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(gzip.compress(b"".join(page(i, size=900) for i in range(9))))
+    path.write_bytes(gzip.compress(b"".join(page(i, size=900) for i in range(9)), mtime=0))
     assert [bool(split.note) for split in read(path, tmp_path, 2000)[0]] == [True]
     plan, rows, _ = read(path, tmp_path)
     assert [split.note for split in plan] == [""] and len(rows) == 9
@@ -156,10 +156,10 @@ SHORT, LONG = page(1, length=30), page(1, length=5000)
 @pytest.mark.parametrize(
     ("end", "damaged", "fault"),
     [
-        ("warc.gz", cut_short(gzip.compress(page(1, size=300))), "Error -3"),
-        ("warc.gz", flipped(gzip.compress(page(1, size=300))), "Error -3"),
-        ("warc.gz", gzip.compress(SHORT), "is none"),
-        ("warc.gz", gzip.compress(LONG), "begins inside"),
+        ("warc.gz", cut_short(gzip.compress(page(1, size=300), mtime=0)), "Error -3"),
+        ("warc.gz", flipped(gzip.compress(page(1, size=300), mtime=0)), "Error -3"),
+        ("warc.gz", gzip.compress(SHORT, mtime=0), "is none"),
+        ("warc.gz", gzip.compress(LONG, mtime=0), "begins inside"),
         ("warc.gz", GARBAGE, "Error -3"),
         ("warc.zst", cut_short(zstandard.compress(page(1, size=300))), ""),
         ("warc.zst", GARBAGE, ""),
@@ -185,7 +185,7 @@ def test_damage_inside_a_file_costs_itself_and_is_named_with_its_place(end, dama
 
 def test_zeros_between_members_are_padding(tmp_path):
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(gzip.compress(page(0)) + b"\0" * 700 + gzip.compress(page(1)) + b"\0" * 9)
+    path.write_bytes(gzip.compress(page(0), mtime=0) + b"\0" * 700 + gzip.compress(page(1), mtime=0) + b"\0" * 9)
     _, rows, other = read(path, tmp_path)
     assert len(rows) == 2 and other == []
 
@@ -194,7 +194,11 @@ def test_zeros_between_members_are_padding(tmp_path):
 @pytest.mark.parametrize("damage", [cut_short, flipped])
 def test_damage_in_a_member_whose_header_is_whole_costs_no_neighbour(damage, size, tmp_path):
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(gzip.compress(page(0)) + damage(gzip.compress(page(1, size=size))) + gzip.compress(page(2)))
+    path.write_bytes(
+        gzip.compress(page(0), mtime=0)
+        + damage(gzip.compress(page(1, size=size), mtime=0))
+        + gzip.compress(page(2), mtime=0)
+    )
     _, rows, other = read(path, tmp_path)
     assert [row["url"] for row in rows] == ["http://x.org/0", "http://x.org/2"]
     [broken] = other
@@ -215,11 +219,15 @@ def test_the_rights_of_a_damaged_capture_go_to_no_other(end, tmp_path):
     assert [item.reason for item in other] == ["cut_record"]
 
 
-@pytest.mark.parametrize("damage", [GARBAGE, cut_short(gzip.compress(about(0)))], ids=["anything", "its rights"])
+@pytest.mark.parametrize(
+    "damage", [GARBAGE, cut_short(gzip.compress(about(0), mtime=0))], ids=["anything", "its rights"]
+)
 @pytest.mark.parametrize("split_bytes", [1, 1 << 24])
 def test_a_capture_is_not_read_without_the_rights_that_damage_may_have_held(damage, split_bytes, tmp_path):
     path = tmp_path / "a.warc.gz"
-    path.write_bytes(gzip.compress(page(0)) + damage + b"".join(gzip.compress(one) for one in capture(1)))
+    path.write_bytes(
+        gzip.compress(page(0), mtime=0) + damage + b"".join(gzip.compress(one, mtime=0) for one in capture(1))
+    )
     _, rows, other = read(path, tmp_path, split_bytes)
     assert [row["url"] for row in rows] == ["http://x.org/1"]
     assert sorted(item.reason for item in other) in (["bad_item", "cut_rights"], ["cut_record", "cut_rights"])

@@ -103,7 +103,7 @@ def test_row_groups_are_gathered_up_to_the_size_of_a_split():
 def test_lines_plain_or_packed_are_each_in_one_split(count, split_bytes, slice_bytes, end, tmp_path_factory):
     folder = tmp_path_factory.mktemp("plan")
     raw = lines(texts(count))
-    packed = {"jsonl": raw, "jsonl.gz": gzip.compress(raw), "jsonl.zst": zstandard.compress(raw)}[end]
+    packed = {"jsonl": raw, "jsonl.gz": gzip.compress(raw, mtime=0), "jsonl.zst": zstandard.compress(raw)}[end]
     (folder / f"a.{end}").write_bytes(packed)
     config = AnnotateConfig(split_bytes=split_bytes, slice_bytes=slice_bytes)
     plan = make_plan(choose_files([str(folder / f"a.{end}")])[0], config, folder)
@@ -114,7 +114,7 @@ def test_lines_plain_or_packed_are_each_in_one_split(count, split_bytes, slice_b
 
 def test_a_broken_packed_file_adds_one_remainder_with_its_place(tmp_path):
     raw = lines(texts(200))
-    packed = gzip.compress(raw)[:-30]
+    packed = gzip.compress(raw, mtime=0)[:-30]
     (tmp_path / "a.jsonl.gz").write_bytes(packed)
     plan = make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path)
     found, broken = all_texts(plan)
@@ -129,7 +129,7 @@ def test_offsets_of_packed_lines_count_in_the_unpacked_file(tmp_path):
     rows = texts(150)
     rows[140] = "x"
     raw = lines(rows).replace(b'{"text": "x"}', b'{"text": bad}')
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(raw))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(raw, mtime=0))
     plan = make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path)
     assert len(plan) > 3
     [broken] = all_texts(plan)[1]
@@ -184,7 +184,7 @@ def empty_of(name):
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table({"text": pa.array([], pa.string())}), sink)
         return sink.getvalue().to_pybytes()
-    return gzip.compress(b"") if name.endswith(".gz") else b""
+    return gzip.compress(b"", mtime=0) if name.endswith(".gz") else b""
 
 
 @pytest.mark.parametrize("name", ["a.parquet", "a.jsonl", "a.jsonl.gz", "b.jsonl.zst"])
@@ -211,7 +211,9 @@ def test_a_file_that_no_reader_knows_is_passed_over_in_a_folder_or_glob_and_refu
     assert "README.md" in str(caught.value) and ".jsonl" in str(caught.value)
 
 
-@pytest.mark.parametrize("pack", [lambda raw: ("a.jsonl", raw), lambda raw: ("a.jsonl.gz", gzip.compress(raw))])
+@pytest.mark.parametrize(
+    "pack", [lambda raw: ("a.jsonl", raw), lambda raw: ("a.jsonl.gz", gzip.compress(raw, mtime=0))]
+)
 def test_lines_without_the_text_field_are_refused_with_the_fields_that_are_there(pack, tmp_path):
     name, raw = pack(b'not json\n{"body": "one", "id": 1}\n{"body": "two", "date": 2}\n')
     (tmp_path / name).write_bytes(raw)
@@ -236,7 +238,7 @@ def test_every_input_file_is_listed_with_its_bytes_and_the_records_its_splits_ha
     for name, count in (("x/a.jsonl", 40), ("y/a.jsonl", 2), ("b.jsonl", 0)):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_bytes(lines(texts(count)))
-    (tmp_path / "in" / "c.jsonl.gz").write_bytes(gzip.compress(lines(texts(7)))[:-30])
+    (tmp_path / "in" / "c.jsonl.gz").write_bytes(gzip.compress(lines(texts(7)), mtime=0)[:-30])
     plan = make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run")
     read = {split.number: 1 if split.kind == "remainder" else count_lines(split) for split in plan}
     found = {row["name"]: row for row in listed(choose_files([str(tmp_path / "in")])[0], plan, read)}
@@ -249,7 +251,9 @@ def test_every_input_file_is_listed_with_its_bytes_and_the_records_its_splits_ha
 def test_damaged_warc_files_and_dumps_of_one_name_are_told_apart_in_the_quarantine(tmp_path):
     for name in ("x/a.warc.gz", "y/a.warc.gz", "x/a.xml", "y/a.xml"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "in" / name).write_bytes(gzip.compress(b"WARC/1.0\r\n")[:-3] if "warc" in name else b"<mediawiki>")
+        (tmp_path / "in" / name).write_bytes(
+            gzip.compress(b"WARC/1.0\r\n", mtime=0)[:-3] if "warc" in name else b"<mediawiki>"
+        )
     broken = all_texts(make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run"))[1]
     assert sorted(item.file for item in broken) == ["x/a.warc.gz", "x/a.xml", "y/a.warc.gz", "y/a.xml"]
 
@@ -267,7 +271,7 @@ def write_twins(folder, end, langs=("en", "zh")):
     raw = {lang: lines([f"{lang} {i}" for i in range(100)]) + b"bad\n" for lang in langs}
     for lang in langs:
         (folder / lang).mkdir(parents=True)
-        packed = gzip.compress(raw[lang]) if end.endswith("gz") else raw[lang]
+        packed = gzip.compress(raw[lang], mtime=0) if end.endswith("gz") else raw[lang]
         (folder / lang / f"data.{end}").write_bytes(packed)
     return raw
 
@@ -313,7 +317,7 @@ def read_back(plan, folder):
 
 
 def test_slices_of_a_run_that_was_stopped_before_its_plan_are_made_anew(tmp_path):
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(texts(100))))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(texts(100)), mtime=0))
     first = make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path / "run")
     assert make_plan(choose_files([str(tmp_path / "a.jsonl.gz")])[0], SMALL, tmp_path / "run") == first
     assert all_texts(first) == (texts(100), [])
@@ -330,9 +334,9 @@ def every_kind():
     pages = [f"<page><title>A{text[5]}</title><revision><text>{text}</text></revision></page>" for text in rows]
     streams = ["<mediawiki>", *("".join(pages[i : i + 6]) for i in range(0, 60, 6)), "</mediawiki>"]
     return rows, {
-        "a.jsonl": lines(rows), "b.jsonl.gz": gzip.compress(lines(rows)), "c.parquet": sink.getvalue().to_pybytes(),
+        "a.jsonl": lines(rows), "b.jsonl.gz": gzip.compress(lines(rows), mtime=0), "c.parquet": sink.getvalue().to_pybytes(),
         "d.arrow": stream.getvalue().to_pybytes(), "e.warc": b"".join(wet), "f.wet.gz": b"".join(map(gzip.compress, wet)),
-        "g.xml": "".join(streams).encode(), "h.xml.gz": gzip.compress("".join(streams).encode()),
+        "g.xml": "".join(streams).encode(), "h.xml.gz": gzip.compress("".join(streams).encode(), mtime=0),
         "i.xml.bz2": b"".join(bz2.compress(part.encode()) for part in streams),
     }  # fmt: skip
 
@@ -352,12 +356,12 @@ def test_every_kind_of_file_is_planned_and_read_through_any_file_system(scheme, 
 
 
 def test_a_file_that_cannot_be_cut_is_named_in_the_plan(tmp_path):
-    (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"]))
+    (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"], mtime=0))
     [split] = make_plan(
         choose_files([str(tmp_path / "a.warc.gz")])[0], AnnotateConfig(split_bytes=1024), tmp_path / "run"
     )
     assert split.note == "" and split.stop < 1024  # a small file needs no cut
-    (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"], 0))
+    (tmp_path / "a.warc.gz").write_bytes(gzip.compress(every_kind()[1]["e.warc"], 0, mtime=0))
     assert [
         bool(split.note) for split in make_plan(choose_files([str(tmp_path / "a.warc.gz")])[0], SMALL, tmp_path / "run")
     ] == [True]
