@@ -11,7 +11,7 @@ from gristmill.card.columns import croissant_field
 from gristmill.card.content import Card
 from gristmill.card.front import pattern, told_languages
 from gristmill.card.licences import WORDS, address
-from gristmill.card.policies import PLACEHOLDERS, limits, masking, takedowns
+from gristmill.card.policies import PLACEHOLDERS, limits, masking, takedowns, unread
 from gristmill.report.words import count, counted, language, listed, size
 from gristmill.rights import UNKNOWN
 
@@ -84,7 +84,7 @@ def responsible(card: Card) -> dict[str, Any]:
         "rai:dataCollectionType": ["Web Scraping"] if card.of("crawl") else ["Secondary Data analysis"],
         "rai:dataCollectionRawData": raw_data(card),
         **({"rai:dataCollectionTimeFrame": [f"{fetched.first}", f"{fetched.last}"]} if fetched else {}),
-        "rai:dataCollectionMissingData": missing(card),
+        "rai:dataCollectionMissingData": f"Records that could not be fetched or read: {unread(card)}.",
         "rai:dataPreprocessingProtocol": list(protocol(card)),
         "rai:personalSensitiveInformation": list(personal(card)),
         "rai:dataBiases": [line.strip() for audit in card.audits for line in audit.headlines] or ["not audited: nothing is known"],
@@ -104,12 +104,6 @@ def raw_data(card: Card) -> str:
     """What was read first."""
     names = [*(run.id for run in card.of("crawl")), *card.last("annotate").files_read]
     return f"{counted(card.last('annotate').counts['read'], 'record')} of {listed(names, most=20)}."
-
-
-def missing(card: Card) -> str:
-    """Records that could not be read."""
-    lost = sum(loss.number for loss in card.losses if loss.fate == "quarantined")
-    return f"{counted(lost, 'record')} could not be read."
 
 
 def protocol(card: Card) -> Iterator[str]:

@@ -46,12 +46,11 @@ def glance(card: Card) -> dict[str, str]:
     """What whoever signs for the corpus asks first."""
     kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
     audits = listed([audit.run for audit in card.audits]) or "none: nothing was measured about biases"
-    lost = sum(loss.number for loss in card.losses if loss.fate == "quarantined")
     return {
         "licence stated": f"{count(kept - unknown)} of {counted(kept, 'document')} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
         "refusals": policies.refusals(card),
         "personal data": policies.masking(card),
-        "records that could not be read": count(lost),
+        "could not be fetched or read": policies.unread(card),
         "audit": audits,
     }
 
@@ -138,7 +137,8 @@ def dates(card: Card) -> Iterator[str]:
             yield f"\nWhen documents were {verb} is not known: the input does not say."
         else:
             rest = f"; {count(found.missing)} do not say when" if found.missing else ""
-            yield f"\nDocuments were {verb} from {found.first} to {found.last}{rest}."
+            days = f"on {found.first}" if found.first == found.last else f"from {found.first} to {found.last}"
+            yield f"\nDocuments were {verb} {days}{rest}."
 
 
 def languages(card: Card) -> Iterator[str]:
@@ -157,7 +157,7 @@ def making(card: Card) -> Iterator[str]:
     """The chain of runs, and the files at its beginning."""
     yield "Every step wrote a folder whose name is a hash of its settings, code and inputs; oldest first:\n"
     rows = [
-        (Code(run.id), run.version, Code(run.code[:12]), Code(run.manifest[:12]), listed([*run.parents, *run.files_read]))
+        (Code(run.id), run.version, Code(run.code[:12]), Code(run.manifest[:12]), listed([*run.parents, *run.files_read]) or "the web")
         for run in card.runs
     ]  # fmt: skip
     yield from table(["run", "Gristmill", "SHA-256 of code", "of manifest", "made from"], rows)
@@ -224,8 +224,11 @@ def text_code(card: Card) -> Iterator[str]:
 
 def reproducing(card: Card) -> Iterator[str]:
     """Commands and settings; equal inputs, settings and code give equal bytes."""
-    yield "Equal inputs, settings, code and libraries give equal bytes, with any number of workers. In the folder of the files that were read, with the settings below as `settings.toml`:\n"
+    where = "Beside `runs/` with the captures" if card.of("crawl") else "In the folder of the files that were read"
+    yield f"Equal inputs, settings, code and libraries give equal bytes, with any number of workers. {where}, with the settings below as `settings.toml`:\n"
     yield from ("```sh", *commands(card), "```", "")
     yield from folded("settings.toml", ["```toml", *list(toml(card))[:-1], "```"])
+    for run in card.of("crawl"):
+        yield f"\nThe web has moved on since `{run.id}`: its captures are the input, and a new crawl is another corpus."
     if card.pseudonyms:
         yield "\n`annotate.author_key`, the key of the pseudonyms, is secret and not told here: without it they cannot be made again."

@@ -28,6 +28,8 @@ def funnel(card: Card) -> Iterator[str]:
     fates = ("read", "kept", "dropped", "quarantined")
     yield "In every step read = kept + dropped + quarantined (could not be read):\n"
     yield from table(["step", *fates], [(run.step, *(run.counts.get(fate, 0) for fate in fates)) for run in runs])
+    if card.of("crawl"):
+        yield "\nThe steps count different things: crawl counts pages and the items of answers, annotate every record of what was stored, listings included, and the others documents."
     again = sum(entry.documents for entry in card.own.entries if entry.reason == "decided")
     if again:
         yield f"\nThe {count(again)} that `{card.run.step}` dropped as `decided` are those that `decide` had dropped before it."
@@ -49,6 +51,12 @@ def cut(card: Card) -> Iterator[str]:
         yield f"\nRepeated passages were cut out of {counted(found['documents'], 'kept document')}: {listed(parts) or 'nothing'}."
     else:
         yield "\nNo passages were cut out of documents."
+
+
+def unread(card: Card) -> str:
+    """How many records could not be fetched or read, step by step: what a later step met again stands in both."""
+    lost = [(run.step, run.counts.get("quarantined", 0)) for run in card.runs if run.main]
+    return listed([f"{count(number)} in {step}" for step, number in lost if number], most=6) or "none"
 
 
 def copies(card: Card) -> Iterator[str]:
@@ -215,11 +223,11 @@ def limits(card: Card) -> Iterator[str]:
     if unknown:
         yield f"- For {count(unknown)} of {count(kept)} documents ({share(unknown, kept)}) no licence is known: whoever uses them must judge."
     yield "- Licences and refusals are what the input states. Where it states none, none was looked for elsewhere."
-    yield "- A document has one language label. Words, sentences and most rules were made for English, Chinese, Japanese and the like with published thresholds; other languages are judged by the same thresholds."
+    yield "- A document has one language label. Thresholds of most rules were published for English; languages that a rule names above have their own, and all others are judged as English is."
     yield "- Near copies are found by sampling hashes, so some stay; translations and paraphrases are no copies."
     yield "- Nothing was checked for truth, and no text was read by a person."
-    if lost := sum(loss.number for loss in card.losses if loss.fate == "quarantined"):
-        yield f"- {counted(lost, 'record')} could not be read, and nothing is known about them but where they lie: see `quarantine/` of the runs."
+    if (lost := unread(card)) != "none":
+        yield f"- Records that could not be fetched or read: {lost}. Nothing is known of them but where they are: see `gristmill quarantine`."
     if any(run.exit_code == 3 for run in card.runs):
         yield "- More records could not be read than the error budget allowed."
     if not card.audits:

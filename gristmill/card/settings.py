@@ -52,7 +52,7 @@ def bare(key: object) -> str:
 def commands(card: Card) -> list[str]:
     """The commands that make the same run from the same inputs."""
     with_settings = "--config settings.toml --out runs"
-    lines = [f"gristmill crawl --config CONFIG --out runs   # {run.id}" for run in card.of("crawl")]
+    lines = []
     given, decide = " ".join(f"--in {one}" for one in _inputs(card)), card.last("decide")
     listed = " --set decide.takedown=takedown.csv" if decide.details.get("takedowns") else ""
     if card.packed:

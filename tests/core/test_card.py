@@ -2,6 +2,7 @@
 
 import itertools
 import tomllib
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from gristmill.card.croissant import encoding
 from gristmill.card.front import licence_lines, pattern, told_languages, yaml
 from gristmill.card.licences import address, hub_id, unlisted
 from gristmill.card.markup import SHOWN, Code, table, text
-from gristmill.card.policies import interval, leaning, mentions
+from gristmill.card.policies import interval, leaning, mentions, unread
 from gristmill.card.scan import Dates, Scan, scan
 from gristmill.card.settings import bare, quoted, settings_of, written
 from gristmill.errors import InputError, RunError
@@ -187,6 +188,18 @@ def test_losses_are_summed_over_sources_explained_and_those_repeated_of_decide_l
         Loss("pack", "dropped", "mixture", 1, "the mixture never writes it"),
         Loss("pack", "quarantined", "not_utf8", 1, "the bytes are no UTF-8 text"),
     ]
+
+
+class Chain:
+    """A card's runs, as `unread` sees them."""
+
+    def __init__(self, **lost):
+        self.runs = [replace(facts(step, []), counts={"quarantined": number}) for step, number in lost.items()]
+
+
+def test_what_could_not_be_read_is_told_step_by_step_and_never_summed():
+    assert unread(Chain(crawl=4, annotate=2, decide=0)) == "4 in crawl and 2 in annotate"
+    assert unread(Chain(annotate=0)) == "none"
 
 
 # ---- Markdown

@@ -150,7 +150,10 @@ def test_personal_data_rights_and_limits_are_told(packed):
     assert "Authors of social posts are left out." in section(packed[1], "Personal data")
     assert "Takedowns: no list was given." in section(packed[1], "Rights and takedowns")
     limits = section(packed[1], "Limits")
-    assert "For 60 of 90 documents (66.7 %) no licence is known" in limits and "1 record could not be read" in limits
+    assert (
+        "For 60 of 90 documents (66.7 %) no licence is known" in limits
+        and "could not be fetched or read: 1 in annotate." in limits
+    )
 
 
 def test_figures_of_the_audit_stand_with_interval_and_n(packed, out):
@@ -255,7 +258,7 @@ def test_croissant_tells_responsibility_from_the_runs(packed, exported):
     told = packed[2]
     assert told["rai:personalSensitiveInformation"][1] == "email: 2 spans, masked as <EMAIL>"
     assert told["rai:dataCollectionType"] == ["Secondary Data analysis"]
-    assert told["rai:dataCollectionMissingData"] == "1 record could not be read."
+    assert told["rai:dataCollectionMissingData"] == "Records that could not be fetched or read: 1 in annotate."
     assert "decide: read 91, kept 90; exact_duplicate 1" in told["rai:dataPreprocessingProtocol"]
     assert any("n=" in line for line in told["rai:dataBiases"])
     assert exported[2]["rai:dataBiases"] == ["not audited: nothing is known"]
