@@ -1,115 +1,211 @@
-"""What a card says, gathered once from the facts of a chain of runs: licences, languages, splits, funnel, policies."""
+"""What a card says, gathered once from the manifests, ledgers and data of a chain of runs, and from audits of it."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
+from gristmill.card.columns import Column, columns_of
+from gristmill.card.scan import Scan, scan
 from gristmill.errors import InputError
 from gristmill.hashing import digest
-from gristmill.ledger import Entry
 from gristmill.receipts import DataFile
-from gristmill.report.facts import Facts, RunFacts
-from gristmill.sealed import FinishedRun, corpus_line, of_step
+from gristmill.report.collect import describe, read_audit
+from gristmill.report.corpus import meanings
+from gristmill.report.facts import Audit, RunFacts, Slice
+from gristmill.report.reasons import conditions, meaning
+from gristmill.report.tokens import read_tokens
+from gristmill.runs import FinishedRun, chain, corpus_line, of_step
 from gristmill.shard_checks import SPLITS
 
-UNKNOWN = "unknown"
+STEPS = ("pack", "export-text")
+"""The steps whose runs are published, and so have cards."""
+WHOLE = "train"
+"""What the Hub calls the split of data that have none."""
 NO_KEY = digest("")[:12]
 """What a manifest holds where `annotate.author_key` is not set."""
+OWN_REASONS = {
+    "empty_after_cuts": "nothing was left once repeated passages were cut out",
+    "mixture": "the mixture never writes it",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Documents or records that a step did not keep, for one reason, and what that reason means."""
+
+    step: str
+    fate: str
+    reason: str
+    number: int
+    means: str
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A pack run as its card tells it; counts are documents unless their name says otherwise."""
+    """A pack or export-text run as its card tells it; `runs` is the whole chain, oldest first, audits included."""
 
     run: FinishedRun
-    facts: Facts
-    pack: RunFacts
-    decide: RunFacts
-    annotate: RunFacts
-    licences: Mapping[str, int]
-    """Licence -> kept documents, the most first."""
-    languages: Mapping[str, int]
-    """Language -> bytes kept."""
-    sources: Mapping[str, tuple[int, int, str]]
-    """Source -> documents, bytes, licences."""
-    shards: tuple[DataFile, ...]
-    pseudonyms: bool
-    """Whether authors have pseudonyms, else they were left out."""
+    runs: tuple[RunFacts, ...]
+    scan: Scan
+    slices: tuple[Slice, ...]
+    """Rows as they stand in the files, by split, source and language; exported text has 0 tokens."""
+    columns: tuple[Column, ...]
+    files: tuple[DataFile, ...]
+    losses: tuple[Loss, ...]
+    audits: tuple[Audit, ...]
+
+    def of(self, step: str) -> list[RunFacts]:
+        """The runs of a step that the corpus itself stands on."""
+        return [run for run in self.runs if run.step == step and run.main]
+
+    def last(self, step: str) -> RunFacts:
+        """The one run of a step that every card has: annotate, decide, and the run itself."""
+        return self.of(step)[-1]
 
     @property
-    def splits(self) -> Mapping[str, Mapping[str, int]]:
-        """Split -> documents and tokens."""
-        splits: Mapping[str, Mapping[str, int]] = self.run.details["splits"]
-        return {name: splits[name] for name in SPLITS if name in splits}
+    def own(self) -> RunFacts:
+        """The run that the card is of."""
+        return self.last(self.run.step)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is token ids in shards; else it is text."""
+        return self.run.step == "pack"
 
     @property
     def documents(self) -> int:
-        """The documents of all splits, as often as they stand there."""
-        return sum(split["documents"] for split in self.splits.values())
+        """Rows of all splits: a document that a mixture repeats counts each time."""
+        return sum(one.documents for one in self.slices)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all splits."""
+        return sum(one.tokens for one in self.slices)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the text of all rows."""
+        return sum(one.bytes for one in self.slices)
+
+    @property
+    def distinct(self) -> int:
+        """Documents, each counted once, however often it is written."""
+        return int(self.own.counts["kept"])
 
     @property
     def masked(self) -> bool:
-        """Whether personal data were masked."""
-        return bool(self.pack.config.get("mask_personal"))
+        """Whether personal data that were found are masked."""
+        return bool(self.own.config.get("mask_personal")) and self.scan.personal is not None
+
+    @property
+    def pseudonyms(self) -> bool:
+        """Whether authors were kept as keyed pseudonyms; else they were left out."""
+        return bool(_raw_config(self.run, "annotate").get("author_key", NO_KEY) != NO_KEY)
+
+    def splits(self) -> dict[str, list[DataFile]]:
+        """Split -> its files, in order."""
+        if not self.packed:
+            return {WHOLE: list(self.files)} if self.files else {}
+        found = {name: [file for file in self.files if file.path.startswith(f"{name}/")] for name in SPLITS}
+        return {name: files for name, files in found.items() if files}
+
+    def by(self, name: str) -> dict[str, Slice]:
+        """Sums of the rows by `split`, `source` or `lang`; splits in their order, others with the most text first."""
+        found: dict[str, list[Slice]] = {}
+        for one in self.slices:
+            found.setdefault(getattr(one, name), []).append(one)
+        sums = {key: _sum(parts) for key, parts in found.items()}
+        if name == "split":
+            return sums
+        return dict(sorted(sums.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 
-def card_of(run: FinishedRun, facts: Facts) -> Card:
-    """The card of a pack run; raises InputError where the runs that it was made from are not beside it."""
-    pack, decide, annotate = (facts.last(step) for step in ("pack", "decide", "annotate"))
-    if pack is None or decide is None or annotate is None or facts.corpus is None:
+def _sum(parts: Sequence[Slice]) -> Slice:
+    documents, tokens, size = (sum(getattr(one, what) for one in parts) for what in ("documents", "tokens", "bytes"))
+    return Slice("", "", "", documents, tokens, size)
+
+
+def _raw_config(run: FinishedRun, step: str) -> Mapping[str, Any]:
+    """A configuration as the manifest has it, with the digests of what facts withhold."""
+    found = of_step(corpus_line(run), step)
+    return dict(found.manifest["config"]) if found else {}
+
+
+def gather(run: FinishedRun, audits: Sequence[FinishedRun], folder: Path) -> Card:
+    """The card of a run; raises InputError where the runs it was made from are not beside it, or an audit is of another corpus."""
+    line = corpus_line(run)
+    annotated, decided = (of_step(line, step) for step in ("annotate", "decide"))
+    if annotated is None or decided is None:
         raise InputError(
-            "a card needs the runs that the shards were made from", {"run": run.path}, "copy them beside it"
+            "a card needs the runs that the data were made from",
+            {"run": run.path},
+            "copy them beside it, into one folder",
         )
-    licences = Counter[str]()
-    of_source: dict[str, set[str]] = {}
-    for row in facts.corpus.licences:
-        licences[row.licence] += row.kept
-        of_source.setdefault(row.source, set()).update([row.licence] if row.kept else [])
-    kept = [entry for entry in pack.entries if entry.fate == "kept"]
+    for audit in audits:
+        check_audit(audit, line)
+    runs = tuple(describe(chain(run, *audits), {one.id for one in line}))
+    schemas = [
+        pq.read_schema(path)
+        for one, part in ((annotated, "documents/"), (decided, "decisions/"))
+        for path in one.files(part)[:1]
+    ]
     return Card(
-        run, facts, pack, decide, annotate,
-        {name: count for name, count in licences.most_common() if count},
-        dict(_summed(kept, "lang").most_common()),
-        {name: _source(name, kept, of_source.get(name, set())) for name in sorted({entry.source for entry in kept})},
-        tuple(file for file in run.data_files() if file.path.endswith(".arrow")), has_pseudonyms(run),
+        run, runs, scan(annotated, decided), slices_of(run, runs), columns_of(run, schemas), data_of(run),
+        tuple(losses(runs, meanings(annotated.files("documents/")[:1]))), tuple(read_audit(one, folder / "README.md") for one in audits),
     )  # fmt: skip
 
 
-def has_pseudonyms(run: FinishedRun) -> bool:
-    """Whether documents were annotated with a key; manifests hold its digest."""
-    annotated = of_step(corpus_line(run), "annotate")
-    return annotated is not None and annotated.manifest["config"].get("author_key", NO_KEY) != NO_KEY
+def check_audit(audit: FinishedRun, line: Sequence[FinishedRun]) -> None:
+    """Raise InputError unless all documents that an audit looked at are those of `line`."""
+    own = {run.id for run in line}
+    looked_at = [run.id for run in corpus_line(audit) if run.step in ("annotate", "decide")]
+    if not looked_at or not own.issuperset(looked_at):
+        raise InputError(
+            "this audit is of another corpus",
+            {"audit": audit.path, "it looked at": ", ".join(looked_at) or "no corpus"},
+            f"audit this one: gristmill audit --in {line[-1].path}",
+        )
 
 
-def _summed(entries: list[Entry], by: str) -> Counter[str]:
-    found = Counter[str]()
+def slices_of(run: FinishedRun, runs: Sequence[RunFacts]) -> tuple[Slice, ...]:
+    """What is in the files by split, source and language: counted in shards, and for text taken from its ledger."""
+    if run.step == "pack":
+        return read_tokens(run).slices
+    entries = next(one.entries for one in runs if one.id == run.id)
+    found: Counter[tuple[str, str, str]] = Counter()
     for entry in entries:
-        found[getattr(entry, by)] += entry.bytes
+        if entry.fate == "kept":
+            found.update({(entry.source, entry.lang, what): getattr(entry, what) for what in ("documents", "bytes")})
+    keys = sorted({key[:2] for key in found})
+    return tuple(Slice(WHOLE, *key, found[*key, "documents"], 0, found[*key, "bytes"]) for key in keys)
+
+
+def data_of(run: FinishedRun) -> tuple[DataFile, ...]:
+    """The files that hold the rows."""
+    if run.step == "pack":
+        return tuple(file for file in run.data_files() if file.path.endswith(".arrow"))
+    return tuple(run.data_files("text/"))
+
+
+def losses(runs: Sequence[RunFacts], signals: Mapping[str, str]) -> list[Loss]:
+    """Why documents are not there, step by step, the most first; what a step repeats of decide is left out."""
+    found = []
+    for run in (one for one in runs if one.main):
+        numbers: Counter[tuple[str, str]] = Counter()
+        for entry in run.entries:
+            if entry.reason and entry.reason != "decided":
+                numbers[entry.fate, entry.reason] += entry.documents
+        rules = {rule.name: rule.drops_if for rule in conditions(run, signals)} if run.step == "decide" else {}
+        for (fate, reason), number in sorted(numbers.items(), key=lambda item: (-item[1], item[0])):
+            means = rules.get(reason) or OWN_REASONS.get(reason) or meaning(reason)
+            found.append(Loss(run.step, fate, reason, number, means))
     return found
 
 
-def _source(name: str, kept: list[Entry], licences: set[str]) -> tuple[int, int, str]:
-    mine = [entry for entry in kept if entry.source == name]
-    return (
-        sum(entry.documents for entry in mine),
-        sum(entry.bytes for entry in mine),
-        ", ".join(sorted(licences)) or UNKNOWN,
-    )
-
-
-def dropped(run: RunFacts) -> dict[str, int]:
-    """Why documents are not in the output of a step: "fate: reason" -> documents, the most first."""
-    found = Counter[str]()
-    for entry in run.entries:
-        if entry.fate != "kept":
-            found[f"{entry.fate}: {entry.reason}"] += entry.documents
-    return dict(found.most_common())
-
-
-def setting(run: RunFacts, *path: str) -> Any:
-    """A setting of a run's configuration."""
-    value: Any = run.config
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+def number_of(card: Card, step: str, reason: str) -> int:
+    """Documents that a step dropped for a reason."""
+    return sum(loss.number for loss in card.losses if (loss.step, loss.reason) == (step, reason))

@@ -1,113 +1,155 @@
-"""The card for machines: Croissant 1.0 with its vocabulary for responsible AI (docs.mlcommons.org/croissant)."""
+"""The card for machines: Croissant 1.0 with its vocabulary for responsible AI (docs.mlcommons.org/croissant).
 
-from collections.abc import Iterator, Sequence
+Croissant requires `datePublished`: it is the day on which the run was sealed, the one value here that does not come from
+what was made. A rebuild on another day differs in it alone; the same run folder always gives the same bytes.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
-from gristmill.card.content import UNKNOWN, Card, dropped
-from gristmill.card.markdown import COLUMNS
+from gristmill.card.columns import croissant_field
+from gristmill.card.content import Card
+from gristmill.card.front import pattern, told_languages
+from gristmill.card.licences import WORDS, address
+from gristmill.card.policies import PLACEHOLDERS, limits, masking, takedowns, unread
+from gristmill.report.words import count, counted, language, listed, size
+from gristmill.rights import UNKNOWN
 
 CONTEXT: dict[str, Any] = {
     "@language": "en", "@vocab": "https://schema.org/", "citeAs": "cr:citeAs", "column": "cr:column",
     "conformsTo": "dct:conformsTo", "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
     "data": {"@id": "cr:data", "@type": "@json"}, "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "dct": "http://purl.org/dc/terms/", "equivalentProperty": "cr:equivalentProperty", "samplingRate": "cr:samplingRate", "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract",
-    "field": "cr:field", "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject", "fileSet": "cr:fileSet",
-    "format": "cr:format", "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath",
-    "key": "cr:key", "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path", "recordSet": "cr:recordSet",
+    "dct": "http://purl.org/dc/terms/", "equivalentProperty": "cr:equivalentProperty", "samplingRate": "cr:samplingRate",
+    "examples": {"@id": "cr:examples", "@type": "@json"}, "extract": "cr:extract", "field": "cr:field",
+    "fileProperty": "cr:fileProperty", "fileObject": "cr:fileObject", "fileSet": "cr:fileSet", "format": "cr:format",
+    "includes": "cr:includes", "isLiveDataset": "cr:isLiveDataset", "jsonPath": "cr:jsonPath", "key": "cr:key",
+    "md5": "cr:md5", "parentField": "cr:parentField", "path": "cr:path", "recordSet": "cr:recordSet",
     "references": "cr:references", "regex": "cr:regex", "repeated": "cr:repeated", "replace": "cr:replace",
     "sc": "https://schema.org/", "separator": "cr:separator", "source": "cr:source", "subField": "cr:subField",
     "transform": "cr:transform",
 }  # fmt: skip
 CONFORMS = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
-ARROW_STREAM = "application/vnd.apache.arrow.stream"
-TYPES = {"input_ids": "sc:Integer", "sentences": "sc:Integer", "bytes": "sc:Integer"}
-REPEATED = ("input_ids", "sentences")
+FORMATS = {
+    ".arrow": "application/vnd.apache.arrow.stream", ".parquet": "application/x-parquet", ".jsonl": "application/jsonlines",
+    ".jsonl.gz": "application/gzip", ".jsonl.zst": "application/zstd", ".json": "application/json",
+}  # fmt: skip
+OTHERWISE = "application/octet-stream"
+CREATOR = "not recorded: manifests name what was made, not who made it"
 
 
-def croissant(card: Card, published: str) -> dict[str, Any]:
-    """croissant.json; `published` is the day on which the run was sealed."""
+def croissant(card: Card, published: str | None) -> dict[str, Any]:
+    """croissant.json; `published` is the day on which the run was sealed, if that is known."""
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS,
         "name": card.run.id,
         "description": description(card),
-        "url": f"urn:sha256:{card.pack.manifest}",
+        "url": f"urn:sha256:{card.own.manifest}",
+        "creator": {"@type": "sc:Organization", "name": CREATOR},
         "version": "1.0.0",
-        "datePublished": published,
-        "license": [licence_url(name) for name in card.licences] or [UNKNOWN],
-        "creator": {"@type": "sc:Organization", "name": ", ".join(card.sources) or UNKNOWN},
-        "inLanguage": list(card.languages),
-        "citeAs": f"{card.run.id}, SHA-256 of the manifest {card.pack.manifest}",
+        **({"datePublished": published} if published else {}),
+        "license": list(licences(card)) or [UNKNOWN],
+        "inLanguage": told_languages({lang: one.bytes for lang, one in card.by("lang").items()}),
+        "keywords": ["language modelling", "text corpus", *(["pretokenized"] if card.packed else [])],
+        "citeAs": f"{card.run.id}, made by Gristmill {card.own.version}; SHA-256 of its manifest {card.own.manifest}",
         "isLiveDataset": False,
         **responsible(card),
-        "distribution": [shard_file(file.path, file.bytes, file.sha256) for file in card.shards],
-        "recordSet": [record_set(card, split) for split in card.splits],
+        "distribution": [*files(card), *file_sets(card)],
+        "recordSet": [record_set(card, split) for split in card.splits()],
     }
 
 
 def description(card: Card) -> str:
     """One sentence."""
-    tokens = sum(split["tokens"] for split in card.splits.values())
-    return f"{card.documents} documents, {tokens} tokens of {', '.join(card.languages) or 'no'} text for language models, as Arrow shards of token ids."
+    what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
+    names = listed([language(lang) for lang in card.by("lang")], most=6) or "no language"
+    form = "as Arrow shards of token ids" if card.packed else "as text"
+    return f"{counted(card.documents, 'document')}, {what}{size(card.bytes)} of text for language models ({names}), {form}."
 
 
-def licence_url(name: str) -> str:
-    """The address of an SPDX licence; a name that is none stays as it is."""
-    return f"https://spdx.org/licenses/{name}.html" if name != UNKNOWN and " " not in name else name
+def licences(card: Card) -> Iterator[str | dict[str, str]]:
+    """The SPDX addresses of all licences of kept documents; one that has none is described."""
+    for name, number in card.scan.of_licence().items():
+        documents = f"{count(number)} of {counted(card.scan.kept, 'document')}"
+        said = WORDS.get(name, "a licence without an SPDX address")
+        yield address(name) or {"@type": "sc:CreativeWork", "name": name, "description": f"{documents}: {said}"}
 
 
 def responsible(card: Card) -> dict[str, Any]:
-    """The RAI vocabulary."""
-    masked = "masked by typed placeholders" if card.masked else "not masked"
-    found = card.facts.corpus.personal if card.facts.corpus else {}
-    heads = [line.strip() for audit in card.facts.audits for line in audit.headlines]
-    reasons = [
-        f"{run.step}: {reason}: {count}"
-        for run in (card.annotate, card.decide, card.pack)
-        for reason, count in dropped(run).items()
-    ]
+    """The RAI vocabulary, only what is known; what is not stands in the limitations."""
+    fetched = card.scan.dates("fetched")
     return {
-        "rai:dataCollection": f"Read from {', '.join(card.sources) or 'no source'}; licences and refusals were captured with every document.",
-        "rai:dataCollectionType": ["Web Scraping", "Secondary Data Analysis"],
-        "rai:dataPreprocessingProtocol": ["filtered by rules", "exact and near copies removed", "encoded and shuffled", *reasons],
-        "rai:personalSensitiveInformation": [f"{kind}: {count} spans, {masked}" for kind, count in found.items()] or [f"looked for: none found; {masked}"],
-        "rai:dataBiases": heads or ["not audited"],
-        "rai:dataLimitations": ["licences are as stated by sources", "one language label a document", "filters tuned for English and Chinese"],
-        "rai:dataUseCases": ["pretraining of language models"],
+        "rai:dataCollection": collection(card),
+        "rai:dataCollectionType": ["Web Scraping"] if card.of("crawl") else ["Secondary Data analysis"],
+        "rai:dataCollectionRawData": raw_data(card),
+        **({"rai:dataCollectionTimeFrame": [f"{fetched.first}", f"{fetched.last}"]} if fetched else {}),
+        "rai:dataCollectionMissingData": f"Records that could not be fetched or read: {unread(card)}.",
+        "rai:dataPreprocessingProtocol": list(protocol(card)),
+        "rai:personalSensitiveInformation": list(personal(card)),
+        "rai:dataBiases": [line.strip() for audit in card.audits for line in audit.headlines] or ["not audited: nothing is known"],
+        "rai:dataLimitations": [line.removeprefix("- ").replace("`", "") for line in limits(card)],
+        "rai:dataUseCases": ["Training, validation and testing of language models"],
+        "rai:dataReleaseMaintenancePlan": f"A document that must go is put on the takedown list by its id, and the next rebuild leaves it out. So far: {takedowns(card)}.",
     }  # fmt: skip
 
 
-def shard_file(path: str, size: int, sha256: str) -> dict[str, Any]:
-    """A shard as a FileObject."""
-    return {
-        "@type": "cr:FileObject",
-        "@id": path,
-        "name": path,
-        "contentUrl": path,
-        "contentSize": f"{size} B",
-        "encodingFormat": ARROW_STREAM,
-        "sha256": sha256,
-    }
+def collection(card: Card) -> str:
+    """How the text came here."""
+    how = "crawled from" if card.of("crawl") else "read from files of"
+    return f"{counted(card.documents, 'document')}, {how} {counted(len(card.by('source')), 'source')}: {listed(list(card.by('source')), most=20)}."
+
+
+def raw_data(card: Card) -> str:
+    """What was read first."""
+    names = [*(run.id for run in card.of("crawl")), *card.last("annotate").files_read]
+    return f"{counted(card.last('annotate').counts['read'], 'record')} of {listed(names, most=20)}."
+
+
+def protocol(card: Card) -> Iterator[str]:
+    """The steps, with what each read and kept, and why it dropped the rest."""
+    for run in (one for one in card.runs if one.main and one.entries):
+        reasons = [f"{loss.reason} {count(loss.number)}" for loss in card.losses if loss.step == run.step]
+        why = f"; {', '.join(reasons)}" if reasons else ""
+        yield f"{run.step}: read {count(run.counts['read'])}, kept {count(run.counts['kept'])}{why}"
+
+
+def personal(card: Card) -> Iterator[str]:
+    """What is known of personal data."""
+    yield f"Personal data: {masking(card)}."
+    for kind, number in sorted((card.scan.personal or {}).items()):
+        yield f"{kind}: {counted(number, 'span')}" + (f", masked as {PLACEHOLDERS[kind]}" if card.masked else "")
+
+
+def files(card: Card) -> Iterator[dict[str, Any]]:
+    """Every file of data, and the tokenizer's, as FileObjects."""
+    for file in [*card.files, *card.run.data_files("tokenizer/")]:
+        yield {
+            "@type": "cr:FileObject", "@id": file.path, "name": file.path, "contentUrl": file.path, "contentSize": f"{file.bytes} B",
+            "encodingFormat": encoding(file.path), "sha256": file.sha256,
+        }  # fmt: skip
+
+
+def encoding(path: str) -> str:
+    """The media type of a file."""
+    name = path.rsplit("/", 1)[-1]
+    return FORMATS.get(name[name.index(".") :] if "." in name else "", OTHERWISE)
+
+
+def file_sets(card: Card) -> Iterator[dict[str, Any]]:
+    """The files of each split together: what its rows are read from."""
+    for split, found in card.splits().items():
+        yield {
+            "@type": "cr:FileSet", "@id": split, "name": split, "description": f"All files of the split {split}.",
+            "includes": pattern(found[0].path), "encodingFormat": encoding(found[0].path),
+        }  # fmt: skip
 
 
 def record_set(card: Card, split: str) -> dict[str, Any]:
-    """The rows of a split, read from its first shard's columns: all have the same."""
-    first = next(file.path for file in card.shards if file.path.startswith(f"{split}/"))
+    """The rows of a split, read from all its files."""
+    number = counted(card.by("split")[split].documents, "document")
     return {
-        "@type": "cr:RecordSet",
-        "@id": split,
-        "name": split,
-        "description": f"The split {split}, a row a document.",
-        "field": list(fields(split, first, list(COLUMNS))),
-    }
-
-
-def fields(split: str, path: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The columns."""
-    for name in columns:
-        yield {
-            "@type": "cr:Field", "@id": f"{split}/{name}", "name": f"{split}/{name}", "description": COLUMNS[name],
-            "dataType": TYPES.get(name, "sc:Text"), **({"repeated": True} if name in REPEATED else {}),
-            "source": {"fileObject": {"@id": path}, "extract": {"column": name}},
-        }  # fmt: skip
+        "@type": "cr:RecordSet", "@id": f"{split}-rows", "name": f"{split}-rows",
+        "description": f"The split {split}: {number}, one a row.",
+        "field": [croissant_field(column, split) for column in card.columns],
+    }  # fmt: skip

@@ -1,26 +1,15 @@
-"""The card for people: README.md with the front matter that the Hugging Face Hub reads."""
+"""The card for people: README.md, section by section, what the data are; how they were treated stands in `policies`."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from gristmill.card.content import UNKNOWN, Card, dropped, setting
-from gristmill.report.facts import Audit
-from gristmill.report.words import language
-
-SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
-         (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"), (10**11, "10B<n<100B"), (10**12, "100B<n<1T"))  # fmt: skip
-COLUMNS = {
-    "input_ids": "token ids, without special tokens",
-    "sentences": "places in input_ids at which sentences start",
-    "id": "stable id of the document: hash of source, locator and captured bytes",
-    "source": "name of the source",
-    "lang": "language found in the text (ISO 639)",
-    "bytes": "UTF-8 bytes of the text that was encoded",
-}
-LEAST_SHARE = 0.001
-SHOWN = 40
-"""Rows of a table; the run's ledger has all."""
+from gristmill.card import policies
+from gristmill.card.content import Card
+from gristmill.card.front import front_matter, pattern
+from gristmill.card.licences import WORDS
+from gristmill.card.markup import Code, Written, folded, table, text
+from gristmill.card.settings import commands, toml
+from gristmill.report.words import count, counted, language, listed, share, size
+from gristmill.rights import UNKNOWN
 
 
 def readme(card: Card) -> str:
@@ -28,209 +17,218 @@ def readme(card: Card) -> str:
     return "\n".join(["---", *front_matter(card), "---", "", *body(card)]) + "\n"
 
 
-def front_matter(card: Card) -> Iterator[str]:
-    """The lines between the dashes."""
-    yield from yaml("language", told_languages(card))
-    yield from yaml("license", sorted({licence.lower() for licence in card.licences}) or [UNKNOWN])
-    yield from yaml("pretty_name", f"Gristmill corpus {card.run.id}")
-    yield from yaml("size_categories", [next((name for most, name in SIZES if card.documents < most), "n>1T")])
-    yield from yaml("task_categories", ["text-generation", "fill-mask"])
-    yield from yaml("tags", ["arrow", "croissant", "pretokenized", "gristmill"])
-    yield "configs:"
-    yield "- config_name: default"
-    yield "  data_files:"
-    for split in card.splits:
-        yield f"  - split: {split}"
-        yield f"    path: {split}/*.arrow"
-    yield "dataset_info:"
-    yield "  splits:"
-    for split, counts in card.splits.items():
-        size = sum(file.bytes for file in card.shards if file.path.startswith(f"{split}/"))
-        yield from (f"  - name: {split}", f"    num_bytes: {size}", f"    num_examples: {counts['documents']}")
-
-
-def told_languages(card: Card) -> list[str]:
-    """The codes of languages that have a share of the text worth telling: a label on one short post may be an error."""
-    total = sum(card.languages.values())
-    shares = {code: size / total for code, size in card.languages.items() if total}
-    return [code for code, share in shares.items() if share >= LEAST_SHARE and code not in ("und", "zxx", "mis", "mul")]
-
-
-def yaml(key: str, value: Any) -> Iterator[str]:
-    """A key with a string or a list of strings: JSON strings are YAML strings."""
-    if isinstance(value, str):
-        yield f"{key}: {json.dumps(value, ensure_ascii=False)}"
-    elif value:
-        yield f"{key}:"
-        yield from (f"- {json.dumps(item, ensure_ascii=False)}" for item in value)
-
-
 def body(card: Card) -> Iterator[str]:
     """All sections."""
-    tokens = sum(split["tokens"] for split in card.splits.values())
-    yield f"# {card.run.id}"
-    yield ""
-    yield f"{card.documents:,} documents, {tokens:,} tokens, ready to train on: Arrow shards, made by Gristmill {card.pack.version}."
-    for title, lines in (
-        ("Splits", splits(card)), ("Sources and licences", sources(card)), ("Languages", languages(card)),
-        ("What was left out, and why", funnel(card)), ("Personal data", personal(card)), ("Rights", rights(card)),
-        ("Tokenizer", tokenizer(card)), ("Biases", biases(card.facts.audits)), ("How to load it", loading(card)),
-        ("How it was made", making(card)), ("Limits", limits(card)),
-    ):  # fmt: skip
+    yield f"# {card.run.id}\n"
+    yield from summary(card)
+    sections = {
+        "Splits": splits(card), "Sources and licences": sources(card), "Languages": languages(card), "How it was made": making(card),
+        "What was left out, and why": policies.funnel(card), "Duplicates": policies.copies(card),
+        "Personal data": policies.personal(card), "Rights and takedowns": policies.rights(card),
+        **({"Tokenizer": tokenizer(card)} if card.packed else {}), "Biases": policies.biases(card), "How to load it": loading(card),
+        "Limits": policies.limits(card), "How to reproduce it": reproducing(card),
+    }  # fmt: skip
+    for title, lines in sections.items():
         yield from ("", f"## {title}", "", *lines)
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """A Markdown table of at most SHOWN rows; numbers with separators."""
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows[:SHOWN]:
-        yield f"| {' | '.join(_cell(value) for value in row)} |"
-    if len(rows) > SHOWN:
-        yield f"\n{len(rows) - SHOWN} more are in the run's `ledger.parquet`."
+def summary(card: Card) -> Iterator[str]:
+    """What it is, in two sentences and one table."""
+    languages = [f"{text(language(lang))} {share(one.bytes, card.bytes)}" for lang, one in card.by("lang").items()]
+    what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
+    form = "Arrow shards of token ids, ready to train on" if card.packed else "text"
+    yield f"{counted(card.documents, 'document')}, {what}{size(card.bytes)} of text: {form}, made by Gristmill {card.run.manifest['version']}."
+    yield f"Languages by bytes of text: {listed(languages)}.\n"
+    yield from table(["at a glance", "as it stands"], list(glance(card).items()))
 
 
-def _cell(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|").replace("\n", " ")
+def glance(card: Card) -> dict[str, str]:
+    """What whoever signs for the corpus asks first."""
+    kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
+    audits = listed([audit.run for audit in card.audits]) or "none: nothing was measured about biases"
+    return {
+        "licence stated": f"{count(kept - unknown)} of {counted(kept, 'document')} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
+        "refusals": policies.refusals(card),
+        "personal data": policies.masking(card),
+        "could not be fetched or read": policies.unread(card),
+        "audit": audits,
+    }
 
 
 def splits(card: Card) -> Iterator[str]:
-    """Documents and tokens."""
-    yield from table(
-        ["split", "documents", "tokens"], [(name, s["documents"], s["tokens"]) for name, s in card.splits.items()]
-    )
+    """Documents, tokens and bytes of each split."""
+    files, counts = card.splits(), card.by("split")
+    head = ["split", "documents", *(["tokens"] if card.packed else []), "bytes of text", "files", "bytes of files"]
+    rows = [
+        (name, one.documents, *([one.tokens] if card.packed else []), one.bytes, len(files[name]), sum(file.bytes for file in files[name]))
+        for name, one in counts.items() if name in files
+    ]  # fmt: skip
+    yield from table(head, rows)
     yield ""
-    yield "The split of a document is a hash of its id, so it stays when the corpus grows; the order is a shuffle by seed."
-    if mixture := card.run.details.get("mixture"):
-        yield "\nThe training split was mixed; `times` is how often a document stands there on average:\n"
+    if not card.packed:
+        yield "Exported text is not split: `train` is what the Hub calls all of it."
+        return
+    config = card.own.config
+    yield f"A hash of its id puts a document into `validation` ({share(config['validation'], 1)} of them), `test` ({share(config['test'], 1)}) or `train`, so it stays where it is when the corpus grows."
+    yield f"Each split is shuffled as a whole, by seed {config['seed']}."
+    if card.documents != card.distinct:
+        yield f"{counted(card.distinct, 'document')} are written {count(card.documents)} times in all: some more than once, on purpose."
+    yield from mixture(card)
+
+
+def mixture(card: Card) -> Iterator[str]:
+    """How the training split was mixed, where it was."""
+    groups = card.run.details.get("mixture") or []
+    if groups:
+        yield "\nThe training split is a mixture; `times` is how often a document of a group stands in it, on average:\n"
         rows = [
-            (
-                row["key"].replace("\t", " "),
-                row["documents"],
-                f"{row['planned']:.1%}",
-                f"{row['times']:.2f}",
-                row["tokens"],
-            )
-            for row in mixture
-        ]
-        yield from table(["group", "documents", "share planned", "times", "tokens"], rows)
+            (group["key"].replace("\t", " "), group["documents"], f"{group['planned']:.1%}", f"{group['times']:.2f}", group["tokens"])
+            for group in groups
+        ]  # fmt: skip
+        yield from table(["group", "documents", "share planned", "times", "tokens"], rows, rest="groups")
 
 
 def sources(card: Card) -> Iterator[str]:
-    """Where it is from."""
-    by_size = sorted(card.sources.items(), key=lambda item: -item[1][1])
-    rows = [(name, documents, size, licences) for name, (documents, size, licences) in by_size]
-    yield from table(["source", "documents", "bytes of text", "licences"], rows)
-    yield ""
-    yield from table(["licence (SPDX)", "documents kept"], list(card.licences.items()))
-    if unknown := card.licences.get(UNKNOWN):
-        yield f"\n{unknown:,} documents state no licence that could be read: `unknown`. Nothing is known to allow their use, or to forbid it."
+    """Where it is from, and under which licences."""
+    head = ["source", "documents", *(["tokens"] if card.packed else []), "bytes of text", "licences (documents)"]
+    rows = [
+        (name, one.documents, *([one.tokens] if card.packed else []), one.bytes, _licences(card.scan.of_source(name)))
+        for name, one in card.by("source").items()
+    ]
+    yield from table(head, rows, rest="sources")
+    licences = card.scan.of_licence()
+    yield f"\nBy licence, as an SPDX id, each document counted once (n = {count(card.scan.kept)} that `decide` kept):\n"
+    yield from table(
+        ["licence", "documents", "share"],
+        [(name, n, share(n, card.scan.kept)) for name, n in licences.items()], rest="licences",
+    )  # fmt: skip
+    if card.scan.kept != card.distinct:
+        yield f"\n`{card.run.step}` left out {count(card.scan.kept - card.distinct)} of these: see below."
+    yield "\nA licence is what the source states; nobody has checked it. The corpus as a whole has no licence of its own: each document keeps its."
+    yield from unknown(card)
+    yield from dates(card)
+
+
+def _licences(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{licence} ({count(n)})" for licence, n in found.items()) or UNKNOWN
+
+
+def unknown(card: Card) -> Iterator[str]:
+    """Why the licence of some documents is not known, source by source."""
+    sources = [source for (source, licence) in sorted(card.scan.licences) if licence == UNKNOWN]
+    if not sources:
+        return
+    yield f"\n`{UNKNOWN}` means {WORDS[UNKNOWN]}: nothing here says that such documents may be used, or that they may not. What their sources show:\n"
+    rows: list[tuple[object, ...]] = []
+    for source in sources:
+        rows += [
+            (source, Code(signal), n, card.scan.examples[source, signal][:120])
+            for (own, signal), n in sorted(card.scan.stated.items()) if own == source
+        ]  # fmt: skip
+        rows += [(source, "nothing", card.scan.silent[source], "")] if card.scan.silent[source] else []
+    yield from table(["source", "what states it", "documents", "for example"], rows)
+
+
+def dates(card: Card) -> Iterator[str]:
+    """When documents were published and captured, as far as they say."""
+    for name, verb in (("published", "published"), ("fetched", "captured")):
+        found = card.scan.dates(name)
+        if found is None:
+            yield f"\nWhen documents were {verb} is not known: the input does not say."
+        else:
+            rest = f"; {count(found.missing)} do not say when" if found.missing else ""
+            days = f"on {found.first}" if found.first == found.last else f"from {found.first} to {found.last}"
+            yield f"\nDocuments were {verb} {days}{rest}."
 
 
 def languages(card: Card) -> Iterator[str]:
-    """Shares of the text."""
-    total = max(1, sum(card.languages.values()))
-    yield from table(
-        ["language", "bytes of text", "share"],
-        [(language(code), size, f"{size / total:.1%}") for code, size in card.languages.items()],
-    )
+    """Shares of the text; languages in traces together."""
+    found = card.by("lang")
+    shown = {lang: one for lang, one in found.items() if one.bytes >= card.bytes / 1000}
+    rows = [(language(lang), one.documents, one.bytes, share(one.bytes, card.bytes)) for lang, one in shown.items()]
+    if rest := [one for lang, one in found.items() if lang not in shown]:
+        size = sum(one.bytes for one in rest)
+        rows.append((f"{len(rest)} others", sum(one.documents for one in rest), size, share(size, card.bytes)))
+    yield from table(["language", "documents", "bytes of text", "share"], rows)
+    yield "\nEvery document has one language, found in its text. Labels on a few words may be wrong."
 
 
-def funnel(card: Card) -> Iterator[str]:
-    """The ledger of every step: read = kept + dropped + quarantined."""
-    steps = [run for run in card.facts.runs if run.main and run.step in ("crawl", "annotate", "decide", "pack")]
+def making(card: Card) -> Iterator[str]:
+    """The chain of runs, and the files at its beginning."""
+    yield "Every step wrote a folder whose name is a hash of its settings, code and inputs; oldest first:\n"
     rows = [
-        (
-            run.step,
-            run.counts.get("read", 0),
-            run.counts.get("kept", 0),
-            run.counts.get("dropped", 0),
-            run.counts.get("quarantined", 0),
-        )
-        for run in steps
-    ]
-    yield from table(["step", "read", "kept", "dropped", "could not be read"], rows)
-    yield "\nIn every step read = kept + dropped + quarantined. The reasons:\n"
-    yield from table(
-        ["step", "reason", "documents"],
-        [(run.step, reason, count) for run in steps for reason, count in dropped(run).items()],
-    )
-
-
-def personal(card: Card) -> Iterator[str]:
-    """What was looked for, found and masked."""
-    found: Mapping[str, int] = card.facts.corpus.personal if card.facts.corpus else {}
-    if card.annotate.config.get("only_hashes"):
-        yield "Personal data were **not** looked for (`annotate.only_hashes`), and none were masked."
-        return
-    if card.masked:
-        yield "Spans found in kept documents were replaced by typed placeholders such as `<EMAIL>` before encoding:\n"
-    else:
-        yield "Spans were found as below and **left in the text** (`pack.mask_personal` was off):\n"
-    yield from table(["kind", "spans found"], list(found.items()) or [("none", 0)])
-    yield "\nNames and postal addresses are not looked for, and what patterns miss is still there: treat the text as containing personal data."
-    authors = "replaced by keyed pseudonyms" if card.pseudonyms else "left out"
-    yield f"Authors of social posts are {authors}."
-
-
-def rights(card: Card) -> Iterator[str]:
-    """The policy, opt-outs and takedowns."""
-    yield f"Rights policy: `{json.dumps(setting(card.decide, 'rights'), ensure_ascii=False, sort_keys=True)}`."
-    outs = card.facts.corpus.opt_outs if card.facts.corpus else {}
-    refused = sum(outs.values())
-    yield f"\nDocuments that state a refusal (such as `noai`): {refused:,}; the policy above decides what becomes of them."
-    yield f"Takedown requests applied: {card.decide.details.get('takedowns', 0):,}."
+        (Code(run.id), run.version, Code(run.code[:12]), Code(run.manifest[:12]), listed([*run.parents, *run.files_read]) or "the web")
+        for run in card.runs
+    ]  # fmt: skip
+    yield from table(["run", "Gristmill", "SHA-256 of code", "of manifest", "made from"], rows)
+    yield "\nDates and times of the runs are left out: they are no part of what was made."
+    files = card.last("annotate").details.get("input_files") or []
+    if files:
+        yield f"\nFiles read ({len(files)}):\n"
+        read = [(one["name"], one["bytes"], one["records"]) for one in files]
+        yield from table(["file", "bytes", "records"], read, rest="files")
 
 
 def tokenizer(card: Card) -> Iterator[str]:
     """Which one, and its hash."""
-    vocabulary, sha256 = card.run.details["vocab_size"], card.run.details["tokenizer"]
-    yield f"{vocabulary:,} ids; SHA-256 of its defining file `{sha256}`, repeated in the schema metadata of every shard."
-    yield "It lies in `tokenizer/` and opens with `transformers.AutoTokenizer` where `tokenizer.json` is there."
-
-
-def biases(audits: Sequence[Audit]) -> Iterator[str]:
-    """What an audit found; each figure with its interval and n."""
-    if not audits:
-        yield "This corpus was not audited: nothing is known about its biases. Web text under- and misrepresents groups of people."
-    for audit in audits:
-        yield f"Audit `{audit.run}` found (value [95 % interval] n):\n"
-        yield from (f"- {line.strip()}" for line in audit.headlines)
-        yield "\nLimits of the audit:\n"
-        yield from (f"- {limit}" for limit in audit.content.get("limits", []))
+    names = {file.path.removeprefix("tokenizer/") for file in card.run.data_files("tokenizer/")}
+    kind = "sentencepiece" if "tokenizer.model" in names else "Hugging Face tokenizers"
+    defining = "tokenizer.model" if "tokenizer.model" in names else "tokenizer.json"
+    made = next((run for run in card.runs if run.step == "tokenizer"), None)
+    model = f" ({made.config['model_type']})" if made and "model_type" in made.config else ""
+    yield f"{kind}{model}, {count(card.run.details['vocab_size'])} ids, in `tokenizer/`. It is defined by `{defining}`, SHA-256 `{card.run.details['tokenizer']}`, which the schema of every shard repeats."
+    if made and "sample_documents" in made.details:
+        trained = f"{counted(made.details['sample_documents'], 'document')}, {size(made.details['sample_bytes'])}"
+        yield f"Trained on {trained} of text."
+    if "tokenizer.json" in names:
+        yield '`transformers.AutoTokenizer.from_pretrained("tokenizer")` opens it.'
 
 
 def loading(card: Card) -> Iterator[str]:
-    """Three ways."""
-    first = next(iter(card.splits))
-    first_shard = next(file.path for file in card.shards if file.path.startswith(f"{first}/"))
-    yield "```python"
+    """How to open the files, and their columns."""
+    yield "Paths are relative to the run's folder: lay this file and `croissant.json` into it, beside the data.\n"
+    if not card.files:
+        yield "There are no rows to load."
+        return
+    yield from ("```python", *(shards_code(card) if card.packed else text_code(card)), "```", "")
+    rows = [(Code(column.name), Code(column.type), Written(column.meaning)) for column in card.columns]
+    yield from folded(f"{len(rows)} columns", list(every_row(rows)))
+
+
+def every_row(rows: Sequence[tuple[Written, ...]]) -> Iterator[str]:
+    """The table of columns: all of them, as nothing else lists them."""
+    yield "| column | type | what it is |\n|---|---|---|"
+    for row in rows:
+        yield f"| {' | '.join(map(text, row))} |"
+
+
+def shards_code(card: Card) -> Iterator[str]:
+    """Python that opens shards."""
+    split, files = next(iter(card.splits().items()))
     yield "import datasets, pyarrow as pa"
-    yield f'rows = datasets.load_from_disk("{first}")                       # a split\'s folder, memory-mapped'
-    yield f'rows = datasets.load_dataset("arrow", data_files="{first}/*.arrow", split="train")'
-    yield f'table = pa.ipc.open_stream(pa.memory_map("{first_shard}")).read_all()'
-    yield "```"
-    yield ""
-    yield from table(["column", "is"], list(COLUMNS.items()))
+    yield 'rows = datasets.load_dataset(".")                            # all splits, from here or the Hub'
+    yield f'rows = datasets.load_from_disk("{split}")                     # one split, memory-mapped, nothing copied'
+    yield f'table = pa.ipc.open_stream(pa.memory_map("{files[0].path}")).read_all()'
 
 
-def making(card: Card) -> Iterator[str]:
-    """The chain of runs."""
-    rows = [
-        (run.id, run.step, run.version, run.code[:12], run.manifest[:12], ", ".join(run.parents))
-        for run in card.facts.runs
-    ]
-    yield from table(["run", "step", "Gristmill", "code", "manifest", "made from"], rows)
-    yield "\nThe same inputs, configurations and code give the same bytes, with any number of workers; `gristmill shards verify` checks these."
-    yield "\nConfiguration of the last steps:\n"
-    for run in (card.decide, card.pack):
-        yield f"```json\n{json.dumps({run.step: run.config}, indent=1, ensure_ascii=False, sort_keys=True)}\n```"
+def text_code(card: Card) -> Iterator[str]:
+    """Python that opens exported text."""
+    files = pattern(card.files[0].path)
+    kind = "parquet" if files.endswith(".parquet") else "json"
+    yield "import datasets"
+    yield 'rows = datasets.load_dataset(".")                            # from here or the Hub'
+    yield f'rows = datasets.load_dataset("{kind}", data_files="{files}", split="train")'
+    if kind == "parquet":
+        yield 'import pyarrow.parquet\ntable = pyarrow.parquet.read_table("text")'
 
 
-def limits(card: Card) -> Iterator[str]:
-    """What the card cannot promise."""
-    yield "- One language label a document; near copies are found by sampling hashes, so some stay."
-    yield "- Licences are what sources state; nobody has read them on your behalf."
-    yield "- The filters were tuned for English and Chinese; `Biases` says what an audit saw of them."
-    if card.run.exit_code == 3 or any(run.counts.get("quarantined") for run in card.facts.runs):
-        yield "- Some records could not be read: see the funnel."
+def reproducing(card: Card) -> Iterator[str]:
+    """Commands and settings; equal inputs, settings and code give equal bytes."""
+    where = "Beside `runs/` with the captures" if card.of("crawl") else "In the folder of the files that were read"
+    yield f"Equal inputs, settings, code and libraries give equal bytes, with any number of workers. {where}, with the settings below as `settings.toml`:\n"
+    yield from ("```sh", *commands(card), "```", "")
+    yield from folded("settings.toml", ["```toml", *list(toml(card))[:-1], "```"])
+    for run in card.of("crawl"):
+        yield f"\nThe web has moved on since `{run.id}`: its captures are the input, and a new crawl is another corpus."
+    if card.pseudonyms:
+        yield "\n`annotate.author_key`, the key of the pseudonyms, is secret and not told here: without it they cannot be made again."

@@ -1,18 +1,14 @@
-"""What comes out at the end, from real small runs: mixed shards, exported text, a data card, a document's story."""
+"""What comes out at the end, from real small runs: mixed shards, exported text, a document's story."""
 
 import json
 import random
-import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from gristmill import cli, runs
-from gristmill.card.command import write
-from gristmill.card.croissant import licence_url
-from gristmill.card.markdown import told_languages, yaml
-from gristmill.errors import ConfigError, InputError
+from gristmill.errors import ConfigError
 from gristmill.runs import FinishedRun
 from gristmill.shards import open_shard
 from pipelines.config import ExportTextConfig
@@ -231,82 +227,3 @@ def test_a_row_of_a_shard_is_told_with_its_licence_and_where_it_was_read(out, ca
         assert told["story"]["capture"]["file"] == "tale.jsonl" and told["text"].strip()
     assert cli.run(["shards", "decode", str(run.path), "--row", "0"]) == 0
     assert "licence" in capsys.readouterr().out
-
-
-# ---- the card
-
-
-@pytest.fixture(scope="module")
-def card(out, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("card")
-    assert cli.run(["card", str(newest(out, "pack").path), "--out", str(folder)]) == 0
-    return folder
-
-
-def test_the_card_says_all_and_leaves_nothing_to_fill_in(card):
-    page = (card / "README.md").read_text()
-    for told in (
-        "CC-BY-4.0",
-        "state no licence",
-        "s-zh",
-        "exact_duplicate | 1 |",
-        "| email | 1 |",
-        "left out",
-        "not audited",
-    ):
-        assert told in page, told
-    for empty in ("TODO", "More Information Needed", "None", "nan"):
-        assert empty not in page
-    sections = [line for line in page.splitlines() if line.startswith("## ")]
-    assert len(sections) == 11 and page.count("| 91 | 90 | 1 | 0 |") == 2
-
-
-def test_the_hub_reads_the_front_matter(card):
-    hub = pytest.importorskip("huggingface_hub", reason="datasets brings huggingface_hub")
-    data = hub.DatasetCard.load(str(card / "README.md")).data.to_dict()
-    assert data["language"] == ["en", "zh"] and data["license"] == ["cc-by-4.0", "unknown"]
-    assert data["size_categories"] == ["n<1K"]
-    assert [file["split"] for file in data["configs"][0]["data_files"]] == ["train", "validation", "test"]
-
-
-def test_croissant_is_valid_and_names_every_shard(out, card, caplog):
-    mlcroissant = pytest.importorskip("mlcroissant", reason="the extra `dev` brings mlcroissant")
-    read = mlcroissant.Dataset(str(card / "croissant.json"))
-    assert not read.metadata.ctx.issues.errors and not read.metadata.ctx.issues.warnings
-    assert not [record for record in caplog.records if record.levelname == "WARNING"]
-    told = json.loads((card / "croissant.json").read_text())
-    assert {file["@id"]: file["sha256"] for file in told["distribution"]} == arrows(newest(out, "pack"))
-    assert [records["name"] for records in told["recordSet"]] == ["train", "validation", "test"]
-    assert told["rai:dataBiases"] == ["not audited"]
-
-
-def test_a_card_written_twice_has_the_same_bytes(out, card, tmp_path):
-    write(newest(out, "pack"), None, tmp_path)
-    for name in ("README.md", "croissant.json"):
-        assert (tmp_path / name).read_bytes() == (card / name).read_bytes()
-
-
-def test_a_card_without_the_runs_behind_it_is_refused(out, tmp_path, capsys):
-    shutil.copytree(newest(out, "pack").path, tmp_path / newest(out, "pack").id)
-    assert cli.run(["card", str(tmp_path / newest(out, "pack").id), "--out", str(tmp_path / "c")]) == 2
-    assert "a card needs the runs that the shards were made from" in capsys.readouterr().err
-    assert not (tmp_path / "c").exists()
-    with pytest.raises(InputError):
-        write(runs.open_run(tmp_path / newest(out, "pack").id), None, tmp_path / "c")
-
-
-def test_front_matter_is_yaml_whatever_a_name_holds():
-    assert list(yaml("a", 'x: "y"\n- 中')) == ['a: "x: \\"y\\"\\n- 中"']
-    assert list(yaml("a", [])) == [] and list(yaml("a", ["b"])) == ["a:", '- "b"']
-
-
-def test_languages_of_a_few_words_are_not_claimed():
-    class Some:
-        languages = {"en": 99_990, "la": 5, "und": 500, "zh": 1_000}  # noqa: RUF012
-
-    assert told_languages(Some()) == ["en", "zh"]
-
-
-def test_a_licence_is_an_address_where_it_is_one():
-    assert licence_url("CC-BY-4.0") == "https://spdx.org/licenses/CC-BY-4.0.html"
-    assert licence_url("unknown") == "unknown"

@@ -1,0 +1,119 @@
+"""The columns of what is published, as Arrow has them, as the Hub writes them in YAML, and as Croissant types them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gristmill.runs import FinishedRun
+from gristmill.shards import shard_schema
+
+MEANINGS = {
+    "input_ids": "token ids, without special tokens",
+    "sentences": "places in input_ids at which sentences start",
+    "id": "stable id of the document: hash of source, locator and captured bytes",
+    "source": "name of the source",
+    "lang": "language found in the text: ISO 639-1 where it has one, `und` if unsure",
+    "bytes": "UTF-8 bytes of the text that was encoded",
+    "text": "the final text: repeated passages cut, personal data masked where that was asked for",
+}
+"""What columns are whose files do not say it, or say what they were before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column, and what it is in a few words (empty where its file does not say it)."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+
+
+def columns_of(run: FinishedRun, schemas: Sequence[pa.Schema]) -> tuple[Column, ...]:
+    """The columns of a pack run or of exported text; `schemas` (documents, decisions) say what exported ones mean."""
+    if run.step == "pack":
+        fields = {field.name: field for field in shard_schema(int(run.details["vocab_size"]), {})}
+        return tuple(Column(name, field.type, MEANINGS[name]) for name, field in fields.items())
+    known = {field.name: field for schema in schemas for field in schema}
+    first = run.files("text/")[0] if run.data_files("text/") else None
+    names = pq.read_schema(first).names if first and first.suffix == ".parquet" else _written(run, known)
+    return tuple(Column(name, known[name].type, _meaning(known[name])) for name in names if name in known)
+
+
+def _written(run: FinishedRun, known: dict[str, pa.Field]) -> list[str]:
+    """The columns that an export to JSON Lines was asked for; without any, all but what served to decide."""
+    return list(run.manifest["config"].get("columns") or [name for name in known if name not in LEFT_OUT])
+
+
+LEFT_OUT = ("signature", "line_hashes", "personal", "cuts", "keep", "reasons")
+"""What `export-text` leaves out unless it is asked for; a test holds it against that step."""
+
+
+def _meaning(field: pa.Field) -> str:
+    if field.name in MEANINGS:
+        return MEANINGS[field.name]
+    return str((field.metadata or {}).get(b"is", b"").decode())
+
+
+def hub_features(columns: Sequence[Column]) -> Iterator[str]:
+    """The lines of `features` in the Hub's YAML, as `datasets` writes them."""
+    for column in columns:
+        yield from _feature(column.name, column.type, "  ")
+
+
+def _feature(name: str, kind: pa.DataType, indent: str) -> Iterator[str]:
+    yield f"{indent}- name: {name}"
+    yield from _typed(kind, f"{indent}  ", "dtype", "struct")
+
+
+def _typed(kind: pa.DataType, indent: str, plain: str, nested: str) -> Iterator[str]:
+    """A type under the key `plain`, or its fields under `nested`."""
+    if pa.types.is_struct(kind):
+        yield f"{indent}{nested}:"
+        for field in kind:
+            yield from _feature(field.name, field.type, indent)
+    elif pa.types.is_list(kind):
+        yield from _typed(kind.value_type, indent, "list", "list")
+    else:
+        yield f"{indent}{plain}: {dtype(kind)}"
+
+
+def dtype(kind: pa.DataType) -> str:
+    """The name that `datasets` has for a plain type."""
+    return {"float": "float32", "double": "float64", "halffloat": "float16"}.get(str(kind), str(kind))
+
+
+def croissant_type(kind: pa.DataType) -> str:
+    """The type of schema.org that holds a plain value; hashes are told as text."""
+    if pa.types.is_boolean(kind):
+        return "sc:Boolean"
+    if pa.types.is_integer(kind):
+        return "sc:Integer"
+    if pa.types.is_floating(kind):
+        return "sc:Float"
+    return "sc:DateTime" if pa.types.is_timestamp(kind) else "sc:Text"
+
+
+def croissant_field(column: Column, files: str) -> dict[str, Any]:
+    """A column of the FileSet `files` as a Field; members of a struct are its subFields, found by their path."""
+    kind, repeated = column.type, pa.types.is_list(column.type)
+    inner = kind.value_type if repeated else kind
+    source = {"fileSet": {"@id": files}, "extract": {"column": column.name}}
+    own = f"{files}/{column.name}"
+    field: dict[str, Any] = {"@type": "cr:Field", "@id": own, "name": own}
+    if column.meaning:
+        field["description"] = column.meaning
+    if repeated:
+        field["repeated"] = True
+    if not pa.types.is_struct(inner):
+        return field | {"dataType": croissant_type(inner), "source": source}
+    parts = [
+        {
+            "@type": "cr:Field", "@id": f"{own}/{part.name}", "name": f"{own}/{part.name}", "dataType": croissant_type(part.type),
+            "source": source | {"transform": {"jsonPath": part.name}},
+        }
+        for part in inner
+    ]  # fmt: skip
+    return field | {"subField": parts}

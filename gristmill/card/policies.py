@@ -1,0 +1,234 @@
+"""How the data of a card were treated: what was left out, copies, personal data, rights, and what an audit found."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gristmill.card.content import Card, number_of
+from gristmill.card.markup import Code, table, text
+from gristmill.report.bias import ALPHA, SCHEMA
+from gristmill.report.facts import Audit
+from gristmill.report.reasons import conditions
+from gristmill.report.verdicts import COPIES
+from gristmill.report.words import count, counted, language, listed, share, size
+from gristmill.rights import UNKNOWN
+
+Json = Mapping[str, Any]
+PLACEHOLDERS = {
+    "email": "<EMAIL>", "key": "<KEY>", "ip": "<IP>", "iban": "<IBAN>", "resident_id": "<ID>", "card": "<CARD>",
+    "phone": "<PHONE>",
+}  # fmt: skip
+"""What stands for each kind of personal data; a test holds it against what masks them."""
+CUTS = {"repeated_line": "lines", "repeated_paragraph": "paragraphs", "repeated_span": "runs of words"}
+MOST_TERMS = 5
+
+
+def funnel(card: Card) -> Iterator[str]:
+    """The ledger of every step."""
+    runs = [run for run in card.runs if run.main and run.entries]
+    fates = ("read", "kept", "dropped", "quarantined")
+    yield "In every step read = kept + dropped + quarantined (could not be read):\n"
+    yield from table(["step", *fates], [(run.step, *(run.counts.get(fate, 0) for fate in fates)) for run in runs])
+    if card.of("crawl"):
+        yield "\nThe steps count different things: crawl counts pages and the items of answers, annotate every record of what was stored, listings included, and the others documents."
+    again = sum(entry.documents for entry in card.own.entries if entry.reason == "decided")
+    if again:
+        yield f"\nThe {count(again)} that `{card.run.step}` dropped as `decided` are those that `decide` had dropped before it."
+    if card.losses:
+        yield "\nThe reasons; a document counts for the first that held:\n"
+        rows = [
+            (loss.step, Code(loss.reason), loss.fate, loss.number, loss.means or "not explained by this version")
+            for loss in card.losses
+        ]
+        yield from table(["step", "reason", "fate", "number", "drops what"], rows, rest="reasons")
+    yield from cut(card)
+
+
+def cut(card: Card) -> Iterator[str]:
+    """What was cut out of documents that were kept."""
+    found = card.last("decide").details.get("repeated")
+    if found:
+        parts = [f"{size(found[reason])} of {what}" for reason, what in CUTS.items() if found.get(reason)]
+        yield f"\nRepeated passages were cut out of {counted(found['documents'], 'kept document')}: {listed(parts) or 'nothing'}."
+    else:
+        yield "\nNo passages were cut out of documents."
+
+
+def unread(card: Card) -> str:
+    """How many records could not be fetched or read, step by step: what a later step met again stands in both."""
+    lost = [(run.step, run.counts.get("quarantined", 0)) for run in card.runs if run.main]
+    return listed([f"{count(number)} in {step}" for step, number in lost if number], most=6) or "none"
+
+
+def copies(card: Card) -> Iterator[str]:
+    """How copies were found, and what became of them."""
+    decide = card.last("decide")
+    rules = [rule for rule in conditions(decide, {}) if rule.name in COPIES]
+    rows = [(Code(rule.name), number_of(card, "decide", rule.name), rule.drops_if) for rule in rules]
+    yield from table(["reason", "documents dropped", "drops a document if"], rows)
+    most = decide.config.get("keep_per_cluster", 1)
+    largest = f"; the largest cluster has {counted(card.scan.largest, 'document')}"
+    found = (
+        f"{counted(card.scan.copied, 'kept document')} had copies{largest}"
+        if card.scan.copied
+        else "No kept document had a copy"
+    )
+    yield f"\nOf every cluster of near copies {'one stays' if most == 1 else f'up to {count(most)} stay'}. {found}."
+    if upweight := decide.config.get("upweight"):
+        said = ", ".join(f"{times} times from {least} copies on" for least, times in upweight.items())
+        yield f"What survives of large clusters is written several times: {said}."
+
+
+def masking(card: Card) -> str:
+    """What happened to personal data, in one line."""
+    if card.scan.personal is None:
+        return "not looked for, and not masked"
+    found = counted(sum(card.scan.personal.values()), "span")
+    return f"{found} found by patterns, {'masked' if card.masked else 'left in the text'}; names are not looked for"
+
+
+def personal(card: Card) -> Iterator[str]:
+    """What was looked for, found and masked."""
+    if card.scan.personal is None:
+        yield "Personal data were **not looked for** (`annotate.only_hashes`), so none were masked."
+    else:
+        if card.masked:
+            yield "What patterns found in kept documents was replaced by a placeholder that names its kind:\n"
+        else:
+            yield "What patterns found in kept documents was **left in the text** (`mask_personal` was off):\n"
+        head = ["kind", *(["placeholder"] if card.masked else []), "spans found"]
+        kinds = [*PLACEHOLDERS, *sorted(set(card.scan.personal) - set(PLACEHOLDERS))]
+        yield from table(
+            head,
+            [(kind, *([Code(PLACEHOLDERS.get(kind, "none"))] if card.masked else []), card.scan.personal[kind]) for kind in kinds],
+        )  # fmt: skip
+    yield "\nNames and postal addresses are not looked for, and what patterns miss is still there: treat the text as containing personal data."
+    yield f"Authors of social posts are {'replaced by keyed pseudonyms' if card.pseudonyms else 'left out'}."
+
+
+def refusals(card: Card) -> str:
+    """What became of documents that refuse this use, in one line."""
+    number = sum(card.scan.refused_kept.values())
+    if not card.scan.refused_read:
+        return "none stated by the sources"
+    if not card.last("decide").config.get("rights", {}).get("honour_opt_outs", True):
+        return f"NOT honoured: kept documents state {count(number)}"
+    return f"honoured: {counted(number_of(card, 'decide', 'opt_out'), 'document')} dropped"
+
+
+def rights(card: Card) -> Iterator[str]:
+    """The policy, refusals and takedowns."""
+    decide = card.last("decide")
+    policy = decide.config.get("rights", {})
+    licences = listed(list(map(text, policy.get("licences") or ())), most=30)
+    yield f"- Licences allowed: {licences or 'any'}; documents of unknown licence are {'allowed' if policy.get('allow_unknown', True) else 'dropped'}. Dropped for their licence: {count(number_of(card, 'decide', 'licence'))}."
+    honour = "dropped" if policy.get("honour_opt_outs", True) else "**kept**"
+    yield f"- Documents whose source refuses this use (such as `noai`) are {honour}. Dropped: {count(number_of(card, 'decide', 'opt_out'))}."
+    if words := card.scan.refused_read:
+        stated = ", ".join(
+            f"{Code(word).written} {count(n)} ({count(card.scan.refused_kept[word])} kept)"
+            for word, n in sorted(words.items())
+        )
+        yield f"- Refusals that were read: {stated}."
+    yield f"- Takedowns: {takedowns(card)}."
+    for run in card.of("crawl"):
+        yield f"- `{run.id}` judged rights by the policy {Code(run.details.get('policy', 'of its settings')).written} and read robots.txt."
+    yield f"- To take a document down: its `id` names it in the list of `decide.takedown`{' and in `gristmill shards decode --id`' if card.packed else ''}."
+
+
+def takedowns(card: Card) -> str:
+    """The list of takedowns, and what it dropped."""
+    asked = card.last("decide").details.get("takedowns", 0)
+    if not asked:
+        return "no list was given"
+    return f"the list has {counted(asked, 'request')}; documents dropped by it: {count(number_of(card, 'decide', 'takedown'))}"
+
+
+def biases(card: Card) -> Iterator[str]:
+    """What audits found, each figure with its interval and n."""
+    if not card.audits:
+        yield "This corpus was **not audited**: nothing is known about its biases. Text from the web misrepresents groups of people; run `gristmill audit` before relying on it."
+    for audit in card.audits:
+        yield f"Audit `{audit.run}`, values with their 95 % interval and n:\n"
+        yield from (f"- {text(line)}" for line in audit.headlines)
+        if audit.content.get("schema") == SCHEMA:
+            yield from in_detail(audit)
+        yield "\nLimits of the audit:\n"
+        yield from (f"- {limit}" for limit in audit.content.get("limits", []))
+
+
+def in_detail(audit: Audit) -> Iterator[str]:
+    """Mentions, words and rules, each with what its number means."""
+    corpus, rules = audit.content.get("corpus"), audit.content.get("rules")
+    means = {name: one["means"] for name, one in audit.content["definitions"].items()}
+    if corpus:
+        whole = [row for row in corpus["slices"] if row["source"] == "(all)"]
+        yield f"\nHow often groups are mentioned. {means['mentions.per_million']}\n"
+        yield from table(["language", "group", "mentions", "per million [95 %]", "documents"], list(mentions(whole)))
+        yield f"\nWords that lean to one of two groups beyond chance (Holm, {ALPHA:.0%}). {means['associations.log_odds']}\n"
+        rows = list(leaning(corpus))
+        yield from table(["language", "groups", "word", "log-odds [95 %]", "n"], rows) if rows else iter(["None."])
+    if rules:
+        sure = sorted(
+            (row for row in rules["rows"] if row["p_holm"] is not None and row["p_holm"] < ALPHA),
+            key=lambda row: (row["p_holm"], row["reason"], row["group"]),
+        )
+        yield f"\nRules that drop documents of a group more or less often beyond chance (Holm, {ALPHA:.0%}). {means['rules.stratified_risk_ratio']}\n"
+        cells = [
+            (
+                Code(row["reason"]),
+                row["group"],
+                interval(row["stratified_risk_ratio"]),
+                int(row["stratified_risk_ratio"]["n"]),
+            )
+            for row in sure
+        ]
+        yield from table(["rule", "group", "risk ratio [95 %]", "n"], cells) if cells else iter(["None."])
+
+
+def mentions(slices: Sequence[Json]) -> Iterator[tuple[object, ...]]:
+    """A row for each language and group that is mentioned at all."""
+    for row in slices:
+        for group, found in row["groups"].items():
+            if found["mentions"]:
+                estimate = found["per_million"]
+                yield language(row["lang"]), group, int(found["mentions"]), interval(estimate, 1), int(estimate["n"])
+
+
+def leaning(corpus: Json) -> Iterator[tuple[object, ...]]:
+    """The ends of the lists of words that lean to one group."""
+    for total in corpus["association_totals"]:
+        key = total["lang"], total["axis"]
+        rows = [row for row in corpus["associations"] if (row["lang"], row["axis"]) == key and row["p_holm"] < ALPHA]
+        rows.sort(key=lambda row: (-row["log_odds"]["value"], row["term"]))
+        ends = rows if len(rows) <= 2 * MOST_TERMS else [*rows[:MOST_TERMS], *rows[-MOST_TERMS:]]
+        for row in ends:
+            yield (
+                language(row["lang"]),
+                " : ".join(total["groups"]),
+                row["term"],
+                interval(row["log_odds"]),
+                int(row["log_odds"]["n"]),
+            )
+
+
+def interval(estimate: Json, digits: int = 2) -> str:
+    """An estimate with its interval."""
+    value, low, high = (f"{estimate[key]:,.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def limits(card: Card) -> Iterator[str]:
+    """What the card cannot promise."""
+    kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
+    if unknown:
+        yield f"- For {count(unknown)} of {count(kept)} documents ({share(unknown, kept)}) no licence is known: whoever uses them must judge."
+    yield "- Licences and refusals are what the input states. Where it states none, none was looked for elsewhere."
+    yield "- A document has one language label. Thresholds of most rules were published for English; languages that a rule names above have their own, and all others are judged as English is."
+    yield "- Near copies are found by sampling hashes, so some stay; translations and paraphrases are no copies."
+    yield "- Nothing was checked for truth, and no text was read by a person."
+    if (lost := unread(card)) != "none":
+        yield f"- Records that could not be fetched or read: {lost}. Nothing is known of them but where they are: see `gristmill quarantine`."
+    if any(run.exit_code == 3 for run in card.runs):
+        yield "- More records could not be read than the error budget allowed."
+    if not card.audits:
+        yield "- No audit was given for this card."
