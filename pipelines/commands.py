@@ -232,9 +232,11 @@ def export_text(
     run = steps.run_export_text(_one(inputs, out, "decide"), settings.export_text, how)
     size = sum(file.bytes for file in run.data_files("text/"))
     cli.say(f"export-text  {run.counts['kept']} documents, {size / 1e6:.1f} MB{_reasons(run)} -> {run.path / 'text'}")
-    kind = "parquet" if settings.export_text.format == "parquet" else "json"
-    files = f"{run.path / 'text'}/*{settings.export_text.ending}"
-    cli.conclude(run, [f'next: datasets.load_dataset("{kind}", data_files="{files}")'], as_json=as_json)
+    load = f'"{run.path}"'  # where README.md states the types of columns, which JSON leaves to guesses
+    if settings.export_text.format == "parquet":
+        load = f'"parquet", data_files="{run.path / "text"}/*.parquet"'
+    needs = "   (with zstandard installed)" if settings.export_text.ending.endswith(".zst") else ""
+    cli.conclude(run, [f"next: datasets.load_dataset({load}){needs}"], as_json=as_json)
 
 
 def compile_kernels() -> None:

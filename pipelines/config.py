@@ -420,6 +420,8 @@ class ExportTextConfig(Config):
     def _has_text(self) -> "ExportTextConfig":
         if self.columns and "text" not in self.columns:
             raise ValueError("`columns` must name `text`")
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError("`columns` must name each column once: readers refuse two of one name")
         return self
 
 

@@ -31,7 +31,9 @@ from pipelines.exchange import Numbers
 from pipelines.final_text import final_texts, one_array
 
 STAGE = "export"
-CODE = ["pipelines/export_text.py", "pipelines/final_text.py", "pipelines/kernels/edits.py"]
+CODE = [
+    "pipelines/export_text.py", "pipelines/export_features.py", "pipelines/final_text.py", "pipelines/kernels/edits.py",
+]  # fmt: skip
 LIBRARIES = ["pyarrow", "zstandard"]
 SCAFFOLD = ("signature", "line_hashes", "personal", "cuts", "keep", "reasons")
 """What served to decide and would mislead beside the final text: hashes of the text before, and spans in it. `columns` may name them."""
@@ -91,9 +93,11 @@ def export_shard(work: Work, shard: int, config: ExportTextConfig) -> Receipt:
 
 def _count(tally: Tally, reason: str, table: pa.Table) -> None:
     """Count the rows of a table as kept, or dropped for `reason`; bytes of those kept."""
-    sizes = pc.binary_length(table["text"]).to_pylist()
-    for source, lang, size in zip(table["source"].to_pylist(), table["lang"].to_pylist(), sizes, strict=True):
-        tally.add("dropped" if reason else "kept", reason, source=source, lang=lang, size=0 if reason else size)
+    sizes = table.select(["source", "lang"]).append_column("size", pc.binary_length(table["text"]))
+    groups = sizes.group_by(["source", "lang"]).aggregate([("size", "count"), ("size", "sum")])
+    for row in groups.to_pylist():
+        key, size = {"source": row["source"], "lang": row["lang"]}, 0 if reason else row["size_sum"]
+        tally.add("dropped" if reason else "kept", reason, **key, documents=row["size_count"], size=size)
 
 
 def final_table(kept: pa.Table, config: ExportTextConfig) -> pa.Table:
@@ -109,6 +113,13 @@ def chosen(schema: pa.Schema, wanted: Sequence[str]) -> list[str]:
             "documents have no such column", {"columns": unknown[0]}, f"choose of {', '.join(schema.names)}"
         )
     return list(wanted) or [name for name in schema.names if name not in SCAFFOLD]
+
+
+def written_schema(documents: str, decisions: str, config: ExportTextConfig) -> pa.Schema:
+    """The columns that will be written, by the first shard; raises ConfigError, before any work, for one there is not."""
+    fields = [field for folder in (documents, decisions) for field in pq.read_schema(shard_path(folder, 0))]
+    schema = pa.schema(fields)
+    return pa.schema([schema.field(name) for name in chosen(schema, config.columns)])
 
 
 def write(table: pa.Table, file: IO[bytes], config: ExportTextConfig) -> None:
@@ -153,8 +164,16 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
 def _plain(column: pa.Array) -> list[Any]:
     """The values of a column as JSON may hold them."""
     values = one_array(column).to_pylist()
-    convert = CONVERT.get(str(column.type))
+    convert = _converter(column.type)
     return [None if value is None else convert(value) for value in values] if convert else values
+
+
+def _converter(kind: pa.DataType) -> Callable[[Any], Any] | None:
+    """What makes a value of this type one that JSON may hold; None where it is one."""
+    if not pa.types.is_list(kind):
+        return CONVERT.get(str(kind))
+    inside = _converter(kind.value_type)
+    return (lambda values: [None if value is None else inside(value) for value in values]) if inside else None
 
 
 CONVERT: Mapping[str, Callable[[Any], Any]] = {
@@ -166,7 +185,7 @@ CONVERT: Mapping[str, Callable[[Any], Any]] = {
 
 def _as_json(value: Any) -> Any:
     if isinstance(value, datetime):
-        return value.isoformat()
+        return value.isoformat(timespec="milliseconds")  # as precise as the column: Arrow reads no more digits
     if isinstance(value, bytes):
         return value.hex()
     raise TypeError(f"cannot be written as JSON: {type(value).__name__}")

@@ -40,6 +40,7 @@ from pipelines.decide_jobs import cut_sums, run_jobs, spread_of
 from pipelines.dedup.estimate import Estimate, estimate
 from pipelines.dedup.graph import Work
 from pipelines.document_shards import documents_of, shard_path, shard_rows
+from pipelines.export_features import write_readme
 from pipelines.pack_jobs import mixture_details, plan_mixture, tell_plan
 from pipelines.pack_jobs import run_jobs as run_pack_jobs
 from pipelines.read.records import Split
@@ -328,10 +329,11 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
     annotated = documents_of(decided)
     if config.mask_personal:
         refuse_hashes_only(annotated, ["personal"], "export with export_text.mask_personal=false")
+    (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+    schema = exporting.written_schema(documents, decisions, config)
     with _start("export-text", config, [decided.as_input()], exporting, how) as run:
         if run.finished:
             return _found(run.finished)
-        (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
         stages = {exporting.STAGE: shards}
         _say_reused(run, stages)
         compile_first(exporting.STAGE)
@@ -341,7 +343,8 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
             how.engine, mode="threads" if config.format == "parquet" else "processes", label="export-text",
             folder=run.path, stages=stages,
         )  # fmt: skip
-        return runs.seal_from_receipts(run, stages, ledger_stage=exporting.STAGE, telemetry=took)
+        told = [write_readme(run.path, schema)] if config.format == "jsonl" else []
+        return runs.seal_from_receipts(run, stages, ledger_stage=exporting.STAGE, extra_files=told, telemetry=took)
 
 
 def _start(

@@ -208,7 +208,7 @@ def test_json_keeps_what_json_can_hold():
     raw = json_lines(pa.RecordBatch.from_pydict(columns))
     assert raw.count(b"\n") == 1
     assert json.loads(raw) == {
-        "h": "ffffffffffffffff", "n": None, "f": 1.5, "t": "1970-01-01T00:00:00+00:00", "b": "00ff", "s": "中\n\"'\u2028",
+        "h": "ffffffffffffffff", "n": None, "f": 1.5, "t": "1970-01-01T00:00:00.000+00:00", "b": "00ff", "s": "中\n\"'\u2028",
         "z": None, "l": ["a"], "i": 2**53 - 1,
     }  # fmt: skip
 
