@@ -34,14 +34,14 @@ COLUMNS: dict[str, Any] = {
 def write(folder: Path, split: str, batches: Iterable[Batch], vocabulary: int, end: int | None) -> list[Path]:
     """Write a split as a folder of shards, the index last."""
     dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
-    paths, entries = [], []
+    paths, entries, index = [], [], folder / split / "index.json"
+    index.unlink(missing_ok=True)  # killed in between, an older index must not stand beside new shards
     for number, samples in enumerate(_shards(_samples(batches, dtype))):
         path, content = folder / split / f"shard.{number:05d}.mds", shard_of(samples)
         storage.commit_bytes(path, content)
         raw = {"basename": path.name, "bytes": len(content), "hashes": {"sha1": hashlib.sha1(content).hexdigest()}}
         entries.append(COLUMNS | {"raw_data": raw, "samples": len(samples), "zip_data": None})
         paths.append(path)
-    index = folder / split / "index.json"
     storage.commit_bytes(index, json.dumps({"shards": entries, "version": 2}, sort_keys=True).encode())
     return [*paths, index]
 
