@@ -85,11 +85,11 @@ class FamilySettings(Config):
 class Family:
     """Writes runs with duplicate clusters: a document is (id, cluster or None, kept id if dropped, similarity, reason).
 
-    `columns` adds columns to the document with an id.
+    `columns` adds columns to the document with an id, `decided` to its decision.
     """
 
     def __init__(self, out):
-        self.out, self.columns, self.made = out, {}, 0
+        self.out, self.columns, self.decided, self.made = out, {}, {}, 0
 
     def make(self, documents, *, shards=1, **settings):
         rows = [documents[i::shards] for i in range(shards)]
@@ -122,13 +122,12 @@ class Family:
         }  # fmt: skip
         return given | self.columns.get(id, {})
 
-    @staticmethod
-    def decision(id, cluster, kept_id=None, similarity=None, reason="near_duplicate", *, label, size):
+    def decision(self, id, cluster, kept_id=None, similarity=None, reason="near_duplicate", *, label, size):
         kept, single = kept_id is None, cluster is None
         return {
             "keep": kept, "reasons": 0 if kept else 1 << LEGEND.index(reason), "cluster": -1 if single else label,
             "cluster_size": 1 if single else size, "kept_id": kept_id, "similarity": similarity, "repeats": size,
-            "cuts": [],
+            "cuts": [], **self.decided.get(id, {}),
         }  # fmt: skip
 
 

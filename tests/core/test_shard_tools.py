@@ -1,14 +1,20 @@
 """Inspecting and decoding shards: what is in them is counted, and rows come back as text with their document's story."""
 
 import json
+import tempfile
+from collections import Counter
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gristmill import cli
 from gristmill.errors import InputError
-from gristmill.sealed import open_run
+from gristmill.hashing import sha256_bytes
 from gristmill.shard_decode import decode, find
-from gristmill.shard_table import as_lines, contents
+from gristmill.shard_table import as_lines, content_of, contents
 from gristmill.shards import shard_schema, write_shard
 
 SHARD = "train/data-00001-of-00002.arrow"
@@ -25,30 +31,81 @@ def test_contents_are_counted_by_split_source_and_language(packed, packs):
         ("zh", 3, 6),
         ("en", 2, 5),
     ]
-    lines = as_lines(found, len(packs.words))
-    assert lines[0] == "train  5 documents, 11 tokens in 2 shards | 2.00 bytes a token | 7 of 12 ids used"
-    assert lines[1].split() == [
-        "tokens",
-        "a",
-        "document",
-        "least",
-        "1",
-        "10%",
-        "1",
-        "median",
-        "2",
-        "90%",
-        "3",
-        "most",
-        "4",
-    ]
+    assert (train["ids_never_used"], found[0].record(len(packs.words))["ids_never_used"]) == (None, 5)
+    assert train["metadata"] == {
+        "gristmill.format": "shards/1",
+        "gristmill.tokenizer": sha256_bytes(packs.tokenizer()),
+        "input_ids": "uint16",
+    }
     assert run is not None and contents(packed.path / SHARD)[1][0].record()["documents"] == 3
+
+
+def test_contents_are_told_as_a_table(packed, packs):
+    _, found = contents(packed.path)
+    assert as_lines(found, len(packs.words)) == [
+        "gristmill.format     shards/1",
+        f"gristmill.tokenizer  {sha256_bytes(packs.tokenizer())}",
+        "input_ids            uint16",
+        "ids used             7 of 12 | 5 never",
+        "",
+        "train  5 documents, 11 tokens in 2 shards | 2.00 bytes a token | 7 ids used",
+        "  tokens a document  least 1  10% 1  median 2  90% 3  most 4",
+        "  source  lang  documents  tokens  share",
+        "  wiki    zh            3       6  54.5%",
+        "  wiki    en            2       5  45.5%",
+        "",
+        "validation  1 documents, 2 tokens in 1 shards | 2.00 bytes a token | 2 ids used",
+        "  tokens a document  least 2  10% 2  median 2  90% 2  most 2",
+        "  source  lang  documents  tokens   share",
+        "  wiki    zh            1       2  100.0%",
+    ]
+
+
+def test_inspect_prints_a_run_and_a_file(packed, capsys):
+    assert cli.run(["shards", "inspect", str(packed.path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(part["split"], part["tokens"], part["ids_never_used"]) for part in told] == [
+        ("train", 11, 5), ("validation", 2, 10),
+    ]  # fmt: skip
+    assert [group["share"] for group in told[0]["groups"]] == [0.545455, 0.454545]
+    assert cli.run(["shards", "inspect", str(packed.path / SHARD)]) == 0
+    assert "ids used             4\n" in capsys.readouterr().out
+    assert cli.run(["shards", "inspect", str(packed.path / "absent")]) == 2
+
+
+def test_a_cut_shard_is_not_counted_as_a_shorter_one(packed, packs, capsys):
+    packs.change(packed, SHARD, lambda data: data[:-8])
+    assert cli.run(["shards", "inspect", str(packed.path / SHARD)]) == 2
+    assert "end-of-stream marker is missing" in capsys.readouterr().err
+
+
+rows_of_ids = st.lists(st.tuples(st.lists(st.integers(0, 40), max_size=5), st.sampled_from("ab")), max_size=12)
+
+
+@given(rows_of_ids, st.integers(1, 4))
+def test_sums_are_those_of_any_rows_in_any_batches_and_shards(rows, size):
+    schema = shard_schema(50, {})
+    with tempfile.TemporaryDirectory() as name:
+        paths = []
+        for number in range(0, len(rows), size):
+            part = rows[number : number + size]
+            columns = [[ids for ids, _ in part], [[0]] * len(part), ["x"] * len(part), [s for _, s in part]]
+            columns += [["en"] * len(part), [len(ids) for ids, _ in part]]
+            batch = pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+            paths.append(Path(name) / f"{number}.arrow")
+            write_shard(paths[-1], [batch], schema)
+        found = content_of("x", paths)
+    assert found.lengths.tolist() == [len(ids) for ids, _ in rows]
+    assert {n: c for n, c in enumerate(found.used.tolist()) if c} == Counter(n for ids, _ in rows for n in ids)
+    for source in {source for _, source in rows}:
+        of = [len(ids) for ids, other in rows if other == source]
+        assert found.groups[source, "en"] == (len(of), sum(of), sum(of))
 
 
 def test_an_empty_shard_is_inspected_too(tmp_path):
     write_shard(tmp_path / "none.arrow", [], shard_schema(10, {}))
     [found] = contents(tmp_path / "none.arrow")[1]
-    assert found.record()["tokens"] == 0 and as_lines([found], None)[0].startswith("none.arrow  0 documents")
+    assert found.record()["tokens"] == 0 and as_lines([found], None)[4].startswith("none.arrow  0 documents")
 
 
 # ---- rows as text
@@ -82,22 +139,3 @@ def test_a_row_is_asked_for_by_its_place_or_its_id(packed, capsys):
     assert cli.run(["shards", "decode", str(packed.path)]) == 2
     assert cli.run(["shards", "decode", str(packed.path), "--row", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["text"] == "a b c"
-
-
-def behind(packed, decided, **config):
-    """The run, as packed from a decide run."""
-    path = packed.path / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["inputs"] = [decided.as_input().record()]
-    manifest["config"] |= config
-    path.write_text(json.dumps(manifest))
-    return open_run(path.parent)
-
-
-def test_the_story_of_a_document_is_read_from_the_runs_behind_it(packed, family):
-    family.columns["train-0"] = {"licence": "CC-BY-4.0", "capture": {"file": "a.warc.gz", "offset": 77, "item": 3}}
-    run = behind(packed, family.make([("x", None), ("train-0", 7), ("y", 7, "train-0", 0.9)]))
-    story = decode(run, "train", 0, 1)[0].story
-    assert (story["licence"], story["cluster"], story["documents"]) == ("CC-BY-4.0", 1, "part-00000.parquet, row 1")
-    assert story["capture"] == {"file": "a.warc.gz", "offset": 77, "item": 3}
-    assert "holds no such document" in decode(run, "train", 1, 1)[0].story["missing"]
