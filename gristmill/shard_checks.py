@@ -16,7 +16,7 @@ from gristmill.errors import InputError
 from gristmill.hashing import sha256_file
 from gristmill.receipts import DataFile
 from gristmill.sealed import FinishedRun
-from gristmill.shards import REDO, open_shard, shard_schema, token_view
+from gristmill.shards import DATASET_DICT, REDO, open_shard, shard_schema, token_view
 
 SPLITS = ("train", "validation", "test")
 STATE = "state.json"
@@ -37,6 +37,7 @@ class Fault:
 def faults(run: FinishedRun, told: Callable[[int], None] = lambda _: None) -> Iterator[Fault]:
     """All faults of a pack run, its tokenizer's first, then split by split; `told` hears the bytes of every shard looked at."""
     yield from tokenizer_faults(run)
+    yield from (fault for file in run.data_files(DATASET_DICT) for fault in sealed_faults(run, file))
     for split in SPLITS:
         known = [file for file in run.data_files(f"{split}/") if file.path.endswith(".arrow")]
         by_file = [(file, list(_looked_at(run, file, told))) for file in known]

@@ -16,7 +16,7 @@ from gristmill.config import Config
 from gristmill.document import DOCUMENT_SCHEMA
 from gristmill.hashing import sha256_bytes
 from gristmill.receipts import data_file
-from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
+from gristmill.shards import shard_name, shard_schema, write_dataset_dict, write_dataset_files, write_shard
 
 # A commit waits for the disk: how long that takes says nothing about the code under test.
 settings.register_profile("gristmill", deadline=None)
@@ -175,6 +175,8 @@ def make_pack(out, *, two=2):
                 written.append(data_file(run.path, f"{split}/{name}", rows=stop - start))
             write_dataset_files(run.path / split, names, fingerprint="0" * 16)
             written += [data_file(run.path, f"{split}/{name}") for name in ("state.json", "dataset_info.json")]
+        write_dataset_dict(run.path, list(PACK_TEXTS))
+        written.append(data_file(run.path, "dataset_dict.json"))
         (run.path / "tokenizer").mkdir()
         (run.path / "tokenizer/tokenizer.json").write_bytes(raw)
         (run.path / "tokenizer/special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>"}))

@@ -166,6 +166,13 @@ def test_the_files_that_datasets_opens_a_split_by_are_looked_at(packed, packs):
     ]
 
 
+def test_the_file_that_datasets_opens_a_run_by_is_looked_at(packed):
+    (packed.path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    assert told(packed) == [("dataset_dict.json", "its content is not what was sealed: the SHA-256 differs")]
+    (packed.path / "dataset_dict.json").unlink()
+    assert told(packed) == [("dataset_dict.json", "there is no such file")]
+
+
 def test_what_was_left_in_the_folder_of_a_split_without_shards_is_foreign(packed):
     (packed.path / "test/older").mkdir(parents=True)
     (packed.path / "test/state.json").write_text("{}")
