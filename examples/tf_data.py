@@ -32,12 +32,12 @@ def windows(folder: str, length: int, end: int = 3) -> Iterator[np.ndarray]:
             held = held[length:]
 
 
-def dataset(folder: str, length: int, batch: int):  # type: ignore[no-untyped-def]
+def dataset(folder: str, length: int, batch: int, end: int = 3):  # type: ignore[no-untyped-def]
     """A tf.data.Dataset of int32 (batch, length)."""
     import tensorflow as tf
 
     signature = tf.TensorSpec((length,), tf.int32)
-    rows = tf.data.Dataset.from_generator(lambda: windows(folder, length), output_signature=signature)
+    rows = tf.data.Dataset.from_generator(lambda: windows(folder, length, end), output_signature=signature)
     return rows.shuffle(1000, seed=0).batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
@@ -46,8 +46,9 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--end", type=int, default=3, help="the id between documents; another in imported tokenizers")
     options = parser.parse_args()
-    for batch in dataset(options.folder, options.length, options.batch).take(1):
+    for batch in dataset(options.folder, options.length, options.batch, options.end).take(1):
         print(f"a batch: {tuple(batch.shape)}")
 
 

@@ -70,8 +70,9 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--end", type=int, default=3, help="the id between documents; another in imported tokenizers")
     options = parser.parse_args()
-    windows = TokenWindows(options.folder, options.length)
+    windows = TokenWindows(options.folder, options.length, end=options.end)
     loader = DataLoader(windows, batch_size=options.batch, shuffle=True, num_workers=options.workers)
     for inputs, targets in loader:
         print(f"{len(windows)} windows; a batch: {tuple(inputs.shape)}, next token of the first: {int(targets[0, 0])}")

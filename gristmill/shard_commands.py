@@ -71,13 +71,15 @@ def inspect(place: PlaceArgument, as_json: JsonOption = False) -> None:
 
     Examples: gristmill shards inspect runs/pack-e41a0c7d9f52; gristmill shards inspect train/data-00000-of-00004.arrow
     """
-    from gristmill.shard_table import as_lines, contents
+    from gristmill.shard_table import as_lines, contents, size_of
 
-    run, found = contents(place)
+    with Progress("inspect", total=size_of(place) / 1e6, unit="MB") as bar:
+        run, found = contents(place, lambda size: bar.advance(size / 1e6))
+    vocabulary = int(run.details["vocab_size"]) if run else None
     if as_json:
-        typer.echo(json.dumps([content.record() for content in found], ensure_ascii=False))
+        typer.echo(json.dumps([content.record(vocabulary) for content in found], ensure_ascii=False))
         return
-    typer.echo("\n".join(as_lines(found, int(run.details["vocab_size"]) if run else None)))
+    typer.echo("\n".join(as_lines(found, vocabulary)))
 
 
 def decode_(

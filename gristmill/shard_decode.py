@@ -1,36 +1,17 @@
 """`gristmill shards decode`: a row of a shard back to text, with what is known of its document."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from gristmill import runs
-from gristmill.errors import InputError, RunError
+from gristmill.errors import InputError
 from gristmill.sealed import FinishedRun
+from gristmill.shard_story import stories
 from gristmill.shards import open_shard
-
-TOLD = (
-    "title",
-    "url",
-    "kind",
-    "licence",
-    "published",
-    "fetched",
-    "author",
-    "opt_out",
-    "capture",
-    "text_bytes",
-    "personal",
-)
-"""Columns of a document that its story is told by, as far as there are such."""
-DECIDED = ("cluster", "cluster_size", "similarity", "repeats", "cuts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +28,27 @@ class Row:
 
 def decode(run: FinishedRun, split: str, first: int, count: int) -> list[Row]:
     """`count` rows of a split from `first` on, counted through its shards; raises InputError where there are not so many."""
-    found = [_decoded(run, split, number, columns) for number, columns in _rows(run, split, first, count)]
+    found = [(split, number, columns) for number, columns in _rows(run, split, first, count)]
     if not found:
         documents = run.details["splits"].get(split, {"documents": 0})["documents"]
         raise InputError("there is no such row", {"split": split, "row": first, "documents": documents}, "count from 0")
-    return found
+    return _decoded(run, found)
 
 
 def find(run: FinishedRun, id: str) -> list[Row]:
     """Every row of a document, in any split; raises InputError where there is none."""
-    found = []
+    found = list[Place]()
     for split in run.details["splits"]:
         before = 0
         for table in _tables(run, split):
             for row in pc.indices_nonzero(pc.equal(table["id"], id)).to_pylist():
-                found.append(_decoded(run, split, before + row, table.slice(row, 1).to_pylist()[0]))
+                found.append((split, before + row, table.slice(row, 1).to_pylist()[0]))
             before += table.num_rows
     if not found:
         raise InputError(
             "no shard holds this document", {"id": id, "run": run.path}, "was it kept? see `gristmill explore`"
         )
-    return found
+    return _decoded(run, found)
 
 
 def _tables(run: FinishedRun, split: str) -> Any:
@@ -87,11 +68,26 @@ def _rows(run: FinishedRun, split: str, first: int, count: int) -> list[tuple[in
     return found
 
 
-def _decoded(run: FinishedRun, split: str, number: int, columns: dict[str, Any]) -> Row:
+Place = tuple[str, int, dict[str, Any]]
+"""A row's split, its number there, and its columns."""
+
+
+def _decoded(run: FinishedRun, found: Sequence[Place]) -> list[Row]:
+    """Rows as text: all in one call of the tokenizer, their stories in one pass over the documents."""
+    pieces = [_pieces(columns) for _, _, columns in found]
+    texts = iter(texts_of(run.path / "tokenizer", [ids for row in pieces for ids in row]))
+    told = [(next(texts), [next(texts) for _ in row[1:]]) for row in pieces]
+    ids = [columns["id"] for _, _, columns in found]
+    known = stories(run, {id: text for id, (text, _) in zip(ids, told, strict=True)})
+    return [
+        Row(*place, text, sentences, known[id]) for place, (text, sentences), id in zip(found, told, ids, strict=True)
+    ]
+
+
+def _pieces(columns: Mapping[str, Any]) -> list[list[int]]:
+    """The ids of a row, and those of each of its sentences."""
     ids, starts = columns["input_ids"], columns["sentences"]
-    pieces = [ids[a:b] for a, b in zip(starts, [*starts[1:], len(ids)], strict=True)]
-    text, *sentences = texts_of(run.path / "tokenizer", [ids, *pieces])
-    return Row(split, number, columns, text, sentences, story_of(run, columns["id"]))
+    return [ids, *(ids[a:b] for a, b in zip(starts, [*starts[1:], len(ids)], strict=True))]
 
 
 def texts_of(folder: Path, rows: Sequence[Sequence[int]]) -> list[str]:
@@ -106,45 +102,30 @@ def texts_of(folder: Path, rows: Sequence[Sequence[int]]) -> list[str]:
     return list(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")).decode_batch(list(map(list, rows))))
 
 
-def story_of(run: FinishedRun, id: str) -> dict[str, Any]:
-    """What the runs behind a pack run know of a document; `missing` says what is not there to be asked."""
-    try:
-        chain = runs.corpus_line(run)
-    except RunError as error:
-        return {"missing": str(error)}
-    annotated, decided = (runs.of_step(chain, step) for step in ("annotate", "decide"))
-    if annotated is None or decided is None:
-        return {"missing": "the runs that this one was made from are not beside it"}
-    for file in annotated.files("documents/"):
-        ids = pq.read_table(file, columns=["id"])["id"]
-        if places := pc.indices_nonzero(pc.equal(ids, id)).to_pylist():
-            decisions = decided.path / "decisions" / file.name
-            return (
-                _row(file, places[0], TOLD)
-                | _row(decisions, places[0], DECIDED)
-                | {"documents": f"{file.name}, row {places[0]}"}
-            )
-    return {"missing": f"{annotated.id} holds no such document"}
-
-
-def _row(file: Path, row: int, columns: Sequence[str]) -> dict[str, Any]:
-    """Columns of a row of a Parquet file, of which only its row group is read."""
-    parquet = pq.ParquetFile(file)
-    ends = np.cumsum([parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)])
-    group = int(np.searchsorted(ends, row, side="right"))
-    there = [name for name in columns if name in parquet.schema_arrow.names]
-    table: pa.Table = parquet.read_row_group(group, columns=there)
-    return dict(table.slice(row - (int(ends[group - 1]) if group else 0), 1).to_pylist()[0])
-
-
 def as_lines(row: Row) -> list[str]:
     """A row as lines for people: what it is, its story, its sentences."""
-    told = {name: value for name, value in row.story.items() if value not in (None, [], "", {})}
+    told = {name: value for name, value in row.story.items() if value not in (None, [], "", {}) and name not in EDITS}
     head = f"{row.split} row {row.number}  {row.columns['id']}  {len(row.columns['input_ids'])} tokens, {row.columns['bytes']} bytes"
     facts = {"source": row.columns["source"], "lang": row.columns["lang"], **told}
-    width = max(map(len, facts))
-    lines = [f"  {name.ljust(width)}  {_told(value)}" for name, value in facts.items()]
+    rows = [*((name, _told(value)) for name, value in facts.items()), *edit_rows(row.story)]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"  {name.ljust(width)}  {value}" for name, value in rows]
     return [head, *lines, "", *(f"  | {line}" for sentence in row.sentences for line in sentence.splitlines() or [""])]
+
+
+EDITS = ("cuts", "masked", "differs")
+"""What a story says of how the text differs from the original."""
+
+
+def edit_rows(story: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How a text differs from the original, a row for every cut and mask; personal data itself is not shown."""
+    if "differs" not in story:
+        return []
+    cuts = [("cut", f"bytes {cut['start']} to {cut['end']}, {cut['reason']}: {cut['text']}") for cut in story["cuts"]]
+    masked = [("masked", f"bytes {span['start']} to {span['end']}, {span['type']}") for span in story["masked"]]
+    at, but = story["differs"], " but for what is cut and masked" if cuts or masked else ""
+    further = f"differs from character {at} on, as its tokenizer normalizes or lacks pieces"
+    return [*cuts, *masked, ("original", f"equal{but}" if at is None else further)]
 
 
 def _told(value: Any) -> str:

@@ -16,6 +16,9 @@ from gristmill.errors import InputError
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 """Continuation marker and zero length. A stream cut at a message boundary reads as fewer rows without any error."""
 
+DATASET_DICT = "dataset_dict.json"
+"""Beside the folders of the splits, never in one."""
+
 REDO = "copy the run of this shard again from where it is whole, or remove the run's folder and pack again"
 
 
@@ -106,3 +109,8 @@ def write_dataset_files(folder: Path, names: Sequence[str], *, fingerprint: str)
     }
     storage.commit_json(folder / "state.json", state)
     storage.commit_json(folder / "dataset_info.json", {})
+
+
+def write_dataset_dict(folder: Path, splits: Sequence[str]) -> None:
+    """Write the file that makes `datasets.load_from_disk` open a folder of splits as a DatasetDict."""
+    storage.commit_json(folder / DATASET_DICT, {"splits": list(splits)})

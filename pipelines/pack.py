@@ -24,7 +24,7 @@ from gristmill import receipts, storage
 from gristmill.hashing import KEY_MASK, sha256_bytes
 from gristmill.ledger import Fate, Tally, Unbalanced
 from gristmill.receipts import DataFile, Receipt, data_file
-from gristmill.shards import shard_name, shard_schema, write_dataset_files
+from gristmill.shards import DATASET_DICT, shard_name, shard_schema, write_dataset_dict, write_dataset_files
 from pipelines.config import MixtureConfig, PackConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.exchange import Numbers
@@ -279,6 +279,8 @@ def write_sidecars(folder: Path, tokenizer: Path, outputs: Outputs, run: str) ->
             names = [shard_name(number, count) for number in range(count)]
             write_dataset_files(folder / split, names, fingerprint=sha256_bytes(f"{run}/{split}".encode()))
             written += [f"{split}/state.json", f"{split}/dataset_info.json"]
+    write_dataset_dict(folder, [split for split, count in outputs.counts.items() if count])
+    written.append(DATASET_DICT)
     for path in sorted(tokenizer.iterdir()):
         storage.commit_bytes(folder / "tokenizer" / path.name, path.read_bytes())
         written.append(f"tokenizer/{path.name}")

@@ -62,6 +62,29 @@ def test_an_empty_folder_is_said(repository, tmp_path):
         example(repository, "torch_dataset").TokenWindows(str(tmp_path), 2)
 
 
+def test_pyarrow_alone_reads_every_document_without_a_copy(repository, folder):
+    module = example(repository, "pyarrow_reader")
+    found = list(module.documents(str(folder)))
+    assert [ids.tolist() for _, ids in found] == DOCUMENTS
+    assert not any(ids.flags.owndata or ids.flags.writeable for _, ids in found)
+
+
+def test_pyarrow_alone_sees_that_a_shard_was_cut_between_two_messages(repository, folder, tmp_path):
+    for path in folder.glob("data-*.arrow"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / shard_name(1, 2)).write_bytes((folder / shard_name(1, 2)).read_bytes()[:-8])
+    with pytest.raises(ValueError, match=r"data-00001-of-00002\.arrow is cut off"):
+        list(example(repository, "pyarrow_reader").documents(str(tmp_path)))
+
+
+def test_another_end_of_text_stands_between_documents(repository, folder):
+    other = [0 if n == 3 else n for n in STREAM]
+    inputs, targets = example(repository, "torch_dataset").TokenWindows(str(folder), len(STREAM) - 1, end=0)[0]
+    assert [*inputs.tolist(), int(targets[-1])] == other
+    [found] = example(repository, "tf_data").windows(str(folder), len(STREAM), 0)
+    assert found.tolist() == other
+
+
 @pytest.mark.parametrize("length", [1, 4, 5, 100])
 def test_windows_for_tensorflow_are_the_same_stream(repository, folder, length):
     module = example(repository, "tf_data")
@@ -78,7 +101,12 @@ def test_tensorflow_reads_them(repository, folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("torch_dataset", "windows; a batch: (2, 3)"), ("open_shards", "5 documents")]
+    ("name", "told"),
+    [
+        ("torch_dataset", "windows; a batch: (2, 3)"),
+        ("datasets_reader", "5 documents"),
+        ("pyarrow_reader", "the first: x, 3 tokens of type uint16\n5 documents, 11 tokens\n"),
+    ],
 )
 def test_the_scripts_run(repository, folder, tmp_path, name, told, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

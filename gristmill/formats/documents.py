@@ -25,11 +25,17 @@ class Batch:
 
 
 def batches(run: FinishedRun, split: str, end: int | None) -> Iterator[Batch]:
-    """The documents of a split, a record batch at a time; `end` is put behind each, None: nothing is."""
+    """The documents of a split, a record batch at a time; `end` is put behind each, None: nothing is.
+
+    Raises InputError where an id is beyond the vocabulary: writers choose their type by it, and NumPy would wrap the id.
+    """
+    vocabulary = int(run.details["vocab_size"])
     for file in run.data_files(f"{split}/"):
         if file.path.endswith(".arrow"):
             table = open_shard(run.path / file.path, size=file.bytes, rows=file.rows if file.rows >= 0 else None)
-            yield from (_batch(batch, end) for batch in table.to_batches())
+            for batch in table.to_batches():
+                check_ids(batch["input_ids"].flatten().to_numpy(), vocabulary, {"shard": run.path / file.path})
+                yield _batch(batch, end)
 
 
 def _batch(batch: pa.RecordBatch, end: int | None) -> Batch:
@@ -40,15 +46,29 @@ def _batch(batch: pa.RecordBatch, end: int | None) -> Batch:
     return Batch(ids, ends, batch["id"].to_pylist())
 
 
+def check_ids(ids: np.ndarray, vocabulary: int, where: Mapping[str, object]) -> None:
+    """Raise InputError where an id is not below the vocabulary."""
+    if (highest := int(ids.max(initial=0))) >= vocabulary:
+        raise InputError(
+            "an id is beyond the vocabulary",
+            {**where, "id": highest, "vocabulary": vocabulary},
+            "see `gristmill shards verify` for all that is wrong with this run, and pack again",
+        )
+
+
 def end_of(run: FinishedRun) -> int:
     """The id that ends a text, by the run's tokenizer folder. Raises ConfigError where it names none."""
     folder = run.path / "tokenizer"
     names = folder / "special_tokens_map.json"
     told = storage.read_json(names) if names.is_file() else {}
-    name = told.get("eos_token")
-    found = _id_of(folder, name if isinstance(name, str) else (name or {}).get("content", "</s>"))
+    entry = told.get("eos_token") or "</s>"
+    name = entry if isinstance(entry, str) else str(entry["content"])
+    found = _id_of(folder, name)
     if found is None:
         raise ConfigError("this tokenizer names no token that ends a text", {"folder": folder}, "give --no-end")
+    if found >= (vocabulary := int(run.details["vocab_size"])):
+        where = {"folder": folder, "token": f"{name}, id {found}", "vocabulary": vocabulary}
+        raise ConfigError("the token that ends a text is beyond the vocabulary of the shards", where, "give --no-end")
     return found
 
 

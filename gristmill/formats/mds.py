@@ -34,14 +34,18 @@ COLUMNS: dict[str, Any] = {
 def write(folder: Path, split: str, batches: Iterable[Batch], vocabulary: int, end: int | None) -> list[Path]:
     """Write a split as a folder of shards, the index last."""
     dtype = np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
-    paths, entries = [], []
+    paths, entries, index = [], [], folder / split / "index.json"
+    index.unlink(missing_ok=True)  # killed in between, an older index must not stand beside new shards
     for number, samples in enumerate(_shards(_samples(batches, dtype))):
-        path, content = folder / split / f"shard.{number:05d}.mds", shard_of(samples)
-        storage.commit_bytes(path, content)
-        raw = {"basename": path.name, "bytes": len(content), "hashes": {"sha1": hashlib.sha1(content).hexdigest()}}
+        path, sha1 = folder / split / f"shard.{number:05d}.mds", hashlib.sha1()
+        with storage.commit(path) as file:
+            for part in (head_of(samples), *samples):  # not joined: that would hold a shard three times over
+                file.write(part)
+                sha1.update(part)
+            size = file.tell()
+        raw = {"basename": path.name, "bytes": size, "hashes": {"sha1": sha1.hexdigest()}}
         entries.append(COLUMNS | {"raw_data": raw, "samples": len(samples), "zip_data": None})
         paths.append(path)
-    index = folder / split / "index.json"
     storage.commit_bytes(index, json.dumps({"shards": entries, "version": 2}, sort_keys=True).encode())
     return [*paths, index]
 
@@ -72,9 +76,9 @@ def _described() -> bytes:
     return json.dumps(COLUMNS, sort_keys=True).encode()
 
 
-def shard_of(samples: Sequence[bytes]) -> bytes:
-    """The bytes of a shard."""
+def head_of(samples: Sequence[bytes]) -> bytes:
+    """What stands in front of the samples of a shard."""
     head, described = np.array([len(samples)], "<u4").tobytes(), _described()
     sums = np.cumsum([0, *map(len, samples)])
     offsets = (sums + len(head) + 4 * len(sums) + len(described)).astype("<u4")
-    return head + offsets.tobytes() + described + b"".join(samples)
+    return head + offsets.tobytes() + described

@@ -25,6 +25,7 @@ def write(folder: Path, split: str, batches: Iterable[Batch], vocabulary: int, e
     dtype = np.dtype(np.uint16 if vocabulary < MOST_16 else np.int32)
     paths = [folder / f"{split}_document.{ending}" for ending in ("bin", "idx")]
     lengths = [np.zeros(0, np.int32)]
+    paths[1].unlink(missing_ok=True)  # killed in between, an older index must not stand beside new ids
     with storage.commit(paths[0]) as file:
         for batch in batches:
             file.write(np.ascontiguousarray(batch.ids, dtype).tobytes())

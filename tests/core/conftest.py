@@ -1,15 +1,22 @@
-"""Settings of the core's property tests, a reader of the tables in a page, and a writer of runs with duplicate clusters."""
+"""Settings of the core's property tests, a reader of the tables in a page, writers of runs with duplicate clusters and of pack runs."""
 
+import json
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tokenizers
 from hypothesis import settings
 
 from gristmill import runs, storage
 from gristmill.config import Config
 from gristmill.document import DOCUMENT_SCHEMA
+from gristmill.hashing import sha256_bytes
+from gristmill.receipts import data_file
+from gristmill.shards import shard_name, shard_schema, write_dataset_dict, write_dataset_files, write_shard
 
 # A commit waits for the disk: how long that takes says nothing about the code under test.
 settings.register_profile("gristmill", deadline=None)
@@ -61,6 +68,7 @@ DECISIONS = pa.schema(
     [
         ("keep", pa.bool_()), ("reasons", pa.uint64()), ("cluster", pa.int64()), ("cluster_size", pa.int32()),
         ("kept_id", pa.string()), ("similarity", pa.float32()), ("repeats", pa.int32()),
+        ("cuts", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())]))),
     ]
 )  # fmt: skip
 LEGEND = ("opt_out", "exact_duplicate", "url_duplicate", "near_duplicate", "too_short")
@@ -77,11 +85,11 @@ class FamilySettings(Config):
 class Family:
     """Writes runs with duplicate clusters: a document is (id, cluster or None, kept id if dropped, similarity, reason).
 
-    `columns` adds columns to the document with an id.
+    `columns` adds columns to the document with an id, `decided` to its decision.
     """
 
     def __init__(self, out):
-        self.out, self.columns, self.made = out, {}, 0
+        self.out, self.columns, self.decided, self.made = out, {}, {}, 0
 
     def make(self, documents, *, shards=1, **settings):
         rows = [documents[i::shards] for i in range(shards)]
@@ -114,12 +122,12 @@ class Family:
         }  # fmt: skip
         return given | self.columns.get(id, {})
 
-    @staticmethod
-    def decision(id, cluster, kept_id=None, similarity=None, reason="near_duplicate", *, label, size):
+    def decision(self, id, cluster, kept_id=None, similarity=None, reason="near_duplicate", *, label, size):
         kept, single = kept_id is None, cluster is None
         return {
             "keep": kept, "reasons": 0 if kept else 1 << LEGEND.index(reason), "cluster": -1 if single else label,
             "cluster_size": 1 if single else size, "kept_id": kept_id, "similarity": similarity, "repeats": size,
+            "cuts": [], **self.decided.get(id, {}),
         }  # fmt: skip
 
 
@@ -127,3 +135,89 @@ class Family:
 def family(tmp_path):
     """A writer of runs with duplicate clusters."""
     return Family(tmp_path / "runs")
+
+
+PACK_WORDS = ["</s>", *"abcdefghij", "<pad>"]
+PACK_TEXTS = {
+    "train": [["a", "b", "c"], ["d"], ["e", "f"], ["a", "a", "a", "a"], ["j"]],
+    "validation": [["b", "c"]],
+}
+
+
+def pack_tokenizer():
+    model = tokenizers.models.WordLevel({word: number for number, word in enumerate(PACK_WORDS)}, unk_token="<pad>")
+    return tokenizers.Tokenizer(model).to_str().encode()
+
+
+def pack_rows(split, schema):
+    ids = [[PACK_WORDS.index(word) for word in words] for words in PACK_TEXTS[split]]
+    starts = [[0, 2] if len(row) > 2 else [0] for row in ids]
+    names = [f"{split}-{number}" for number in range(len(ids))]
+    langs = ["en" if number % 2 else "zh" for number in range(len(ids))]
+    columns = [ids, starts, names, ["wiki"] * len(ids), langs, [2 * len(row) for row in ids]]
+    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+
+
+def make_pack(out, *, two=2):
+    """A sealed pack run with `two` shards of training, by hand."""
+    raw = pack_tokenizer()
+    with runs.start("pack", out=out, config=FamilySettings(), inputs=[], code=[]) as run:
+        schema = shard_schema(len(PACK_WORDS), {"gristmill.tokenizer": sha256_bytes(raw)})
+        written = []
+        for split in PACK_TEXTS:
+            batch, count = pack_rows(split, schema), two if split == "train" else 1
+            names = [shard_name(number, count) for number in range(count)]
+            cuts = np.linspace(0, batch.num_rows, count + 1).astype(int).tolist()
+            for name, start, stop in zip(names, cuts[:-1], cuts[1:], strict=True):
+                write_shard(
+                    run.path / split / name, [batch.slice(start, 1), batch.slice(start + 1, stop - start - 1)], schema
+                )
+                written.append(data_file(run.path, f"{split}/{name}", rows=stop - start))
+            write_dataset_files(run.path / split, names, fingerprint="0" * 16)
+            written += [data_file(run.path, f"{split}/{name}") for name in ("state.json", "dataset_info.json")]
+        write_dataset_dict(run.path, list(PACK_TEXTS))
+        written.append(data_file(run.path, "dataset_dict.json"))
+        (run.path / "tokenizer").mkdir()
+        (run.path / "tokenizer/tokenizer.json").write_bytes(raw)
+        (run.path / "tokenizer/special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>"}))
+        written += [data_file(run.path, f"tokenizer/{name}") for name in ("tokenizer.json", "special_tokens_map.json")]
+        sums = {split: {"documents": len(rows), "tokens": sum(map(len, rows))} for split, rows in PACK_TEXTS.items()}
+        details = {"tokenizer": sha256_bytes(raw), "vocab_size": len(PACK_WORDS), "splits": sums}
+        return run.finish(details=details, files=written)
+
+
+def change_file(run, name, edit):
+    path = run.path / name
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(edit(data))
+
+
+def reseal(run, *, rows=None, **details):
+    """The run with its manifest changed to fit its files, so that only what lies in them can be wrong."""
+    path = run.path / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for entry in manifest["files"]:
+        raw = (run.path / entry["path"]).read_bytes()
+        entry |= {
+            "bytes": len(raw),
+            "sha256": sha256_bytes(raw),
+            "rows": (rows or {}).get(entry["path"], entry["rows"]),
+        }
+    manifest["details"] |= details
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.fixture(scope="session")
+def packs():
+    """A writer of pack runs, what is in them, and ways to damage them."""
+    ids = {split: [[PACK_WORDS.index(word) for word in words] for words in rows] for split, rows in PACK_TEXTS.items()}
+    return SimpleNamespace(
+        make=make_pack, change=change_file, resealed=reseal, words=PACK_WORDS, texts=PACK_TEXTS, ids=ids, tokenizer=pack_tokenizer,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """A sealed pack run with two shards of training and one of validation."""
+    return make_pack(tmp_path / "runs")

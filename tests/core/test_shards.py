@@ -18,6 +18,7 @@ from gristmill.shards import (
     shard_name,
     shard_schema,
     token_view,
+    write_dataset_dict,
     write_dataset_files,
     write_shard,
 )
@@ -299,6 +300,19 @@ def test_datasets_loads_the_shards_as_data_files(datasets, dataset, tmp_path):
         "arrow", data_files={"train": str(dataset / "*.arrow")}, split="train", cache_dir=str(tmp_path / "cache")
     )
     assert loaded["input_ids"][:] == EXPECTED
+
+
+def test_datasets_opens_a_folder_of_splits_as_one(datasets, dataset):
+    names = [shard_name(0, 1)]
+    write_shard(dataset.parent / "test" / names[0], [batch_of([[7]], first=50)], SCHEMA)
+    write_dataset_files(dataset.parent / "test", names, fingerprint="0" * 16)
+    write_dataset_dict(dataset.parent, ["train", "test"])
+    loaded = datasets.load_from_disk(str(dataset.parent))
+    assert isinstance(loaded, datasets.DatasetDict)
+    assert {split: rows["input_ids"][:] for split, rows in loaded.items()} == {"train": EXPECTED, "test": [[7]]}
+    assert sorted(path.name for path in dataset.iterdir()) == [
+        "data-00000-of-00002.arrow", "data-00001-of-00002.arrow", "dataset_info.json", "state.json",
+    ]  # fmt: skip
 
 
 def test_the_two_files_beside_the_shards_are_equal_for_equal_shards(dataset, tmp_path):

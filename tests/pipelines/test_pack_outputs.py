@@ -65,6 +65,18 @@ def arrows(run):
     return {file.path: file.sha256 for file in run.data_files() if file.path.endswith(".arrow")}
 
 
+def test_a_run_opens_with_datasets_as_all_its_splits(out, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="the extra `dev` brings datasets")
+    run = newest(out, "pack")
+    loaded = datasets.load_from_disk(str(run.path))
+    assert {split: len(rows) for split, rows in loaded.items()} == {
+        split: sums["documents"] for split, sums in run.details["splits"].items()
+    }
+    assert cli.run(["shards", "verify", str(run.path)]) == 0
+
+
 # ---- mixtures and memory
 
 

@@ -1,13 +1,15 @@
-"""Open token shards in four ways: `datasets` three times, and pyarrow alone.
+"""Open the token shards of a split with Hugging Face `datasets`, in its three ways.
 
-python examples/open_shards.py runs/pack-e41a0c7d9f52/train
+    python examples/datasets_reader.py runs/pack-e41a0c7d9f52/train
+
+Needs datasets, not Gristmill. The first two map the files into memory where they lie; the third copies them into its cache.
+A mapped data set writes what `map` and `filter` make beside its files: give them `cache_file_name`, or shards get strangers.
 """
 
 import sys
 from pathlib import Path
 
 import datasets
-import pyarrow as pa
 
 
 def main() -> None:
@@ -18,14 +20,6 @@ def main() -> None:
     print("Dataset.from_file       ", len(datasets.Dataset.from_file(files[0])), "documents in the first shard")
     loaded = datasets.load_dataset("arrow", data_files=files, split="train")
     print('load_dataset("arrow")   ', len(loaded), "documents")
-    table = pa.concat_tables(pa.ipc.open_stream(pa.memory_map(path)).read_all() for path in files)
-    print(
-        "pyarrow                 ",
-        table.num_rows,
-        "documents,",
-        len(table["input_ids"].combine_chunks().values),
-        "tokens",
-    )
 
 
 if __name__ == "__main__":
