@@ -75,12 +75,20 @@ def _refusals(signals: Iterable[Signal]) -> Iterator[str]:
                 yield from ["tdm-reservation"] * (signal.value.strip() == "1")
             case "meta tdm-reservation" if not tdm_header:  # TDMRep: the header overrides the page
                 yield from ["tdm-reservation"] * (signal.value.strip() == "1")
+            case "tdmrep.json tdm-reservation" if not tdm_header:
+                yield from ["tdm-reservation"] * (signal.value.strip() == "1")
+            case "robots.txt use" | "Content-Usage":
+                yield from ["notrain"] * bool(_NO_TRAINING.search(signal.value))
+            case "robots.txt for AI" | "ai.txt":
+                yield "noai"
             case "json-ld isAccessibleForFree":
                 yield from ["paywall"] * (signal.value.lower() == "false")
             case "mastodon":
                 yield signal.value
 
 
+_NO_TRAINING = re.compile(r"\bai-train\s*=\s*no\b|\btrain-ai\s*=\s*n\b", re.IGNORECASE)
+"""Content signals (contentsignals.org) and the vocabulary of the IETF's AI Preferences group, in robots.txt or a header."""
 VALUED = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"}
 
 
@@ -105,6 +113,7 @@ def page_signals(headers: Mapping[str, Sequence[str]], html: str) -> tuple[Signa
     out = [Signal("X-Robots-Tag", value) for value in headers.get("x-robots-tag", ())]
     out += [Signal("tdm-reservation header", value) for value in headers.get("tdm-reservation", ())]
     out += [Signal("tdm-policy header", value) for value in headers.get("tdm-policy", ())]
+    out += [Signal("Content-Usage", value) for value in headers.get("content-usage", ())]
     out += [Signal("rel=license", url) for value in headers.get("link", ()) for url in _linked_licences(value)]
     return tuple(dict.fromkeys([*out, *_html_signals(html)]))
 
