@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -32,12 +33,16 @@ class WikiSource(Config):
 
 
 class NewsSource(Config):
-    """One news publisher: sites whose robots.txt names sitemaps, and RSS or Atom feeds."""
+    """One news publisher: sites whose robots.txt names sitemaps, and RSS or Atom feeds.
+
+    `follow`: begin with the front pages of the sites too, and go where the links of pages lead, on the same hosts.
+    """
 
     kind: Literal["news"]
     name: str = Field(pattern=r"^[a-z0-9-]+$")
     sites: tuple[str, ...] = ()
     feeds: tuple[str, ...] = ()
+    follow: bool = False
     lang: str | None = None
     max_documents: int | None = Field(default=None, ge=1)
 
@@ -99,6 +104,10 @@ class Recrawl(Config):
     discovery: float | None = Field(default=24.0, ge=0)
     documents: float | None = Field(default=720.0, ge=0)
     failed: float | None = Field(default=24.0, ge=0)
+
+    def due(self, hours: float | None) -> float | None:
+        """The moment so many hours from now, on the wall clock; None for never."""
+        return None if hours is None else time.time() + 3600 * hours
 
 
 class Demo(Config):

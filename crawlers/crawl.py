@@ -6,10 +6,13 @@ import contextlib
 import csv
 import io
 import os
+import shutil
 import signal
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -104,8 +107,11 @@ def _run_spiders(config: CrawlConfig, session: Session) -> None:
 
     kinds = {"wiki": WikiSpider, "news": NewsSpider, "social": SocialSpider}
     process = AsyncCrawlerProcess(scrapy_settings(config))
+    from twisted.internet import reactor  # the one that Scrapy installed
+
     for source in sources_of_shard(config):
         process.crawl(kinds[source.kind], source=source, session=session)
+    reactor.getThreadPool().threadFactory = partial(threading.Thread, daemon=True)  # a lookup that hangs must not hold us
     with _stopping_at_once(session):
         process.start(install_signal_handlers=False)
 
@@ -162,6 +168,7 @@ def _seal(run: Run, session: Session) -> FinishedRun:
     entries = frontier.entries()
     check_balance(sum(session.documents.values()), entries, where="crawl")
     frontier.set_fact("sealing", run.id)
+    shutil.rmtree(run.path / CAPTURES, ignore_errors=True)  # what is there is of no call that this frontier knows
     move_files(frontier, outbox.folder, run.path / CAPTURES)
     with storage.commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table({0: entries}), file, compression="zstd")

@@ -7,6 +7,7 @@ Every clock here is the wall clock in seconds, since a crawl outlives its proces
 
 from __future__ import annotations
 
+import errno
 import json
 import sqlite3
 import time
@@ -116,9 +117,11 @@ class Frontier:
         try:
             yield
             self.db.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+                raise OSError(errno.ENOSPC, "the disk takes nothing more", str(self.path)) from None
             raise
 
     # What to ask next

@@ -187,25 +187,29 @@ class SourceSpider(scrapy.Spider):
         return Ended(WAITING, time.time() + min(LONGEST_PAUSE, pause) * random.uniform(0.5, 1.0))
 
     def _done(self, row: Row, validators: Validators) -> Ended:
-        hours = self.session.config.recrawl.hours(document=row.document or row.format != "discovery")
-        return Ended(DONE, None if hours is None else time.time() + 3600 * hours, validators)
+        again = self.session.config.recrawl
+        return Ended(DONE, again.due(again.documents if row.document else again.discovery), validators)
 
     def _failed(self) -> Ended:
-        return Ended(FAILED, time.time() + 3600 * self.session.config.recrawl.failed)
+        again = self.session.config.recrawl
+        return Ended(FAILED, again.due(again.failed))
 
     def _land(self, row: Row, outcome: Outcome, ended: Ended) -> None:
         """Commit; a disk that takes nothing more ends the crawl, since it must not go on without its evidence."""
         try:
             queued = self.session.commit(self.source, row, outcome, ended)
         except Exception as error:
-            self.session.fault = self.session.fault or error
-            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason="commit_failed"))
+            self._end(error)
             return
         self.scheduler.landed(row, queued)
 
     def _broke(self, failure: Failure) -> None:
         """A fault of ours while an answer was committed: the crawl ends, the request stays queued."""
-        self.session.fault = self.session.fault or failure.value
+        self._end(failure.value)
+
+    def _end(self, error: BaseException) -> None:
+        self.session.fault = self.session.fault or error
+        self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason="fault"))
 
     def _closed(self, reason: str) -> None:
         if reason != "finished" and self.session.stopped is None:

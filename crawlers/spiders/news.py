@@ -10,7 +10,7 @@ from crawlers.config import NewsSource
 from crawlers.outcome import Ask, Found
 from crawlers.sites import unreachable
 from crawlers.spiders.base import Said, SourceSpider, stored
-from crawlers.spiders.readers import Sitemap, Unreadable, read_feed, read_sitemap, sitemap_urls
+from crawlers.spiders.readers import Sitemap, Unreadable, read_feed, read_links, read_sitemap, sitemap_urls
 
 if TYPE_CHECKING:
     from scrapy.http import Response
@@ -44,6 +44,8 @@ class NewsSpider(SourceSpider):
             )
         for feed in self.source.feeds:
             yield Ask(feed, "parse_feed", priority=2)
+        for site in self.source.sites if self.source.follow else ():
+            yield Ask(urljoin(site, "/"), "parse_article", "html", document=True)
 
     def parse_robots(self, response: Response) -> Iterator[Said]:
         """Follow the sitemaps that robots.txt names; where it cannot be had, the site is off limits (RFC 9309)."""
@@ -87,6 +89,7 @@ class NewsSpider(SourceSpider):
             yield Found("dropped", "not_html")
         else:
             yield stored(response.meta["verdict"], len(response.body))
+            yield from self._articles(read_links(response.selector, response.url)) if self.source.follow else ()
 
     def _has_room(self) -> bool:
         limit = self.source.max_documents
