@@ -62,7 +62,10 @@ def make_graph(folder: Path, pages: int) -> None:
     chosen, words = random.Random(1), [f"w{number}" for number in range(5000)]
     (folder / "www/p").mkdir(parents=True)
     for number in range(pages):
-        links = [*range(number * 6 + 1, min(number * 6 + 7, pages)), *(chosen.randrange(pages) for _ in range(LINKS // 2))]
+        links = [
+            *range(number * 6 + 1, min(number * 6 + 7, pages)),
+            *(chosen.randrange(pages) for _ in range(LINKS // 2)),
+        ]
         menu = "".join(f'<li><a href="/p/{to}.html">page {to}</a></li>' for to in links)
         text = "".join(f"<p>{' '.join(chosen.choices(words, k=WORDS))}</p>" for _ in range(PARAGRAPHS))
         page = f'<!doctype html><html lang="en"><head><title>Page {number}</title></head><body><ul>{menu}</ul>{text}</body></html>'
@@ -116,7 +119,9 @@ def stored(out: Path) -> collections.Counter[str]:
     found: collections.Counter[str] = collections.Counter()
     for path in sorted(out.glob("crawl-*/captures/*.warc.gz")):
         with open(path, "rb") as file:
-            for record in ArchiveIterator(file, record_types=WarcRecordType.response, parse_http=False, verify_digests=True):
+            for record in ArchiveIterator(
+                file, record_types=WarcRecordType.response, parse_http=False, verify_digests=True
+            ):
                 found[record.headers["WARC-Target-URI"]] += 1
     return collections.Counter({url: n for url, n in found.items() if "/p/" in url or url.endswith(":8191/")})
 
@@ -137,7 +142,9 @@ def crash(pages: int, kills: int) -> dict[str, Any]:
         forget(folder)
         peer = [sys.executable, str(PEER), f"{url}/", str(folder / "items.jsonl"), str(folder / "job")]
         codes = [run_until(peer, folder, moment) for moment in (pages // 20, None, None)]
-        items = [json.loads(line)["url"] for line in (folder / "items.jsonl").read_text().splitlines() if line.endswith("}")]
+        items = [
+            json.loads(line)["url"] for line in (folder / "items.jsonl").read_text().splitlines() if line.endswith("}")
+        ]
         return {"ours": ours, "scrapy JOBDIR, one kill": {"exit codes": codes, "lost": pages + 1 - len(set(items))}}
 
 
@@ -161,10 +168,21 @@ def throughput(pages: int, rounds: int = 3) -> dict[str, Any]:
             found["scrapy"].append(cost([sys.executable, str(PEER), f"{url}/", str(folder / f"items{number}.jsonl")]))
         sizes = {len(stored(folder / f"runs{number}")) for number in range(rounds)}
         items = {len((folder / f"items{number}.jsonl").read_text().splitlines()) for number in range(rounds)}
-    middle = {name: {what: statistics.median(one[what] for one in costs) for what in ("wall", "cpu")} for name, costs in found.items()}
+    middle = {
+        name: {what: statistics.median(one[what] for one in costs) for what in ("wall", "cpu")}
+        for name, costs in found.items()
+    }
     rates = {name: (pages + 1) / one["wall"] for name, one in middle.items()}
-    ratio = statistics.median(peer["wall"] / ours["wall"] for ours, peer in zip(found["ours"], found["scrapy"], strict=True))
-    return {"pages": sorted(sizes), "items": sorted(items), "seconds": middle, "pages a second": rates, "ours over scrapy": ratio}
+    ratio = statistics.median(
+        peer["wall"] / ours["wall"] for ours, peer in zip(found["ours"], found["scrapy"], strict=True)
+    )
+    return {
+        "pages": sorted(sizes),
+        "items": sorted(items),
+        "seconds": middle,
+        "pages a second": rates,
+        "ours over scrapy": ratio,
+    }
 
 
 def frontier(largest: int = 1_000_000) -> dict[str, Any]:
@@ -175,13 +193,22 @@ def frontier(largest: int = 1_000_000) -> dict[str, Any]:
         for wanted in (10_000, 100_000, largest):
             start = time.process_time()
             while size < wanted:
-                queue.add("s", [Ask(f"http://h.example/{number}", "parse", "html", document=True) for number in range(size, size + 1000)])
+                queue.add(
+                    "s",
+                    [
+                        Ask(f"http://h.example/{number}", "parse", "html", document=True)
+                        for number in range(size, size + 1000)
+                    ],
+                )
                 size += 1000
             added = (time.process_time() - start) / max(1, wanted)
             start, wall = time.process_time(), time.monotonic()
             for number in range(50):
                 for row in queue.take("s", "h.example", 20):
-                    asks = [Ask(f"http://h.example/{number}/{row.id}/{link}", "parse", "html", document=True) for link in range(2)]
+                    asks = [
+                        Ask(f"http://h.example/{number}/{row.id}/{link}", "parse", "html", document=True)
+                        for link in range(2)
+                    ]
                     outcome = Outcome([body], asks, [Found("kept", "", 100, "CC0-1.0")])
                     queue.commit(row, outcome, Ended(DONE, None, Validators("e", "m", "p", "c")))
             rows.append({

@@ -107,7 +107,9 @@ def _is_wiki_error(body: bytes) -> bool:
 def verdict_of(session: Session, request: Request, response: Response, format: str) -> Verdict:
     """What the response, and its site, say of its use, judged under the policy of the crawl."""
     if format == "html":
-        page = response.selector if isinstance(response, TextResponse) else None  # parsed once: its links are read from it too
+        page = (
+            response.selector if isinstance(response, TextResponse) else None
+        )  # parsed once: its links are read from it too
         signals = (*page_signals(_by_name(response.headers), page), *request.meta.get("site_signals", ()))
         return judge(signals, session.policy)
     if format in CONTENT:

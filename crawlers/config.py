@@ -61,12 +61,16 @@ class NewsSource(Config):
 
 
 class SocialSource(Config):
-    """The public timeline of one Mastodon-compatible server."""
+    """The public timeline of one Mastodon-compatible server.
+
+    `recheck`: ask for every stored status again when documents are (`recrawl.documents`), for deletions and refusals.
+    """
 
     kind: Literal["social"]
     name: str = Field(pattern=r"^[a-z0-9-]+$")
     server: str = Field(pattern=r"^https?://[^/\s]+$")
     local: bool = True
+    recheck: bool = True
     lang: str | None = None
     max_documents: int | None = Field(default=None, ge=1)
 

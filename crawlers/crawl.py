@@ -29,7 +29,7 @@ from gristmill import storage
 from gristmill.errors import RunError, Stopped
 from gristmill.hashing import digest
 from gristmill.ledger import check_balance, ledger_table, totals
-from gristmill.progress import Progress
+from gristmill.progress import Progress, say
 from gristmill.runs import LEDGER, FinishedRun, Run
 from gristmill.takedown import HEADER
 
@@ -62,6 +62,7 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
         "SCHEDULER": "crawlers.scheduler.DurableScheduler",
         "TWISTED_DNS_RESOLVER": "crawlers.politeness.PublicResolver",
         "PRIVATE_HOSTS": [*config.private_hosts, *proxies, *(["127.0.0.1"] if config.demo.serve else [])],
+        "CONCURRENT_ITEMS": 1,  # spiders yield none: Scrapy starts so many tasks for each answer
         "SPIDER_MIDDLEWARES_BASE": {},  # spiders commit what they read themselves
         "DOWNLOADER_MIDDLEWARES": {
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
@@ -111,7 +112,9 @@ def _run_spiders(config: CrawlConfig, session: Session) -> None:
 
     for source in sources_of_shard(config):
         process.crawl(kinds[source.kind], source=source, session=session)
-    reactor.getThreadPool().threadFactory = partial(threading.Thread, daemon=True)  # a lookup that hangs must not hold us
+    reactor.getThreadPool().threadFactory = partial(
+        threading.Thread, daemon=True
+    )  # a lookup that hangs must not hold us
     with _stopping_at_once(session):
         process.start(install_signal_handlers=False)
 
@@ -138,11 +141,12 @@ def _check(session: Session) -> None:
     frontier = session.frontier
     if session.fault is not None:
         raise session.fault
+    sums = totals(frontier.entries())
     if session.stopped is not None:
+        say(f"crawl  so far stored {sums['kept']}{_reasons(sums, 'dropped')}{_reasons(sums, 'quarantined', 'failed ')}")
         raise Stopped(
             f"the crawl was stopped ({session.stopped}) with {frontier.queued()} requests queued; the same command goes on there"
         )
-    sums = totals(frontier.entries())
     found = sums["kept"] or any(sums.get(f"dropped:{reason}") for reason in ("opt_out", "licence", "unchanged"))
     if not found and frontier.fact("sequence") == 1 and not frontier.queued():
         error = _brought_nothing(session, sums)
@@ -255,7 +259,7 @@ def summary(run: FinishedRun) -> list[str]:
     counts = run.counts
     lines = [
         f"crawl  found {counts['read']} documents in {counts['captures']} responses ({counts['bytes'] / 1e6:.1f} MB)",
-        f"  stored {counts['kept']}{_reasons(run, 'dropped')}{_reasons(run, 'quarantined', 'failed ')}",
+        f"  stored {counts['kept']}{_reasons(counts, 'dropped')}{_reasons(counts, 'quarantined', 'failed ')}",
     ]
     for source, licences in run.details["licences"].items():
         lines.append(f"  {source}: " + ", ".join(f"{count} {licence}" for licence, count in licences.items()))
@@ -271,6 +275,6 @@ def summary(run: FinishedRun) -> list[str]:
     return lines
 
 
-def _reasons(run: FinishedRun, fate: str, word: str = "dropped ") -> str:
-    found = {name.partition(":")[2]: count for name, count in run.counts.items() if name.startswith(f"{fate}:")}
+def _reasons(counts: Mapping[str, int], fate: str, word: str = "dropped ") -> str:
+    found = {name.partition(":")[2]: count for name, count in counts.items() if name.startswith(f"{fate}:")}
     return "".join(f" | {word}{reason} {count}" for reason, count in sorted(found.items()))

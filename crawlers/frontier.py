@@ -18,19 +18,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from crawlers.outcome import Ask, Outcome, Validators
+from crawlers.outcome import Ask, Interval, Outcome, Validators
 from gristmill.errors import RunError
 from gristmill.ledger import Entry
 from gristmill.storage import make_folder
 
 FORMAT = "gristmill.frontier/1"
-QUEUED, WAITING, DONE, FAILED = range(4)
+State = Literal[1, 2, 3]
+QUEUED = 0
+WAITING: State = 1
+DONE: State = 2
+FAILED: State = 3
+"""A request that ended: to be repeated soon, done, given up; each may be due again."""
 CACHE_KIB = 64 << 10
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS fact(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS request(
   id INTEGER PRIMARY KEY, fingerprint BLOB NOT NULL UNIQUE, source TEXT NOT NULL, host TEXT NOT NULL, url TEXT NOT NULL,
   reader TEXT NOT NULL, format TEXT NOT NULL, facts TEXT NOT NULL, priority INTEGER NOT NULL, document INTEGER NOT NULL,
+  again TEXT NOT NULL,
   state INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, due REAL,
   etag TEXT, modified TEXT, payload TEXT, captured TEXT);
 CREATE INDEX IF NOT EXISTS queue ON request(source, host, priority DESC, id) WHERE state = 0;
@@ -51,7 +57,11 @@ CREATE TABLE IF NOT EXISTS takedown(url TEXT PRIMARY KEY, reason TEXT NOT NULL, 
 """
 PER_CALL = ("file", "tally", "licence", "fetched", "spent", "failure", "shut")
 """Tables of what a call brought: emptied when its run is sealed."""
-COLUMNS = "id, source, host, url, reader, format, facts, document, attempts, etag, modified, payload, captured"
+INSERT = (
+    "INSERT OR IGNORE INTO request(fingerprint, source, host, url, reader, format, facts, priority, document, again, state, due)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+COLUMNS = "id, source, host, url, reader, format, facts, document, again, attempts, etag, modified, payload, captured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class Row:
     format: str
     facts: Mapping[str, Any]
     document: bool
+    again: Interval
     attempts: int
     before: Validators
 
@@ -74,7 +85,7 @@ class Row:
 class Ended:
     """How a request ended: `state`, when it is due again (None: never), and by what to ask then."""
 
-    state: Literal[1, 2, 3]
+    state: State
     due: float | None = None
     validators: Validators | None = None
 
@@ -126,34 +137,22 @@ class Frontier:
 
     # What to ask next
 
-    def add(self, source: str, asks: Iterable[Ask], limit: int | None = None) -> int:
-        """Queue what was never asked before, documents up to the source's budget; returns how many were queued."""
-        with self.transaction():
-            return self._add(source, asks, limit)
+    def add(self, source: str, asks: Iterable[Ask], limit: int | None = None, later: float | None = None) -> int:
+        """Queue what was never asked before, documents up to the source's budget; returns how many were queued.
 
-    def _add(self, source: str, asks: Iterable[Ask], limit: int | None) -> int:
+        Those to be asked `later` are due then, at a time of the wall clock; None: never.
+        """
+        with self.transaction():
+            return self._add(source, asks, limit, later)
+
+    def _add(self, source: str, asks: Iterable[Ask], limit: int | None, later: float | None) -> int:
         queued = documents = 0
         room = None if limit is None else limit - self.asked(source)
         for ask in asks:
             if ask.document and room is not None and documents >= room:
                 continue
-            facts = json.dumps(dict(ask.facts), ensure_ascii=False, separators=(",", ":"))
-            row = (
-                ask.fingerprint(source),
-                source,
-                ask.host,
-                ask.url,
-                ask.reader,
-                ask.format,
-                facts,
-                ask.priority,
-                ask.document,
-            )
-            new = self.db.execute(
-                "INSERT OR IGNORE INTO request(fingerprint, source, host, url, reader, format, facts, priority, document)"
-                " VALUES (?,?,?,?,?,?,?,?,?)", row,
-            ).rowcount  # fmt: skip
-            queued += new
+            new = self.db.execute(INSERT, _values(source, ask, later)).rowcount
+            queued += 0 if ask.later else new
             documents += new if ask.document else 0
         if documents:
             self._count_source(source, asked=documents)
@@ -214,11 +213,21 @@ class Frontier:
 
     # What became of it
 
-    def commit(self, row: Row, outcome: Outcome, ended: Ended, *, lang: str = "", limit: int | None = None) -> int:
+    def commit(
+        self,
+        row: Row,
+        outcome: Outcome,
+        ended: Ended,
+        *,
+        lang: str = "",
+        limit: int | None = None,
+        later: float | None = None,
+    ) -> int:
         """Write all that a request came to, in one transaction; returns how many requests it queued."""
         with self.transaction():
-            queued = self._add(row.source, outcome.asks, limit)
+            queued = self._add(row.source, outcome.asks, limit, later)
             self._write(row.source, outcome, lang)
+            self._spend(row.host, outcome)
             kept = ended.validators or row.before
             self.db.execute(
                 "UPDATE request SET state=?, due=?, attempts=attempts+1, etag=?, modified=?, payload=?, captured=? WHERE id=?",
@@ -247,8 +256,17 @@ class Frontier:
                 )  # fmt: skip
             if one.where:
                 db.execute("INSERT INTO failure(text) VALUES (?)", [f"{one.reason}  {one.where}"])
-        for one in outcome.shut:
-            db.execute("INSERT OR REPLACE INTO shut VALUES (?,?)", [one.place, one.why])
+        db.executemany("INSERT OR REPLACE INTO shut VALUES (?,?)", [(one.place, one.why) for one in outcome.shut])
+
+    def _spend(self, host: str, outcome: Outcome) -> None:
+        self.db.execute(
+            "INSERT INTO spent VALUES (?,?,?,?) ON CONFLICT DO UPDATE SET pages=pages+excluded.pages, bytes=bytes+excluded.bytes",
+            [host, len(outcome.captures), sum(map(len, outcome.captures)), time.time()],
+        )
+
+    def spent(self) -> dict[str, tuple[int, int, float]]:
+        """Host -> answers of it in this call, their bytes as stored, and when the first came."""
+        return {name: (pages, size, since) for name, pages, size, since in self.db.execute("SELECT * FROM spent")}
 
     def _count_source(self, source: str, *, captures: int = 0, asked: int = 0) -> None:
         self.db.execute(
@@ -337,5 +355,14 @@ class Frontier:
 
 
 def _row(found: Sequence[Any]) -> Row:
-    id, source, host, url, reader, format, facts, document, attempts, *before = found
-    return Row(id, source, host, url, reader, format, json.loads(facts), bool(document), attempts, Validators(*before))
+    id, source, host, url, reader, format, facts, document, again, attempts, *before = found
+    return Row(
+        id, source, host, url, reader, format, json.loads(facts), bool(document), again, attempts, Validators(*before)
+    )
+
+
+def _values(source: str, ask: Ask, later: float | None) -> tuple[Any, ...]:
+    facts = json.dumps(dict(ask.facts), ensure_ascii=False, separators=(",", ":"))
+    state, due = (DONE, later) if ask.later else (QUEUED, None)
+    kept = (ask.url, ask.reader, ask.format, facts, ask.priority, ask.document, ask.again, state, due)
+    return (ask.fingerprint(source), source, ask.host, *kept)

@@ -5,20 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from w3lib.url import canonicalize_url
 
 from crawlers.addresses import host_of
 from gristmill.ledger import Fate
 
+Interval = Literal["discovery", "documents", "never"]
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A request to be made: which method of the spider reads its answer, and as what the answer is kept.
 
-    `facts` are JSON values that travel with it. `document` counts against the source's budget. Of two with the same
-    address (canonical, as w3lib has it) a source asks one.
+    `facts` are JSON values that travel with it. `document` counts against the source's budget. `again` names the interval
+    (of `config.Recrawl`) after which it is asked once more; with `later` the first time is only then: it was seen already.
+    Of two with the same address (canonical, as w3lib has it) a source asks one.
     """
 
     url: str
@@ -27,6 +30,8 @@ class Ask:
     facts: Mapping[str, Any] = field(default_factory=dict)
     priority: int = 0
     document: bool = False
+    again: Interval = "discovery"
+    later: bool = False
 
     @property
     def host(self) -> str:

@@ -68,7 +68,8 @@ class DurableScheduler(BaseScheduler):
         self.session: Session = spider.session
         self.frontier = self.session.frontier
         self.most = self.session.config.politeness.concurrency_per_host
-        self.frontier.add(self.source, spider.first(), spider.source.max_documents)
+        later = self.session.config.recrawl.due(self.session.config.recrawl.documents)
+        self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
         spider.scheduler = self
         self.refresh()
 
@@ -107,7 +108,8 @@ class DurableScheduler(BaseScheduler):
         return None
 
     def _may_ask(self, queue: HostQueue, now: float) -> bool:
-        return len(queue.flying) < self.most and queue.next_at <= now and not self.session.pause(queue.name)
+        free = len(queue.flying) < self.most and queue.next_at <= now
+        return free and not self.session.pause(queue.name) and not self.session.is_spent(queue.name)
 
     def landed(self, row: Row, queued: int) -> None:
         """Hear that a row was committed, and how many requests came with it."""
@@ -126,7 +128,7 @@ class DurableScheduler(BaseScheduler):
         return due is not None and due <= time.time() + LONGEST_PAUSE
 
     def _soon(self, host: str) -> bool:
-        return self.session.pause(host) <= LONGEST_PAUSE
+        return self.session.pause(host) <= LONGEST_PAUSE and not self.session.is_spent(host)
 
     def _set_alarm(self, now: float) -> None:
         at = self._next_moment(now)
@@ -138,14 +140,13 @@ class DurableScheduler(BaseScheduler):
 
     def _next_moment(self, now: float) -> float | None:
         """When something can be asked that cannot be now; a host with all its requests in flight is heard of when one lands."""
-        idle = [
-            queue
-            for queue in self._hosts.values()
-            if (queue.ahead or not queue.empty) and len(queue.flying) < self.most
-        ]
+        idle = [queue for queue in self._hosts.values() if self._could_be_asked(queue)]
         moments = [max(queue.next_at, now + self.session.pause(queue.name)) for queue in idle]
         due = self.frontier.next_due(waiting=True, source=self.source)
         return min((*moments, *(() if due is None else (due,))), default=None)
+
+    def _could_be_asked(self, queue: HostQueue) -> bool:
+        return bool(queue.ahead or not queue.empty) and len(queue.flying) < self.most and self._soon(queue.name)
 
     def _ring(self) -> None:
         self._wake = None
@@ -156,7 +157,7 @@ class DurableScheduler(BaseScheduler):
 
 def request_of(row: Row, spider: SourceSpider) -> Request:
     """The Scrapy request of a row; asks for changes only where the row has an earlier answer."""
-    meta = {
+    meta: dict[str, Any] = {
         "row": row, "format": row.format, "robots": spider.robots, "captures": [], "signals": signals_of(row.facts),
         "door": row.facts.get("door"),
     }  # fmt: skip

@@ -37,9 +37,11 @@ class Session:
 
     def __post_init__(self) -> None:
         self._held = self.frontier.held()
+        self._spent = self.frontier.spent()
         self.documents = self.frontier.documents()
 
     _held: dict[str, tuple[float, int]] = field(init=False)
+    _spent: dict[str, tuple[int, int, float]] = field(init=False)
     documents: dict[str, int] = field(init=False)
 
     @property
@@ -49,9 +51,22 @@ class Session:
 
     def commit(self, source: Source, row: Row, outcome: Outcome, ended: Ended) -> int:
         """Write what a request came to; returns how many requests it queued."""
-        queued = self.frontier.commit(row, outcome, ended, lang=source.lang or "", limit=source.max_documents)
+        later = self.config.recrawl.due(self.config.recrawl.documents)
+        queued = self.frontier.commit(
+            row, outcome, ended, lang=source.lang or "", limit=source.max_documents, later=later
+        )
+        pages, size, since = self._spent.get(row.host, (0, 0, time.time()))
+        self._spent[row.host] = pages + len(outcome.captures), size + sum(map(len, outcome.captures)), since
         self._came(source, outcome)
         return queued
+
+    def is_spent(self, host: str) -> bool:
+        """Whether a host gave all that one call may take from it; what it has queued waits for the next call."""
+        polite, (pages, size, since) = self.config.politeness, self._spent.get(host, (0, 0, time.time()))
+        limits = (
+            (pages, polite.pages_per_host), (size, polite.bytes_per_host), (time.time() - since, polite.seconds_per_host),
+        )  # fmt: skip
+        return any(limit is not None and used >= limit for used, limit in limits)
 
     def note(self, source: Source, outcome: Outcome) -> None:
         """Write what was fetched or learnt beside the queue."""

@@ -40,6 +40,12 @@ GONE = frozenset({404, 410})
 BUSY = frozenset({429, 503})
 
 
+UNCHANGED = Found("dropped", "unchanged")
+"""A document whose earlier capture holds the same payload: a revisit stands for it."""
+GONE_NOW = Found("dropped", "gone")
+"""A document that was stored, and is no longer there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Repeat:
     """The answer says to ask again in so many seconds; `reason` and `where` tell it where it said so too often."""
@@ -76,8 +82,8 @@ class SourceSpider(scrapy.Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Nothing: the scheduler queues what `first` says."""
-        for nothing in ():
-            yield nothing
+        return
+        yield
 
     def is_ours(self, url: str) -> bool:
         """Whether a URL lies on one of the source's hosts."""
@@ -117,14 +123,16 @@ class SourceSpider(scrapy.Spider):
         """What a final answer says, added to `outcome`."""
         verdict: Verdict = response.meta.get("verdict", NOTHING_SAID)
         if verdict.refused == "opt_out" and row.before.payload:
-            self.session.frontier.take_down(row.url, "opt_out", time.time())
+            self._take_down(row, "opt_out")
         elif response.status == 304 or (row.document and response.meta.get("revisit")):
-            outcome.found += [Found("dropped", "unchanged")] if row.document else []
+            outcome.found += [UNCHANGED] if row.document else []
             return self._done(row, row.before)
+        if response.status in GONE and (row.before.payload or "status" in row.facts):
+            self._take_down(row, "deleted")
+            outcome.found += [GONE_NOW] if row.document else []
+            return self._failed()
         if response.status != 200 and not row.facts.get("any_status"):
             outcome.found.append(Found("quarantined", f"http_{response.status}", where=row.url))
-            if response.status in GONE and row.before.payload:
-                self.session.frontier.take_down(row.url, "deleted", time.time())
             return self._failed()
         reader: Callable[[Any], Iterator[Said] | None] = getattr(self, row.reader)
         try:
@@ -133,6 +141,8 @@ class SourceSpider(scrapy.Spider):
                     if row.attempts < said.most:
                         return self._waits(row, said)
                     outcome.found.append(Found("quarantined", said.reason, where=said.where))
+                elif isinstance(said, Found) and said.licence and response.meta.get("revisit"):
+                    outcome.found.append(UNCHANGED)
                 else:
                     outcome.add(said)
         except Exception as error:  # a reader that breaks costs its page, told by name, never the crawl
@@ -140,6 +150,10 @@ class SourceSpider(scrapy.Spider):
                 Found("quarantined", "reader_error", where=f"{row.url} ({type(error).__name__}: {error})")
             )
         return self._done(row, response.meta.get("validators", Validators()))
+
+    def _take_down(self, row: Row, reason: str) -> None:
+        """Note that what stood at an address (that of the status, where its API address was asked) must go."""
+        self.session.frontier.take_down(str(row.facts.get("status", row.url)), reason, time.time())
 
     def _waits(self, row: Row, said: Repeat) -> Ended:
         self.session.hold(row.host, min(said.seconds, LONGEST_PAUSE))
@@ -188,7 +202,8 @@ class SourceSpider(scrapy.Spider):
 
     def _done(self, row: Row, validators: Validators) -> Ended:
         again = self.session.config.recrawl
-        return Ended(DONE, again.due(again.documents if row.document else again.discovery), validators)
+        hours = {"discovery": again.discovery, "documents": again.documents, "never": None}[row.again]
+        return Ended(DONE, again.due(hours), validators)
 
     def _failed(self) -> Ended:
         again = self.session.config.recrawl

@@ -45,7 +45,7 @@ class NewsSpider(SourceSpider):
         for feed in self.source.feeds:
             yield Ask(feed, "parse_feed", priority=2)
         for site in self.source.sites if self.source.follow else ():
-            yield Ask(urljoin(site, "/"), "parse_article", "html", document=True)
+            yield Ask(urljoin(site, "/"), "parse_article", "html", document=True, again="documents")
 
     def parse_robots(self, response: Response) -> Iterator[Said]:
         """Follow the sitemaps that robots.txt names; where it cannot be had, the site is off limits (RFC 9309)."""
@@ -81,7 +81,9 @@ class NewsSpider(SourceSpider):
             yield Found("quarantined", "unreadable_feed", where=f"{response.url} ({error})")
 
     def _articles(self, urls: Iterable[str]) -> Iterator[Ask]:
-        yield from (Ask(url, "parse_article", "html", document=True) for url in urls if self.is_ours(url))
+        yield from (
+            Ask(url, "parse_article", "html", document=True, again="documents") for url in urls if self.is_ours(url)
+        )
 
     def parse_article(self, response: Response) -> Iterator[Said]:
         """Count the article; its bytes and evidence were captured when it arrived."""

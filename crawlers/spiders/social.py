@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -38,10 +40,25 @@ class SocialSpider(SourceSpider):
             return
         for status in found:
             yield self._judged(status, response.url)
+            yield from self._looked_at_again(status)
         header = b", ".join(response.headers.getlist(b"Link")).decode("latin-1")
         following = next_link(header, response.url)
         if found and following and self.is_ours(following) and self.room > len(found):
-            yield Ask(following, "parse_page", "mastodon-api")
+            yield Ask(following, "parse_page", "mastodon-api", again="never")
+
+    def _looked_at_again(self, status: Any) -> Iterator[Ask]:
+        """Ask for a status once more, later: whether it was deleted, or its account refuses by then."""
+        id, url = (status.get(name) if isinstance(status, Mapping) else None for name in ("id", "url"))
+        if self.source.recheck and isinstance(url, str) and re.fullmatch(r"[\w-]+", str(id)):
+            address = f"{self.source.server}/api/v1/statuses/{id}"
+            yield Ask(address, "parse_status", facts={"status": url}, again="documents", later=True)
+
+    def parse_status(self, response: Response) -> Iterator[Said]:
+        """Take a status down whose account refuses now; one that is gone answers 404 and is taken down before this."""
+        found = json.loads(response.body)
+        if judge(status_signals(found), self.session.policy).refused == "opt_out":
+            self._take_down(response.meta["row"], "opt_out")
+        yield from ()
 
     def _judged(self, status: Any, where: str) -> Found:
         if not isinstance(status, Mapping) or not isinstance(status.get("content"), str):

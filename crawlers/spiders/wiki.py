@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from crawlers.config import WikiSource
-from crawlers.outcome import Ask, Found
+from crawlers.outcome import Ask, Found, Interval
 from crawlers.politeness import retry_after
 from crawlers.rights import judge, rightsinfo_signals
 from crawlers.spiders.base import Repeat, Said, SourceSpider, stored
@@ -64,7 +64,10 @@ class WikiSpider(SourceSpider):
         yield self._call(site_query(), "discovery", "parse_site", door="API")
 
     def _call(self, query: Mapping[str, str], format: str, reader: str, **facts: object) -> Ask:
-        return Ask(f"{self.source.api}?{urlencode(query)}", reader, format, {"query": dict(query), **facts})
+        again: Interval = "discovery" if format == "discovery" else "documents"
+        return Ask(
+            f"{self.source.api}?{urlencode(query)}", reader, format, {"query": dict(query), **facts}, again=again
+        )
 
     def parse_site(self, response: Response) -> Iterator[Said]:
         """Read the licence, then ask for the first batch of each category."""
