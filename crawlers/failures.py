@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
+    IgnoreRequest,
     ResponseDataLossError,
 )
 
 KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
+    (gzip.BadGzipFile, "broken_encoding", "its content encoding is broken"),
+    (zlib.error, "broken_encoding", "its content encoding is broken"),
+    (IgnoreRequest, "too_large", "its answer is too large"),  # from decompression; those of redirects say so
     (CannotResolveHostError, "unknown_host", "DNS lookup failed"),
     (DownloadConnectionRefusedError, "connection_refused", "connection refused"),
     (ConnectionRefusedError, "connection_refused", "connection refused"),
@@ -25,6 +32,8 @@ KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
 
 def reason_of(error: BaseException) -> str:
     """The ledger's reason for a download that broke."""
+    if isinstance(error, IgnoreRequest) and "redirections" in str(error):
+        return "redirects"
     if "dataloss" in str(error).lower():
         return "dataloss"
     return next((reason for kind, reason, _ in KINDS if isinstance(error, kind)), "connection_failed")

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import scrapy
 from scrapy import signals
-from scrapy.exceptions import IgnoreRequest
 
 from crawlers.addresses import bare, host_of, place_of
 from crawlers.config import Source
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 """Statuses after which the same request may bring something: it is repeated."""
+FINAL = frozenset({"too_large", "redirects", "broken_encoding"})
+"""Failures that another request would meet again."""
 GONE = frozenset({404, 410})
 BUSY = frozenset({429, 503})
 
@@ -173,9 +174,7 @@ class SourceSpider(scrapy.Spider):
             outcome.shut.append(Shut(place_of(url), f"robots.txt unreachable ({error}); nothing was fetched"))
         elif isinstance(error, Forbidden):
             outcome.found.append(Found("dropped", "robots"))
-        elif isinstance(error, IgnoreRequest):
-            outcome.found.append(Found("quarantined", "redirects", where=f"{url} ({error})"))
-        elif reason_of(error) != "too_large" and not self._given_up(row):
+        elif reason_of(error) not in FINAL and not self._given_up(row):
             self._land(row, outcome, self._again(row))
             return
         elif door := row.facts.get("door"):

@@ -5,6 +5,7 @@ import ipaddress
 from types import SimpleNamespace
 
 import pytest
+from crawlers.robots import LONGEST_CRAWL_DELAY, RobotsMiddleware
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scrapy import Request
@@ -15,7 +16,6 @@ from scrapy.utils.test import get_crawler
 from crawlers import politeness
 from crawlers.config import CrawlConfig
 from crawlers.politeness import AddressMiddleware, OtherHost, PrivateAddress, WaitMiddleware
-from crawlers.robots import LONGEST_CRAWL_DELAY, RobotsMiddleware
 from crawlers.session import LONGEST_PAUSE, Session
 from crawlers.spiders.news import NewsSpider
 from crawlers.warc import WarcWriter

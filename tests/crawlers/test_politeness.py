@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
+from crawlers.robots import DISALLOW_ALL, LARGEST, effective_rules
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crawlers.politeness import bare, host_of, is_private, retry_after
-from crawlers.robots import DISALLOW_ALL, LARGEST, effective_rules
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 

@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from crawlers.robots import DISALLOW_ALL, effective_rules, unreachable
 from hypothesis import given
 from hypothesis import strategies as st
 from scrapy.exceptions import (
@@ -21,7 +22,6 @@ from scrapy.exceptions import (
 
 from crawlers.failures import reason_of, words_for
 from crawlers.politeness import place_of
-from crawlers.robots import DISALLOW_ALL, effective_rules, unreachable
 from gristmill.runs import open_run
 
 NO_NAMES = """import socket
