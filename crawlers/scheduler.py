@@ -102,18 +102,23 @@ class DurableScheduler(BaseScheduler):
             self._turns.rotate(-1)
             if self._may_ask(queue, now) and (row := queue.next(self.frontier, self.source)):
                 queue.flying.add(row.id)
-                queue.next_at = now + self.session.crawl_delays.get(queue.name, 0.0)
                 return request_of(row, self.spider)
         self._set_alarm(now)
         return None
 
     def _may_ask(self, queue: HostQueue, now: float) -> bool:
-        free = len(queue.flying) < self.most and queue.next_at <= now
+        free = len(queue.flying) < self._most(queue) and queue.next_at <= now
         return free and not self.session.pause(queue.name) and not self.session.is_spent(queue.name)
 
+    def _most(self, queue: HostQueue) -> int:
+        """Requests in flight at a host: one where robots.txt asks for a delay."""
+        return 1 if self.session.crawl_delays.get(queue.name) else self.most
+
     def landed(self, row: Row, queued: int) -> None:
-        """Hear that a row was committed, and how many requests came with it."""
-        self._hosts[row.host].flying.discard(row.id)
+        """Hear that a row was committed, and how many requests came with it; a crawl delay counts from here."""
+        queue = self._hosts[row.host]
+        queue.flying.discard(row.id)
+        queue.next_at = time.time() + self.session.crawl_delays.get(queue.name, 0.0)
         if queued:
             self.refresh()
 
@@ -146,7 +151,7 @@ class DurableScheduler(BaseScheduler):
         return min((*moments, *(() if due is None else (due,))), default=None)
 
     def _could_be_asked(self, queue: HostQueue) -> bool:
-        return bool(queue.ahead or not queue.empty) and len(queue.flying) < self.most and self._soon(queue.name)
+        return bool(queue.ahead or not queue.empty) and len(queue.flying) < self._most(queue) and self._soon(queue.name)
 
     def _ring(self) -> None:
         self._wake = None

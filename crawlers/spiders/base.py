@@ -142,7 +142,7 @@ class SourceSpider(scrapy.Spider):
                     if row.attempts < said.most:
                         return self._waits(row, said)
                     outcome.found.append(Found("quarantined", said.reason, where=said.where))
-                elif isinstance(said, Found) and said.licence and response.meta.get("revisit"):
+                elif isinstance(said, Found) and said.fate == "kept" and response.meta.get("revisit"):
                     outcome.found.append(UNCHANGED)
                 else:
                     outcome.add(said)
