@@ -128,7 +128,7 @@ class SourceSpider(scrapy.Spider):
         elif response.status == 304 or (row.document and response.meta.get("revisit")):
             outcome.found += [UNCHANGED] if row.document else []
             return self._done(row, row.before)
-        if response.status in GONE and (row.before.payload or "status" in row.facts):
+        if response.status in GONE and ((row.document and row.before.payload) or "status" in row.facts):
             self._take_down(row, "deleted")
             outcome.found += [GONE_NOW] if row.document else []
             return self._failed()
