@@ -183,5 +183,5 @@ def test_a_shard_without_documents_is_no_rows(processor):
 def test_repeats_that_do_not_fit_a_list_column_are_refused_not_wrapped():
     ids = pa.ListArray.from_arrays(pa.array([0, 1 << 30], pa.int32()), pa.nulls(1 << 30))  # nulls take no memory
     rows = pa.record_batch({"id": ["a"], "input_ids": ids})
-    with pytest.raises(ValueError, match="make annotate.split_bytes smaller"):
+    with pytest.raises(ValueError, match="does not fit a list column"):
         repeated(rows, np.array([0]), np.array([3]), 0)
