@@ -230,6 +230,11 @@ def repeated(
         for id, times in zip(ids, often.tolist(), strict=True)
         for number in range(times)
     ]
+    tokens = int((pc.list_value_length(rows["input_ids"]).to_numpy().astype(np.int64) * often).sum())
+    if tokens >= 1 << 31:  # Arrow's `take` would wrap the offsets and say nothing
+        raise ValueError(
+            f"a split of {tokens} tokens with its repeats does not fit a list column: make annotate.split_bytes smaller"
+        )
     places = np.repeat(np.arange(len(ids)), often)
     copies = rows if (often == 1).all() else rows.take(pa.array(places))
     return copies, splits[places], np.array(keys, np.int64)

@@ -112,7 +112,7 @@ def _part(table: pa.Table, name: str, quality: QualityConfig | None) -> pa.Array
 def qualities(values: pa.ChunkedArray, bounds: Sequence[float]) -> pa.Array:
     """Between which two bounds every value lies, "quality=<0.3", "quality=0.3-0.7" or "quality=>=0.7"."""
     numbers = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy()
-    edges = [f"{bound:g}" for bound in bounds]
+    edges = [np.format_float_positional(bound, trim="-") for bound in bounds]  # `:g` gives near bounds one name
     middle = [f"{low}-{high}" for low, high in itertools.pairwise(edges)]
     names = np.array([f"quality={name}" for name in (f"<{edges[0]}", *middle, f">={edges[-1]}", NOT_KNOWN)])
     places = np.searchsorted(np.array(bounds, np.float64), numbers, side="right")

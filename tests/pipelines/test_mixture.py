@@ -200,3 +200,9 @@ def test_what_was_written_stands_beside_what_was_planned():
         "40",
         "100.0%",
     ]
+
+
+def test_near_bounds_have_names_of_their_own():
+    bounds = (1_000_000.0, 1_000_001.0, 1_000_002.0)
+    found = qualities(pa.chunked_array([pa.array([1_000_000.5, 1_000_001.5])]), bounds).to_pylist()
+    assert found == ["quality=1000000-1000001", "quality=1000001-1000002"]
