@@ -80,10 +80,10 @@ def _most(problem: str) -> str:
 def training_lines(texts: Iterable[str]) -> Iterator[str]:
     """The lines of the texts, none empty, none longer than LONGEST_LINE bytes: long ones are cut, never skipped.
 
-    Without null characters, for which sentencepiece skips a line.
+    Without null characters and U+2585, for which sentencepiece skips a line.
     """
     for text in texts:
-        for line in text.replace("\0", "").split("\n"):
+        for line in text.replace("\0", "").replace("\u2585", "").split("\n"):
             yield from (piece for piece in cut_line(line) if piece.strip())
 
 
