@@ -89,10 +89,11 @@ def training_lines(texts: Iterable[str]) -> Iterator[str]:
 
 def cut_line(line: str) -> Iterator[str]:
     """`line` in pieces of at most LONGEST_LINE bytes, cut at a space where there is one."""
-    while len(line.encode()) > LONGEST_LINE:
-        head = line.encode()[:LONGEST_LINE].decode("utf-8", errors="ignore")
+    raw, start = line.encode(), 0
+    while len(raw) - start > LONGEST_LINE:
+        head = raw[start : start + LONGEST_LINE].decode("utf-8", errors="ignore")
         cut = head.rfind(" ")
-        at = cut if cut > 0 else len(head)
-        yield line[:at]
-        line = line[at:]
-    yield line
+        head = head[:cut] if cut > 0 else head
+        yield head
+        start += len(head.encode())
+    yield raw[start:].decode()

@@ -282,7 +282,7 @@ def test_a_piece_that_is_no_utf8_is_refused(tmp_path, texts):
     raw = (
         model_of(texts, **FORMS["bpe as Llama's"][0])
         .replace("\u4e00".encode(), b"\xff\xff\xff")
-        .replace("the".encode(), b"t\xffe")
+        .replace(b"the", b"t\xffe")
     )
     (tmp_path / "a.model").write_bytes(raw)
     with pytest.raises(InputError, match="this is no"):
