@@ -248,7 +248,7 @@ def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None,
         )
     if pattern not in PATTERNS and pattern.isidentifier():
         raise ConfigError("no such pattern", {"--pattern": pattern}, f"{', '.join(PATTERNS)} or a regular expression")
-    if re.search(r"\}\+", pattern) and pattern not in PATTERNS:
+    if re.search(r"\{\d+,?\d*\}\+", pattern) and pattern not in PATTERNS:
         fix = "leave the + behind } out, and write (?>...) around it where it matters"
         raise ConfigError("`{n,m}+` is no possessive repetition here", {"--pattern": pattern}, fix)
     tokens = special_of(special)

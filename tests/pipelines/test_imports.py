@@ -237,7 +237,7 @@ def test_a_special_token_may_stand_among_the_ranks(tmp_path, ranks):
 @pytest.mark.parametrize("pattern", ["cl100k", "r50k", REGEXES["cl100k_base"]])
 def test_a_misspelt_pattern_and_one_that_means_something_else_are_refused(tmp_path, ranks, pattern):
     (tmp_path / "a.tiktoken").write_bytes(tiktoken_file(ranks))
-    with pytest.raises(ConfigError, match="no such pattern|no possessive"):
+    with pytest.raises(ConfigError, match=r"no such pattern|no possessive"):
         import_tokenizer(tmp_path / "a.tiktoken", tmp_path / "runs", pattern=pattern, special=[])
 
 
@@ -301,3 +301,12 @@ def test_a_vocabulary_with_a_gap_is_measured_and_its_bytes_are_counted(tmp_path)
     made = report_of([("t", run.path / "tokenizer")], table)
     assert made["rows"][0]["byte_tokens"] == 3 and made["vocabularies"][0]["unused"] == 252
     assert made["vocabularies"][0]["vocab_size"] == 301
+
+
+def test_a_pattern_of_ones_own_is_taken(tmp_path, ranks):
+    (tmp_path / "a.tiktoken").write_bytes(tiktoken_file(ranks))
+    own = r" ?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
+    run = import_tokenizer(tmp_path / "a.tiktoken", tmp_path / "runs", pattern=own, special=[])
+    theirs = tiktoken.Encoding("t", pat_str=own, mergeable_ranks=ranks, special_tokens={})
+    text = "It's 2,0001 things!\n\n  x"
+    assert open_encoder(run.path / "tokenizer").encode(pa.array([text])).ids.tolist() == theirs.encode_ordinary(text)
