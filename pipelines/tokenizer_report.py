@@ -100,7 +100,10 @@ def report(
     seed = next((run.manifest["config"]["seed"] for run in given if "seed" in run.manifest["config"]), 0)
     sample = held_out(decided, sample_bytes, seed)
     made = report_of([(run.id, run.path / "tokenizer") for run in given], sample)
-    config = TokenizerConfig(seed=seed)
+    trained = next(
+        (run.manifest["config"] for run in given if "sample_bytes" in run.manifest["config"]), {"seed": seed}
+    )
+    config = TokenizerConfig.model_validate(trained)
     return made | {"decide": decided.id, "study": study(decided, sizes, config, sample) if sizes else []}
 
 

@@ -18,9 +18,12 @@ from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.tokens.compiled import BYTE, NORMAL
 from pipelines.tokens.encoder import FAST, MODEL, Encoder, open_encoder
+from pipelines.tokens.imports import byte_characters
 
 LONGEST_SHOWN, LANGUAGES_SHOWN = 20, 6
 BYTE_PIECES = frozenset(f"<0x{number:02X}>" for number in range(256))
+HIGH_BYTES = frozenset(byte_characters()[byte] for byte in range(0x80, 0x100))
+"""The same in byte-level vocabularies: bytes of characters that are no ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +115,17 @@ def pieces_of(folder: Path) -> Pieces:
         kinds = [(piece.piece, piece.type) for piece in proto.pieces]
         byte_ids = [number for number, (_, kind) in enumerate(kinds) if kind == BYTE]
         return Pieces(tuple(piece if kind == NORMAL else "" for piece, kind in kinds), np.array(byte_ids, np.int64))
-    vocabulary = tokenizers.Tokenizer.from_file(str(folder / FAST)).get_vocab()
-    by_id = {number: piece for piece, number in vocabulary.items()}
-    byte_ids = [number for piece, number in vocabulary.items() if piece in BYTE_PIECES]
-    return Pieces(tuple(by_id.get(number, "") for number in range(max(by_id) + 1)), np.array(byte_ids, np.int64))
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / FAST))
+    vocabulary, special = (
+        tokenizer.get_vocab(),
+        {n for n, one in tokenizer.get_added_tokens_decoder().items() if one.special},
+    )
+    by_id = {number: piece for piece, number in vocabulary.items() if number not in special}
+    spelled = HIGH_BYTES if "ByteLevel" in repr(tokenizer.pre_tokenizer) else BYTE_PIECES
+    byte_ids = [number for piece, number in vocabulary.items() if piece in spelled]
+    return Pieces(
+        tuple(by_id.get(number, "") for number in range(max(vocabulary.values()) + 1)), np.array(byte_ids, np.int64)
+    )
 
 
 def report_of(names: Sequence[tuple[str, Path]], sample: pa.Table) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from gristmill import storage
 from gristmill.errors import GristmillError
 from pipelines.tokens.training import CLS, MASK, QUANTUM, SEP, SPECIAL
 
-NORMAL, UNKNOWN, CONTROL = 1, 2, 3
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
 UNIGRAM, BPE = 1, 2
 OUT_OF_REACH = -1e6
 """A score that any other way through a text beats."""
@@ -36,6 +36,8 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
     kind = proto.trainer_spec.model_type
     if kind not in (UNIGRAM, BPE) or proto.trainer_spec.treat_whitespace_as_suffix:
         raise UnequalError("only BPE and unigram models with the space before words have such a form")
+    if {piece.type for piece in proto.pieces} & {USER_DEFINED, UNUSED}:
+        raise UnequalError("user-defined and unused pieces have no such form")
     tokenizer = Tokenizer(unigram(proto) if kind == UNIGRAM else bpe(proto))
     steps = normal_form(proto.normalizer_spec)
     if steps:

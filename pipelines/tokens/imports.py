@@ -9,7 +9,8 @@ import base64
 import binascii
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from gristmill import storage
-from gristmill.errors import ConfigError, InputError
+from gristmill.errors import ConfigError, GristmillError, InputError
 from gristmill.hashing import sha256_bytes
 from pipelines.tokens.encoder import FAST, MODEL
 from pipelines.tokens.hugging_face import (
@@ -38,12 +39,15 @@ _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]
 _MARK = r"[^\r\n\p{L}\p{N}]?"
 PATTERNS = {
     "gpt2": r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
-    "cl100k_base": rf"{_CONTRACTIONS}|{_MARK}\p{{L}}+|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "cl100k_base": rf"{_CONTRACTIONS}|{_MARK}\p{{L}}+|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s+\z|\s*[\r\n]+|\s+(?!\S)|\s+",
     "o200k_base": (
         rf"{_MARK}{_UPPER}*{_LOWER}+{_CONTRACTIONS}?|{_MARK}{_UPPER}+{_LOWER}*{_CONTRACTIONS}?|\p{{N}}{{1,3}}"
         r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
+SAME = {"r50k_base": "gpt2", "p50k_base": "gpt2", "p50k_edit": "gpt2", "o200k_harmony": "o200k_base"}
+"""Vocabularies of tiktoken's that cut texts as another does."""
+PATTERNS |= {name: PATTERNS[other] for name, other in SAME.items()}
 """How tiktoken's vocabularies cut texts (tiktoken_ext/openai_public.py), in the syntax of `tokenizers`."""
 
 PROBES = [
@@ -82,6 +86,10 @@ def import_sentencepiece(raw: bytes, folder: Path, *, name: str) -> Imported:
         proto = sentencepiece_model_pb2.ModelProto()
         proto.ParseFromString(raw)
         unknown_of(proto)
+        if not all(
+            isinstance(piece.piece, str) for piece in proto.pieces
+        ):  # protobuf gives bytes that are no UTF-8 as such
+            raise ValueError("a piece is no UTF-8")
     except Exception as error:  # RuntimeError, protobuf's DecodeError, or no piece at all
         raise InputError(
             "this is no sentencepiece model", {"file": name, "problem": error}, "give a whole one"
@@ -103,24 +111,37 @@ def import_fast(raw: bytes, folder: Path, *, name: str, beside: Mapping[str, byt
         tokenizer = tokenizers.Tokenizer.from_buffer(raw)
     except Exception as error:  # `tokenizers` raises bare ones
         raise InputError("this is no tokenizer.json", {"file": name, "problem": error}, "give a whole one") from None
+    if not tokenizer.get_vocab():
+        raise InputError("this tokenizer.json has no tokens", {"file": name}, "give a whole one")
+    named: dict[str, str] = {}
+    for other in BESIDE:
+        named |= _roles(beside[other], str(Path(name).with_name(other))) if other in beside else {}
     storage.commit_bytes(folder / FAST, raw)
     for other, content in beside.items():
         storage.commit_bytes(folder / other, content)
-    named = json.loads(beside["special_tokens_map.json"]) if "special_tokens_map.json" in beside else {}
-    named = (json.loads(beside["tokenizer_config.json"]) if "tokenizer_config.json" in beside else {}) | named
-    found = {
-        role: tokenizer.token_to_id(_content(named[f"{role}_token"])) for role in ROLES if named.get(f"{role}_token")
-    }
+    found = {role: tokenizer.token_to_id(token) for role, token in named.items()}
     special = {role: number for role, number in found.items() if number is not None}
     return Imported(sha256_bytes(raw), "huggingface", max(tokenizer.get_vocab().values()) + 1, special)
 
 
-def _content(token: str | Mapping[str, str]) -> str:
-    return token if isinstance(token, str) else token["content"]
+def _roles(raw: bytes, name: str) -> dict[str, str]:
+    """The special tokens that a file beside a tokenizer.json names, by role. Raises InputError where it cannot be read."""
+    try:
+        tokens = {role: token for role in ROLES if (token := json.loads(raw).get(f"{role}_token"))}
+        found = {role: token if isinstance(token, str) else token["content"] for role, token in tokens.items()}
+        if not all(isinstance(token, str) for token in found.values()):
+            raise TypeError("a token is no text")
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
+        where = {"file": name, "problem": f"{type(error).__name__}: {error}"}
+        raise InputError("this file does not name special tokens", where, "give a whole one, or take it away") from None
+    return found
 
 
-def read_ranks(raw: bytes, *, name: str) -> dict[bytes, int]:
-    """The tokens of a tiktoken file with their ids. Raises InputError naming the line that is wrong."""
+def read_ranks(raw: bytes, *, name: str, taken: Collection[int] = ()) -> dict[bytes, int]:
+    """The tokens of a tiktoken file with their ids, those `taken` by special tokens left out.
+
+    Raises InputError naming the line that is wrong.
+    """
     ranks: dict[bytes, int] = {}
     for number, line in enumerate(raw.splitlines(), 1):
         if not line.strip():
@@ -135,12 +156,14 @@ def read_ranks(raw: bytes, *, name: str) -> dict[bytes, int]:
         if key in ranks or value < 0:
             raise InputError("a token stands twice or has no rank", {"file": name, "line": number}, "give a whole file")
         ranks[key] = value
-    _refuse_gaps(ranks, name)
+    _refuse_gaps(ranks, name, taken)
     return ranks
 
 
-def _refuse_gaps(ranks: Mapping[bytes, int], name: str) -> None:
-    if sorted(ranks.values()) != list(range(len(ranks))) or len(ranks) < 256:
+def _refuse_gaps(ranks: Mapping[bytes, int], name: str, taken: Collection[int]) -> None:
+    there = set(ranks.values())
+    wanted = [number for number in range(max(ranks.values(), default=-1) + 1) if number not in taken or number in there]
+    if sorted(ranks.values()) != wanted or len(ranks) < 256:
         where = {"file": name, "tokens": len(ranks), "highest": max(ranks.values(), default=-1)}
         raise InputError("ranks must run from 0 on without a gap, all 256 bytes among them", where, "is the file cut?")
     if lacking := [byte for byte in range(256) if bytes([byte]) not in ranks]:
@@ -148,13 +171,19 @@ def _refuse_gaps(ranks: Mapping[bytes, int], name: str) -> None:
 
 
 def merges_of(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The merges of a vocabulary, first one first. Raises InputError for a token that no merge makes."""
+    """The merges of a vocabulary, first one first. Raises InputError where later ones could make a token.
+
+    One that no two tokens make is met as a whole word alone, in tiktoken too.
+    """
     merges = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
         if len(token) > 1:
             parts = cut(token, ranks, below=rank)
             if len(parts) == 2:
                 merges.append((parts[0], parts[1]))
+            elif any(token[:at] in ranks and token[at:] in ranks for at in range(1, len(token))):
+                where = {"token": repr(token), "rank": rank, "parts": len(parts)}
+                raise InputError("a token is made of later ones: its merge is unknown", where, "give ranks in order")
     return merges
 
 
@@ -180,17 +209,32 @@ def byte_characters() -> dict[int, str]:
 def fast_of_ranks(ranks: Mapping[bytes, int], pattern: str, special: Mapping[str, int]) -> tokenizers.Tokenizer:
     """The `tokenizers` form of a tiktoken vocabulary; `special` names tokens behind it."""
     spelled = byte_characters()
+    bytes_of = {character: byte for byte, character in spelled.items()}
 
     def written(token: bytes) -> str:
         return "".join(spelled[byte] for byte in token)
 
-    vocabulary = {written(token): rank for token, rank in ranks.items()} | dict(special)
+    vocabulary = {written(token): rank for token, rank in ranks.items()}
+    if twice := sorted(set(vocabulary) & set(special)):
+        raise ConfigError(
+            "text could become this special token: a token is spelled so", {"--special": twice[0]}, "name it otherwise"
+        )
+    vocabulary |= special
     merges = [(written(a), written(b)) for a, b in merges_of(ranks)]
     tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
     words = pre_tokenizers.Split(Regex(PATTERNS.get(pattern, pattern)), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
+    for name in special:  # `ignore_merges` takes a word that is spelled so for the token
+        said = bytes(bytes_of[c] for c in name).decode("utf-8", "replace") if set(name) <= set(bytes_of) else name
+        if any(
+            name == word
+            for text in (name, said, " " + name)
+            for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)
+        ):
+            where = {"--special": name, "pattern": pattern}
+            raise ConfigError("text could become this special token: it is one word", where, "name it otherwise")
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([tokenizers.AddedToken(name, normalized=False, special=True) for name in special])
     return tokenizer
@@ -202,10 +246,20 @@ def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None,
         raise ConfigError(
             "a tiktoken file does not say how texts are cut", fix=f"--pattern {', '.join(PATTERNS)} or a regex"
         )
-    ranks = read_ranks(raw, name=name)
-    tokens = special_of(special, len(ranks))
+    if pattern not in PATTERNS and pattern.isidentifier():
+        raise ConfigError("no such pattern", {"--pattern": pattern}, f"{', '.join(PATTERNS)} or a regular expression")
+    if re.search(r"\{\d+,?\d*\}\+", pattern) and pattern not in PATTERNS:
+        fix = "leave the + behind } out, and write (?>...) around it where it matters"
+        raise ConfigError("`{n,m}+` is no possessive repetition here", {"--pattern": pattern}, fix)
+    tokens = special_of(special)
+    ranks = read_ranks(raw, name=name, taken=tokens.values())
+    if clash := set(tokens.values()) & set(ranks.values()):
+        where = {"id": min(clash), "ids of the file end at": max(ranks.values())}
+        raise ConfigError("a special token is a name and a free id", where, "--special '<|endoftext|>=50256'")
     try:
         tokenizer = fast_of_ranks(ranks, pattern, tokens)
+    except GristmillError:
+        raise
     except Exception as error:  # a regex that Oniguruma refuses
         raise ConfigError("this pattern cannot be used", {"pattern": pattern, "problem": error}) from None
     raw = tokenizer.to_str().encode()
@@ -218,13 +272,15 @@ def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None,
     return Imported(made.sha256, "huggingface", made.vocab_size, end)
 
 
-def special_of(given: Sequence[str], first: int) -> dict[str, int]:
-    """`name=id` as a dictionary; ids begin at `first`, each once."""
+def special_of(given: Sequence[str]) -> dict[str, int]:
+    """`name=id` as a dictionary, each name and id once."""
     found: dict[str, int] = {}
     for text in given:
         name, _, number = text.rpartition("=")
-        if not name or not number.isdigit() or int(number) < first or int(number) in found.values() or name in found:
-            where = {"--special": text, "ids begin at": first}
+        if not (name and number.isascii() and number.isdigit() and len(number) < 9) or (
+            name in found or int(number) in found.values()
+        ):
+            where = {"--special": text}
             raise ConfigError("a special token is a name and a free id", where, "--special '<|endoftext|>=50256'")
         found[name] = int(number)
     return found

@@ -80,19 +80,20 @@ def _most(problem: str) -> str:
 def training_lines(texts: Iterable[str]) -> Iterator[str]:
     """The lines of the texts, none empty, none longer than LONGEST_LINE bytes: long ones are cut, never skipped.
 
-    Without null characters, for which sentencepiece skips a line.
+    Without null characters and U+2585, for which sentencepiece skips a line.
     """
     for text in texts:
-        for line in text.replace("\0", "").split("\n"):
+        for line in text.replace("\0", "").replace("\u2585", "").split("\n"):
             yield from (piece for piece in cut_line(line) if piece.strip())
 
 
 def cut_line(line: str) -> Iterator[str]:
     """`line` in pieces of at most LONGEST_LINE bytes, cut at a space where there is one."""
-    while len(line.encode()) > LONGEST_LINE:
-        head = line.encode()[:LONGEST_LINE].decode("utf-8", errors="ignore")
+    raw, start = line.encode(), 0
+    while len(raw) - start > LONGEST_LINE:
+        head = raw[start : start + LONGEST_LINE].decode("utf-8", errors="ignore")
         cut = head.rfind(" ")
-        at = cut if cut > 0 else len(head)
-        yield line[:at]
-        line = line[at:]
-    yield line
+        head = head[:cut] if cut > 0 else head
+        yield head
+        start += len(head.encode())
+    yield raw[start:].decode()
