@@ -8,6 +8,7 @@ repetitions more text is worth more than more repeats (Muennighoff et al. 2023, 
 """
 
 import itertools
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +149,7 @@ def mixture_lines(written: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def as_lines(groups: Sequence[Group], tokens: Mapping[str, int] | None = None) -> list[str]:
     """The plan as a table for people; with `tokens`, what was written of each group."""
-    head = ["group", "documents", "bytes", "share", "planned", "times", *(["tokens", "written"] if tokens else [])]
+    head = ["group", "documents", "bytes", "share", "planned", "times", *(["tokens", "of tokens"] if tokens else [])]
     total = max(1, sum((tokens or {}).values()))
     rows = [head]
     for group in sorted(groups, key=lambda group: (-group.planned, group.key))[:SHOWN]:
@@ -160,6 +161,16 @@ def as_lines(groups: Sequence[Group], tokens: Mapping[str, int] | None = None) -
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     more = [f"  and {len(groups) - SHOWN} smaller groups"] if len(groups) > SHOWN else []
     return ["  " + "  ".join(_padded(row, widths)).rstrip() for row in rows] + more
+
+
+def left_out(groups: Sequence[Group], size: float) -> list[str]:
+    """What `times` below 1 means, and by which `size` nothing would be left out; nothing where every document is written."""
+    fewest = min((group.times for group in groups if group.times > 0), default=1.0)
+    lost = sum(group.documents * (1 - group.times) for group in groups if group.times < 1)
+    if lost < 1:
+        return []
+    keeps = f"; pack.mixture.size={math.ceil(100 * size / fewest) / 100} keeps all" if fewest < 1 else ""
+    return [f"  times below 1: about {lost:,.0f} of {sum(g.documents for g in groups):,} documents are left out{keeps}"]
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:

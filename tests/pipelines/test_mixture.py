@@ -15,6 +15,7 @@ from pipelines.tokens.mixture import (
     columns_of,
     count_groups,
     group_keys,
+    left_out,
     mixture_lines,
     plan,
     qualities,
@@ -184,6 +185,15 @@ def test_the_table_shows_the_largest_groups_and_counts_the_rest():
     ]
     many = as_lines(plan({f"lang={n}": (1, 10 + n) for n in range(30)}, mixture()))
     assert len(many) == 22 and many[-1] == "  and 10 smaller groups"
+
+
+def test_what_times_below_1_mean_is_said_with_the_size_that_leaves_nothing_out():
+    groups = plan(SIZES, mixture(weights={"lang=zh": 3.0}))
+    assert left_out(groups, 1.0) == [
+        "  times below 1: about 15 of 100 documents are left out; pack.mixture.size=1.2 keeps all"
+    ]
+    assert left_out(plan(SIZES, mixture(weights={"lang=zh": 3.0}, size=1.2)), 1.2) == []
+    assert left_out(plan(SIZES, mixture()), 1.0) == []
 
 
 def test_what_was_written_stands_beside_what_was_planned():
