@@ -59,14 +59,16 @@ def import_(
 def export(run: RunArgument, to: ToOption) -> None:
     """Write the folder that `AutoTokenizer.from_pretrained` opens, after comparing ids on documents it was trained for.
 
-    An unequal id refuses the export and names the text.
+    An unequal id refuses the export and names the text. Open the folder by AutoTokenizer alone: its configuration keeps
+    text that spells a special token text.
 
     Example: gristmill tokenizer export runs/tokenizer-9f2c11ab04de --to my-tokenizer
     """
     from pipelines import tokenizer_runs
 
     checked = tokenizer_runs.export_tokenizer(runs.open_run(run, step="tokenizer"), to)
-    cli.say(f"tokenizer  ids are equal on {checked} texts")
+    equal = [f"tokenizer  ids are equal on {checked} texts"] if checked else []
+    cli.say(*equal, f"  {tokenizer_runs.how_to_open(to)}")
     typer.echo(to)
 
 

@@ -167,7 +167,7 @@ def has_plain_sums(proto: Any) -> bool:
     """
     scores = [piece.score for piece in proto.pieces if piece.type == NORMAL]
     longest = max(len(piece.piece) for piece in proto.pieces)
-    return max(scores) <= 0 and longest * (min(scores) - float(UNKNOWN_PENALTY)) > float(RESET)
+    return bool(max(scores) <= 0 and longest * (min(scores) - float(UNKNOWN_PENALTY)) > float(RESET))
 
 
 def score_ranks(scores: Sequence[float]) -> list[int]:
