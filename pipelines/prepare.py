@@ -238,9 +238,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
             lambda pipeline: tokenizing.candidates(pipeline, str(run.path), documents, decisions, config.seed, shards),
             how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
         )  # fmt: skip
-        strata = {(entry.source, entry.lang) for entry in runs.all_entries(decided) if entry.fate == "kept"}
-        weights = tokenizing.stratum_weights(strata, config.weights)
-        nodes = tokenizing.choose(tokenizing.load_candidates(run.path, shards), config.sample_bytes, weights)
+        nodes = tokenizing.training_nodes(tokenizing.load_candidates(run.path, shards), decided, config)
         if not len(nodes):
             raise InputError(
                 "no document is left to train on", {"tokenizer.weights": config.weights}, "weigh some above 0"

@@ -14,15 +14,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import sentencepiece
 import tokenizers
 from sentencepiece import sentencepiece_model_pb2
-from tokenizers import Regex, decoders, models, pre_tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers
 
 from gristmill import storage
 from gristmill.errors import ConfigError, GristmillError, InputError
 from gristmill.hashing import sha256_bytes
-from pipelines.tokens.encoder import FAST, MODEL
+from pipelines.tokens.encoder import FAST, MODEL, HuggingFaceEncoder
 from pipelines.tokens.hugging_face import (
     UnequalError,
     check_equal,
@@ -60,13 +61,14 @@ PROBES = [
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What was made: details for the manifest, and why there is no Hugging Face form, if so."""
+    """What was made: details for the manifest, why there is no Hugging Face form, if so, and what else is to be said."""
 
     sha256: str
     kind: str
     vocab_size: int
     special: Mapping[str, int]
     without_form: str = ""
+    leaves_out: str = ""
 
     @property
     def details(self) -> dict[str, object]:
@@ -116,11 +118,12 @@ def import_fast(raw: bytes, folder: Path, *, name: str, beside: Mapping[str, byt
     named: dict[str, str] = {}
     for other in BESIDE:
         named |= _roles(beside[other], str(Path(name).with_name(other))) if other in beside else {}
+    found = {role: tokenizer.token_to_id(token) for role, token in named.items()}
+    special = {role: number for role, number in found.items() if number is not None}
+    refuse_spelled(tokenizer, special, name, _unknown(raw))
     storage.commit_bytes(folder / FAST, raw)
     for other, content in beside.items():
         storage.commit_bytes(folder / other, content)
-    found = {role: tokenizer.token_to_id(token) for role, token in named.items()}
-    special = {role: number for role, number in found.items() if number is not None}
     return Imported(sha256_bytes(raw), "huggingface", max(tokenizer.get_vocab().values()) + 1, special)
 
 
@@ -137,6 +140,50 @@ def _roles(raw: bytes, name: str) -> dict[str, str]:
     return found
 
 
+def _unknown(raw: bytes) -> int | str | None:
+    """What the model of a tokenizer.json gives for text that it has no token for: an id (unigram), a token, or nothing."""
+    model = json.loads(raw)["model"]
+    found: int | str | None = model.get("unk_id") if "unk_id" in model else model.get("unk_token")
+    return found
+
+
+def refuse_spelled(
+    tokenizer: tokenizers.Tokenizer, roles: Mapping[str, int], name: str, unknown: int | str | None
+) -> None:
+    """Raise InputError where a text that spells a special token becomes its id; one for unknown text alone may."""
+    added = tokenizer.get_added_tokens_decoder()
+    special = {number for number, token in added.items() if token.special} | set(roles.values())
+    unknown = tokenizer.token_to_id(unknown) if isinstance(unknown, str) else unknown
+    special -= {unknown} - {number for role, number in roles.items() if role != "unk"}
+    encoder = HuggingFaceEncoder(tokenizer)
+    for number in sorted(special):
+        token = tokenizer.id_to_token(number) or ""
+        if any(number in _ids(encoder, text) for text in spellings(token)):
+            fix = "give the sentencepiece model or tiktoken file that it was made of, where there is one"
+            if number in added and not added[number].special:
+                fix = "set `special` of this token in `added_tokens` to true"
+            where = {"file": name, "token": token, "id": number}
+            raise InputError("a text that spells this special token would become it", where, fix)
+
+
+def _ids(encoder: HuggingFaceEncoder, text: str) -> list[int]:
+    """The ids of a text; none where the tokenizer has nothing for it."""
+    try:
+        ids: list[int] = encoder.encode(pa.array([text])).ids.tolist()
+    except Exception:  # `tokenizers` raises bare ones: no unknown token
+        return []
+    return ids
+
+
+def spellings(token: str) -> list[str]:
+    """Texts that hold a token: as it is written, alone and among others, and as the bytes it stands for are."""
+    bytes_of = {character: byte for byte, character in byte_characters().items()}
+    said = bytes(bytes_of[c] for c in token).decode("utf-8", "replace") if set(token) <= set(bytes_of) else token
+    return [
+        form.format(word) for word in dict.fromkeys((token, said)) for form in ("{}", " {}", "a{}b", "a {} b", "{0}{0}")
+    ]
+
+
 def read_ranks(raw: bytes, *, name: str, taken: Collection[int] = ()) -> dict[bytes, int]:
     """The tokens of a tiktoken file with their ids, those `taken` by special tokens left out.
 
@@ -148,23 +195,25 @@ def read_ranks(raw: bytes, *, name: str, taken: Collection[int] = ()) -> dict[by
             continue
         try:
             token, rank = line.split()
+            if not rank.isdigit():
+                raise ValueError("a rank is written in digits alone")
             key, value = base64.b64decode(token, validate=True), int(rank)
         except (ValueError, binascii.Error):
             raise InputError(
                 "this is no line of a tiktoken file", {"file": name, "line": number}, "`<base64> <rank>`"
             ) from None
-        if key in ranks or value < 0:
-            raise InputError("a token stands twice or has no rank", {"file": name, "line": number}, "give a whole file")
+        if key in ranks:
+            raise InputError("a token stands twice", {"file": name, "line": number}, "give a whole file")
         ranks[key] = value
     _refuse_gaps(ranks, name, taken)
     return ranks
 
 
 def _refuse_gaps(ranks: Mapping[bytes, int], name: str, taken: Collection[int]) -> None:
-    there = set(ranks.values())
-    wanted = [number for number in range(max(ranks.values(), default=-1) + 1) if number not in taken or number in there]
-    if sorted(ranks.values()) != wanted or len(ranks) < 256:
-        where = {"file": name, "tokens": len(ranks), "highest": max(ranks.values(), default=-1)}
+    there, highest = set(ranks.values()), max(ranks.values(), default=-1)
+    between = {number for number in taken if number < highest} - there
+    if len(there) != len(ranks) or highest + 1 != len(there | between) or len(ranks) < 256:
+        where = {"file": name, "tokens": len(ranks), "highest": highest}
         raise InputError("ranks must run from 0 on without a gap, all 256 bytes among them", where, "is the file cut?")
     if lacking := [byte for byte in range(256) if bytes([byte]) not in ranks]:
         raise InputError("a byte has no token", {"file": name, "byte": lacking[0]}, "is the file cut?")
@@ -209,7 +258,6 @@ def byte_characters() -> dict[int, str]:
 def fast_of_ranks(ranks: Mapping[bytes, int], pattern: str, special: Mapping[str, int]) -> tokenizers.Tokenizer:
     """The `tokenizers` form of a tiktoken vocabulary; `special` names tokens behind it."""
     spelled = byte_characters()
-    bytes_of = {character: byte for byte, character in spelled.items()}
 
     def written(token: bytes) -> str:
         return "".join(spelled[byte] for byte in token)
@@ -222,22 +270,38 @@ def fast_of_ranks(ranks: Mapping[bytes, int], pattern: str, special: Mapping[str
     vocabulary |= special
     merges = [(written(a), written(b)) for a, b in merges_of(ranks)]
     tokenizer = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
-    words = pre_tokenizers.Split(Regex(PATTERNS.get(pattern, pattern)), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        [words_of(pattern), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     for name in special:  # `ignore_merges` takes a word that is spelled so for the token
-        said = bytes(bytes_of[c] for c in name).decode("utf-8", "replace") if set(name) <= set(bytes_of) else name
-        if any(
-            name == word
-            for text in (name, said, " " + name)
-            for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)
-        ):
+        if any(name == word for text in spellings(name) for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)):
             where = {"--special": name, "pattern": pattern}
             raise ConfigError("text could become this special token: it is one word", where, "name it otherwise")
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([tokenizers.AddedToken(name, normalized=False, special=True) for name in special])
     return tokenizer
+
+
+def words_of(pattern: str) -> pre_tokenizers.PreTokenizer:
+    """The words into which a pattern cuts a text; what it does not match is left out, as tiktoken leaves it out."""
+    return pre_tokenizers.Split(Regex(PATTERNS.get(pattern, pattern)), "removed", invert=True)
+
+
+def left_out(pattern: str) -> str:
+    """What a pattern leaves out of the first probe that it does not cover, in words; "" where it covers all.
+
+    Raises ConfigError where it matches between characters: tiktoken dies of an empty word.
+    """
+    words, told, mark = words_of(pattern), "", "\ue000"
+    matches = normalizers.Replace(Regex(PATTERNS.get(pattern, pattern)), mark)
+    for probe in PROBES:
+        found = [word for word, _ in words.pre_tokenize_str(probe)]
+        if matches.normalize_str(probe).count(mark) > len(found):
+            where = {"--pattern": pattern, "text": repr(probe[:40])}
+            raise ConfigError("this pattern matches where there is nothing", where, "write + for *")
+        if "".join(found) != probe and not told:
+            told = f"this pattern leaves text out, as in tiktoken: of {probe[:40]!r} stays {''.join(found)[:40]!r}"
+    return told
 
 
 def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None, special: Sequence[str]) -> Imported:
@@ -257,7 +321,7 @@ def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None,
         where = {"id": min(clash), "ids of the file end at": max(ranks.values())}
         raise ConfigError("a special token is a name and a free id", where, "--special '<|endoftext|>=50256'")
     try:
-        tokenizer = fast_of_ranks(ranks, pattern, tokens)
+        tokenizer, leaves_out = fast_of_ranks(ranks, pattern, tokens), left_out(pattern)
     except GristmillError:
         raise
     except Exception as error:  # a regex that Oniguruma refuses
@@ -269,7 +333,7 @@ def import_tiktoken(raw: bytes, folder: Path, *, name: str, pattern: str | None,
         folder / BESIDE[0], {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     )
     storage.commit_json(folder / BESIDE[1], {"eos_token": "<|endoftext|>"} if end else {})
-    return Imported(made.sha256, "huggingface", made.vocab_size, end)
+    return Imported(made.sha256, "huggingface", made.vocab_size, end, leaves_out=leaves_out)
 
 
 def special_of(given: Sequence[str]) -> dict[str, int]:

@@ -10,6 +10,7 @@ are exact, and whoever adds in double precision, as `tokenizers` does, chooses t
 import io
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -31,9 +32,12 @@ LONGEST_LINE = 4000
 """Bytes of a training line; sentencepiece skips longer ones silently, so ours are cut."""
 
 
-def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
-    """The bytes of the model. Raises ConfigError where the sample cannot fill the vocabulary."""
-    model = io.BytesIO()
+def train(texts: Iterable[str], config: TokenizerConfig, *, at_most: bool = False) -> bytes:
+    """The bytes of the model. Raises ConfigError where the sample cannot fill the vocabulary, unless it is `at_most` so large."""
+    model, limit = (
+        io.BytesIO(),
+        dict[str, Any](hard_vocab_limit=False) if at_most else {},
+    )  # said only where it is another
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=training_lines(texts),
@@ -50,6 +54,7 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
             control_symbols=list(SPECIAL[CLS:]),
             split_digits=True,
             required_chars=SPELLING if config.model_type == "unigram" else "",
+            **limit,
         )  # fmt: skip
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1][-200:]

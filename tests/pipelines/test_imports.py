@@ -110,7 +110,10 @@ def test_a_tiktoken_file_becomes_a_run_that_packs(tmp_path, ranks, texts):
         (lambda raw: b"\n".join(raw.split(b"\n")[1:]), "must run from 0 on"),
         (lambda raw: b"rubbish\n" + raw, "is no line of a tiktoken file"),
         (lambda raw: b"", "must run from 0 on"),
-        (lambda raw: raw.replace(b" 3\n", b" -3\n", 1), "has no rank"),
+        (lambda raw: raw.replace(b" 3\n", b" -3\n", 1), "is no line of a tiktoken file"),
+        (lambda raw: raw.replace(b" 12\n", b" 1_2\n", 1), "is no line of a tiktoken file"),
+        (lambda raw: raw.replace(b" 5\n", b" +5\n", 1), "is no line of a tiktoken file"),
+        (lambda raw: raw.replace(b" 5\n", b" 999999999999\n", 1), "must run from 0 on"),
     ],
 )
 def test_a_broken_tiktoken_file_is_refused(ranks, change, told):
@@ -151,7 +154,8 @@ def model_of(texts, **options):
 
 FORMS = {
     "bpe as Llama's": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}, True),
-    "bpe, normalized": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "nmt_nfkc"}, True),
+    "bpe, normalized": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "nmt_nfkc"}, False),
+    "bpe without more than one space": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity"}, True),
     "unigram as T5's": ({"model_type": "unigram"}, False),
 }  # fmt: skip
 
