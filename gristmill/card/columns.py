@@ -1,6 +1,7 @@
 """The columns of what is published, as Arrow has them, as the Hub writes them in YAML, and as Croissant types them."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 from gristmill.runs import FinishedRun
 from gristmill.shards import shard_schema
 
+Json = Mapping[str, Any]
 MEANINGS = {
     "input_ids": "token ids, without special tokens",
     "sentences": "places in input_ids at which sentences start",
@@ -17,6 +19,8 @@ MEANINGS = {
     "source": "name of the source",
     "lang": "language found in the text: ISO 639-1 where it has one, `und` if unsure",
     "bytes": "UTF-8 bytes of the text that was encoded",
+    "author": "keyed hash of the author of a post or a page",
+    "url": "address it was read from; it can name an author",
     "text": "the final text: repeated passages cut, personal data masked where that was asked for",
 }
 """What columns are whose files do not say it, or say what they were before."""
@@ -78,6 +82,28 @@ def _typed(kind: pa.DataType, indent: str, plain: str, nested: str) -> Iterator[
         yield from _typed(kind.value_type, indent, "list", "list")
     else:
         yield f"{indent}{plain}: {dtype(kind)}"
+
+
+def sealed_features(run: FinishedRun) -> list[Json]:
+    """The types that the sealed README.md beside JSON Lines states, in the YAML form of `datasets`; empty where there is none."""
+    if not run.data_files("README.md"):
+        return []
+    front = run.file("README.md").read_text(encoding="utf-8").split("---\n")[1]
+    return list(json.loads(front)["dataset_info"]["features"])
+
+
+def stated_features(features: Sequence[Json], indent: str = "  ") -> Iterator[str]:
+    """The lines of `features` as they were stated: a type, a struct of fields, or a list of either."""
+    for feature in features:
+        yield f"{indent}- name: {feature['name']}"
+        for key in ("dtype", "list", "struct"):
+            if isinstance(feature.get(key), str):
+                yield f"{indent}  {key}: {feature[key]}"
+            elif isinstance(feature.get(key), list):
+                yield f"{indent}  {key}:"
+                yield from stated_features(feature[key], f"{indent}  ")
+            elif key in feature:
+                yield f"{indent}  {key}: {json.dumps(feature[key])}"
 
 
 def dtype(kind: pa.DataType) -> str:
