@@ -56,7 +56,11 @@ def check_place(run: FinishedRun, folder: Path) -> None:
         )  # fmt: skip
     page, other = folder / README, card_of(folder)
     if other not in (None, run.id):
-        raise UserError("another card lies there", {"out": folder, "it is of": other}, "give another folder with --out")
+        raise UserError(
+            "another card lies there",
+            {"out": folder, "it is of": other or "no run of ours"},
+            "give another folder with --out",
+        )
     ours = other is not None or (sealed and page.is_file() and sha256_file(page) == sealed[0].sha256)
     if page.exists() and not ours:
         raise UserError("another README.md lies there", {"file": page}, "give another folder with --out, or remove it")

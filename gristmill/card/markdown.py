@@ -56,7 +56,7 @@ def glance(card: Card) -> dict[str, str]:
     audits = listed([audit.run for audit in card.audits]) or "none: nothing was measured about biases"
     return {
         **named(card),
-        "licence stated": f"{count(kept - unknown)} of {card.kept} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
+        "licence stated": f"{count(kept - unknown)} of {card.kept.replace('`', '')} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
         "refusals": policies.refusals(card),
         "personal data": policies.masking(card),
         "could not be fetched or read": policies.unread(card),
