@@ -40,7 +40,9 @@ def training(card: Card, name: str) -> str:
     if not packs:
         return "not trained by a run that is known here: its figures say nothing of this corpus"
     told = listed([f"`{pack}`" for pack in packs])
-    return f"trained on {told}" + ("" if packs == [card.run.id] else ", not on this one")
+    return f"trained on {told}" + (
+        "" if packs == [card.run.id] else f", not on this {'one' if card.packed else 'text'}"
+    )
 
 
 def behind(card: Card, name: str) -> set[str]:

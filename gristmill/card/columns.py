@@ -24,6 +24,8 @@ MEANINGS = {
     "text": "the final text: repeated passages cut, personal data masked where that was asked for",
 }
 """What columns are whose files do not say it, or say what they were before."""
+OF_SHARDS = ("input_ids", "sentences", "bytes")
+"""Those of them that mean another thing in exported text, if they are there at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,16 @@ def columns_of(run: FinishedRun, schemas: Sequence[pa.Schema]) -> tuple[Column, 
     known = {field.name: field for schema in schemas for field in schema}
     first = run.files("text/")[0] if run.data_files("text/") else None
     names = pq.read_schema(first).names if first and first.suffix == ".parquet" else _written(run, known)
-    return tuple(Column(name, known[name].type, _meaning(known[name])) for name in names if name in known)
+    stated = {feature["name"]: feature for feature in sealed_features(run)}
+    found = [known[name] for name in names if name in known]
+    return tuple(Column(one.name, _as_json(one.type, stated.get(one.name, {})), _meaning(one)) for one in found)
+
+
+def _as_json(kind: pa.DataType, stated: Json) -> pa.DataType:
+    """The type of a column as JSON Lines hold it: hashes, which are numbers elsewhere, are text there."""
+    if stated.get("dtype") == "string":
+        return pa.string()
+    return pa.list_(pa.string()) if stated.get("list") == "string" else kind
 
 
 def _written(run: FinishedRun, known: dict[str, pa.Field]) -> list[str]:
@@ -56,7 +67,7 @@ LEFT_OUT = ("signature", "line_hashes", "personal", "cuts", "keep", "reasons")
 
 
 def _meaning(field: pa.Field) -> str:
-    if field.name in MEANINGS:
+    if field.name in MEANINGS and field.name not in OF_SHARDS:
         return MEANINGS[field.name]
     return str((field.metadata or {}).get(b"is", b"").decode())
 

@@ -44,7 +44,7 @@ def summary(card: Card) -> Iterator[str]:
     """What it is, in two sentences and one table."""
     languages = [f"{text(language(lang))} {share(one.bytes, card.bytes)}" for lang, one in card.by("lang").items()]
     what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
-    form = "Arrow shards of token ids, ready to train on" if card.packed else "text"
+    form = "Arrow shards of token ids, ready to train on" if card.packed else "final text with its columns"
     yield f"{card.amount}, {what}{size(card.bytes)} of text: {form}, made by Gristmill {card.run.manifest['version']}."
     yield f"Languages by bytes of text: {listed(languages)}.\n"
     yield from table(["at a glance", "as it stands"], list(glance(card).items()))

@@ -89,7 +89,7 @@ def of_models():
         run("pack", "a" * 12, ("decide-1",)), run("pack", "b" * 12, ("decide-1",)),
         run("pretrain", "c" * 12, (own,)), run("pretrain", "d" * 12, (other,)), run("pretrain", "e" * 12, ("pretrain-dddddddddddd",)),
     )  # fmt: skip
-    return SimpleNamespace(run=run("pack", "a" * 12), runs=chain)
+    return SimpleNamespace(run=run("pack", "a" * 12), runs=chain, packed=True)
 
 
 def test_a_model_that_was_trained_on_another_pack_is_told_as_such():

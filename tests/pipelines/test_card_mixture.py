@@ -235,6 +235,10 @@ def test_a_card_of_json_lines_states_the_types_of_the_sealed_readme_and_is_laid_
     monkeypatch.chdir(copy)
     after = opened(code(page, "python"), "load_dataset", tmp_path)["train"]
     assert after.features == before.features and after.num_rows == before.num_rows == 60
+    columns = section(page, "How to load it")
+    assert "| `text_hash` | `string` |" in columns and "places in input_ids" not in columns
+    fields = {one["@id"]: one for one in json.loads((copy / "croissant.json").read_text())["recordSet"][0]["field"]}
+    assert fields["train/text_hash"]["dataType"] == "sc:Text" and fields["train/words"]["dataType"] == "sc:Integer"
     assert "of these columns this text has `author` and `url`." in section(page, "Personal data")
     assert code(page, "sh").splitlines()[1:] == [
         'gristmill annotate --in tale.jsonl --config settings.toml --out runs --set annotate.author_key="$AUTHOR_KEY"',
