@@ -122,7 +122,7 @@ def mixture(card: Card) -> Iterator[str]:
             for group in groups
         ]  # fmt: skip
         yield from table(
-            ["group", "documents that `decide` kept", "share planned", "times", "tokens in `train`"],
+            ["group", "documents mixed", "share planned", "times", "tokens in `train`"],
             rows,
             rest="groups",
         )
