@@ -106,7 +106,9 @@ def test_a_text_that_was_packed_as_it_was_is_equal(packed, family):
     assert (row.story["differs"], row.story["cuts"], row.story["masked"]) == (None, [], [])
     lines = as_lines(row)
     assert "  text       as it was extracted" in lines
-    assert [line for line in lines if line.startswith("  decision")] == ["  decision   kept, to be written 2 times (decide.upweight)"]
+    assert [line for line in lines if line.startswith("  decision")] == [
+        "  decision   kept, to be written 2 times (decide.upweight)"
+    ]
 
 
 def test_cuts_are_told_with_what_was_cut(packed, family):
