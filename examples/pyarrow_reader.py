@@ -19,7 +19,10 @@ END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 def batches(folder: str) -> Iterator[pa.RecordBatch]:
     """The record batches of a split, shard by shard."""
-    for path in sorted(Path(folder).glob("data-*.arrow")):
+    paths = sorted(Path(folder).glob("data-*.arrow"))
+    if not paths:
+        raise FileNotFoundError(f"no shards in {folder}: give the folder of a split, as .../train")
+    for path in paths:
         source = pa.memory_map(str(path))
         if source.size() < 8 or source.read_at(8, source.size() - 8) != END_OF_STREAM:
             raise ValueError(f"{path} is cut off")

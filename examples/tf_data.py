@@ -16,7 +16,10 @@ import pyarrow as pa
 
 def documents(folder: str) -> Iterator[np.ndarray]:
     """int32 (tokens,) of every document of a split, in the order of its shards."""
-    for path in sorted(Path(folder).glob("data-*.arrow")):
+    paths = sorted(Path(folder).glob("data-*.arrow"))
+    if not paths:
+        raise FileNotFoundError(f"no shards in {folder}: give the folder of a split, as .../train")
+    for path in paths:
         for batch in pa.ipc.open_stream(pa.memory_map(str(path))):
             ids, offsets = batch["input_ids"].values.to_numpy(), batch["input_ids"].offsets.to_numpy()
             yield from (ids[a:b].astype(np.int32) for a, b in itertools.pairwise(offsets))

@@ -14,6 +14,15 @@ import pyarrow as pa
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+"""A stream that was cut between two messages reads as fewer documents without any error: whole ones end so."""
+
+
+def _ending(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - len(END_OF_STREAM)))
+        return file.read()
+
 
 class TokenWindows(Dataset):
     """Inputs and targets, int64 (length,) each; `end` is the id put behind every document (3 in tokenizers of Gristmill)."""
@@ -25,7 +34,9 @@ class TokenWindows(Dataset):
     def _open(self) -> None:
         paths = sorted(Path(self.folder).glob("data-*.arrow"))
         if not paths:
-            raise FileNotFoundError(f"no shards in {self.folder}")
+            raise FileNotFoundError(f"no shards in {self.folder}: give the folder of a split, as .../train")
+        if cut := [path for path in paths if _ending(path) != END_OF_STREAM]:
+            raise ValueError(f"{cut[0]} is cut off: see `gristmill shards verify`")
         tables = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in paths]
         chunks = [chunk for table in tables for chunk in table["input_ids"].chunks]
         self._values = [chunk.values.to_numpy() for chunk in chunks]  # views of the mapped files
@@ -73,6 +84,10 @@ def main() -> None:
     parser.add_argument("--end", type=int, default=3, help="the id between documents; another in imported tokenizers")
     options = parser.parse_args()
     windows = TokenWindows(options.folder, options.length, end=options.end)
+    if not len(windows):
+        raise SystemExit(
+            f"{options.folder} is shorter than one window of {options.length} tokens: give a smaller --length"
+        )
     loader = DataLoader(windows, batch_size=options.batch, shuffle=True, num_workers=options.workers)
     for inputs, targets in loader:
         print(f"{len(windows)} windows; a batch: {tuple(inputs.shape)}, next token of the first: {int(targets[0, 0])}")

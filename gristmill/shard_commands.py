@@ -119,7 +119,10 @@ def convert(
     sealed = open_run(run, step="pack")
     writer = {"nanogpt": nanogpt.write, "megatron": megatron.write, "mds": mds.write}[to]
     last = documents.end_of(sealed) if end else None
-    for name, total in documents.splits_of(sealed, split or []).items():
+    splits = documents.splits_of(sealed, split or [])
+    with Progress("checking shards", unit="MB") as bar:
+        documents.check_sealed(sealed, splits, lambda size: bar.advance(size / 1e6))
+    for name, total in splits.items():
         with Progress(f"convert {name}", total=total, unit="documents") as bar:
             batches = documents.batches(sealed, name, last)
             written = writer(out, name, _told(batches, bar), int(sealed.details["vocab_size"]), last)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from gristmill.errors import InputError
 from gristmill.sealed import FinishedRun
-from gristmill.shard_story import stories
+from gristmill.shard_story import DECIDED, stories
 from gristmill.shards import open_shard
 
 
@@ -46,7 +46,9 @@ def find(run: FinishedRun, id: str) -> list[Row]:
             before += table.num_rows
     if not found:
         raise InputError(
-            "no shard holds this document", {"id": id, "run": run.path}, "was it kept? see `gristmill explore`"
+            "no shard holds this document",
+            {"id": id, "run": run.path},
+            "it may have been dropped (`gristmill explore`), or left out by the mixture (`pack --plan`)",
         )
     return _decoded(run, found)
 
@@ -104,13 +106,22 @@ def texts_of(folder: Path, rows: Sequence[Sequence[int]]) -> list[str]:
 
 def as_lines(row: Row) -> list[str]:
     """A row as lines for people: what it is, its story, its sentences."""
-    told = {name: value for name, value in row.story.items() if value not in (None, [], "", {}) and name not in EDITS}
+    apart = (*EDITS, *DECIDED)
+    told = {name: value for name, value in row.story.items() if value not in (None, [], "", {}) and name not in apart}
     head = f"{row.split} row {row.number}  {row.columns['id']}  {len(row.columns['input_ids'])} tokens, {row.columns['bytes']} bytes"
     facts = {"source": row.columns["source"], "lang": row.columns["lang"], **told}
-    rows = [*((name, _told(value)) for name, value in facts.items()), *edit_rows(row.story)]
+    decision = [("decision", decision_of(row.story))] if "cluster_size" in row.story else []
+    rows = [*((name, _told(value)) for name, value in facts.items()), *decision, *edit_rows(row.story)]
     width = max(len(name) for name, _ in rows)
     lines = [f"  {name.ljust(width)}  {value}" for name, value in rows]
     return [head, *lines, "", *(f"  | {line}" for sentence in row.sentences for line in sentence.splitlines() or [""])]
+
+
+def decision_of(story: Mapping[str, Any]) -> str:
+    """What was decided about a document that stands in a shard."""
+    size, repeats = story["cluster_size"], story.get("repeats") or 1
+    copies = f", for the {size} copies of cluster {story['cluster']}" if size > 1 else ""
+    return f"kept{copies}" + (f", to be written {repeats} times (decide.upweight)" if repeats > 1 else "")
 
 
 EDITS = ("cuts", "masked", "differs")
@@ -125,7 +136,7 @@ def edit_rows(story: Mapping[str, Any]) -> list[tuple[str, str]]:
     masked = [("masked", f"bytes {span['start']} to {span['end']}, {span['type']}") for span in story["masked"]]
     at, but = story["differs"], " but for what is cut and masked" if cuts or masked else ""
     further = f"differs from character {at} on, as its tokenizer normalizes or lacks pieces"
-    return [*cuts, *masked, ("original", f"equal{but}" if at is None else further)]
+    return [*cuts, *masked, ("text", f"as it was extracted{but}" if at is None else further)]
 
 
 def _told(value: Any) -> str:

@@ -109,7 +109,7 @@ def _story(place: Place, text: str, *, masked: bool) -> dict[str, Any]:
         "cuts": [{**cut, "text": _excerpt(original, cut, personal)} for cut in cuts],
         "masked": list(personal) if masked else [],
         "differs": first_difference(original, edits, text),
-        "documents": f"{place.documents.name}, row {place.row}",
+        "documents": f"{place.documents.parents[1].name}/documents/{place.documents.name}, row {place.row}",
     }
 
 

@@ -67,6 +67,16 @@ def final_texts(table: pa.Table | pa.RecordBatch, *, mask: bool) -> pa.StringArr
     return pc.utf8_trim_whitespace(text)
 
 
+def cut_bytes(cuts: pa.ListArray) -> np.ndarray:
+    """int64 (rows,): how many bytes the spans of every row cover; what two of them share counts once."""
+    rows, start, _, end, _ = _spans(cuts, 0).T
+    order = np.lexsort((end, start, rows))
+    base = rows[order] << 32  # one axis for all rows: a text is shorter than 4 GiB
+    covered = np.maximum.accumulate(np.r_[0, base + end[order]])
+    new = np.maximum(0, base + end[order] - np.maximum(base + start[order], covered[:-1]))
+    return np.bincount(rows[order], new, len(cuts)).astype(np.int64)
+
+
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """A column as one array."""
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

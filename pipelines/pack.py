@@ -25,10 +25,10 @@ from gristmill.hashing import KEY_MASK, sha256_bytes
 from gristmill.ledger import Fate, Tally, Unbalanced
 from gristmill.receipts import DataFile, Receipt, data_file
 from gristmill.shards import DATASET_DICT, shard_name, shard_schema, write_dataset_dict, write_dataset_files
-from pipelines.config import MixtureConfig, PackConfig
+from pipelines.config import PackConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.exchange import Numbers
-from pipelines.final_text import final_texts
+from pipelines.final_text import cut_bytes, final_texts, one_array
 from pipelines.tokens.encoder import Encoder, open_encoder
 from pipelines.tokens.mixture import columns_of, group_keys, writings
 from pipelines.tokens.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_spill
@@ -36,8 +36,12 @@ from pipelines.tokens.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_
 ENCODE = "encode"
 CODE = [
     "pipelines/pack.py",
+    "pipelines/pack_jobs.py",
     *(f"pipelines/tokens/{name}.py" for name in ("compiled", "encoder", "mixture", "sentences", "shuffle")),
-    *(f"pipelines/kernels/{name}.py" for name in ("edits", "encode", "merges", "sentences", "viterbi", "words")),
+    *(
+        f"pipelines/kernels/{name}.py"
+        for name in ("buffers", "edits", "encode", "merges", "sentences", "viterbi", "words")
+    ),
     "pipelines/final_text.py",
     "pipelines/config.py",
     "pipelines/exchange.py",
@@ -123,11 +127,15 @@ def columns_read(config: PackConfig) -> list[str]:
     return list(dict.fromkeys([*names, *columns_of(config.mixture)]))
 
 
-def kept_tables(work: Work, shards: int, config: MixtureConfig) -> Iterator[pa.Table]:
-    """What `mixture.count_groups` counts of every shard."""
+def kept_tables(work: Work, shards: int, config: PackConfig) -> Iterator[pa.Table]:
+    """What `mixture.count_groups` counts of every shard: documents of the training split, their bytes without what is cut."""
     for shard in range(shards):
-        table, keep = read_shard(work, shard, list(dict.fromkeys(["text_bytes", *columns_of(config)])))
-        yield table.filter(keep)
+        table, keep = read_shard(work, shard, list(dict.fromkeys(["id", "text_bytes", *columns_of(config.mixture)])))
+        kept = table.filter(keep)
+        train = pa.array([split_of(id, config) == "train" for id in kept["id"].to_pylist()], pa.bool_())
+        left = kept["text_bytes"].to_numpy().astype(np.int64) - cut_bytes(one_array(kept["cuts"]))
+        place = kept.schema.get_field_index("text_bytes")
+        yield kept.set_column(place, "text_bytes", pa.array(left)).filter(train)
 
 
 def _tally(tally: Tally, fate: Fate, reason: str, table: pa.Table | pa.RecordBatch) -> None:
@@ -230,6 +238,11 @@ def repeated(
         for id, times in zip(ids, often.tolist(), strict=True)
         for number in range(times)
     ]
+    tokens = int((pc.list_value_length(rows["input_ids"]).to_numpy().astype(np.int64) * often).sum())
+    if tokens >= 1 << 31:  # Arrow's `take` would wrap the offsets and say nothing
+        raise ValueError(
+            f"a split of {tokens} tokens with its repeats does not fit a list column: make annotate.split_bytes smaller"
+        )
     places = np.repeat(np.arange(len(ids)), often)
     copies = rows if (often == 1).all() else rows.take(pa.array(places))
     return copies, splits[places], np.array(keys, np.int64)

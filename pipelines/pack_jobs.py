@@ -32,7 +32,7 @@ def plan_mixture(work: packing.Work, shards: int, config: PackConfig) -> list[Gr
     if shards:
         mixture.check_quality(config.mixture, numeric_columns(pq.read_schema(shard_path(work.documents, 0))))
     with Progress("mixture", total=shards, unit="shards") as bar:
-        counted = mixture.count_groups(_told(packing.kept_tables(work, shards, config.mixture), bar), config.mixture)
+        counted = mixture.count_groups(_told(packing.kept_tables(work, shards, config), bar), config.mixture)
     return mixture.plan(counted, config.mixture)
 
 
@@ -42,10 +42,14 @@ def _told(tables: Any, bar: Progress) -> Any:
         bar.advance()
 
 
-def tell_plan(groups: Sequence[Group]) -> None:
+def tell_plan(groups: Sequence[Group], config: PackConfig) -> None:
     """Print what is planned."""
     if groups:
-        cli.say("pack  the training split is planned as", *mixture.as_lines(groups))
+        cli.say(
+            "pack  the training split is planned as",
+            *mixture.as_lines(groups),
+            *mixture.left_out(groups, config.mixture.size),
+        )
 
 
 def run_jobs(

@@ -46,7 +46,7 @@ from pipelines.pack_jobs import run_jobs as run_pack_jobs
 from pipelines.read.records import Split
 from pipelines.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
 from pipelines.signals.chosen import chosen_columns, forget
-from pipelines.tokens.mixture import as_lines
+from pipelines.tokens.mixture import as_lines, left_out
 from pipelines.tokens.shuffle import STAGE as SHUFFLED
 from pipelines.tokens.training_process import train_apart
 
@@ -238,9 +238,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
             lambda pipeline: tokenizing.candidates(pipeline, str(run.path), documents, decisions, config.seed, shards),
             how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
         )  # fmt: skip
-        strata = {(entry.source, entry.lang) for entry in runs.all_entries(decided) if entry.fate == "kept"}
-        weights = tokenizing.stratum_weights(strata, config.weights)
-        nodes = tokenizing.choose(tokenizing.load_candidates(run.path, shards), config.sample_bytes, weights)
+        nodes = tokenizing.training_nodes(tokenizing.load_candidates(run.path, shards), decided, config)
         if not len(nodes):
             raise InputError(
                 "no document is left to train on", {"tokenizer.weights": config.weights}, "weigh some above 0"
@@ -284,7 +282,7 @@ def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, h
             return _found(run.finished)
         work, shards = _pack_work(decided, tokenizer, config, run.path)
         groups = plan_mixture(work, shards, config)
-        tell_plan(groups)
+        tell_plan(groups, config)
         _say_reused(run, {packing.ENCODE: shards})
         compile_first(packing.ENCODE)
         metadata = {"gristmill.tokenizer": str(tokenizer.details["tokenizer"]), "gristmill.run": run.id}
@@ -321,7 +319,8 @@ def pack_plan(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, 
     if not config.mixture.by:
         config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
     work, shards = _pack_work(decided, tokenizer, config, how.out)
-    return as_lines(plan_mixture(work, shards, config))
+    groups = plan_mixture(work, shards, config)
+    return [*as_lines(groups), *left_out(groups, config.mixture.size)]
 
 
 def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) -> FinishedRun:

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import xxhash
 
-from gristmill import receipts, storage
+from gristmill import receipts, runs, storage
 from gristmill.errors import InputError
 from gristmill.hashing import key64, sha256_bytes
 from gristmill.receipts import Receipt, data_file
-from gristmill.runs import SPILL
+from gristmill.runs import SPILL, FinishedRun
 from pipelines.config import TokenizerConfig
 from pipelines.dedup.keys import nodes_of
 from pipelines.document_shards import check_pair, shard_path
@@ -99,6 +99,12 @@ def stratum_weights(names: Iterable[tuple[str, str]], weights: Mapping[str, floa
         where = {"tokenizer.weights": idle[0], "there are": ", ".join(sorted(set().union(*parts.values()))[:20])}
         raise InputError("a weight names what no kept document is", where, "name one of those, or leave the weight out")
     return {key: math.prod(weights.get(part, 1.0) for part in mine) for key, mine in parts.items()}
+
+
+def training_nodes(rows: np.ndarray, decided: FinishedRun, config: TokenizerConfig) -> np.ndarray:
+    """The nodes of the candidates of a decide run that training takes."""
+    strata = {(entry.source, entry.lang) for entry in runs.all_entries(decided) if entry.fate == "kept"}
+    return choose(rows, config.sample_bytes, stratum_weights(strata, config.weights))
 
 
 def stratum_key(source: str, lang: str) -> int:

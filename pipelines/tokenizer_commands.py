@@ -24,7 +24,12 @@ SizesOption = Annotated[
     str | None, typer.Option("--sizes", help="A study of vocabulary sizes, e.g. 2k,4k,8k,16k,32k,64k.")
 ]
 SampleOption = Annotated[str, typer.Option("--sample", help="Bytes of text measured on.")]
-PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write; the figures go beside it as JSON.")]
+PageOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", help="The HTML file to write, by default tokenizers.html beside the first run; figures as JSON."
+    ),
+]
 ToOption = Annotated[Path, typer.Option("--to", help="The folder to write.")]
 
 
@@ -59,14 +64,16 @@ def import_(
 def export(run: RunArgument, to: ToOption) -> None:
     """Write the folder that `AutoTokenizer.from_pretrained` opens, after comparing ids on documents it was trained for.
 
-    An unequal id refuses the export and names the text.
+    An unequal id refuses the export and names the text. Open the folder by AutoTokenizer alone: its configuration keeps
+    text that spells a special token text.
 
     Example: gristmill tokenizer export runs/tokenizer-9f2c11ab04de --to my-tokenizer
     """
     from pipelines import tokenizer_runs
 
     checked = tokenizer_runs.export_tokenizer(runs.open_run(run, step="tokenizer"), to)
-    cli.say(f"tokenizer  ids are equal on {checked} texts")
+    equal = [f"tokenizer  ids are equal on {checked} texts"] if checked else []
+    cli.say(*equal, f"  {tokenizer_runs.how_to_open(to)}")
     typer.echo(to)
 
 
@@ -75,10 +82,11 @@ def report(
     decided: DecideOption = None,
     sizes: SizesOption = None,
     sample: SampleOption = "8M",
-    out: PageOption = Path("tokenizers.html"),
+    out: PageOption = None,
 ) -> None:
-    """Measure tokenizers on documents they were not trained on: tokens a word, character and byte, unused and longest pieces.
+    """Measure tokenizers: tokens a word, character and byte by language, unused and longest pieces.
 
+    Documents that no training took are measured on first, others where there are too few; page and console say how many.
     With --sizes one BPE model is trained on the same documents as `tokenizer train` takes, and cut to every size.
 
     Examples: gristmill tokenizer report runs/tokenizer-9f2c11ab04de;
@@ -89,8 +97,9 @@ def report(
     from pipelines.tokens.fertility import as_lines
 
     opened = [runs.open_run(path, step="tokenizer") for path in given]
+    page, wanted = reporting.place_of(out, opened[0]), reporting.sizes_of(sizes) if sizes else []
     measured_on = runs.open_run(decided, step="decide") if decided else reporting.decided_of(opened)
-    made = reporting.report(opened, measured_on, reporting.sizes_of(sizes) if sizes else [], parse_bytes(sample))
-    reporting.write(made, out)
-    cli.say(*as_lines([*made["rows"], *made["study"]]))
-    typer.echo(out)
+    made = reporting.report(opened, measured_on, wanted, parse_bytes(sample))
+    reporting.write(made, page)
+    cli.say(*as_lines([*made["rows"], *made["study"]]), *(f"tokenizer  {line}" for line in reporting.told(made)))
+    typer.echo(page)

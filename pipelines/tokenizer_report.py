@@ -1,107 +1,117 @@
 """`gristmill tokenizer report`: the held-out sample, the study of vocabulary sizes, and the page with its chart."""
 
 import json
+import os
+import re
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gristmill import cli, runs, storage
-from gristmill.errors import ConfigError, RunError
+from gristmill.errors import ConfigError, InputError, RunError, UserError
 from gristmill.report import charts
 from gristmill.report.charts import Line, line_chart
 from gristmill.runs import FinishedRun
 from pipelines import tokenizer as tokenizing
 from pipelines.config import TokenizerConfig
-from pipelines.document_shards import documents_of, shard_path
+from pipelines.tokenizer_sample import Trained, candidates, folders_of, held_out, trained_keys, trainings
 from pipelines.tokens.encoder import MODEL
-from pipelines.tokens.fertility import cut_model, least_size, report_of
-from pipelines.tokens.training import train
+from pipelines.tokens.fertility import cut_model, report_of, sizes_between
+from pipelines.tokens.training import SPECIAL, train
 from pipelines.tokens.training_process import train_apart
 
-LARGEST_KEY = (1 << 63) - 1
+PAGE = "tokenizers.html"
 LANGUAGES_SHOWN = 6
-
-
-def held_out(decided: FinishedRun, sample_bytes: int, seed: int) -> pa.Table:
-    """Kept documents (text, source, lang, words) with the largest keys of each source and language: training takes the smallest."""
-    folders = documents_of(decided).path / "documents", decided.path / "decisions"
-    nodes = tokenizing.choose(inverted(candidates(decided, seed)), sample_bytes, {})
-    texts = list(tokenizing.sample_texts(str(folders[0]), str(folders[1]), nodes))
-    parts = []
-    for shard in np.unique(nodes >> 32).tolist():
-        table = pq.read_table(shard_path(str(folders[0]), shard), columns=["source", "lang", "words"])
-        parts.append(table.take(pa.array(nodes[nodes >> 32 == shard] & 0xFFFFFFFF)))
-    if not parts:
-        raise RunError("no document was kept: there is nothing to measure on", {"run": decided.path})
-    return pa.concat_tables(parts).append_column("text", pa.array(texts, pa.string()))
-
-
-def candidates(decided: FinishedRun, seed: int) -> np.ndarray:
-    """All kept documents, see `tokenizer.shard_candidates`."""
-    documents, decisions = str(documents_of(decided).path / "documents"), str(decided.path / "decisions")
-    shards = len(decided.files("decisions/"))
-    rows = [tokenizing.shard_candidates(documents, decisions, shard, seed) for shard in range(shards)]
-    return np.concatenate([np.zeros((0, tokenizing.WIDTH), np.int64), *rows])
-
-
-def inverted(rows: np.ndarray) -> np.ndarray:
-    """The same candidates in the opposite order of their keys."""
-    rows = rows.copy()
-    rows[:, 1] = LARGEST_KEY - rows[:, 1]
-    return rows
+LARGEST_SIZE = 1 << 20
+SIZE = re.compile(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)[kK]")
 
 
 def sizes_of(text: str) -> list[int]:
     """`2k,4k,16k` as numbers, ascending."""
-    try:
-        sizes = sorted({int(float(part[:-1]) * 1000) if part[-1:] in "kK" else int(part) for part in text.split(",")})
-    except ValueError:
-        sizes = []
-    if not sizes or sizes[0] < 300:
-        raise ConfigError("not vocabulary sizes", {"--sizes": text}, "write them like 2k,4k,8k,16k,32k")
+    found = [SIZE.fullmatch(part.strip()) for part in text.split(",")]
+    sizes = sorted({int(one[1]) if one[1] else round(float(one[2]) * 1000) for one in found if one})
+    if None in found or not 0 < sizes[0] <= sizes[-1] <= LARGEST_SIZE:
+        fix = f"write them like 2k,4k,8k,16k,32k, none above {LARGEST_SIZE}"
+        raise ConfigError("not vocabulary sizes", {"--sizes": text}, fix)
     return sizes
 
 
 def study(
     decided: FinishedRun, sizes: Sequence[int], config: TokenizerConfig, sample: pa.Table
-) -> list[dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Rows of the fertility of BPE models of these sizes, trained once on the documents that `tokenizer train` would take.
 
-    A size that the sample cannot fill, or that does not hold its characters, is left out and said.
+    A size that the sample cannot fill, or that does not hold its characters, is left out; the second list says so.
     """
-    nodes = tokenizing.choose(candidates(decided, config.seed), config.sample_bytes, {})
-    folders = str(documents_of(decided).path / "documents"), str(decided.path / "decisions")
-    texts = list(tokenizing.sample_texts(*folders, nodes))
-    cli.say(f"tokenizer  training {sizes[-1]} pieces once, for {len(sizes)} sizes")
-    wanted = config.model_copy(update={"vocab_size": sizes[-1], "model_type": "bpe"})
-    found = []
-    with tempfile.TemporaryDirectory() as name:
-        model = train_apart(train, (texts, wanted), log=Path(name) / "training.log", pieces=sizes[-1])
+    model = _largest_model(decided, sizes, config)
+    least, most = sizes_between(model)
+    found, left_out = list[dict[str, Any]](), list[str]()
     for size in sizes:
-        if size < least_size(model):
-            cli.say(f"tokenizer  {size} is left out: special pieces, bytes and characters are {least_size(model)}")
-            continue
-        with tempfile.TemporaryDirectory() as name:
-            (Path(name) / MODEL).write_bytes(cut_model(model, size))
-            found += [row | {"vocab_size": size} for row in report_of([(f"{size:,}", Path(name))], sample)["rows"]]
-    return found
+        if size < least:
+            left_out.append(f"{size:,} is left out: special pieces, bytes and characters alone are {least:,}")
+        elif size > most:
+            left_out.append(f"{size:,} is left out: this sample allows {most:,} at most")
+        else:
+            with tempfile.TemporaryDirectory() as name:
+                (Path(name) / MODEL).write_bytes(cut_model(model, size))
+                found += [row | {"vocab_size": size} for row in report_of([(f"{size:,}", Path(name))], sample)["rows"]]
+    return found, left_out
+
+
+def _largest_model(decided: FinishedRun, sizes: Sequence[int], config: TokenizerConfig) -> bytes:
+    """A BPE model that can be cut to all sizes, or as large as the sample allows."""
+    nodes = tokenizing.training_nodes(candidates(decided, config.seed), decided, config)
+    texts, characters = list(tokenizing.sample_texts(*folders_of(decided), nodes)), set[str]()
+    for text in texts:
+        characters.update(text)
+    size = max(
+        sizes[-1], len(SPECIAL) + 256 + len(characters) + 1
+    )  # it must hold all characters: else nothing is trained
+    cli.say(f"tokenizer  training {size} pieces once, for {len(sizes)} sizes")
+    wanted = config.model_copy(update={"vocab_size": size, "model_type": "bpe"})
+    with tempfile.TemporaryDirectory() as name:
+        log = Path(name) / "training.log"
+        return bytes(train_apart(partial(train, at_most=True), (texts, wanted), log=log, pieces=size))
 
 
 def report(
     given: Sequence[FinishedRun], decided: FinishedRun, sizes: Sequence[int], sample_bytes: int
 ) -> dict[str, Any]:
     """All that the page shows."""
-    seed = next((run.manifest["config"]["seed"] for run in given if "seed" in run.manifest["config"]), 0)
-    sample = held_out(decided, sample_bytes, seed)
+    known, unknown = trainings(given)
+    config = _for_corpus(known[0].config if known else TokenizerConfig(), decided)
+    trained = [*known, *([Trained(decided, config)] if sizes else [])]
+    sample, new = held_out(decided, sample_bytes, config.seed, trained_keys(trained, config.seed))
     made = report_of([(run.id, run.path / "tokenizer") for run in given], sample)
-    config = TokenizerConfig(seed=seed)
-    return made | {"decide": decided.id, "study": study(decided, sizes, config, sample) if sizes else []}
+    rows, left_out = study(decided, sizes, config, sample) if sizes else ([], [])
+    held = {"new_documents": new if trained else None, "training_unknown": unknown}
+    return made | held | {"decide": decided.id, "study": rows, "left_out": left_out}
+
+
+def _for_corpus(config: TokenizerConfig, decided: FinishedRun) -> TokenizerConfig:
+    """The settings of a training, without weights of what a corpus has not."""
+    kept = [entry for entry in runs.all_entries(decided) if entry.fate == "kept"]
+    there = {f"source={entry.source}" for entry in kept} | {f"lang={entry.lang}" for entry in kept}
+    return config.model_copy(update={"weights": {name: w for name, w in config.weights.items() if name in there}})
+
+
+def told(made: dict[str, Any]) -> list[str]:
+    """What was measured on, how much of it is new to the tokenizers, and what was left out, in sentences."""
+    documents, new = made["documents"], made["new_documents"]
+    lines = [f"Measured on {documents:,} documents ({made['bytes']:,} bytes) of {made['decide']}."]
+    if new is not None:
+        lines.append(f"{new:,} of them were in no training sample.")
+        if new < documents:
+            lines.append("On the others a tokenizer does better than on new text.")
+    if made["training_unknown"]:
+        lines.append(f"What {', '.join(made['training_unknown'])} was trained on is not known here.")
+    return [*lines, *(f"Size {line}." for line in made["left_out"])]
 
 
 def decided_of(given: Sequence[FinishedRun]) -> FinishedRun:
@@ -114,6 +124,22 @@ def decided_of(given: Sequence[FinishedRun]) -> FinishedRun:
         {"run": given[0].path},
         "name a decide run with --in",
     )
+
+
+def place_of(out: Path | None, first: FinishedRun) -> Path:
+    """Where the page goes: `out`, or beside the first run. Raises UserError or InputError where it cannot be written."""
+    beside = first.path if first.path.name not in ("", "..") else first.path.resolve()
+    place = out or beside.parent / PAGE
+    if place.is_dir():
+        raise UserError("the page must be a file", {"out": place}, f"for example --out {place / PAGE}")
+    figures = place.with_suffix(".json")
+    if figures == place or figures.is_dir():
+        fix = "name the page otherwise, for example tokenizers.html"
+        raise UserError("the figures go beside the page as JSON, and cannot here", {"out": place, "JSON": figures}, fix)
+    storage.make_folder(place.parent)
+    if not os.access(place.parent, os.W_OK):
+        raise InputError("this folder cannot be written to", {"folder": place.parent}, "name another with --out")
+    return place
 
 
 STYLE = """
@@ -143,8 +169,7 @@ def page(made: dict[str, Any]) -> str:
     chart = study_chart(made["study"]) if made["study"] else ""
     body = [
         "<h1>Tokenizers</h1>",
-        f"<p>Measured on {made['documents']:,} documents ({made['bytes']:,} bytes) of {escape(made['decide'])} that have the largest keys: "
-        "training takes those with the smallest, so they are new to the tokenizer where the corpus is larger than both samples.</p>",
+        f"<p>{escape(' '.join(told(made)))}</p>",
         chart,
         "<h2>Fertility</h2><div class='scroll'><table><tr>" + "".join(f"<th>{name}</th>" for name in HEAD) + "</tr>",
         *(_table_row(row) for row in made["rows"]),

@@ -1,6 +1,7 @@
 """The columns of what is published, as Arrow has them, as the Hub writes them in YAML, and as Croissant types them."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 from gristmill.runs import FinishedRun
 from gristmill.shards import shard_schema
 
+Json = Mapping[str, Any]
 MEANINGS = {
     "input_ids": "token ids, without special tokens",
     "sentences": "places in input_ids at which sentences start",
@@ -17,9 +19,13 @@ MEANINGS = {
     "source": "name of the source",
     "lang": "language found in the text: ISO 639-1 where it has one, `und` if unsure",
     "bytes": "UTF-8 bytes of the text that was encoded",
+    "author": "keyed hash of the author of a post or a page",
+    "url": "address it was read from; it can name an author",
     "text": "the final text: repeated passages cut, personal data masked where that was asked for",
 }
 """What columns are whose files do not say it, or say what they were before."""
+OF_SHARDS = ("input_ids", "sentences", "bytes")
+"""Those of them that mean another thing in exported text, if they are there at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,16 @@ def columns_of(run: FinishedRun, schemas: Sequence[pa.Schema]) -> tuple[Column, 
     known = {field.name: field for schema in schemas for field in schema}
     first = run.files("text/")[0] if run.data_files("text/") else None
     names = pq.read_schema(first).names if first and first.suffix == ".parquet" else _written(run, known)
-    return tuple(Column(name, known[name].type, _meaning(known[name])) for name in names if name in known)
+    stated = {feature["name"]: feature for feature in sealed_features(run)}
+    found = [known[name] for name in names if name in known]
+    return tuple(Column(one.name, _as_json(one.type, stated.get(one.name, {})), _meaning(one)) for one in found)
+
+
+def _as_json(kind: pa.DataType, stated: Json) -> pa.DataType:
+    """The type of a column as JSON Lines hold it: hashes, which are numbers elsewhere, are text there."""
+    if stated.get("dtype") == "string":
+        return pa.string()
+    return pa.list_(pa.string()) if stated.get("list") == "string" else kind
 
 
 def _written(run: FinishedRun, known: dict[str, pa.Field]) -> list[str]:
@@ -52,7 +67,7 @@ LEFT_OUT = ("signature", "line_hashes", "personal", "cuts", "keep", "reasons")
 
 
 def _meaning(field: pa.Field) -> str:
-    if field.name in MEANINGS:
+    if field.name in MEANINGS and field.name not in OF_SHARDS:
         return MEANINGS[field.name]
     return str((field.metadata or {}).get(b"is", b"").decode())
 
@@ -78,6 +93,28 @@ def _typed(kind: pa.DataType, indent: str, plain: str, nested: str) -> Iterator[
         yield from _typed(kind.value_type, indent, "list", "list")
     else:
         yield f"{indent}{plain}: {dtype(kind)}"
+
+
+def sealed_features(run: FinishedRun) -> list[Json]:
+    """The types that the sealed README.md beside JSON Lines states, in the YAML form of `datasets`; empty where there is none."""
+    if not run.data_files("README.md"):
+        return []
+    front = run.file("README.md").read_text(encoding="utf-8").split("---\n")[1]
+    return list(json.loads(front)["dataset_info"]["features"])
+
+
+def stated_features(features: Sequence[Json], indent: str = "  ") -> Iterator[str]:
+    """The lines of `features` as they were stated: a type, a struct of fields, or a list of either."""
+    for feature in features:
+        yield f"{indent}- name: {feature['name']}"
+        for key in ("dtype", "list", "struct"):
+            if isinstance(feature.get(key), str):
+                yield f"{indent}  {key}: {feature[key]}"
+            elif isinstance(feature.get(key), list):
+                yield f"{indent}  {key}:"
+                yield from stated_features(feature[key], f"{indent}  ")
+            elif key in feature:
+                yield f"{indent}  {key}: {json.dumps(feature[key])}"
 
 
 def dtype(kind: pa.DataType) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from gristmill.card.columns import Column, columns_of
+from gristmill.card.about import About, contact_of
+from gristmill.card.columns import Column, Json, columns_of, sealed_features
 from gristmill.card.scan import Scan, scan
 from gristmill.errors import InputError
 from gristmill.hashing import digest
@@ -18,11 +19,15 @@ from gristmill.report.corpus import meanings
 from gristmill.report.facts import Audit, RunFacts, Slice
 from gristmill.report.reasons import conditions, meaning
 from gristmill.report.tokens import read_tokens
+from gristmill.report.words import counted
 from gristmill.runs import FinishedRun, chain, corpus_line, of_step
+from gristmill.sealed import NAME
 from gristmill.shard_checks import SPLITS
 
 STEPS = ("pack", "export-text")
 """The steps whose runs are published, and so have cards."""
+BEHIND = ("crawl-", "annotate-", "decide-", "tokenizer-", "pack-")
+"""How the names of runs begin that a published one may be made from."""
 WHOLE = "train"
 """What the Hub calls the split of data that have none."""
 NO_KEY = digest("")[:12]
@@ -54,9 +59,16 @@ class Card:
     slices: tuple[Slice, ...]
     """Rows as they stand in the files, by split, source and language; exported text has 0 tokens."""
     columns: tuple[Column, ...]
+    features: Sequence[Json]
+    """Types as a sealed README.md states them; empty where the files do."""
     files: tuple[DataFile, ...]
     losses: tuple[Loss, ...]
     audits: tuple[Audit, ...]
+    chain: frozenset[str]
+    """The runs that lead to this one, those of a tokenizer from elsewhere too; the others lead to audits."""
+    missing: tuple[str, ...]
+    """Runs behind this one that do not lie beside it: nothing is told of them."""
+    about: About
 
     def of(self, step: str) -> list[RunFacts]:
         """The runs of a step that the corpus itself stands on."""
@@ -77,7 +89,17 @@ class Card:
         return self.run.step == "pack"
 
     @property
-    def documents(self) -> int:
+    def title(self) -> str:
+        """Its title, or the name of the run."""
+        return self.about.title or self.run.id
+
+    @property
+    def contact(self) -> str:
+        """Whom to ask: what was given, or the address that the crawls gave; empty where there is neither."""
+        return self.about.contact or contact_of(self.of("crawl"))
+
+    @property
+    def rows(self) -> int:
         """Rows of all splits: a document that a mixture repeats counts each time."""
         return sum(one.documents for one in self.slices)
 
@@ -95,6 +117,44 @@ class Card:
     def distinct(self) -> int:
         """Documents, each counted once, however often it is written."""
         return int(self.own.counts["kept"])
+
+    @property
+    def repeats(self) -> bool:
+        """Whether some documents are written more than once."""
+        return self.rows != self.distinct
+
+    @property
+    def left_out(self) -> int:
+        """Documents that `decide` kept and this run does not have."""
+        return self.scan.kept - self.distinct
+
+    @property
+    def kept(self) -> str:
+        """482 documents, those that `decide` kept: said so where this run has others."""
+        return counted(self.scan.kept, "document") + (" that `decide` kept" if self.left_out else "")
+
+    @property
+    def crawled(self) -> bool:
+        """Whether a crawl is behind it, at hand or not."""
+        return bool(self.of("crawl")) or any(name.startswith("crawl-") for name in self.missing)
+
+    @property
+    def amount(self) -> str:
+        """433 documents, 550 rows: the rows only where they are others."""
+        return counted(self.distinct, "document") + (f", {counted(self.rows, 'row')}" if self.repeats else "")
+
+    def documents(self, name: str) -> Counter[str]:
+        """Documents by `source` or `lang`, each counted once, as the run's own ledger has them."""
+        found = Counter[str]()
+        for entry in self.own.entries:
+            if entry.fate == "kept":
+                found[getattr(entry, name)] += entry.documents
+        return found
+
+    def documents_in(self, split: str) -> int:
+        """Documents of a split, each counted once: only the training split repeats any."""
+        rows = {name: one.documents for name, one in self.by("split").items()}
+        return rows[split] if split != WHOLE else self.distinct - sum(n for name, n in rows.items() if name != WHOLE)
 
     @property
     def masked(self) -> bool:
@@ -118,13 +178,14 @@ class Card:
         found: dict[str, list[Slice]] = {}
         for one in self.slices:
             found.setdefault(getattr(one, name), []).append(one)
-        sums = {key: _sum(parts) for key, parts in found.items()}
+        sums = {key: total(parts) for key, parts in found.items()}
         if name == "split":
             return sums
         return dict(sorted(sums.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 
-def _sum(parts: Sequence[Slice]) -> Slice:
+def total(parts: Sequence[Slice]) -> Slice:
+    """The sums of some slices."""
     documents, tokens, size = (sum(getattr(one, what) for one in parts) for what in ("documents", "tokens", "bytes"))
     return Slice("", "", "", documents, tokens, size)
 
@@ -135,15 +196,15 @@ def _raw_config(run: FinishedRun, step: str) -> Mapping[str, Any]:
     return dict(found.manifest["config"]) if found else {}
 
 
-def gather(run: FinishedRun, audits: Sequence[FinishedRun], folder: Path) -> Card:
+def gather(run: FinishedRun, audits: Sequence[FinishedRun], folder: Path, about: About | None = None) -> Card:
     """The card of a run; raises InputError where the runs it was made from are not beside it, or an audit is of another corpus."""
-    line = corpus_line(run)
+    line, missing = corpus_line(run), absent(run)
     annotated, decided = (of_step(line, step) for step in ("annotate", "decide"))
     if annotated is None or decided is None:
         raise InputError(
             "a card needs the runs that the data were made from",
-            {"run": run.path},
-            "copy them beside it, into one folder",
+            {"run": run.path, "missing": ", ".join(missing)},
+            "copy them, and the runs that they were made from, beside it into one folder",
         )
     for audit in audits:
         check_audit(audit, line)
@@ -154,9 +215,18 @@ def gather(run: FinishedRun, audits: Sequence[FinishedRun], folder: Path) -> Car
         for path in one.files(part)[:1]
     ]
     return Card(
-        run, runs, scan(annotated, decided), slices_of(run, runs), columns_of(run, schemas), data_of(run),
+        run, runs, scan(annotated, decided), slices_of(run, runs), columns_of(run, schemas), sealed_features(run), data_of(run),
         tuple(losses(runs, meanings(annotated.files("documents/")[:1]))), tuple(read_audit(one, folder / "README.md") for one in audits),
+        frozenset(one.id for one in chain(run)), missing, about or About(),
     )  # fmt: skip
+
+
+def absent(run: FinishedRun) -> tuple[str, ...]:
+    """The runs that `run` and those behind it name as their inputs and that do not lie beside it."""
+    there = chain(run)
+    names = dict.fromkeys(str(record["name"]) for one in there for record in one.manifest["inputs"])
+    known = {one.id for one in there}
+    return tuple(name for name in names if name not in known and name.startswith(BEHIND) and NAME.search(name))
 
 
 def check_audit(audit: FinishedRun, line: Sequence[FinishedRun]) -> None:

@@ -7,11 +7,13 @@ what was made. A rebuild on another day differs in it alone; the same run folder
 from collections.abc import Iterator
 from typing import Any
 
+from gristmill.card.about import given_or_not
+from gristmill.card.biases import basis, models
 from gristmill.card.columns import croissant_field
 from gristmill.card.content import Card
 from gristmill.card.front import pattern, told_languages
 from gristmill.card.licences import WORDS, address
-from gristmill.card.policies import PLACEHOLDERS, limits, masking, takedowns, unread
+from gristmill.card.policies import PLACEHOLDERS, authors, limits, masking, takedowns, unread
 from gristmill.report.words import count, counted, language, listed, size
 from gristmill.rights import UNKNOWN
 
@@ -34,7 +36,8 @@ FORMATS = {
     ".jsonl.gz": "application/gzip", ".jsonl.zst": "application/zstd", ".json": "application/json",
 }  # fmt: skip
 OTHERWISE = "application/octet-stream"
-CREATOR = "not recorded: manifests name what was made, not who made it"
+NO_VERSION = "0.0.0+"
+"""With the run's hash: Croissant asks for a version, and where none was given this one claims no release."""
 
 
 def croissant(card: Card, published: str | None) -> dict[str, Any]:
@@ -43,11 +46,11 @@ def croissant(card: Card, published: str | None) -> dict[str, Any]:
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS,
-        "name": card.run.id,
+        "name": card.title,
         "description": description(card),
         "url": f"urn:sha256:{card.own.manifest}",
-        "creator": {"@type": "sc:Organization", "name": CREATOR},
-        "version": "1.0.0",
+        **creator(card),
+        "version": card.about.version or f"{NO_VERSION}{card.run.id.rsplit('-', 1)[-1]}",
         **({"datePublished": published} if published else {}),
         "license": list(licences(card)) or [UNKNOWN],
         "inLanguage": told_languages({lang: one.bytes for lang, one in card.by("lang").items()}),
@@ -60,18 +63,26 @@ def croissant(card: Card, published: str | None) -> dict[str, Any]:
     }
 
 
+def creator(card: Card) -> dict[str, Any]:
+    """Who made it, and whom to ask; left out where no creator was given."""
+    if not card.about.creator:
+        return {}
+    reached = {"url" if "://" in card.contact else "email": card.contact} if card.contact else {}
+    return {"creator": {"@type": "sc:Organization", "name": card.about.creator, **reached}}
+
+
 def description(card: Card) -> str:
     """One sentence."""
     what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
     names = listed([language(lang) for lang in card.by("lang")], most=6) or "no language"
     form = "as Arrow shards of token ids" if card.packed else "as text"
-    return f"{counted(card.documents, 'document')}, {what}{size(card.bytes)} of text for language models ({names}), {form}."
+    return f"{card.amount}, {what}{size(card.bytes)} of text for language models ({names}), {form}."
 
 
 def licences(card: Card) -> Iterator[str | dict[str, str]]:
     """The SPDX addresses of all licences of kept documents; one that has none is described."""
     for name, number in card.scan.of_licence().items():
-        documents = f"{count(number)} of {counted(card.scan.kept, 'document')}"
+        documents = f"{count(number)} of {card.kept.replace('`', '')}"
         said = WORDS.get(name, "a licence without an SPDX address")
         yield address(name) or {"@type": "sc:CreativeWork", "name": name, "description": f"{documents}: {said}"}
 
@@ -81,23 +92,32 @@ def responsible(card: Card) -> dict[str, Any]:
     fetched = card.scan.dates("fetched")
     return {
         "rai:dataCollection": collection(card),
-        "rai:dataCollectionType": ["Web Scraping"] if card.of("crawl") else ["Secondary Data analysis"],
+        "rai:dataCollectionType": ["Web Scraping"] if card.crawled else ["Secondary Data analysis"],
         "rai:dataCollectionRawData": raw_data(card),
         **({"rai:dataCollectionTimeFrame": [f"{fetched.first}", f"{fetched.last}"]} if fetched else {}),
         "rai:dataCollectionMissingData": f"Records that could not be fetched or read: {unread(card)}.",
         "rai:dataPreprocessingProtocol": list(protocol(card)),
         "rai:personalSensitiveInformation": list(personal(card)),
-        "rai:dataBiases": [line.strip() for audit in card.audits for line in audit.headlines] or ["not audited: nothing is known"],
-        "rai:dataLimitations": [line.removeprefix("- ").replace("`", "") for line in limits(card)],
+        "rai:dataBiases": list(biases(card)) or ["not audited: nothing is known"],
+        "rai:dataLimitations": [line.replace("`", "") for line in limits(card)],
         "rai:dataUseCases": ["Training, validation and testing of language models"],
-        "rai:dataReleaseMaintenancePlan": f"A document that must go is put on the takedown list by its id, and the next rebuild leaves it out. So far: {takedowns(card)}.",
+        "rai:dataReleaseMaintenancePlan": f"A document that must go is put on the takedown list by its id, and the next rebuild leaves it out. So far: {takedowns(card)}. Contact: {given_or_not(card.contact, '--contact')}.",
     }  # fmt: skip
+
+
+def biases(card: Card) -> Iterator[str]:
+    """The headlines of audits, and what they were counted on."""
+    for audit in card.audits:
+        yield from (line.strip() for line in audit.headlines)
+        yield from (line.replace("`", "") for line in (*models(card, audit), *basis(card)))
 
 
 def collection(card: Card) -> str:
     """How the text came here."""
-    how = "crawled from" if card.of("crawl") else "read from files of"
-    return f"{counted(card.documents, 'document')}, {how} {counted(len(card.by('source')), 'source')}: {listed(list(card.by('source')), most=20)}."
+    how = "crawled from" if card.crawled else "read from files of"
+    return (
+        f"{card.amount}, {how} {counted(len(card.by('source')), 'source')}: {listed(list(card.by('source')), most=20)}."
+    )
 
 
 def raw_data(card: Card) -> str:
@@ -119,6 +139,7 @@ def personal(card: Card) -> Iterator[str]:
     yield f"Personal data: {masking(card)}."
     for kind, number in sorted((card.scan.personal or {}).items()):
         yield f"{kind}: {counted(number, 'span')}" + (f", masked as {PLACEHOLDERS[kind]}" if card.masked else "")
+    yield from (line.replace("`", "") for line in authors(card))
 
 
 def files(card: Card) -> Iterator[dict[str, Any]]:
@@ -147,9 +168,9 @@ def file_sets(card: Card) -> Iterator[dict[str, Any]]:
 
 def record_set(card: Card, split: str) -> dict[str, Any]:
     """The rows of a split, read from all its files."""
-    number = counted(card.by("split")[split].documents, "document")
+    number = counted(card.by("split")[split].documents, "row")
     return {
         "@type": "cr:RecordSet", "@id": f"{split}-rows", "name": f"{split}-rows",
-        "description": f"The split {split}: {number}, one a row.",
+        "description": f"The split {split}: {number}, a document each.",
         "field": [croissant_field(column, split) for column in card.columns],
     }  # fmt: skip

@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gristmill.card.columns import hub_features
+from gristmill.card.columns import hub_features, stated_features
 from gristmill.card.content import Card
-from gristmill.card.licences import OTHER, hub_id, unlisted
+from gristmill.card.licences import LIST, OTHER, address, hub_id, unlisted
 from gristmill.rights import UNKNOWN
 
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
@@ -21,8 +21,8 @@ def front_matter(card: Card) -> Iterator[str]:
     """The lines between the dashes."""
     yield from yaml("language", told_languages({lang: one.bytes for lang, one in card.by("lang").items()}))
     yield from licence_lines(list(card.scan.of_licence()))
-    yield from yaml("pretty_name", f"Gristmill corpus {card.run.id}")
-    yield from yaml("size_categories", [next((name for most, name in SIZES if card.documents < most), "n>1T")])
+    yield from yaml("pretty_name", card.about.title or f"Gristmill corpus {card.run.id}")
+    yield from yaml("size_categories", [next((name for most, name in SIZES if card.rows < most), "n>1T")])
     yield from yaml("task_categories", ["text-generation", "fill-mask"])
     yield from yaml("tags", ["gristmill", "croissant", *(["arrow", "pretokenized"] if card.packed else [])])
     if card.files:
@@ -35,7 +35,8 @@ def licence_lines(licences: list[str]) -> Iterator[str]:
     yield from yaml("license", sorted({hub_id(licence) for licence in licences}) or [UNKNOWN])
     if others := unlisted(licences):
         yield from yaml("license_name", others[0].lower() if len(others) == 1 else f"{OTHER}-spdx-licences")
-        yield from yaml("license_link", "https://spdx.org/licenses/")
+        if link := (address(others[0]) if len(others) == 1 else LIST):
+            yield from yaml("license_link", link)
 
 
 def configs(card: Card) -> Iterator[str]:
@@ -53,8 +54,10 @@ def pattern(path: str) -> str:
 
 
 def dataset_info(card: Card) -> Iterator[str]:
-    """Columns, and of shards the sizes: what text takes once it is loaded is not known, nor the types that JSON is read as."""
-    if card.packed or card.files[0].path.endswith(".parquet"):
+    """Columns, of JSON Lines as the export's own README.md states them; of shards the sizes too: what text takes once loaded is not known."""
+    if card.features:
+        yield from ("dataset_info:", "  features:", *stated_features(card.features))
+    elif card.packed or card.files[0].path.endswith(".parquet"):
         yield from ("dataset_info:", "  features:", *hub_features(card.columns))
     if card.packed:
         yield from split_info(card)

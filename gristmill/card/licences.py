@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from gristmill.rights import SPDX_IDS, UNKNOWN
 
 OTHER = "other"
+LIST = "https://spdx.org/licenses/"
+"""Where SPDX lists them; each has a page of its own there."""
 SAME = frozenset(
     "apache-2.0 mit artistic-2.0 bsd-2-clause bsd-3-clause cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 "
     "cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-3.0 cc-by-nc-nd-4.0 cc-by-nc-sa-2.0 "
@@ -34,4 +36,4 @@ def unlisted(licences: Iterable[str]) -> list[str]:
 
 def address(licence: str) -> str | None:
     """The address of an SPDX licence; None for what is none."""
-    return f"https://spdx.org/licenses/{licence}.html" if licence in SPDX_IDS else None
+    return f"{LIST}{licence}.html" if licence in SPDX_IDS else None

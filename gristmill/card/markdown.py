@@ -1,13 +1,16 @@
 """The card for people: README.md, section by section, what the data are; how they were treated stands in `policies`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gristmill.card import policies
-from gristmill.card.content import Card
+from gristmill.card.about import given_or_not
+from gristmill.card.biases import biases
+from gristmill.card.content import Card, total
 from gristmill.card.front import front_matter, pattern
 from gristmill.card.licences import WORDS
-from gristmill.card.markup import Code, Written, folded, table, text
-from gristmill.card.settings import commands, toml
+from gristmill.card.markup import Code, Written, bullets, folded, table, text
+from gristmill.card.settings import budget, commands, remaining_check, toml
+from gristmill.report.facts import RunFacts, Slice
 from gristmill.report.words import count, counted, language, listed, share, size
 from gristmill.rights import UNKNOWN
 
@@ -19,25 +22,30 @@ def readme(card: Card) -> str:
 
 def body(card: Card) -> Iterator[str]:
     """All sections."""
-    yield f"# {card.run.id}\n"
+    yield f"# {text(card.title)}\n"
     yield from summary(card)
     sections = {
         "Splits": splits(card), "Sources and licences": sources(card), "Languages": languages(card), "How it was made": making(card),
         "What was left out, and why": policies.funnel(card), "Duplicates": policies.copies(card),
-        "Personal data": policies.personal(card), "Rights and takedowns": policies.rights(card),
-        **({"Tokenizer": tokenizer(card)} if card.packed else {}), "Biases": policies.biases(card), "How to load it": loading(card),
-        "Limits": policies.limits(card), "How to reproduce it": reproducing(card),
+        "Personal data": policies.personal(card), "Rights and takedowns": listing(policies.rights(card)),
+        **({"Tokenizer": tokenizer(card)} if card.packed else {}), "Biases": biases(card), "How to load it": loading(card),
+        "Limits": listing(policies.limits(card)), "How to reproduce it": reproducing(card),
     }  # fmt: skip
     for title, lines in sections.items():
         yield from ("", f"## {title}", "", *lines)
+
+
+def listing(lines: Iterable[str]) -> Iterator[str]:
+    """Sentences as bullets."""
+    return (bullet for line in lines for bullet in bullets(line))
 
 
 def summary(card: Card) -> Iterator[str]:
     """What it is, in two sentences and one table."""
     languages = [f"{text(language(lang))} {share(one.bytes, card.bytes)}" for lang, one in card.by("lang").items()]
     what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
-    form = "Arrow shards of token ids, ready to train on" if card.packed else "text"
-    yield f"{counted(card.documents, 'document')}, {what}{size(card.bytes)} of text: {form}, made by Gristmill {card.run.manifest['version']}."
+    form = "Arrow shards of token ids, ready to train on" if card.packed else "final text with its columns"
+    yield f"{card.amount}, {what}{size(card.bytes)} of text: {form}, made by Gristmill {card.run.manifest['version']}."
     yield f"Languages by bytes of text: {listed(languages)}.\n"
     yield from table(["at a glance", "as it stands"], list(glance(card).items()))
 
@@ -47,7 +55,8 @@ def glance(card: Card) -> dict[str, str]:
     kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
     audits = listed([audit.run for audit in card.audits]) or "none: nothing was measured about biases"
     return {
-        "licence stated": f"{count(kept - unknown)} of {counted(kept, 'document')} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
+        **named(card),
+        "licence stated": f"{count(kept - unknown)} of {card.kept.replace('`', '')} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
         "refusals": policies.refusals(card),
         "personal data": policies.masking(card),
         "could not be fetched or read": policies.unread(card),
@@ -55,25 +64,52 @@ def glance(card: Card) -> dict[str, str]:
     }
 
 
+def named(card: Card) -> dict[str, str]:
+    """What the run is called and who answers for it, or how to say it."""
+    about, crawled = card.about, "" if card.about.contact or not card.contact else " (of the crawl)"
+    return {
+        "run": card.run.id,
+        **({} if about.title else {"title": given_or_not(None, "--title")}),
+        "version": given_or_not(about.version, "--version"),
+        "creator": given_or_not(about.creator, "--creator"),
+        "contact": given_or_not(card.contact, "--contact") + crawled,
+    }
+
+
+def numbers(card: Card, documents: int, rows: Slice) -> tuple[int, ...]:
+    """Documents, rows where they are others, tokens where there are any, bytes: the cells under `head`."""
+    return documents, *([rows.documents] if card.repeats else []), *([rows.tokens] if card.packed else []), rows.bytes
+
+
+def head(card: Card) -> list[str]:
+    """The names of `numbers`."""
+    return ["documents", *(["rows"] if card.repeats else []), *(["tokens"] if card.packed else []), "bytes of text"]
+
+
 def splits(card: Card) -> Iterator[str]:
-    """Documents, tokens and bytes of each split."""
-    files, counts = card.splits(), card.by("split")
-    head = ["split", "documents", *(["tokens"] if card.packed else []), "bytes of text", "files", "bytes of files"]
+    """Documents, rows, tokens and bytes of each split."""
+    files = card.splits()
     rows = [
-        (name, one.documents, *([one.tokens] if card.packed else []), one.bytes, len(files[name]), sum(file.bytes for file in files[name]))
-        for name, one in counts.items() if name in files
+        (name, *numbers(card, card.documents_in(name), one), len(files[name]), sum(file.bytes for file in files[name]))
+        for name, one in card.by("split").items() if name in files
     ]  # fmt: skip
-    yield from table(head, rows)
+    yield from table(["split", *head(card), "files", "bytes of files"], rows)
     yield ""
     if not card.packed:
         yield "Exported text is not split: `train` is what the Hub calls all of it."
         return
-    config = card.own.config
-    yield f"A hash of its id puts a document into `validation` ({share(config['validation'], 1)} of them), `test` ({share(config['test'], 1)}) or `train`, so it stays where it is when the corpus grows."
-    yield f"Each split is shuffled as a whole, by seed {config['seed']}."
-    if card.documents != card.distinct:
-        yield f"{counted(card.distinct, 'document')} are written {count(card.documents)} times in all: some more than once, on purpose."
+    yield f"A hash of its id puts a document into {held_out(card, 'validation')}, {held_out(card, 'test')} or `train`, so it stays where it is when the corpus grows."
+    yield f"Each split is shuffled as a whole, by seed {card.own.config['seed']}."
+    if card.repeats:
+        yield f"{counted(card.distinct, 'document')} are written {count(card.rows)} times in all: some of `train` more than once, on purpose."
     yield from mixture(card)
+
+
+def held_out(card: Card, split: str) -> str:
+    """A split that is held out, the share that was asked for, and what came of it."""
+    number = card.documents_in(split) if split in card.by("split") else 0
+    came = f"{count(number)} of {counted(card.distinct, 'document')}, {share(number, card.distinct)}"
+    return f"`{split}` (asked for {share(card.own.config[split], 1)}; it has {came})"
 
 
 def mixture(card: Card) -> Iterator[str]:
@@ -85,28 +121,40 @@ def mixture(card: Card) -> Iterator[str]:
             (group["key"].replace("\t", " "), group["documents"], f"{group['planned']:.1%}", f"{group['times']:.2f}", group["tokens"])
             for group in groups
         ]  # fmt: skip
-        yield from table(["group", "documents", "share planned", "times", "tokens"], rows, rest="groups")
+        yield from table(
+            ["group", "documents mixed", "share planned", "times", "tokens in `train`"],
+            rows,
+            rest="groups",
+        )
 
 
 def sources(card: Card) -> Iterator[str]:
     """Where it is from, and under which licences."""
-    head = ["source", "documents", *(["tokens"] if card.packed else []), "bytes of text", "licences (documents)"]
-    rows = [
-        (name, one.documents, *([one.tokens] if card.packed else []), one.bytes, _licences(card.scan.of_source(name)))
-        for name, one in card.by("source").items()
-    ]
-    yield from table(head, rows, rest="sources")
-    licences = card.scan.of_licence()
-    yield f"\nBy licence, as an SPDX id, each document counted once (n = {count(card.scan.kept)} that `decide` kept):\n"
+    kept = ["kept by `decide`"] if card.left_out else []
+    yield from table(["source", *kept, *head(card), "licences (documents)"], source_rows(card), rest="sources")
+    licences, number = card.scan.of_licence(), count(card.scan.kept)
+    if card.left_out:
+        yield f"\n`{card.run.step}` left out {count(card.left_out)} of the {number} documents that `decide` kept: see below. Licences, evidence and dates are of those {number}; documents, rows, tokens and bytes are of this run."
+    yield f"\nBy licence, as an SPDX id, each document counted once (n = {number} that `decide` kept):\n"
     yield from table(
         ["licence", "documents", "share"],
         [(name, n, share(n, card.scan.kept)) for name, n in licences.items()], rest="licences",
     )  # fmt: skip
-    if card.scan.kept != card.distinct:
-        yield f"\n`{card.run.step}` left out {count(card.scan.kept - card.distinct)} of these: see below."
     yield "\nA licence is what the source states; nobody has checked it. The corpus as a whole has no licence of its own: each document keeps its."
     yield from unknown(card)
     yield from dates(card)
+
+
+def source_rows(card: Card) -> list[tuple[object, ...]]:
+    """A row a source, those that are left out as a whole last."""
+    found, documents = card.by("source"), card.documents("source")
+    none = {source: Slice("", source, "", 0, 0, 0) for source, _ in sorted(card.scan.licences) if source not in found}
+    rows = list[tuple[object, ...]]()
+    for name, one in {**found, **none}.items():
+        licences = card.scan.of_source(name)
+        kept = [sum(licences.values())] if card.left_out else []
+        rows.append((name, *kept, *numbers(card, documents[name], one), _licences(licences)))
+    return rows
 
 
 def _licences(found: Mapping[str, int]) -> str:
@@ -143,13 +191,15 @@ def dates(card: Card) -> Iterator[str]:
 
 def languages(card: Card) -> Iterator[str]:
     """Shares of the text; languages in traces together."""
-    found = card.by("lang")
+    found, documents = card.by("lang"), card.documents("lang")
     shown = {lang: one for lang, one in found.items() if one.bytes >= card.bytes / 1000}
-    rows = [(language(lang), one.documents, one.bytes, share(one.bytes, card.bytes)) for lang, one in shown.items()]
-    if rest := [one for lang, one in found.items() if lang not in shown]:
-        size = sum(one.bytes for one in rest)
-        rows.append((f"{len(rest)} others", sum(one.documents for one in rest), size, share(size, card.bytes)))
-    yield from table(["language", "documents", "bytes of text", "share"], rows)
+    rows = [(language(lang), documents[lang], one) for lang, one in shown.items()]
+    if rest := [lang for lang in found if lang not in shown]:
+        rows.append(
+            (f"{len(rest)} others", sum(documents[lang] for lang in rest), total([found[lang] for lang in rest]))
+        )
+    cells = [(name, *numbers(card, n, one), share(one.bytes, card.bytes)) for name, n, one in rows]
+    yield from table(["language", *head(card), "share of bytes"], cells)
     yield "\nEvery document has one language, found in its text. Labels on a few words may be wrong."
 
 
@@ -157,10 +207,10 @@ def making(card: Card) -> Iterator[str]:
     """The chain of runs, and the files at its beginning."""
     yield "Every step wrote a folder whose name is a hash of its settings, code and inputs; oldest first:\n"
     rows = [
-        (Code(run.id), run.version, Code(run.code[:12]), Code(run.manifest[:12]), listed([*run.parents, *run.files_read]) or "the web")
+        (Code(run.id), "corpus" if run.id in card.chain else "audit", run.version, Code(run.code[:12]), Code(run.manifest[:12]), listed([*run.parents, *run.files_read]) or "the web")
         for run in card.runs
     ]  # fmt: skip
-    yield from table(["run", "Gristmill", "SHA-256 of code", "of manifest", "made from"], rows)
+    yield from table(["run", "led to", "Gristmill", "SHA-256 of code", "of manifest", "made from"], rows)
     yield "\nDates and times of the runs are left out: they are no part of what was made."
     files = card.last("annotate").details.get("input_files") or []
     if files:
@@ -174,19 +224,30 @@ def tokenizer(card: Card) -> Iterator[str]:
     names = {file.path.removeprefix("tokenizer/") for file in card.run.data_files("tokenizer/")}
     kind = "sentencepiece" if "tokenizer.model" in names else "Hugging Face tokenizers"
     defining = "tokenizer.model" if "tokenizer.model" in names else "tokenizer.json"
-    made = next((run for run in card.runs if run.step == "tokenizer"), None)
+    made = next(iter(card.of("tokenizer")), None)
     model = f" ({made.config['model_type']})" if made and "model_type" in made.config else ""
     yield f"{kind}{model}, {count(card.run.details['vocab_size'])} ids, in `tokenizer/`. It is defined by `{defining}`, SHA-256 `{card.run.details['tokenizer']}`, which the schema of every shard repeats."
     if made and "sample_documents" in made.details:
-        trained = f"{counted(made.details['sample_documents'], 'document')}, {size(made.details['sample_bytes'])}"
-        yield f"Trained on {trained} of text."
+        yield trained(card, made)
     if "tokenizer.json" in names:
         yield '`transformers.AutoTokenizer.from_pretrained("tokenizer")` opens it.'
 
 
+def trained(card: Card, made: RunFacts) -> str:
+    """What a tokenizer was trained on, and whether held-out documents are in that."""
+    sample = f"Trained on {counted(made.details['sample_documents'], 'document')}, {size(made.details['sample_bytes'])} of text"
+    if card.last("decide").id in made.parents:
+        return f"{sample}: a sample of all that `decide` kept, documents of `validation` and `test` included."
+    other = listed([f"`{parent}`" for parent in made.parents]) or "documents that are not known here"
+    return f"{sample}, of {other}: it may include documents of `validation` and `test`."
+
+
 def loading(card: Card) -> Iterator[str]:
     """How to open the files, and their columns."""
-    yield "Paths are relative to the run's folder: lay this file and `croissant.json` into it, beside the data.\n"
+    yield "Paths are relative to the run's folder: lay this file and `croissant.json`, both, into a copy of it, beside the data."
+    if card.features:
+        yield "The run has a sealed README.md with the types of its columns. This file states the same types, so the copy keeps them; `gristmill runs verify` on the copy names README.md as changed."
+    yield ""
     if not card.files:
         yield "There are no rows to load."
         return
@@ -202,33 +263,38 @@ def every_row(rows: Sequence[tuple[Written, ...]]) -> Iterator[str]:
         yield f"| {' | '.join(map(text, row))} |"
 
 
+LOAD = 'rows = datasets.load_dataset(os.path.abspath("."))  # as a whole; `datasets` 5 takes no bare "."'
+
+
 def shards_code(card: Card) -> Iterator[str]:
     """Python that opens shards."""
     split, files = next(iter(card.splits().items()))
-    yield "import datasets, pyarrow as pa"
-    yield 'rows = datasets.load_dataset(".")                            # all splits, from here or the Hub'
-    yield f'rows = datasets.load_from_disk("{split}")                     # one split, memory-mapped, nothing copied'
+    yield f"import os\nimport datasets, pyarrow as pa\n{LOAD}"
+    yield f'rows = datasets.load_from_disk("{split}")  # one split, memory-mapped, nothing copied'
     yield f'table = pa.ipc.open_stream(pa.memory_map("{files[0].path}")).read_all()'
 
 
 def text_code(card: Card) -> Iterator[str]:
-    """Python that opens exported text."""
+    """Python that opens exported text; JSON Lines only with the types of the card, which no reader can guess."""
     files = pattern(card.files[0].path)
-    kind = "parquet" if files.endswith(".parquet") else "json"
-    yield "import datasets"
-    yield 'rows = datasets.load_dataset(".")                            # from here or the Hub'
-    yield f'rows = datasets.load_dataset("{kind}", data_files="{files}", split="train")'
-    if kind == "parquet":
+    yield f"import os\nimport datasets\n{LOAD}"
+    if files.endswith(".parquet"):
+        yield f'rows = datasets.load_dataset("parquet", data_files="{files}", split="train")'
         yield 'import pyarrow.parquet\ntable = pyarrow.parquet.read_table("text")'
 
 
 def reproducing(card: Card) -> Iterator[str]:
     """Commands and settings; equal inputs, settings and code give equal bytes."""
-    where = "Beside `runs/` with the captures" if card.of("crawl") else "In the folder of the files that were read"
+    where = "Beside `runs/` with the captures" if card.crawled else "In the folder of the files that were read"
     yield f"Equal inputs, settings, code and libraries give equal bytes, with any number of workers. {where}, with the settings below as `settings.toml`:\n"
     yield from ("```sh", *commands(card), "```", "")
     yield from folded("settings.toml", ["```toml", *list(toml(card))[:-1], "```"])
     for run in card.of("crawl"):
         yield f"\nThe web has moved on since `{run.id}`: its captures are the input, and a new crawl is another corpus."
+    if told := budget(card):
+        yield f"\n{told}"
+    if card.last("decide").details.get("takedowns"):
+        yield "\n`takedown.csv` is the list of takedowns, which is not told here: with another list, ids and documents differ."
     if card.pseudonyms:
-        yield "\n`annotate.author_key`, the key of the pseudonyms, is secret and not told here: without it they cannot be made again."
+        yield f"\n`annotate.author_key`, the key of the pseudonyms, is secret and not told here. With the same key the run is `{card.run.id}`; with another, or none, run ids and pseudonyms differ."
+        yield f"\nWhat remains to be checked without the key: {remaining_check(card)}"

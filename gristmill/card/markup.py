@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 SHOWN = 40
 """Rows of a table at most; the run's own files have all."""
 
+LONGEST = 200
+"""Characters of a bullet, above which it is cut into several."""
+
 
 def text(value: object) -> str:
     """A value as plain text in Markdown: numbers with separators, what would be markup escaped, in one line."""
@@ -43,6 +46,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, rest: str = 
         yield f"| {' | '.join(map(text, row))} |"
     if len(rows) > SHOWN:
         yield f"\n{len(rows) - SHOWN:,} more {rest} are left out here."
+
+
+def bullets(line: str) -> Iterator[str]:
+    """A bullet; a line of more than LONGEST characters as one with sub-bullets, cut where its sentences and clauses end."""
+    first, *rest = [line] if len(line) <= LONGEST else re.split(r"(?<=[.]) |; ", line)
+    yield f"- {first}"
+    yield from (f"  - {piece}" for piece in rest)
 
 
 def folded(title: str, lines: Sequence[str]) -> Iterator[str]:

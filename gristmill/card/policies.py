@@ -1,25 +1,20 @@
-"""How the data of a card were treated: what was left out, copies, personal data, rights, and what an audit found."""
+"""How the data of a card were treated: what was left out, copies, personal data, rights, limits."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from gristmill.card.content import Card, number_of
-from gristmill.card.markup import Code, table, text
-from gristmill.report.bias import ALPHA, SCHEMA
-from gristmill.report.facts import Audit
+from gristmill.card.markup import Code, bullets, table, text
 from gristmill.report.reasons import conditions
 from gristmill.report.verdicts import COPIES
-from gristmill.report.words import count, counted, language, listed, share, size
+from gristmill.report.words import count, counted, listed, share, size
 from gristmill.rights import UNKNOWN
 
-Json = Mapping[str, Any]
 PLACEHOLDERS = {
     "email": "<EMAIL>", "key": "<KEY>", "ip": "<IP>", "iban": "<IBAN>", "resident_id": "<ID>", "card": "<CARD>",
     "phone": "<PHONE>",
 }  # fmt: skip
 """What stands for each kind of personal data; a test holds it against what masks them."""
 CUTS = {"repeated_line": "lines", "repeated_paragraph": "paragraphs", "repeated_span": "runs of words"}
-MOST_TERMS = 5
 
 
 def funnel(card: Card) -> Iterator[str]:
@@ -28,7 +23,7 @@ def funnel(card: Card) -> Iterator[str]:
     fates = ("read", "kept", "dropped", "quarantined")
     yield "In every step read = kept + dropped + quarantined (could not be read):\n"
     yield from table(["step", *fates], [(run.step, *(run.counts.get(fate, 0) for fate in fates)) for run in runs])
-    if card.of("crawl"):
+    if card.crawled:
         yield "\nThe steps count different things: crawl counts pages and the items of answers, annotate every record of what was stored, listings included, and the others documents."
     again = sum(entry.documents for entry in card.own.entries if entry.reason == "decided")
     if again:
@@ -40,7 +35,15 @@ def funnel(card: Card) -> Iterator[str]:
             for loss in card.losses
         ]
         yield from table(["step", "reason", "fate", "number", "drops what"], rows, rest="reasons")
+    yield from judged_twice(card)
     yield from cut(card)
+
+
+def judged_twice(card: Card) -> Iterator[str]:
+    """Why refusals stand in the ledger of a crawl and in that of decide."""
+    crawled, decided = (number_of(card, step, "opt_out") for step in ("crawl", "decide"))
+    if crawled:
+        yield f"\nWhat `crawl` dropped as `opt_out` ({count(crawled)}) is a judgment: the captures stay as evidence, `annotate` reads them, and `decide` drops their text. The {count(decided)} that `decide` dropped as `opt_out` are the same documents, as far as `annotate` could read them: do not add the two."
 
 
 def cut(card: Card) -> Iterator[str]:
@@ -92,9 +95,9 @@ def personal(card: Card) -> Iterator[str]:
         yield "Personal data were **not looked for** (`annotate.only_hashes`), so none were masked."
     else:
         if card.masked:
-            yield "What patterns found in kept documents was replaced by a placeholder that names its kind:\n"
+            yield f"What patterns found in {card.kept} was replaced by a placeholder that names its kind:\n"
         else:
-            yield "What patterns found in kept documents was **left in the text** (`mask_personal` was off):\n"
+            yield f"What patterns found in {card.kept} was **left in the text** (`mask_personal` was off):\n"
         head = ["kind", *(["placeholder"] if card.masked else []), "spans found"]
         kinds = [*PLACEHOLDERS, *sorted(set(card.scan.personal) - set(PLACEHOLDERS))]
         yield from table(
@@ -102,7 +105,39 @@ def personal(card: Card) -> Iterator[str]:
             [(kind, *([Code(PLACEHOLDERS.get(kind, "none"))] if card.masked else []), card.scan.personal[kind]) for kind in kinds],
         )  # fmt: skip
     yield "\nNames and postal addresses are not looked for, and what patterns miss is still there: treat the text as containing personal data."
-    yield f"Authors of social posts are {'replaced by keyed pseudonyms' if card.pseudonyms else 'left out'}."
+    yield ""
+    for line in authors(card):
+        yield from bullets(line)
+
+
+def authors(card: Card) -> Iterator[str]:
+    """What became of authors, what addresses still tell of them, and which runs and columns hold either."""
+    named, addressed = card.scan.authors, card.scan.addresses
+    if card.pseudonyms:
+        yield f"Authors of social posts and of news pages are replaced by keyed pseudonyms in the column `author` ({by_kind(named)})."
+    else:
+        yield "Authors of social posts and of news pages are left out: the column `author` is empty."
+    if addressed:
+        yield f"Addresses in the column `url` are kept as they were read and can name authors: that of a social post holds its author's handle. Kept documents with an address: {by_kind(addressed)}."
+    else:
+        yield "No kept document has an address in the column `url`."
+    yield from where_named(card)
+
+
+def where_named(card: Card) -> Iterator[str]:
+    """Which columns of this run, and of the runs behind it, hold authors and addresses."""
+    annotated, there = card.last("annotate").id, {column.name for column in card.columns}
+    if card.packed:
+        yield f"This holds for `{annotated}` and for text exported from it. Shards have no column `author` or `url`; `gristmill shards decode` shows both where `{annotated}` lies beside the shards."
+        return
+    has = listed([f"`{name}`" for name in ("author", "url") if name in there])
+    yield f"This holds for `{annotated}`; of these columns this text has {has or 'none'}."
+
+
+def by_kind(found: Mapping[str, int]) -> str:
+    """Documents by kind of source, the most first."""
+    parts = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{kind} {count(number)}" for kind, number in parts) or "none has any"
 
 
 def refusals(card: Card) -> str:
@@ -116,23 +151,23 @@ def refusals(card: Card) -> str:
 
 
 def rights(card: Card) -> Iterator[str]:
-    """The policy, refusals and takedowns."""
+    """The policy, refusals and takedowns, a bullet each."""
     decide = card.last("decide")
     policy = decide.config.get("rights", {})
     licences = listed(list(map(text, policy.get("licences") or ())), most=30)
-    yield f"- Licences allowed: {licences or 'any'}; documents of unknown licence are {'allowed' if policy.get('allow_unknown', True) else 'dropped'}. Dropped for their licence: {count(number_of(card, 'decide', 'licence'))}."
+    yield f"Licences allowed: {licences or 'any'}; documents of unknown licence are {'allowed' if policy.get('allow_unknown', True) else 'dropped'}. Dropped for their licence: {count(number_of(card, 'decide', 'licence'))}."
     honour = "dropped" if policy.get("honour_opt_outs", True) else "**kept**"
-    yield f"- Documents whose source refuses this use (such as `noai`) are {honour}. Dropped: {count(number_of(card, 'decide', 'opt_out'))}."
+    yield f"Documents whose source refuses this use (such as `noai`) are {honour}. Dropped: {count(number_of(card, 'decide', 'opt_out'))}."
     if words := card.scan.refused_read:
-        stated = ", ".join(
+        stated = "; ".join(
             f"{Code(word).written} {count(n)} ({count(card.scan.refused_kept[word])} kept)"
             for word, n in sorted(words.items())
         )
-        yield f"- Refusals that were read: {stated}."
-    yield f"- Takedowns: {takedowns(card)}."
+        yield f"Refusals that were read: {stated}."
+    yield f"Takedowns: {takedowns(card)}."
     for run in card.of("crawl"):
-        yield f"- `{run.id}` judged rights by the policy {Code(run.details.get('policy', 'of its settings')).written} and read robots.txt."
-    yield f"- To take a document down: its `id` names it in the list of `decide.takedown`{' and in `gristmill shards decode --id`' if card.packed else ''}."
+        yield f"`{run.id}` judged rights by the policy {Code(run.details.get('policy', 'of its settings')).written} and read robots.txt."
+    yield f"To take a document down: its `id` names it in the list of `decide.takedown`{' and in `gristmill shards decode --id`' if card.packed else ''}."
 
 
 def takedowns(card: Card) -> str:
@@ -143,92 +178,20 @@ def takedowns(card: Card) -> str:
     return f"the list has {counted(asked, 'request')}; documents dropped by it: {count(number_of(card, 'decide', 'takedown'))}"
 
 
-def biases(card: Card) -> Iterator[str]:
-    """What audits found, each figure with its interval and n."""
-    if not card.audits:
-        yield "This corpus was **not audited**: nothing is known about its biases. Text from the web misrepresents groups of people; run `gristmill audit` before relying on it."
-    for audit in card.audits:
-        yield f"Audit `{audit.run}`, values with their 95 % interval and n:\n"
-        yield from (f"- {text(line)}" for line in audit.headlines)
-        if audit.content.get("schema") == SCHEMA:
-            yield from in_detail(audit)
-        yield "\nLimits of the audit:\n"
-        yield from (f"- {limit}" for limit in audit.content.get("limits", []))
-
-
-def in_detail(audit: Audit) -> Iterator[str]:
-    """Mentions, words and rules, each with what its number means."""
-    corpus, rules = audit.content.get("corpus"), audit.content.get("rules")
-    means = {name: one["means"] for name, one in audit.content["definitions"].items()}
-    if corpus:
-        whole = [row for row in corpus["slices"] if row["source"] == "(all)"]
-        yield f"\nHow often groups are mentioned. {means['mentions.per_million']}\n"
-        yield from table(["language", "group", "mentions", "per million [95 %]", "documents"], list(mentions(whole)))
-        yield f"\nWords that lean to one of two groups beyond chance (Holm, {ALPHA:.0%}). {means['associations.log_odds']}\n"
-        rows = list(leaning(corpus))
-        yield from table(["language", "groups", "word", "log-odds [95 %]", "n"], rows) if rows else iter(["None."])
-    if rules:
-        sure = sorted(
-            (row for row in rules["rows"] if row["p_holm"] is not None and row["p_holm"] < ALPHA),
-            key=lambda row: (row["p_holm"], row["reason"], row["group"]),
-        )
-        yield f"\nRules that drop documents of a group more or less often beyond chance (Holm, {ALPHA:.0%}). {means['rules.stratified_risk_ratio']}\n"
-        cells = [
-            (
-                Code(row["reason"]),
-                row["group"],
-                interval(row["stratified_risk_ratio"]),
-                int(row["stratified_risk_ratio"]["n"]),
-            )
-            for row in sure
-        ]
-        yield from table(["rule", "group", "risk ratio [95 %]", "n"], cells) if cells else iter(["None."])
-
-
-def mentions(slices: Sequence[Json]) -> Iterator[tuple[object, ...]]:
-    """A row for each language and group that is mentioned at all."""
-    for row in slices:
-        for group, found in row["groups"].items():
-            if found["mentions"]:
-                estimate = found["per_million"]
-                yield language(row["lang"]), group, int(found["mentions"]), interval(estimate, 1), int(estimate["n"])
-
-
-def leaning(corpus: Json) -> Iterator[tuple[object, ...]]:
-    """The ends of the lists of words that lean to one group."""
-    for total in corpus["association_totals"]:
-        key = total["lang"], total["axis"]
-        rows = [row for row in corpus["associations"] if (row["lang"], row["axis"]) == key and row["p_holm"] < ALPHA]
-        rows.sort(key=lambda row: (-row["log_odds"]["value"], row["term"]))
-        ends = rows if len(rows) <= 2 * MOST_TERMS else [*rows[:MOST_TERMS], *rows[-MOST_TERMS:]]
-        for row in ends:
-            yield (
-                language(row["lang"]),
-                " : ".join(total["groups"]),
-                row["term"],
-                interval(row["log_odds"]),
-                int(row["log_odds"]["n"]),
-            )
-
-
-def interval(estimate: Json, digits: int = 2) -> str:
-    """An estimate with its interval."""
-    value, low, high = (f"{estimate[key]:,.{digits}f}" for key in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
 def limits(card: Card) -> Iterator[str]:
-    """What the card cannot promise."""
+    """What the card cannot promise, a bullet each."""
     kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
     if unknown:
-        yield f"- For {count(unknown)} of {count(kept)} documents ({share(unknown, kept)}) no licence is known: whoever uses them must judge."
-    yield "- Licences and refusals are what the input states. Where it states none, none was looked for elsewhere."
-    yield "- A document has one language label. Thresholds of most rules were published for English; languages that a rule names above have their own, and all others are judged as English is."
-    yield "- Near copies are found by sampling hashes, so some stay; translations and paraphrases are no copies."
-    yield "- Nothing was checked for truth, and no text was read by a person."
+        yield f"For {count(unknown)} of {card.kept} ({share(unknown, kept)}) no licence is known: whoever uses them must judge."
+    yield "Licences and refusals are what the input states. Where it states none, none was looked for elsewhere."
+    yield "A document has one language label. Thresholds of most rules were published for English; languages that a rule names above have their own, and all others are judged as English is."
+    yield "Near copies are found by sampling hashes, so some stay; translations and paraphrases are no copies."
+    yield "Nothing was checked for truth, and no text was read by a person."
     if (lost := unread(card)) != "none":
-        yield f"- Records that could not be fetched or read: {lost}. Nothing is known of them but where they are: see `gristmill quarantine`."
-    if any(run.exit_code == 3 for run in card.runs):
-        yield "- More records could not be read than the error budget allowed."
+        yield f"Records that could not be fetched or read: {lost}. Nothing is known of them but where they are: see `gristmill quarantine`."
+    if any(run.exit_code == 3 for run in card.runs if run.main):
+        yield "More records could not be read than the error budget allowed."
     if not card.audits:
-        yield "- No audit was given for this card."
+        yield "No audit was given for this card."
+    if card.missing:
+        yield f"Runs that did not lie beside this one, so that nothing is told of them: {listed([f'`{name}`' for name in card.missing], most=9)}."

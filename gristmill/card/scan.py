@@ -19,7 +19,8 @@ from gristmill.report.verdicts import decision_files, read_decisions
 from gristmill.rights import UNKNOWN
 from gristmill.runs import FinishedRun
 
-COLUMNS = ("source", "licence", "evidence", "opt_out", "personal", "published", "fetched")
+NAMING = ("kind", "author", "url")
+COLUMNS = ("source", "licence", "evidence", "opt_out", "personal", "published", "fetched", *NAMING)
 DECIDED = ("keep", "cluster_size")
 BATCH = 1 << 16
 
@@ -53,6 +54,10 @@ class Scan:
     refused_kept: Counter[str] = field(default_factory=Counter)
     personal: Counter[str] | None = None
     """Kind of personal data -> spans; None where they were not looked for."""
+    authors: Counter[str] = field(default_factory=Counter)
+    """Kind of source -> documents with the pseudonym of an author."""
+    addresses: Counter[str] = field(default_factory=Counter)
+    """Kind of source -> documents with an address (`url`)."""
     times: dict[str, tuple[date, date]] = field(default_factory=dict)
     dated: Counter[str] = field(default_factory=Counter)
     copied: int = 0
@@ -61,7 +66,7 @@ class Scan:
     """Documents in the largest cluster of copies."""
 
     def add(self, batch: pa.Table) -> None:
-        """Count documents with the columns COLUMNS (`personal` may lack) and DECIDED."""
+        """Count documents with the columns COLUMNS (`personal` and NAMING may lack) and DECIDED."""
         kept = batch.filter(batch["keep"])
         self.read += batch.num_rows
         self.kept += kept.num_rows
@@ -72,6 +77,11 @@ class Scan:
         if "personal" in kept.schema.names:
             kinds = pc.struct_field(pc.list_flatten(kept["personal"].combine_chunks()), "type")
             self.personal = (self.personal or Counter[str]()) + Counter(kinds.to_pylist())
+        if set(NAMING) <= set(kept.schema.names):
+            for found, name in ((self.authors, "author"), (self.addresses, "url")):
+                found.update(
+                    {kind: n for (kind,), n in counts(kept.filter(pc.is_valid(kept[name])).select(["kind"])).items()}
+                )
         for name in ("published", "fetched"):
             self._add_times(name, kept[name])
         self.copied += pc.sum(pc.greater(kept["cluster_size"], 1)).as_py() or 0

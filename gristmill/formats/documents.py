@@ -1,6 +1,6 @@
 """The documents of a split as arrays of ids, each with the end-of-text id behind it: what every writer writes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pyarrow as pa
 from gristmill import storage
 from gristmill.errors import ConfigError, InputError
 from gristmill.sealed import FinishedRun
+from gristmill.shard_checks import sealed_faults
 from gristmill.shards import open_shard
 
 
@@ -44,6 +45,14 @@ def _batch(batch: pa.RecordBatch, end: int | None) -> Batch:
     if end is not None:
         ids, ends = np.insert(ids, ends, end), ends + np.arange(1, len(ends) + 1)
     return Batch(ids, ends, batch["id"].to_pylist())
+
+
+def check_sealed(run: FinishedRun, splits: Iterable[str], told: Callable[[int], None]) -> None:
+    """Raise InputError, before anything is written, for a shard of these splits whose bytes are not those that were sealed."""
+    for file in (file for split in splits for file in run.data_files(f"{split}/") if file.path.endswith(".arrow")):
+        for fault in sealed_faults(run, file):
+            raise InputError(fault.what, {"file": run.path / file.path}, fault.fix)
+        told(file.bytes)
 
 
 def check_ids(ids: np.ndarray, vocabulary: int, where: Mapping[str, object]) -> None:

@@ -118,7 +118,8 @@ def token_ends(text, stop, ids, begin, end, sizes, places):  # type: ignore[no-u
 def mark_sentences(text, first, stop, ids, begin, end, sizes, places, starts, count):  # type: ignore[no-untyped-def]
     """Append the places in `ids[begin:end]` where sentences of `text[first:stop]` start; returns how many there are then.
 
-    A sentence starts with the token that holds the space before it, or else its first byte. The first is 0, and the only
+    A sentence starts with the token that holds the space before it, or else its first byte; where that token ends the sentence
+    before with this space (a model that puts spaces behind words), with the next one. The first is 0, and the only
     one where the text has an unknown character that is not spelled in bytes. `places` is room for every token.
     """
     if begin == end:
@@ -132,6 +133,9 @@ def mark_sentences(text, first, stop, ids, begin, end, sizes, places, starts, co
     while start < stop:
         wanted = start - _space_before(text, start)
         while places[token] <= wanted:
+            token += 1
+        begin_of = places[token - 1] if token else 0
+        if places[token] == start and begin_of < wanted and not _space_at(text, begin_of, stop):
             token += 1
         if token > starts[count - 1]:
             starts[count] = token

@@ -15,6 +15,7 @@ from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.kernels.encode import LONGEST, MOST, ROW_WORDS, pair_hash
 from pipelines.kernels.merges import ESCAPED, SPACE, fill_table
+from pipelines.kernels.viterbi import RESET
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE, UNUSED = 1, 2, 3, 4, 6, 5
 UNIGRAM, BPE = 1, 2
@@ -43,16 +44,17 @@ class Tables:
 def compile_model(model: bytes) -> Tables | None:
     """The tables of a sentencepiece model (BPE or unigram), or None where the kernels cannot do all that it does.
 
-    That is so with user-defined and unused pieces, special ones of one character, scores above 0 of a unigram model, without
-    a piece for `▁`, and for models of words or characters.
+    That is so with user-defined and unused pieces, special ones of one character, scores of a unigram model that are above 0
+    or so low that one piece can pass RESET, without a piece for `▁`, where spaces stay spaces, and for models of words or
+    characters.
     """
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
     kind, types = proto.trainer_spec.model_type, {piece.type for piece in proto.pieces}
     pieces = {piece.piece: number for number, piece in enumerate(proto.pieces) if piece.type == NORMAL}
     strange = any(len(piece.piece) == 1 for piece in proto.pieces if piece.type != NORMAL)
-    above = kind == UNIGRAM and any(piece.score > 0 for piece in proto.pieces if piece.type == NORMAL)
-    if kind not in (UNIGRAM, BPE) or types & {USER_DEFINED, UNUSED} or chr(ESCAPED) not in pieces or strange or above:
+    known = kind in (UNIGRAM, BPE) and proto.normalizer_spec.escape_whitespaces and chr(ESCAPED) in pieces
+    if not known or types & {USER_DEFINED, UNUSED} or strange or (kind == UNIGRAM and not has_plain_sums(proto)):
         return None
     texts = {spaced(piece): number for piece, number in pieces.items() if chr(SPACE) not in piece}
     make = unigram_model if kind == UNIGRAM else bpe_model
@@ -78,17 +80,15 @@ def tiny_model(model_type: int) -> bytes:
 
 def compile_file(path: str) -> Tables | None:
     """`compile_model` of a file, once in a process: workers that are threads wait for the first."""
-    with _COMPILING:
-        return _compiled(path)
+    with _COMPILING, open(path, "rb") as file:
+        return _compiled(file.read())
 
 
 _COMPILING = threading.Lock()
 
 
-@lru_cache(maxsize=2)
-def _compiled(path: str) -> Tables | None:
-    with open(path, "rb") as file:
-        return compile_model(file.read())
+_compiled = lru_cache(maxsize=2)(compile_model)
+"""By the bytes of the model: a folder may be given another one."""
 
 
 def is_plain(proto: Any) -> bool:
@@ -154,15 +154,26 @@ def unigram_model(proto: Any, pieces: dict[str, int]) -> tuple[Any, ...]:
     keys = [node << 21 | point for node, point in children]
     values = [node << 32 | (ends.get(node, -1) + 1) for node in children.values()]
     scores = np.array([piece.score for piece in proto.pieces], np.float32)
-    lowest = min(scores[number] for number in pieces.values())
+    lowest = min(piece.score for piece in proto.pieces if piece.type == NORMAL)
     byte_fallback, unknown = fallback(proto)
     trie = hashed(keys, values)
-    return (trie, byte_ids(proto), byte_fallback, scores, np.float32(lowest - UNKNOWN_PENALTY), unknown)
+    return (trie, byte_ids(proto), byte_fallback, scores, np.float32(lowest) - UNKNOWN_PENALTY, unknown)
+
+
+def has_plain_sums(proto: Any) -> bool:
+    """Whether no score is above 0, and sums at places within reach of one piece never differ by more than RESET.
+
+    sentencepiece also takes off sums above 100,000, which only such differences can make.
+    """
+    scores = [piece.score for piece in proto.pieces if piece.type == NORMAL]
+    longest = max(len(piece.piece) for piece in proto.pieces)
+    return bool(max(scores) <= 0 and longest * (min(scores) - float(UNKNOWN_PENALTY)) > float(RESET))
 
 
 def score_ranks(scores: Sequence[float]) -> list[int]:
-    """The rank of every score, 0 the highest; equal scores have one rank."""
-    _, places = np.unique(-np.array(scores, np.float32), return_inverse=True)
+    """The rank of every score, 0 the highest; equal scores have one rank. For sentencepiece 0.2.2 -0.0 is less than 0.0."""
+    bits = np.array(scores, np.float32).view(np.int32).astype(np.int64)
+    _, places = np.unique(-np.where(bits < 0, -(bits & 0x7FFFFFFF) - 1, bits), return_inverse=True)
     ranks: list[int] = places.tolist()
     return ranks
 

@@ -112,7 +112,7 @@ class HuggingFaceEncoder:
         tokenizer.encode_special_tokens = True
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        self.vocabulary = tokenizer.get_vocab_size()
+        self.vocabulary = max(tokenizer.get_vocab().values(), default=-1) + 1  # ids may have gaps
         self._tokenizer = tokenizer
 
     def encode(self, texts: pa.StringArray) -> Encoded:

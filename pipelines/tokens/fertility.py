@@ -1,10 +1,9 @@
-"""How many tokens a tokenizer needs: per word, character and byte, by source and language, on documents it was not trained on.
+"""How many tokens a tokenizer needs: per word, character and byte, by source and language.
 
 Fertility is tokens per word (Rust et al. 2021, "How good is your tokenizer?"); words are those the rules count, so Chinese is
 measured in jieba's words. Bytes per token compares languages and tokenizers of any kind.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,12 @@ from sentencepiece import sentencepiece_model_pb2
 
 from pipelines.tokens.compiled import BYTE, NORMAL
 from pipelines.tokens.encoder import FAST, MODEL, Encoder, open_encoder
+from pipelines.tokens.imports import byte_characters
 
 LONGEST_SHOWN, LANGUAGES_SHOWN = 20, 6
 BYTE_PIECES = frozenset(f"<0x{number:02X}>" for number in range(256))
+HIGH_BYTES = frozenset(byte_characters()[byte] for byte in range(0x80, 0x100))
+"""The same in byte-level vocabularies: bytes of characters that are no ASCII."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,17 @@ def pieces_of(folder: Path) -> Pieces:
         kinds = [(piece.piece, piece.type) for piece in proto.pieces]
         byte_ids = [number for number, (_, kind) in enumerate(kinds) if kind == BYTE]
         return Pieces(tuple(piece if kind == NORMAL else "" for piece, kind in kinds), np.array(byte_ids, np.int64))
-    vocabulary = tokenizers.Tokenizer.from_file(str(folder / FAST)).get_vocab()
-    by_id = {number: piece for piece, number in vocabulary.items()}
-    byte_ids = [number for piece, number in vocabulary.items() if piece in BYTE_PIECES]
-    return Pieces(tuple(by_id.get(number, "") for number in range(max(by_id) + 1)), np.array(byte_ids, np.int64))
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / FAST))
+    vocabulary, special = (
+        tokenizer.get_vocab(),
+        {n for n, one in tokenizer.get_added_tokens_decoder().items() if one.special},
+    )
+    by_id = {number: piece for piece, number in vocabulary.items() if number not in special}
+    spelled = HIGH_BYTES if "ByteLevel" in repr(tokenizer.pre_tokenizer) else BYTE_PIECES
+    byte_ids = [number for piece, number in vocabulary.items() if piece in spelled]
+    return Pieces(
+        tuple(by_id.get(number, "") for number in range(max(vocabulary.values()) + 1)), np.array(byte_ids, np.int64)
+    )
 
 
 def report_of(names: Sequence[tuple[str, Path]], sample: pa.Table) -> dict[str, Any]:
@@ -160,20 +169,22 @@ def cut_model(model: bytes, size: int) -> bytes:
     return bytes(proto.SerializeToString(deterministic=True))
 
 
-def least_size(model: bytes) -> int:
-    """The fewest pieces that a BPE model can be cut to: special ones, bytes and characters."""
+def sizes_between(model: bytes) -> tuple[int, int]:
+    """The fewest pieces that a BPE model can be cut to (special ones, bytes and characters), and the most: all that it has."""
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
-    return sum(piece.type != NORMAL or len(piece.piece) == 1 for piece in proto.pieces)
+    return sum(piece.type != NORMAL or len(piece.piece) == 1 for piece in proto.pieces), len(proto.pieces)
 
 
 def as_lines(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """The rows of the largest languages and of all as lines for people."""
+    """The rows of all and of the largest languages as lines for people; a tokenizer's rows begin with the one of all."""
     head = ["tokenizer", "lang", "documents", "tokens/word", "tokens/char", "bytes/token", "bytes alone"]
-    cells, shown = [head], Counter[str]()
+    cells, shown = [head], 0
     for row in rows:
-        shown[row["tokenizer"]] += row["source"] == "all"
-        if row["source"] == "all" and (shown[row["tokenizer"]] <= LANGUAGES_SHOWN or row["lang"] == "all"):
+        if row["source"] != "all":
+            continue
+        shown = 0 if row["lang"] == "all" else shown + 1
+        if shown <= LANGUAGES_SHOWN:
             numbers = [_told(row[name]) for name in ("tokens_per_word", "tokens_per_character", "bytes_per_token")]
             cells.append(
                 [row["tokenizer"], row["lang"], f"{row['documents']:,}", *numbers, f"{row['byte_share'] or 0:.2%}"]

@@ -18,7 +18,7 @@ from gristmill import storage
 from gristmill.errors import GristmillError
 from pipelines.tokens.training import CLS, MASK, QUANTUM, SEP, SPECIAL
 
-NORMAL, UNKNOWN, CONTROL = 1, 2, 3
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED = 1, 2, 3, 4, 5
 UNIGRAM, BPE = 1, 2
 OUT_OF_REACH = -1e6
 """A score that any other way through a text beats."""
@@ -36,6 +36,11 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
     kind = proto.trainer_spec.model_type
     if kind not in (UNIGRAM, BPE) or proto.trainer_spec.treat_whitespace_as_suffix:
         raise UnequalError("only BPE and unigram models with the space before words have such a form")
+    if {piece.type for piece in proto.pieces} & {USER_DEFINED, UNUSED}:
+        raise UnequalError("user-defined and unused pieces have no such form")
+    if proto.normalizer_spec.precompiled_charsmap:
+        rule = proto.normalizer_spec.name or "its own"
+        raise UnequalError(f"it replaces characters ({rule}): `tokenizers` replaces some otherwise where marks follow")
     tokenizer = Tokenizer(unigram(proto) if kind == UNIGRAM else bpe(proto))
     steps = normal_form(proto.normalizer_spec)
     if steps:
@@ -51,10 +56,9 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
 def normal_form(spec: Any) -> list[normalizers.Normalizer]:
     """The steps by which sentencepiece normalizes a text before it is cut."""
     steps: list[normalizers.Normalizer] = []
-    if spec.precompiled_charsmap:
-        steps.append(normalizers.Precompiled(spec.precompiled_charsmap))
-    if spec.remove_extra_whitespaces:
-        steps += [normalizers.Replace(Regex("^ +| +$"), ""), normalizers.Replace(Regex(" {2,}"), " ")]
+    if spec.remove_extra_whitespaces:  # at the end a literal `▁` goes with the spaces
+        ends = rf"\A +|[ {SPACE}]+\z" if spec.escape_whitespaces else r"\A +| +\z"
+        steps += [normalizers.Replace(Regex(ends), ""), normalizers.Replace(Regex(" {2,}"), " ")]
     if spec.add_dummy_prefix:
         steps.append(normalizers.Prepend(SPACE))
     return [*steps, normalizers.Replace(" ", SPACE)]

@@ -8,6 +8,7 @@ repetitions more text is worth more than more repeats (Muennighoff et al. 2023, 
 """
 
 import itertools
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,7 +113,7 @@ def _part(table: pa.Table, name: str, quality: QualityConfig | None) -> pa.Array
 def qualities(values: pa.ChunkedArray, bounds: Sequence[float]) -> pa.Array:
     """Between which two bounds every value lies, "quality=<0.3", "quality=0.3-0.7" or "quality=>=0.7"."""
     numbers = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy()
-    edges = [f"{bound:g}" for bound in bounds]
+    edges = [np.format_float_positional(bound, trim="-") for bound in bounds]  # `:g` gives near bounds one name
     middle = [f"{low}-{high}" for low, high in itertools.pairwise(edges)]
     names = np.array([f"quality={name}" for name in (f"<{edges[0]}", *middle, f">={edges[-1]}", NOT_KNOWN)])
     places = np.searchsorted(np.array(bounds, np.float64), numbers, side="right")
@@ -148,7 +149,7 @@ def mixture_lines(written: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def as_lines(groups: Sequence[Group], tokens: Mapping[str, int] | None = None) -> list[str]:
     """The plan as a table for people; with `tokens`, what was written of each group."""
-    head = ["group", "documents", "bytes", "share", "planned", "times", *(["tokens", "written"] if tokens else [])]
+    head = ["group", "documents", "bytes", "share", "planned", "times", *(["tokens", "of tokens"] if tokens else [])]
     total = max(1, sum((tokens or {}).values()))
     rows = [head]
     for group in sorted(groups, key=lambda group: (-group.planned, group.key))[:SHOWN]:
@@ -160,6 +161,16 @@ def as_lines(groups: Sequence[Group], tokens: Mapping[str, int] | None = None) -
     widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
     more = [f"  and {len(groups) - SHOWN} smaller groups"] if len(groups) > SHOWN else []
     return ["  " + "  ".join(_padded(row, widths)).rstrip() for row in rows] + more
+
+
+def left_out(groups: Sequence[Group], size: float) -> list[str]:
+    """What `times` below 1 means, and by which `size` nothing would be left out; nothing where every document is written."""
+    fewest = min((group.times for group in groups if group.times > 0), default=1.0)
+    lost = sum(group.documents * (1 - group.times) for group in groups if group.times < 1)
+    if lost < 1:
+        return []
+    keeps = f"; pack.mixture.size={math.ceil(100 * size / fewest) / 100} keeps all" if fewest < 1 else ""
+    return [f"  times below 1: about {lost:,.0f} of {sum(g.documents for g in groups):,} documents are left out{keeps}"]
 
 
 def _padded(row: Sequence[str], widths: Sequence[int]) -> list[str]:

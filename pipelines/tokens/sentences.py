@@ -34,15 +34,16 @@ def token_starts(ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, text:
     """uint32: the index of the first token of every sentence; [0] where pieces do not add up to the text.
 
     A sentence's first token is the one that holds the space before it, or, where none is before it, its first byte.
-    The first piece carries the space that sentencepiece puts before a text, which is no byte of it. A literal `▁` in
-    the text is one byte to the pieces and three to the text; such a document counts as one sentence.
+    The first piece carries the space that sentencepiece puts before a text, which is no byte of it, unless the model adds
+    none. A literal `▁` in the text is one byte to the pieces and three to the text; such a document counts as one sentence.
     """
     if not len(ids):
         return np.zeros(0, np.uint32)
     ends = np.cumsum(lengths[ids])
-    if ends[-1] != len(text) + 1:
+    shift = ends[-1] - len(text)
+    if shift not in (0, 1):
         return np.zeros(1, np.uint32)
-    begins = np.r_[0, ends[:-1]] - 1
+    begins = np.r_[0, ends[:-1]] - shift
     after_space = np.frombuffer(text, np.uint8)[starts - 1] == ord(" ")
     first = np.searchsorted(begins, starts - after_space, side="right") - 1
     found: np.ndarray = np.unique(first).astype(np.uint32)

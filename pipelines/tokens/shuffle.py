@@ -124,7 +124,7 @@ class Shuffle:
 def memory_of(memory: int, workers: int) -> tuple[int, int]:
     """(piece, held) of a `Shuffle` for so many bytes of memory and workers."""
     each = max(1 << 20, memory // workers)
-    return min(each // GATHERED, 16 << 20), each // GATHERED
+    return min(each // GATHERED, 16 << 20), min(each // GATHERED, 1 << 30)  # a list column ends at 2^31 tokens
 
 
 def shuffle(pipeline: beam.Pipeline, how: Shuffle) -> None:

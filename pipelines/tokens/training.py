@@ -10,6 +10,7 @@ are exact, and whoever adds in double precision, as `tokenizers` does, chooses t
 import io
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
@@ -31,9 +32,12 @@ LONGEST_LINE = 4000
 """Bytes of a training line; sentencepiece skips longer ones silently, so ours are cut."""
 
 
-def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
-    """The bytes of the model. Raises ConfigError where the sample cannot fill the vocabulary."""
-    model = io.BytesIO()
+def train(texts: Iterable[str], config: TokenizerConfig, *, at_most: bool = False) -> bytes:
+    """The bytes of the model. Raises ConfigError where the sample cannot fill the vocabulary, unless it is `at_most` so large."""
+    model, limit = (
+        io.BytesIO(),
+        dict[str, Any](hard_vocab_limit=False) if at_most else {},
+    )  # said only where it is another
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=training_lines(texts),
@@ -50,6 +54,7 @@ def train(texts: Iterable[str], config: TokenizerConfig) -> bytes:
             control_symbols=list(SPECIAL[CLS:]),
             split_digits=True,
             required_chars=SPELLING if config.model_type == "unigram" else "",
+            **limit,
         )  # fmt: skip
     except RuntimeError as error:
         problem = str(error).strip().splitlines()[-1][-200:]
@@ -80,19 +85,20 @@ def _most(problem: str) -> str:
 def training_lines(texts: Iterable[str]) -> Iterator[str]:
     """The lines of the texts, none empty, none longer than LONGEST_LINE bytes: long ones are cut, never skipped.
 
-    Without null characters, for which sentencepiece skips a line.
+    Without null characters and U+2585, for which sentencepiece skips a line.
     """
     for text in texts:
-        for line in text.replace("\0", "").split("\n"):
+        for line in text.replace("\0", "").replace("\u2585", "").split("\n"):
             yield from (piece for piece in cut_line(line) if piece.strip())
 
 
 def cut_line(line: str) -> Iterator[str]:
     """`line` in pieces of at most LONGEST_LINE bytes, cut at a space where there is one."""
-    while len(line.encode()) > LONGEST_LINE:
-        head = line.encode()[:LONGEST_LINE].decode("utf-8", errors="ignore")
+    raw, start = line.encode(), 0
+    while len(raw) - start > LONGEST_LINE:
+        head = raw[start : start + LONGEST_LINE].decode("utf-8", errors="ignore")
         cut = head.rfind(" ")
-        at = cut if cut > 0 else len(head)
-        yield line[:at]
-        line = line[at:]
-    yield line
+        head = head[:cut] if cut > 0 else head
+        yield head
+        start += len(head.encode())
+    yield raw[start:].decode()

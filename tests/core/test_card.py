@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from gristmill import runs
+from gristmill.card.biases import interval, leaning, mentions
 from gristmill.card.columns import Column, croissant_field, croissant_type, hub_features
 from gristmill.card.content import Loss, check_audit, losses
 from gristmill.card.croissant import encoding
 from gristmill.card.front import licence_lines, pattern, told_languages, yaml
 from gristmill.card.licences import address, hub_id, unlisted
 from gristmill.card.markup import SHOWN, Code, table, text
-from gristmill.card.policies import interval, leaning, mentions, unread
+from gristmill.card.policies import unread
 from gristmill.card.scan import Dates, Scan, scan
 from gristmill.card.settings import bare, quoted, settings_of, written
 from gristmill.errors import InputError, RunError
@@ -277,7 +278,7 @@ def test_licences_have_the_identifiers_of_the_hub():
 
 def test_a_licence_the_hub_does_not_know_is_named_beside_other():
     assert list(licence_lines(["MIT", "CC-PDDC"])) == [
-        "license:", '- "mit"', '- "other"', 'license_name: "cc-pddc"', 'license_link: "https://spdx.org/licenses/"'
+        "license:", '- "mit"', '- "other"', 'license_name: "cc-pddc"', 'license_link: "https://spdx.org/licenses/CC-PDDC.html"'
     ]  # fmt: skip
     assert 'license_name: "other-spdx-licences"' in list(licence_lines(["CC-PDDC", "OGL-UK-3.0"]))
     assert list(licence_lines([])) == ["license:", '- "unknown"']

@@ -118,6 +118,18 @@ def test_a_cut_shard_is_not_converted(packed, tmp_path, packs):
 
 
 @pytest.mark.parametrize("to", ["nanogpt", "megatron", "mds"])
+def test_a_shard_whose_bytes_changed_is_named_and_nothing_is_written(packed, tmp_path, to, capsys):
+    path = packed.path / SHARD
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    out = tmp_path / "out"
+    assert cli.run(["shards", "convert", str(packed.path), "--to", to, "--out", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert "the SHA-256 differs" in told and str(path) in told and not out.exists()
+
+
+@pytest.mark.parametrize("to", ["nanogpt", "megatron", "mds"])
 def test_an_id_beyond_the_vocabulary_is_refused_and_leaves_nothing_that_looks_whole(packed, tmp_path, packs, to):
     packs.resealed(packed, vocab_size=7)
     command = ["shards", "convert", str(packed.path), "--to", to, "--out", str(tmp_path / "out"), "--split", "train"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill import cli
+from gristmill import cli, runs
 from gristmill.sealed import open_run
 from gristmill.shard_decode import as_lines, decode, edit_rows, find
 from gristmill.shard_story import SHOWN, edits_of, first_difference, places_of
@@ -27,7 +27,12 @@ def test_the_story_of_a_document_is_read_from_the_runs_behind_it(packed, family)
     family.columns["train-0"] = {"licence": "CC-BY-4.0", "capture": {"file": "a.warc.gz", "offset": 77, "item": 3}}
     run = behind(packed, family.make([("x", None), ("train-0", 7), ("y", 7, "train-0", 0.9)]))
     story = decode(run, "train", 0, 1)[0].story
-    assert (story["licence"], story["cluster"], story["documents"]) == ("CC-BY-4.0", 1, "part-00000.parquet, row 1")
+    folder = next(one.path.name for one in runs.chain(run) if one.step == "annotate")
+    assert (story["licence"], story["cluster"], story["documents"]) == (
+        "CC-BY-4.0",
+        1,
+        f"{folder}/documents/part-00000.parquet, row 1",
+    )
     assert story["capture"] == {"file": "a.warc.gz", "offset": 77, "item": 3}
     assert "holds no such document" in decode(run, "train", 1, 1)[0].story["missing"]
 
@@ -50,11 +55,13 @@ def test_a_parent_that_was_redone_since_is_said_and_the_row_decoded(packed, fami
 def test_of_one_record_read_twice_the_story_is_that_of_the_kept_one(packed, family):
     documents = [("train-0", 1, "train-0", 1.0, "exact_duplicate"), ("x", None), ("train-0", 1), ("train-0", 1)]
     story = decode(behind(packed, family.make(documents, shards=2)), "train", 0, 1)[0].story
-    assert story["documents"] == "part-00000.parquet, row 1"  # documents 0 and 2 lie in the first shard
+    assert story["documents"].endswith(
+        "/documents/part-00000.parquet, row 1"
+    )  # documents 0 and 2 lie in the first shard
     every = [("train-0", 1, "y", 1.0), ("x", None), ("train-0", 1, "y", 1.0)]
     packed.path.joinpath("manifest.json").write_text(json.dumps(dict(packed.manifest)))
     story = decode(behind(packed, family.make(every)), "train", 0, 1)[0].story
-    assert story["documents"] == "part-00000.parquet, row 0"
+    assert story["documents"].endswith("/documents/part-00000.parquet, row 0")
 
 
 def test_many_rows_are_looked_for_in_one_pass(packed, family, monkeypatch):
@@ -63,7 +70,9 @@ def test_many_rows_are_looked_for_in_one_pass(packed, family, monkeypatch):
     batches = pq.ParquetFile.iter_batches
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda self, **k: read.append(k) or batches(self, **k))
     found = decode(run, "train", 0, 5)
-    assert [row.story["documents"] for row in found] == [f"part-{n % 2:05d}.parquet, row {n // 2}" for n in range(5)]
+    assert [row.story["documents"].rpartition("/")[2] for row in found] == [
+        f"part-{n % 2:05d}.parquet, row {n // 2}" for n in range(5)
+    ]
     assert read == [{"columns": ["id"]}] * 2
 
 
@@ -95,13 +104,17 @@ def changed(family, packed, text, *, cuts=(), personal=(), mask=True):
 def test_a_text_that_was_packed_as_it_was_is_equal(packed, family):
     row = changed(family, packed, "a b c")
     assert (row.story["differs"], row.story["cuts"], row.story["masked"]) == (None, [], [])
-    assert "  original      equal" in as_lines(row)
+    lines = as_lines(row)
+    assert "  text       as it was extracted" in lines
+    assert [line for line in lines if line.startswith("  decision")] == [
+        "  decision   kept, to be written 2 times (decide.upweight)"
+    ]
 
 
 def test_cuts_are_told_with_what_was_cut(packed, family):
     row = changed(family, packed, "a b" + " again" * 20 + " c", cuts=[{"start": 3, "end": 123, "reason": "line"}])
     assert row.story["cuts"] == [{"start": 3, "end": 123, "reason": "line", "text": ("again " * 20)[:SHOWN] + "…"}]
-    assert edit_rows(row.story)[1] == ("original", "equal but for what is cut and masked")
+    assert edit_rows(row.story)[1] == ("text", "as it was extracted but for what is cut and masked")
     assert edit_rows(row.story)[0][1].startswith("bytes 3 to 123, line: again again")
 
 
@@ -110,7 +123,7 @@ def test_personal_data_is_told_by_type_and_place_and_never_shown(packed, family,
     span = {"start": 5, "end": 17, "type": "email"}
     row = changed(family, packed, text, cuts=[{"start": 3, "end": 18, "reason": "line"}], personal=[span])
     lines = "\n".join(as_lines(row)) + json.dumps(row.story)
-    assert "secret" not in lines and "masked        bytes 5 to 17, email" in lines
+    assert "secret" not in lines and "bytes 5 to 17, email" in lines
     assert "(it holds personal data)" in lines
     assert row.story["differs"] is None
 
@@ -125,7 +138,7 @@ def test_a_text_that_the_tokenizer_changed_is_told_with_its_first_character(pack
     row = changed(family, packed, "a B c")
     assert row.story["differs"] == 2
     assert edit_rows(row.story) == [
-        ("original", "differs from character 2 on, as its tokenizer normalizes or lacks pieces")
+        ("text", "differs from character 2 on, as its tokenizer normalizes or lacks pieces")
     ]
 
 

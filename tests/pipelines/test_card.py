@@ -147,7 +147,9 @@ def test_the_ledger_adds_up_with_every_reason_explained(packed):
 def test_personal_data_rights_and_limits_are_told(packed):
     assert "| email | `<EMAIL>` | 2 |" in section(packed[1], "Personal data")
     assert "| phone | `<PHONE>` | 0 |" in section(packed[1], "Personal data")
-    assert "Authors of social posts are left out." in section(packed[1], "Personal data")
+    assert "- Authors of social posts and of news pages are left out: the column `author` is empty.\n" in section(
+        packed[1], "Personal data"
+    )
     assert "Takedowns: no list was given." in section(packed[1], "Rights and takedowns")
     limits = section(packed[1], "Limits")
     assert (
@@ -214,8 +216,7 @@ def _info(folder):
 def test_datasets_opens_exported_text_by_its_card(exported, offline, tmp_path):
     loaded = offline.load_dataset(str(exported[0]), cache_dir=str(tmp_path))
     assert list(loaded) == ["train"] and loaded["train"].num_rows == 90
-    if "dataset_info" in exported[1].split("---")[1]:
-        assert loaded["train"].features == _info(exported[0]).features
+    assert loaded["train"].features == _info(exported[0]).features
 
 
 # ---- for machines
@@ -322,7 +323,7 @@ def test_a_mixture_takedowns_pseudonyms_and_refusals_that_were_not_honoured_are_
     run = runs.latest(tmp_path / "r", "pack")
     page, told = card_of(run, tmp_path / "hub")
     made = gather(run, [], tmp_path)
-    assert made.distinct < made.documents == sum(split["documents"] for split in run.details["splits"].values())
+    assert made.distinct < made.rows == sum(split["documents"] for split in run.details["splits"].values())
     assert "The training split is a mixture" in page and "| lang=zh |" in page and "more than once, on purpose" in page
     rights = section(page, "Rights and takedowns")
     assert "Licences allowed: CC-\\*; documents of unknown licence are allowed." in rights and "are **kept**" in rights
@@ -342,7 +343,12 @@ def test_a_card_without_the_runs_behind_it_is_refused(out, tmp_path, capsys):
     run = run_of(out, "pack")
     shutil.copytree(run.path, tmp_path / run.id)
     assert cli.run(["card", str(tmp_path / run.id), "--out", str(tmp_path / "c")]) == 2
-    assert "a card needs the runs that the data were made from" in capsys.readouterr().err
+    error, missing = capsys.readouterr().err, [record["name"] for record in run.manifest["inputs"]]
+    assert "a card needs the runs that the data were made from" in error
+    assert [name.split("-")[0] for name in missing] == [
+        "decide",
+        "tokenizer",
+    ] and f"missing  {', '.join(missing)}\n" in error
     assert not (tmp_path / "c").exists()
 
 
@@ -357,14 +363,25 @@ def test_a_file_where_the_folder_should_be_is_refused(out, tmp_path, capsys):
     assert "a card is a folder" in capsys.readouterr().err and (tmp_path / "c").read_text() == "mine"
 
 
-@pytest.mark.parametrize("damage", [lambda raw: raw[:-9], lambda raw: raw + b"x", lambda raw: b""])
-def test_a_damaged_shard_writes_no_card(out, tmp_path, damage, capsys):
+DAMAGE = {
+    "cut": (lambda raw: raw[:-9], "it has {cut} bytes, and {size} were sealed"),
+    "longer": (lambda raw: raw + b"x", "it has {longer} bytes, and {size} were sealed"),
+    "empty": (lambda raw: b"", "it has 0 bytes, and {size} were sealed"),
+    "flipped": (lambda raw: raw[:-300] + bytes([raw[-300] ^ 1]) + raw[-299:], "the SHA-256 differs"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_shard_writes_no_card_and_is_named(out, tmp_path, kind, capsys):
     shutil.copytree(out / "runs", tmp_path / "r")
     run = runs.open_run(tmp_path / "r" / run_of(out, "pack").id)
     shard = next(run.path / file.path for file in run.data_files("train/") if file.path.endswith(".arrow"))
-    shard.write_bytes(damage(shard.read_bytes()))
+    raw, (damage, told) = shard.read_bytes(), DAMAGE[kind]
+    shard.write_bytes(damage(raw))
     assert cli.run(["card", str(run.path), "--out", str(tmp_path / "c")]) == 2
-    assert "a shard has another size" in capsys.readouterr().err and not (tmp_path / "c").exists()
+    error = capsys.readouterr().err
+    assert "train/data-00000-of-00001.arrow" in error and not (tmp_path / "c").exists()
+    assert told.format(cut=len(raw) - 9, longer=len(raw) + 1, size=len(raw)) in error
 
 
 def test_an_unfinished_audit_is_refused(out, tmp_path, capsys):

@@ -305,3 +305,53 @@ def test_every_real_document_has_the_ids_of_sentencepiece(shared_data, kind):
         assert ids_of(encoder, texts) == processor.encode(texts), source
         documents += len(texts)
     assert documents > 100_000
+
+
+def changed(kind, pieces=(), **normalizer):
+    """A tiny model with more pieces (piece, score)."""
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(tiny_model(kind))
+    for piece, score in pieces:
+        proto.pieces.add(piece=piece, score=score, type=1)
+    for name, value in normalizer.items():
+        setattr(proto.normalizer_spec, name, value)
+    return proto.SerializeToString()
+
+
+def test_a_score_of_minus_zero_is_less_than_zero_as_for_sentencepiece():
+    processor, encoder = both(changed(BPE, [("▁▁", -0.0), ("中", -9), ("▁中", 0.0)]))
+    assert ids_of(encoder, ["to 中  中"]) == [processor.encode("to 中  中")]
+
+
+def test_a_piece_with_a_space_that_no_text_spells_counts_for_the_score_of_unknown_characters():
+    for score in (-2.5, -9.96, -50.1):
+        processor, encoder = both(changed(UNIGRAM, [("o o", score), ("aa", -0.025)]))
+        texts = ["b" * size + "aaa" for size in range(40)]
+        assert ids_of(encoder, texts) == [processor.encode(text) for text in texts]
+
+
+def test_models_that_keep_spaces_or_have_absurd_scores_are_left_to_sentencepiece():
+    assert compile_model(changed(BPE, escape_whitespaces=False)) is None
+    assert compile_model(changed(UNIGRAM, [("ot", -60_000.0)])) is None
+    assert compile_model(changed(BPE, [("ot", -60_000.0)])) is not None
+
+
+def test_another_model_in_the_same_folder_is_read_again(tmp_path):
+    for pieces in ([], [("▁to", -0.5)]):
+        model = changed(BPE, pieces)
+        (tmp_path / "tokenizer.model").write_bytes(model)
+        wanted = sentencepiece.SentencePieceProcessor(model_proto=model).encode("to")
+        assert ids_of(open_encoder(tmp_path), ["to"]) == [wanted]
+
+
+def test_the_vocabulary_of_a_tokenizer_json_with_gaps_reaches_its_highest_id():
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "mill": 70_000}, unk_token="[UNK]"))
+    assert HuggingFaceEncoder(words).vocabulary == 70_001
+
+
+def test_spaces_behind_words_stay_with_the_sentence_that_they_end(lines):
+    processor, encoder = both(train(lines, model_type="bpe", byte_fallback=True, treat_whitespace_as_suffix=True))
+    text = "The old mill. It stood.  One more."
+    [starts], [ids] = sentences_of(encoder, [text]), ids_of(encoder, [text])
+    parts = [processor.decode(ids[a:b]).strip() for a, b in zip(starts, [*starts[1:], None], strict=True)]
+    assert parts == ["The old mill.", "It stood.", "One more."]

@@ -2,18 +2,24 @@
 
 import json
 import random
+import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sentencepiece
 
 from gristmill import cli, runs
 from gristmill.errors import ConfigError
 from pipelines.config import TokenizerConfig
-from pipelines.tokenizer_report import held_out, inverted, page, sizes_of, study_chart
+from pipelines.signals.table import number_columns
+from pipelines.tokenizer_report import page, place_of, report, sizes_of, study_chart, told
+from pipelines.tokenizer_sample import candidates, held_back, held_out, recounted, trained_keys, trainings
 from pipelines.tokens.encoder import open_encoder
-from pipelines.tokens.fertility import as_lines, cut_model, least_size, measure, pieces_of, report_of
+from pipelines.tokens.fertility import as_lines, cut_model, measure, pieces_of, report_of, sizes_between
 from pipelines.tokens.training import train
 
 
@@ -76,32 +82,32 @@ def test_a_model_is_cut_to_what_training_would_have_made(folder, texts, size):
 
 
 def test_a_model_cannot_be_cut_below_its_characters(folder):
-    least = least_size((folder / "tokenizer.model").read_bytes())
+    least, most = sizes_between((folder / "tokenizer.model").read_bytes())
     cut = sentencepiece.SentencePieceProcessor(model_proto=cut_model((folder / "tokenizer.model").read_bytes(), 10))
-    assert cut.get_piece_size() == least > 263
+    assert cut.get_piece_size() == least > 263 and most == 600
 
 
 def test_sizes_are_written_as_people_write_them():
-    assert sizes_of("2k,4K,300,16k") == [300, 2000, 4000, 16000]
-    for text in ("", "k", "2k,x", "100"):
+    assert sizes_of("2k, 4K,300,1.5k,2000") == [300, 1500, 2000, 4000]
+    for text in ("", "k", "2k,x", "0", "-2k", "1_0k", "infk", "1e3", "2000k", "300.5"):
         with pytest.raises(ConfigError, match="not vocabulary sizes"):
             sizes_of(text)
 
 
-def test_keys_are_inverted_so_that_the_last_come_first():
-    rows = np.array([[0, 5, 1, 1], [0, 9, 1, 2]])
-    assert inverted(rows)[0, 1] > inverted(rows)[1, 1] >= 0 and rows[0, 1] == 5
+def test_the_last_keys_come_first_and_documents_of_a_training_behind_all_others():
+    rows = np.array([[0, 5, 1, 1], [0, 9, 1, 2], [0, (1 << 63) - 1, 1, 3]])
+    made = held_back(rows, np.array([False, False, True]))
+    assert made[np.argsort(made[:, 1]), 3].tolist() == [2, 1, 3] and made.min() >= 0 and rows[0, 1] == 5
 
 
 def test_lines_show_the_largest_languages_and_all():
     rows = [
         {"tokenizer": "t", "source": "all", "lang": lang, "documents": 1, "tokens_per_word": 1.5, "tokens_per_character": None, "bytes_per_token": 3.0, "byte_share": 0.01}
-        for lang in [*"abcdefghij", "all"]
+        for lang in ["all", *"abcdefghij"]
     ]  # fmt: skip
-    lines = as_lines(rows)
-    assert (
-        len(lines) == 8 and lines[1].split() == ["t", "a", "1", "1.500", "-", "3.000", "1.00%"] and " all " in lines[-1]
-    )
+    lines = as_lines([*rows, *rows])  # given twice
+    assert [line.split()[1] for line in lines] == ["lang", *("all", *"abcdef") * 2]
+    assert lines[2].split() == ["t", "a", "1", "1.500", "-", "3.000", "1.00%"]
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +136,77 @@ def out(tmp_path_factory):
     return folder / "runs"
 
 
-def test_the_sample_is_held_out_and_has_every_language(out):
-    decided = runs.latest(out, "decide")
-    table = held_out(decided, 12_000, 0)
+def test_the_sample_has_every_language_and_what_no_training_took_first(out):
+    decided, run = runs.latest(out, "decide"), runs.latest(out, "tokenizer")
+    known, unknown = trainings([run])
+    trained = trained_keys(known, 0)
+    assert len(trained) == run.counts["documents"] < 60 and unknown == []
+    table, new = held_out(decided, 12_000, 0, trained)
     assert set(table["lang"].to_pylist()) == {"en", "zh"} and min(table["words"].to_pylist()) > 20
-    trained_on = int(runs.latest(out, "tokenizer").counts["documents"])
-    assert 5 < table.num_rows < 80 - trained_on + 5
+    assert new == table.num_rows and 5 < new <= 80 - len(trained)
+    table, new = held_out(decided, 1 << 20, 0, trained)
+    assert (table.num_rows, new) == (80, 80 - len(trained))
+
+
+def test_what_was_trained_on_is_known_under_any_seed_and_joined(out):
+    run, decided = runs.latest(out, "tokenizer"), runs.latest(out, "decide")
+    (one,), _ = trainings(
+        [
+            run,
+        ]
+    )
+    other = replace(one, config=one.config.model_copy(update={"seed": 7}))
+    under = {seed: dict(zip(candidates(decided, seed)[:, 1].tolist(), range(80), strict=True)) for seed in (0, 7)}
+    places = {
+        (chosen.config.seed, seed): {under[seed][key] for key in trained_keys([chosen], seed).tolist()}
+        for chosen in (one, other) for seed in (0, 7)
+    }  # fmt: skip
+    assert places[0, 0] == places[0, 7] != places[7, 0] == places[7, 7]
+    assert len(trained_keys([one, other, one], 0)) == len(places[0, 0] | places[7, 0])
+
+
+def test_a_tokenizer_whose_corpus_is_gone_is_told_of(out, tmp_path):
+    moved = tmp_path / runs.latest(out, "tokenizer").id
+    shutil.copytree(runs.latest(out, "tokenizer").path, moved)
+    alone = runs.open_run(moved)
+    assert trainings([alone, alone]) == ([], [alone.id])
+    made = report([alone], runs.latest(out, "decide"), [], 12_000)
+    assert told(made)[1:] == [f"What {alone.id} was trained on is not known here."]
+
+
+def test_words_are_those_of_the_text_that_is_left():
+    table = pa.table(
+        {
+            "text": ["two words", "mill <EMAIL>", "\u6c34\u8f66"],
+            "lang": ["en", "en", "zh"],
+            "words": [9, 9, 9],
+            "edits": [0, 2, 1],
+        }
+    )
+    assert recounted(table)["words"].to_pylist() == [9, 2, 1] and recounted(table).column_names == [
+        "text",
+        "lang",
+        "words",
+    ]
+    assert recounted(table.slice(0, 1))["words"].to_pylist() == [9]
+
+
+def test_words_of_masked_documents_are_counted_again(tmp_path):
+    text = "The old mill stood by the river. Write to somebody.long-name@example-mill.org for bread and flour."
+    lines = tmp_path / "tale.jsonl"
+    lines.write_text(
+        "".join(json.dumps({"id": f"d{n}", "text": text + f" Number {n}.", "source": "s"}) + "\n" for n in range(2))
+    )
+    words = ["--in", str(lines), "--out", str(tmp_path / "runs"), "--set", "decide.preset=none"]
+    assert cli.run(["annotate", *words[:4]]) == 0
+    annotated = runs.latest(tmp_path / "runs", "annotate").path
+    assert cli.run(["decide", "--in", str(annotated), *words[2:], "--set", "decide.near.threshold=0.99"]) == 0
+    table, _ = held_out(runs.latest(tmp_path / "runs", "decide"), 1 << 20, 0, np.zeros(0, np.int64))
+    row = table.to_pylist()[0]
+    assert "<EMAIL>" in row["text"]
+    assert row["words"] == number_columns(pa.array([row["text"]]), pa.array([row["lang"]]))[1][0].as_py() == 16
+    stored = pq.read_table(next((tmp_path / "runs").glob("annotate-*/documents/*.parquet")), columns=["words"])
+    assert stored["words"].to_pylist() == [18, 18]
 
 
 def test_the_report_is_one_page_with_one_chart_and_its_figures_beside_it(out, tmp_path, capsys):
@@ -165,16 +236,60 @@ def test_the_report_is_one_page_with_one_chart_and_its_figures_beside_it(out, tm
     assert page(made) == page_
 
 
+def test_sizes_that_cannot_be_are_left_out_and_told_of_with_what_can(out, tmp_path, capsys):
+    run = runs.latest(out, "tokenizer").path
+    words = ["tokenizer", "report", str(run), "--sample", "12k", "--out", str(tmp_path / "t.html"), "--sizes"]
+    assert cli.run([*words, "400,64k"]) == 0
+    made, shown = json.loads((tmp_path / "t.json").read_text()), capsys.readouterr().err
+    assert {row["vocab_size"] for row in made["study"]} == {400}
+    (line,) = made["left_out"]
+    assert line in shown and line in (tmp_path / "t.html").read_text()
+    most = int(re.fullmatch(r"64,000 is left out: this sample allows ([\d,]+) at most", line)[1].replace(",", ""))
+    assert cli.run([*words, f"300,{most},{most + 1}"]) == 0
+    made = json.loads((tmp_path / "t.json").read_text())
+    assert {row["vocab_size"] for row in made["study"]} == {most} and len(made["left_out"]) == 2
+    assert cli.run([*words, "100,300"]) == 0
+    made = json.loads((tmp_path / "t.json").read_text())
+    assert (
+        made["study"] == [] and "300 is left out: special pieces, bytes and characters alone are" in made["left_out"][1]
+    )
+
+
+def test_the_page_lies_beside_the_first_run_unless_it_is_named(out, tmp_path, monkeypatch):
+    run = runs.latest(out, "tokenizer")
+    assert place_of(None, run) == out / "tokenizers.html" and place_of(tmp_path / "a/t.html", run).parent.is_dir()
+    monkeypatch.chdir(run.path)
+    assert place_of(None, runs.open_run(".")) == out.resolve() / "tokenizers.html"
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(out, tmp_path, capsys):
+    run = str(runs.latest(out, "tokenizer").path)
+    (tmp_path / "file").touch()
+    (tmp_path / "b.json").mkdir()
+    for place, problem in (
+        (tmp_path, "the page must be a file"),
+        (tmp_path / "t.json", "the figures go beside the page"),
+        (tmp_path / "b.html", "the figures go beside the page"),
+        (tmp_path / "file/t.html", "no folder can be made here"),
+    ):
+        assert cli.run(["tokenizer", "report", run, "--out", str(place)]) == 2
+        assert problem in capsys.readouterr().err
+
+
 def test_names_from_the_web_are_escaped():
     row = {"tokenizer": "<b>", "source": "<script>", "lang": "en", "documents": 1, "tokens": 1, "tokens_per_word": 1.0, "tokens_per_character": 1.0, "bytes_per_token": 1.0, "byte_share": 0.0}  # fmt: skip
     made = {
         "documents": 1,
         "bytes": 1,
-        "decide": "d",
+        "decide": "d<u>",
+        "new_documents": 0,
+        "training_unknown": [],
+        "left_out": [],
         "rows": [row],
         "study": [],
         "vocabularies": [{"tokenizer": "t", "vocab_size": 1, "unused": 0, "longest": ["<i>"]}],
     }
+    assert "<u>" not in page(made) and "0 of them were in no training sample." in page(made)
     assert "<script>" not in page(made) and "<i>" not in page(made) and "&lt;script&gt;" in page(made)
 
 

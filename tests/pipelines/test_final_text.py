@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.dedup.repeated import CUTS
-from pipelines.final_text import PLACEHOLDER, final_text, final_texts
+from pipelines.final_text import PLACEHOLDER, cut_bytes, final_text, final_texts
 from pipelines.signals.personal import SPANS, TYPES, find
 
 
@@ -103,3 +103,11 @@ def test_white_space_is_what_python_says_it_is():
     every = [chr(code) for code in [*range(0xD800), *range(0xE000, 0x12000), 0xE0001, 0xE0020, 0x10FFFF]]
     texts = final_texts(table_of([(f"{char}x{char}", [], []) for char in every]), mask=True).to_pylist()
     assert texts == [f"{char}x{char}".strip() for char in every]
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=5), max_size=6))
+def test_bytes_that_are_cut_count_once_however_often_spans_name_them(rows):
+    spans = [[{"start": start, "end": end, "reason": "line"} for start, end in row] for row in rows]
+    kind = pa.list_(pa.struct([("start", pa.uint32()), ("end", pa.uint32()), ("reason", pa.string())]))
+    expected = [len({place for start, end in row for place in range(start, end)}) for row in rows]
+    assert cut_bytes(pa.array(spans, kind)).tolist() == expected

@@ -15,6 +15,7 @@ from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs import open_run
 from pipelines.tokenizer_runs import export_tokenizer, import_tokenizer
 from pipelines.tokens.encoder import open_encoder
+from pipelines.tokens.fertility import report_of
 from pipelines.tokens.imports import PATTERNS, byte_characters, cut, fast_of_ranks, merges_of, read_ranks, special_of
 from pipelines.tokens.training import training_lines
 
@@ -109,7 +110,10 @@ def test_a_tiktoken_file_becomes_a_run_that_packs(tmp_path, ranks, texts):
         (lambda raw: b"\n".join(raw.split(b"\n")[1:]), "must run from 0 on"),
         (lambda raw: b"rubbish\n" + raw, "is no line of a tiktoken file"),
         (lambda raw: b"", "must run from 0 on"),
-        (lambda raw: raw.replace(b" 3\n", b" -3\n", 1), "has no rank"),
+        (lambda raw: raw.replace(b" 3\n", b" -3\n", 1), "is no line of a tiktoken file"),
+        (lambda raw: raw.replace(b" 12\n", b" 1_2\n", 1), "is no line of a tiktoken file"),
+        (lambda raw: raw.replace(b" 5\n", b" +5\n", 1), "is no line of a tiktoken file"),
+        (lambda raw: raw.replace(b" 5\n", b" 999999999999\n", 1), "must run from 0 on"),
     ],
 )
 def test_a_broken_tiktoken_file_is_refused(ranks, change, told):
@@ -123,11 +127,11 @@ def test_a_vocabulary_without_a_byte_is_refused(ranks):
         read_ranks(tiktoken_file(other), name="x.tiktoken")
 
 
-@pytest.mark.parametrize("given_", [["a=499"], ["a"], ["=500"], ["a=500", "b=500"], ["a=500", "a=501"], ["a=x"]])
+@pytest.mark.parametrize("given_", [["a"], ["=500"], ["a=500", "b=500"], ["a=500", "a=501"], ["a=x"], ["a=\u00b2"]])
 def test_a_special_token_needs_a_name_and_a_free_id(given_):
     with pytest.raises(ConfigError, match="a name and a free id"):
-        special_of(given_, 500)
-    assert special_of(["<|a=b|>=500"], 500) == {"<|a=b|>": 500}
+        special_of(given_)
+    assert special_of(["<|a=b|>=500"]) == {"<|a=b|>": 500}
 
 
 def test_a_tiktoken_file_needs_a_pattern_that_can_be_used(tmp_path, ranks):
@@ -150,7 +154,8 @@ def model_of(texts, **options):
 
 FORMS = {
     "bpe as Llama's": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity", "remove_extra_whitespaces": False}, True),
-    "bpe, normalized": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "nmt_nfkc"}, True),
+    "bpe, normalized": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "nmt_nfkc"}, False),
+    "bpe without more than one space": ({"model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity"}, True),
     "unigram as T5's": ({"model_type": "unigram"}, False),
 }  # fmt: skip
 
@@ -206,3 +211,106 @@ def test_an_export_whose_forms_differ_is_refused(tmp_path, texts):
     with pytest.raises(Exception, match="ids differ"):
         export_tokenizer(open_run(other.path), tmp_path / "out")
     assert export_tokenizer(run, tmp_path / "out") > 0
+
+
+@pytest.mark.parametrize("pattern", ["gpt2", "cl100k_base", "o200k_base"])
+@pytest.mark.parametrize("end", ["\n\n\t", " \r\n  ", "\n ", "\u3000\n\u3000", "\n", "  ", "\n \n  x"])
+def test_spaces_at_the_end_are_cut_as_tiktoken_cuts_them(pattern, end):
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    ranks |= {bytes([a, b]): 256 + 256 * a + b for a in range(256) for b in range(256)}  # every cut shows
+    theirs = tiktoken.Encoding(
+        "t", pat_str=REGEXES.get(pattern, PATTERNS[pattern]), mergeable_ranks=ranks, special_tokens={}
+    )
+    ours = fast_of_ranks(ranks, pattern, {})
+    for text in ("a" + end, "1" + end, "!" + end, end):
+        assert ours.encode(text).ids == theirs.encode_ordinary(text), text
+
+
+def test_a_special_token_may_stand_among_the_ranks(tmp_path, ranks):
+    """p50k_base has `<|endoftext|>` at 50256 and ranks behind it."""
+    file = tmp_path / "p50k.tiktoken"
+    file.write_bytes(tiktoken_file(ranks | {b"  \x00": 501}))
+    with pytest.raises(InputError, match="without a gap"):
+        import_tokenizer(file, tmp_path / "runs", pattern="p50k_base", special=[])
+    run = import_tokenizer(file, tmp_path / "runs", pattern="p50k_base", special=["<|endoftext|>=500"])
+    assert run.details["vocab_size"] == 502 and run.details["special"] == {"eos": 500}
+    with pytest.raises(ConfigError, match="a name and a free id"):
+        import_tokenizer(file, tmp_path / "runs", pattern="p50k_base", special=["<|endoftext|>=500", "<|x|>=499"])
+
+
+@pytest.mark.parametrize("pattern", ["cl100k", "r50k", REGEXES["cl100k_base"]])
+def test_a_misspelt_pattern_and_one_that_means_something_else_are_refused(tmp_path, ranks, pattern):
+    (tmp_path / "a.tiktoken").write_bytes(tiktoken_file(ranks))
+    with pytest.raises(ConfigError, match=r"no such pattern|no possessive"):
+        import_tokenizer(tmp_path / "a.tiktoken", tmp_path / "runs", pattern=pattern, special=[])
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"), [("a", "gpt2"), ("EOT", "gpt2"), ("\u0120EOT", "gpt2"), ("<|end|>", r"\S+|\s+")]
+)
+def test_a_special_token_that_text_could_become_is_refused(ranks, name, pattern):
+    with pytest.raises(ConfigError, match="text could become"):
+        fast_of_ranks(ranks, pattern, {name: 500})
+
+
+def test_a_token_that_later_ones_make_is_refused():
+    ranks = {bytes([byte]): byte for byte in range(256)} | {b"abc": 256, b"bc": 257}
+    with pytest.raises(InputError, match="made of later ones"):
+        merges_of(ranks)
+
+
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff", b"[]", b'{"eos_token": {"id": 1}}', b'{"eos_token": 5}', b'{"eos_token": ["a"]}']
+)
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "tokenizer_config.json"])
+def test_a_broken_file_beside_a_tokenizer_json_is_refused(tmp_path, ranks, name, content):
+    fast_of_ranks(ranks, "gpt2", {}).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="does not name special tokens"):
+        import_tokenizer(tmp_path, tmp_path / "runs", pattern=None, special=[])
+
+
+def test_a_tokenizer_json_without_tokens_is_refused(tmp_path):
+    tokenizers.Tokenizer(tokenizers.models.BPE()).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match="has no tokens"):
+        import_tokenizer(tmp_path, tmp_path / "runs", pattern=None, special=[])
+
+
+def test_user_defined_pieces_have_no_form(tmp_path, texts):
+    (tmp_path / "a.model").write_bytes(model_of(texts, user_defined_symbols=["<sep>"], **FORMS["bpe as Llama's"][0]))
+    run = import_tokenizer(tmp_path / "a.model", tmp_path / "runs", pattern=None, special=[])
+    assert not (run.path / "tokenizer/tokenizer.json").exists()
+
+
+def test_a_piece_that_is_no_utf8_is_refused(tmp_path, texts):
+    raw = (
+        model_of(texts, **FORMS["bpe as Llama's"][0])
+        .replace("\u4e00".encode(), b"\xff\xff\xff")
+        .replace(b"the", b"t\xffe")
+    )
+    (tmp_path / "a.model").write_bytes(raw)
+    with pytest.raises(InputError, match="this is no"):
+        import_tokenizer(tmp_path / "a.model", tmp_path / "runs", pattern=None, special=[])
+
+
+def test_lines_with_a_reserved_character_are_trained_on():
+    assert list(training_lines(["a\u2585b\0c"])) == ["abc"]
+
+
+def test_a_vocabulary_with_a_gap_is_measured_and_its_bytes_are_counted(tmp_path):
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    (tmp_path / "a.tiktoken").write_bytes(tiktoken_file(ranks))
+    run = import_tokenizer(tmp_path / "a.tiktoken", tmp_path / "runs", pattern="gpt2", special=["<|endoftext|>=300"])
+    table = pa.table({"text": ["a\u4e2d"], "source": ["s"], "lang": ["zh"], "words": [1]})
+    made = report_of([("t", run.path / "tokenizer")], table)
+    assert made["rows"][0]["byte_tokens"] == 3 and made["vocabularies"][0]["unused"] == 252
+    assert made["vocabularies"][0]["vocab_size"] == 301
+
+
+def test_a_pattern_of_ones_own_is_taken(tmp_path, ranks):
+    (tmp_path / "a.tiktoken").write_bytes(tiktoken_file(ranks))
+    own = r" ?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+"
+    run = import_tokenizer(tmp_path / "a.tiktoken", tmp_path / "runs", pattern=own, special=[])
+    theirs = tiktoken.Encoding("t", pat_str=own, mergeable_ranks=ranks, special_tokens={})
+    text = "It's 2,0001 things!\n\n  x"
+    assert open_encoder(run.path / "tokenizer").encode(pa.array([text])).ids.tolist() == theirs.encode_ordinary(text)

@@ -15,6 +15,7 @@ from pipelines.tokens.mixture import (
     columns_of,
     count_groups,
     group_keys,
+    left_out,
     mixture_lines,
     plan,
     qualities,
@@ -186,6 +187,15 @@ def test_the_table_shows_the_largest_groups_and_counts_the_rest():
     assert len(many) == 22 and many[-1] == "  and 10 smaller groups"
 
 
+def test_what_times_below_1_mean_is_said_with_the_size_that_leaves_nothing_out():
+    groups = plan(SIZES, mixture(weights={"lang=zh": 3.0}))
+    assert left_out(groups, 1.0) == [
+        "  times below 1: about 15 of 100 documents are left out; pack.mixture.size=1.2 keeps all"
+    ]
+    assert left_out(plan(SIZES, mixture(weights={"lang=zh": 3.0}, size=1.2)), 1.2) == []
+    assert left_out(plan(SIZES, mixture()), 1.0) == []
+
+
 def test_what_was_written_stands_beside_what_was_planned():
     groups = [Group("source=w\tlang=en", 2, 100, 1.0, 1.0, 1.0)]
     rows = [{name: getattr(group, name) for name in Group.__slots__} | {"tokens": 40} for group in groups]
@@ -200,3 +210,9 @@ def test_what_was_written_stands_beside_what_was_planned():
         "40",
         "100.0%",
     ]
+
+
+def test_near_bounds_have_names_of_their_own():
+    bounds = (1_000_000.0, 1_000_001.0, 1_000_002.0)
+    found = qualities(pa.chunked_array([pa.array([1_000_000.5, 1_000_001.5])]), bounds).to_pylist()
+    assert found == ["quality=1000000-1000001", "quality=1000001-1000002"]

@@ -1,5 +1,6 @@
 """Packing's decisions: splits that stay when a corpus grows, shards that share the keys, rows that hold the masked text."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -9,7 +10,7 @@ from gristmill.hashing import KEY_MASK
 from gristmill.ledger import Tally
 from pipelines.config import MixtureConfig, PackConfig, TokenizerConfig
 from pipelines.dedup.repeated import CUTS
-from pipelines.pack import encode_table, parts_of, read_decisions, shuffle_key, split_of
+from pipelines.pack import encode_table, parts_of, read_decisions, repeated, shuffle_key, split_of
 from pipelines.signals.personal import SPANS
 from pipelines.tokens.compiled import compile_model
 from pipelines.tokens.encoder import CompiledEncoder
@@ -177,3 +178,10 @@ def test_a_shard_without_documents_is_no_rows(processor):
         pa.table({name: pa.chunked_array([], empty.schema.field(name).type) for name in empty.schema.names}),
     ):
         assert encode_table(kept, CONFIG, encoder_of(processor), Tally(), {}).rows.num_rows == 0
+
+
+def test_repeats_that_do_not_fit_a_list_column_are_refused_not_wrapped():
+    ids = pa.ListArray.from_arrays(pa.array([0, 1 << 30], pa.int32()), pa.nulls(1 << 30))  # nulls take no memory
+    rows = pa.record_batch({"id": ["a"], "input_ids": ids})
+    with pytest.raises(ValueError, match="does not fit a list column"):
+        repeated(rows, np.array([0]), np.array([3]), 0)
