@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 import shutil
 import signal
@@ -12,6 +10,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import date
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -31,9 +30,10 @@ from gristmill.hashing import digest
 from gristmill.ledger import check_balance, ledger_table, totals
 from gristmill.progress import Progress, say
 from gristmill.runs import LEDGER, FinishedRun, Run
-from gristmill.takedown import HEADER
+from gristmill.takedown import NAME as TAKEDOWNS
+from gristmill.takedown import Takedown, write_takedowns
 
-CAPTURES, TAKEDOWNS = "captures", "takedown.csv"
+CAPTURES = "captures"
 MOST_FAILURES_SHOWN = 20
 
 
@@ -176,7 +176,8 @@ def _seal(run: Run, session: Session) -> FinishedRun:
     move_files(frontier, outbox.folder, run.path / CAPTURES)
     with storage.commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table({0: entries}), file, compression="zstd")
-    write_takedowns(frontier, run.path / TAKEDOWNS)
+    if rows := takedowns_of(frontier):
+        write_takedowns(run.path / TAKEDOWNS, rows)
     counts = {
         "read": sum(entry.documents for entry in entries),
         **totals(entries),
@@ -222,14 +223,10 @@ def bring_back(frontier: Frontier, out: Path) -> None:
         move_files(frontier, out / name / CAPTURES, frontier.path.parent / CAPTURES)
 
 
-def write_takedowns(frontier: Frontier, path: Path) -> None:
-    """Write the takedown list of a crawl: pages that were stored, and are gone now or refuse."""
-    if rows := frontier.takedowns():
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(
-            [HEADER, *(("url", url, reason, date) for url, reason, date in rows)]
-        )
-        storage.commit_bytes(path, text.getvalue().encode())
+def takedowns_of(frontier: Frontier) -> list[Takedown]:
+    """The takedown list of a crawl: pages that were stored, and are gone now or refuse."""
+    rows = frontier.takedowns()
+    return [Takedown("url", url, reason, date.fromisoformat(day)) for url, reason, day in rows]
 
 
 def sources_of_shard(config: CrawlConfig) -> list[Source]:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -239,3 +241,30 @@ def test_the_state_of_a_crawl_lies_beside_its_runs(site, crawl, tmp_path):
     (state,) = Path(tmp_path / "runs/state").iterdir()
     assert state.name.startswith("crawl-") and (state / "frontier.sqlite").is_file()
     assert not list(state.rglob("*.warc.gz"))
+
+
+def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(site, crawl, tmp_path, environment):
+    for name in "ab":
+        site.put(f"/{name}", f"{name} is a page of some words about mills that grind grain into flour. " * 5)
+    first = crawl(site)
+    del site.pages["/a"]
+    second = crawl(site)
+
+    def step(*arguments):
+        command = [
+            sys.executable,
+            "-c",
+            "from gristmill import cli; cli.main()",
+            *arguments,
+            "--out",
+            str(tmp_path / "runs"),
+        ]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        return open_run(done.stdout.strip())
+
+    annotated = step("annotate", "--in", str(first.path), "--in", str(second.path))
+    decided = step("decide", "--in", str(annotated.path), "--set", "decide.preset=none")
+    assert decided.counts["dropped:takedown"] == 1 and decided.counts["kept"] == 1
+    assert decided.details["takedowns"] == 1
+    assert (decided.path / "takedown.csv").read_bytes() == (second.path / "takedown.csv").read_bytes()
