@@ -126,6 +126,15 @@ def stored(out: Path) -> collections.Counter[str]:
     return collections.Counter({url: n for url, n in found.items() if "/p/" in url or url.endswith(":8191/")})
 
 
+def checked(out: Path) -> str:
+    """What `warcio check` says of all files."""
+    files = sorted(map(str, out.glob("crawl-*/captures/*.warc.gz")))
+    done = subprocess.run(
+        [sys.executable, "-m", "warcio.cli", "check", *files], capture_output=True, text=True, check=False
+    )
+    return f"exit code {done.returncode}, {len(files)} files"
+
+
 def crash(pages: int, kills: int) -> dict[str, Any]:
     """Kill our crawl again and again; then the same for plain Scrapy, once."""
     with served(pages) as (url, folder):
@@ -137,7 +146,7 @@ def crash(pages: int, kills: int) -> dict[str, Any]:
         fetched, kept = collections.Counter(asked(folder)), stored(out)
         ours = {
             "kills at": moments, "exit codes": codes, "lost": pages + 1 - len(kept), "stored twice": sum(kept.values()) - len(kept),
-            "fetched again": sum(fetched.values()) - len(fetched), "bound": kills * (16 + 8),
+            "warcio check": checked(out), "fetched again": sum(fetched.values()) - len(fetched), "bound": kills * (16 + 8),
         }  # fmt: skip
         forget(folder)
         peer = [sys.executable, str(PEER), f"{url}/", str(folder / "items.jsonl"), str(folder / "job")]

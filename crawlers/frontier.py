@@ -163,6 +163,11 @@ class Frontier:
         found = self.db.execute("SELECT asked FROM fetched WHERE source = ?", [source]).fetchone()
         return int(found[0]) if found else 0
 
+    def state_of(self, fingerprint: bytes) -> int | None:
+        """The state of a request; None where there is none."""
+        found = self.db.execute("SELECT state FROM request WHERE fingerprint = ?", [fingerprint]).fetchone()
+        return None if found is None else int(found[0])
+
     def take(self, source: str, host: str, count: int, without: Sequence[int] = ()) -> list[Row]:
         """The next `count` queued requests of a host, those `without` left out: they are in flight."""
         rows = self.db.execute(
@@ -363,6 +368,6 @@ def _row(found: Sequence[Any]) -> Row:
 
 def _values(source: str, ask: Ask, later: float | None) -> tuple[Any, ...]:
     facts = json.dumps(dict(ask.facts), ensure_ascii=False, separators=(",", ":"))
-    state, due = (DONE, later) if ask.later else (QUEUED, None)
+    state, due = (DONE, None if ask.again == "never" else later) if ask.later else (QUEUED, None)
     kept = (ask.url, ask.reader, ask.format, facts, ask.priority, ask.document, ask.again, state, due)
     return (ask.fingerprint(source), source, ask.host, *kept)

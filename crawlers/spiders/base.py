@@ -20,7 +20,7 @@ from scrapy import signals
 from crawlers.addresses import bare, host_of, place_of
 from crawlers.config import Source
 from crawlers.failures import reason_of, words_for
-from crawlers.frontier import DONE, FAILED, WAITING, Ended, Row
+from crawlers.frontier import DONE, FAILED, QUEUED, WAITING, Ended, Row
 from crawlers.outcome import Ask, Found, Outcome, Shut, Validators
 from crawlers.politeness import Forbidden, OtherHost, PrivateAddress, Unreachable, wait_for
 from crawlers.rights import Verdict
@@ -43,6 +43,8 @@ BUSY = frozenset({429, 503})
 
 UNCHANGED = Found("dropped", "unchanged")
 """A document whose earlier capture holds the same payload: a revisit stands for it."""
+ELSEWHERE = Found("dropped", "redirect_to_known")
+"""A document that led to the address of another one."""
 GONE_NOW = Found("dropped", "gone")
 """A document that was stored, and is no longer there."""
 
@@ -118,7 +120,18 @@ class SourceSpider(scrapy.Spider):
         if response.status in TRANSIENT and not self._given_up(row):
             self._land(row, outcome, self._again(row))
             return
+        if row.document and response.url != row.url and self._known(response.url):
+            outcome.captures = outcome.captures[
+                :-1
+            ]  # the redirect is evidence; the page is stored under its own address
+            outcome.found.append(ELSEWHERE)
+            self._land(row, outcome, self._done(row, Validators()))
+            return
         self._land(row, outcome, self._read(response, row, outcome))
+
+    def _known(self, url: str) -> bool:
+        """Whether an address that a redirect led to is, or will be, stored by a request of its own."""
+        return self.session.frontier.state_of(Ask(url, "").fingerprint(self.source.name)) in (QUEUED, WAITING, DONE)
 
     def _read(self, response: Response, row: Row, outcome: Outcome) -> Ended:
         """What a final answer says, added to `outcome`."""
@@ -135,6 +148,8 @@ class SourceSpider(scrapy.Spider):
         if response.status != 200 and not row.facts.get("any_status"):
             outcome.found.append(Found("quarantined", f"http_{response.status}", where=row.url))
             return self._failed()
+        if row.document and response.url != row.url:  # found again elsewhere, it must not be asked for again
+            outcome.add(Ask(response.url, row.reader, later=True, again="never"))
         reader: Callable[[Any], Iterator[Said] | None] = getattr(self, row.reader)
         try:
             for said in reader(response) or ():

@@ -151,6 +151,7 @@ CASES = [
     Case("a-picture", {"dropped:not_html": 1}, {"/a": (200, {"Content-Type": "image/png"}, b"\x89PNG")}),
     # redirects and addresses
     Case("moved", KEPT, {"/a": moves("/b"), "/b": (200, {}, PAGE)}, asked={"/a": 1, "/b": 1}),
+    Case("moved-to-another-page", {"kept": 1, "dropped:redirect_to_known": 1}, {"/a": moves("/b")}, ("/a", "/b"), {"/a": 1}),
     Case("moved-for-ever", {"quarantined:redirects": 1}, {"/a": goes_on_for_ever}),
     Case("moved-to-another-host", {"dropped:other_host": 1}, {"/a": moves("http://other.invalid/a")}),
     Case("moved-to-a-private-address", {"quarantined:private_address": 2}, {"/a": moves(f"{PRIVATE_ELSEWHERE}/latest/meta-data")},
