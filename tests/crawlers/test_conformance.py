@@ -3,9 +3,12 @@
 One crawl, a source for every case, each on a loopback address of its own; the server's side of it is watched.
 """
 
+import datetime
 import gzip
+import ipaddress
 import itertools
 import json
+import ssl
 import threading
 import time
 from collections import Counter, defaultdict
@@ -13,9 +16,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from gristmill.runs import all_entries, open_run
 
@@ -149,6 +157,7 @@ CASES = [
     Case("broken-charset", KEPT, {"/a": (200, {"Content-Type": "text/html; charset=klingon"}, b"<p>\xff\xfe\x80 words")}),
     Case("empty-page", KEPT, {"/a": (200, {}, b"")}),
     Case("a-picture", {"dropped:not_html": 1}, {"/a": (200, {"Content-Type": "image/png"}, b"\x89PNG")}),
+    Case("self-signed", UNREACHABLE, asked={"/robots.txt": 0, "/a": 0}),
     # redirects and addresses
     Case("moved", KEPT, {"/a": moves("/b"), "/b": (200, {}, PAGE)}, asked={"/a": 1, "/b": 1}),
     Case("moved-to-another-page", {"kept": 1, "dropped:redirect_to_known": 1}, {"/a": moves("/b")}, ("/a", "/b"), {"/a": 1}),
@@ -184,6 +193,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, case: Case, address: str) -> None:
         self.case, self.asked, self.times, self.sent = case, defaultdict(list), [], 0
+        self.headers: dict[str, str] = {}
         self.ending = threading.Event()
         super().__init__((address, 0), Handler)
         self.url = f"http://{address}:{self.server_address[1]}"
@@ -233,6 +243,31 @@ def toml_of(source: Mapping[str, Any]) -> str:
     return "[[sources]]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in source.items())
 
 
+def self_signed(folder: Path, address: str) -> tuple[Path, Path]:
+    """A certificate that nobody vouches for, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
+    )
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+    signed = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    for path, data in ((folder / "cert.pem", signed.public_bytes(pem)), (folder / "key.pem", secret)):
+        path.write_bytes(data)
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def with_tls(server: Server, folder: Path) -> None:
+    """Let a server speak TLS with such a certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*self_signed(folder, server.server_address[0]))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.url = server.url.replace("http://", "https://")
+
+
 @pytest.fixture(scope="module")
 def crawled(gristmill, tmp_path_factory):
     """The one crawl: the servers by the name of their case, and the sealed run."""
@@ -240,6 +275,7 @@ def crawled(gristmill, tmp_path_factory):
     servers = {
         case.name: Server(case, f"127.0.{2 + number // 200}.{1 + number % 200}") for number, case in enumerate(CASES)
     }
+    with_tls(servers["self-signed"], folder)
     for server in servers.values():
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     hosts = [server.server_address[0] for server in servers.values()]
@@ -299,7 +335,7 @@ def test_of_an_answer_that_claims_10_gigabytes_hardly_anything_is_taken(crawled)
 
 
 def test_every_request_says_who_asks_and_carries_no_cookie(crawled):
-    for server in crawled[0].values():
+    for server in (server for server in crawled[0].values() if server.headers):
         assert server.headers["User-Agent"].startswith("gristmill/") and "t@example.org" in server.headers["User-Agent"]
         assert "Cookie" not in server.headers and "Referer" not in server.headers
 
