@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class HostQueue:
     ahead: deque[Row] = field(default_factory=deque)
     flying: set[int] = field(default_factory=set)
     empty: bool = False
-    next_at: float = 0.0
+    asked_at: float = 0.0
 
     def next(self, frontier: Frontier, source: str) -> Row | None:
         """The next row, read ahead by some."""
@@ -69,9 +70,15 @@ class DurableScheduler(BaseScheduler):
         self.frontier = self.session.frontier
         self.most = self.session.config.politeness.concurrency_per_host
         later = self.session.config.recrawl.due(self.session.config.recrawl.documents)
-        self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
         spider.scheduler = self
-        self.refresh()
+        try:
+            self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
+            self.refresh()
+        except (
+            Exception
+        ) as error:  # Scrapy would go on with the other sources, and the call would be sealed without this one
+            self.session.fault = self.session.fault or error
+            raise
 
     def close(self, reason: str) -> None:
         """Stop waiting."""
@@ -94,6 +101,19 @@ class DurableScheduler(BaseScheduler):
 
     def next_request(self) -> Request | None:
         """The next request that may be made now; sets an alarm where there is one later."""
+        with self._ending():
+            return self._next()
+        return None
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the crawl where the frontier fails: Scrapy would only log it, and call again for ever."""
+        try:
+            yield
+        except Exception as error:
+            self.spider._end(error)
+
+    def _next(self) -> Request | None:
         if self._moved:
             return self._moved.popleft()
         now = time.time()
@@ -102,14 +122,18 @@ class DurableScheduler(BaseScheduler):
             self._turns.rotate(-1)
             if self._may_ask(queue, now) and (row := queue.next(self.frontier, self.source)):
                 queue.flying.add(row.id)
-                queue.next_at = now + self.session.crawl_delays.get(queue.name, 0.0)
+                queue.asked_at = now
                 return request_of(row, self.spider)
         self._set_alarm(now)
         return None
 
     def _may_ask(self, queue: HostQueue, now: float) -> bool:
-        free = len(queue.flying) < self.most and queue.next_at <= now
+        free = len(queue.flying) < self.most and self._next_at(queue) <= now
         return free and not self.session.pause(queue.name) and not self.session.is_spent(queue.name)
+
+    def _next_at(self, queue: HostQueue) -> float:
+        """When its crawl delay is over: one that was read only after the last request counts from that request."""
+        return queue.asked_at + self.session.crawl_delays.get(queue.name, 0.0)
 
     def landed(self, row: Row, queued: int) -> None:
         """Hear that a row was committed, and how many requests came with it."""
@@ -119,6 +143,11 @@ class DurableScheduler(BaseScheduler):
 
     def has_pending_requests(self) -> bool:
         """Whether this call still has requests of this source to make, now or within the longest pause."""
+        with self._ending():
+            return self._has_pending()
+        return False
+
+    def _has_pending(self) -> bool:
         if self._moved or any(queue.ahead for queue in self._hosts.values() if self._soon(queue.name)):
             return True
         self.refresh()
@@ -141,7 +170,7 @@ class DurableScheduler(BaseScheduler):
     def _next_moment(self, now: float) -> float | None:
         """When something can be asked that cannot be now; a host with all its requests in flight is heard of when one lands."""
         idle = [queue for queue in self._hosts.values() if self._could_be_asked(queue)]
-        moments = [max(queue.next_at, now + self.session.pause(queue.name)) for queue in idle]
+        moments = [max(self._next_at(queue), now + self.session.pause(queue.name)) for queue in idle]
         due = self.frontier.next_due(waiting=True, source=self.source)
         return min((*moments, *(() if due is None else (due,))), default=None)
 
@@ -150,8 +179,9 @@ class DurableScheduler(BaseScheduler):
 
     def _ring(self) -> None:
         self._wake = None
-        if self.frontier.wake(time.time(), waiting=True):
-            self.refresh()
+        with self._ending():
+            if self.frontier.wake(time.time(), waiting=True, source=self.source):
+                self.refresh()
         self.crawler.engine._slot.nextcall.schedule()  # what Scrapy's heartbeat does every five seconds
 
 

@@ -73,6 +73,11 @@ class Session:
         self.frontier.note(source.name, outcome, lang=source.lang or "")
         self._came(source, outcome)
 
+    def remember_site(self, source: Source, place: str, said: str, outcome: Outcome) -> None:
+        """Keep what a place says of itself, and the captures it was read from."""
+        self.frontier.remember_site(place, time.time(), said, outcome, source.name)
+        self._came(source, outcome)
+
     def _came(self, source: Source, outcome: Outcome) -> None:
         self.outbox.came(outcome.captures)
         self.documents[source.name] = self.documents.get(source.name, 0) + len(outcome.found)
