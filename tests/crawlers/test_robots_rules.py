@@ -301,10 +301,10 @@ def test_sitemaps_stand_outside_of_groups_and_part_none():
     assert not robots.permits("a", SITE + "/x") and not robots.permits("b", SITE + "/x")
 
 
-COMMON_RULES = st.tuples(st.sampled_from(["Allow", "Disallow"]), st.text("/ab*", min_size=1, max_size=6).map("/{}".format))
-COMMON_GROUPS = st.tuples(
-    st.sampled_from(["*", "gristmill", "other"]), st.lists(COMMON_RULES, min_size=1, max_size=5)
+COMMON_RULES = st.tuples(
+    st.sampled_from(["Allow", "Disallow"]), st.text("/ab*", min_size=1, max_size=6).map("/{}".format)
 )
+COMMON_GROUPS = st.tuples(st.sampled_from(["*", "gristmill", "other"]), st.lists(COMMON_RULES, min_size=1, max_size=5))
 
 
 @settings(max_examples=400, deadline=None)

@@ -64,7 +64,9 @@ def test_an_ai_txt_that_forbids_is_a_signal_and_one_that_allows_none():
     assert said(read_site({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nAllow: /\n")}, None)) == []
 
 
-@pytest.mark.parametrize("body", [b"<!doctype html>\nUser-agent: *\nDisallow: /\n", b" \r\n<html>\nUser-agent: *\nDisallow: /"])
+@pytest.mark.parametrize(
+    "body", [b"<!doctype html>\nUser-agent: *\nDisallow: /\n", b" \r\n<html>\nUser-agent: *\nDisallow: /"]
+)
 def test_a_page_in_place_of_an_ai_txt_is_none(body):
     assert said(read_site({ROBOTS: (404, b""), AI: (200, body)}, None)) == []
 
@@ -130,7 +132,9 @@ def test_any_bytes_are_a_site_of_some_kind(body):
     assert all(isinstance(signal, Signal) for signal in site.signals(PAGE))
 
 
-@pytest.mark.parametrize(("status", "why"), [(500, "HTTP 500"), (503, "HTTP 503"), (599, "HTTP 599"), (429, "HTTP 429")])
+@pytest.mark.parametrize(
+    ("status", "why"), [(500, "HTTP 500"), (503, "HTTP 503"), (599, "HTTP 599"), (429, "HTTP 429")]
+)
 def test_a_server_that_fails_to_give_its_robots_txt_forbids_everything(status, why):
     site = read_site({ROBOTS: (status, b"User-agent: *\nAllow: /\n")}, None)
     assert site.unreachable == why and not site.robots.permits("gristmill", PAGE)
@@ -288,7 +292,11 @@ def test_an_answer_of_a_server_that_fails_is_evidence_too(tmp_path, clock):
 
 
 def test_a_tdmrep_file_that_breaks_off_is_none_and_the_site_is_still_read(tmp_path, clock):
-    web = Web(robots=(200, b"User-agent: *\nAllow: /\n"), tdm=ConnectionResetError(), ai=(200, b"User-agent: *\nDisallow: /\n"))
+    web = Web(
+        robots=(200, b"User-agent: *\nAllow: /\n"),
+        tdm=ConnectionResetError(),
+        ai=(200, b"User-agent: *\nDisallow: /\n"),
+    )
     request = Request(PAGE)
     asyncio.run(middleware(tmp_path, web).process_request(request))
     assert request.meta["site_signals"] == (Signal("ai.txt", "Disallow"),)
@@ -315,7 +323,8 @@ def test_only_news_sites_are_asked_for_reservations(tmp_path, clock):
 
 
 @pytest.mark.parametrize(
-    ("said", "taken"), [(b"3", {"n.example": 3.0}), (b"86400", {"n.example": LONGEST_CRAWL_DELAY}), (b"0", {}), (b"x", {})]
+    ("said", "taken"),
+    [(b"3", {"n.example": 3.0}), (b"86400", {"n.example": LONGEST_CRAWL_DELAY}), (b"0", {}), (b"x", {})],
 )
 def test_a_crawl_delay_is_taken_for_its_host_and_never_beyond_the_limit(tmp_path, clock, said, taken):
     site = middleware(tmp_path, Web(robots=(200, b"User-agent: *\nCrawl-delay: " + said)))
