@@ -243,7 +243,7 @@ def test_warcio_and_fastwarc_read_the_same_records(tmp_path):
     with open(path, "rb") as file:
         found = [
             (record.headers["WARC-Type"], record.headers.get("WARC-Target-URI") or "", record.verify_block_digest())
-            for record in FastIterator(file)
+            for record in FastIterator(file, parse_http=False)
         ]
     assert found == [(kind, uri, True) for kind, uri in expected]
 
