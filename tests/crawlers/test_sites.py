@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -332,17 +333,23 @@ def test_a_crawl_delay_is_taken_for_its_host_and_never_beyond_the_limit(tmp_path
     assert site.crawler.spider.session.crawl_delays == taken
 
 
-def test_what_a_site_said_and_its_captures_are_kept_together_or_not_at_all(tmp_path, clock, monkeypatch):
+def test_what_a_site_said_and_its_captures_are_kept_together_or_not_at_all(tmp_path, clock):
     site = middleware(tmp_path, Web())
     frontier = site.crawler.spider.session.frontier
-
-    def failing(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Frontier, "_count_source", failing)
-    with pytest.raises(KeyboardInterrupt):
-        frontier.remember_site("https://n.example", 1.0, "{}", sites.Outcome(captures=[b"x"]), "n")
+    frontier.db.execute("CREATE TEMP TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'injected'); END")
+    with pytest.raises(sqlite3.IntegrityError, match="injected"):
+        ask(site, PAGE)
     assert frontier.site("https://n.example") is None and captures(site) == []
+    frontier.db.execute("DROP TRIGGER t")
+    assert ask(site, PAGE) == ["asked"]
+    assert frontier.site("https://n.example") is not None and len(captures(site)) == 3
+
+
+@pytest.mark.parametrize(
+    "url", ["https://n.example]/", "http://[::1", "http://[x]/", "https://m.example/", "ftp://n.example/"]
+)
+def test_an_address_that_is_none_or_elsewhere_is_not_ours(tmp_path, clock, url):
+    assert not middleware(tmp_path, Web()).crawler.spider.is_ours(url)
 
 
 def test_words_of_a_site_that_are_no_utf_8_are_kept_readable_in_a_capture(tmp_path, clock):
