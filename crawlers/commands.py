@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -83,18 +84,23 @@ def crawl(
 @contextmanager
 def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Frontier]:
     """The frontier of a crawl: of its sources, its policy and its shard; how politely it is made may change on the way."""
-    from crawlers.frontier import Frontier
+    from crawlers.frontier import Frontier, unreadable
 
     names = {"sources", "policy", "shard", "demo", "private_hosts"}
     folder = out / "state" / f"crawl-{digest(settings.model_dump(mode='json', include=names))[:12]}"
     storage.make_folder(folder)
     with runs.locked(folder), contextlib.closing(Frontier(folder / "frontier.sqlite")) as frontier:
-        sealing = frontier.fact("sealing")
-        if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
-            frontier.sealed(sealing)
-        if fresh or (frontier.fact("last") and _last_run(frontier, out) is None):
-            frontier.start_anew()
-        yield frontier
+        try:
+            sealing = frontier.fact("sealing")
+            if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
+                frontier.sealed(sealing)
+            if fresh or (frontier.fact("last") and _last_run(frontier, out) is None):
+                frontier.start_anew()
+            yield frontier
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                raise unreadable(frontier.path, error) from error
+            raise
 
 
 def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:

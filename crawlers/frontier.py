@@ -7,13 +7,13 @@ Every clock here is the wall clock in seconds, since a crawl outlives its proces
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS request(
   etag TEXT, modified TEXT, payload TEXT, captured TEXT);
 CREATE INDEX IF NOT EXISTS queue ON request(source, host, priority DESC, id) WHERE state = 0;
 CREATE INDEX IF NOT EXISTS coming ON request(due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS waiting ON request(source, due) WHERE state = 1;
 CREATE TABLE IF NOT EXISTS outbox(id INTEGER PRIMARY KEY, records BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS file(name TEXT PRIMARY KEY, bytes INTEGER, captures INTEGER, sha256 TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS tally(source TEXT, lang TEXT, fate TEXT, reason TEXT, documents INTEGER, bytes INTEGER,
@@ -97,14 +98,17 @@ class Frontier:
         """Open or make the file; raises RunError where it is damaged or of another format."""
         make_folder(path.parent)
         self.path = path
-        self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        try:
+            self.db = sqlite3.connect(path, isolation_level=None, cached_statements=256)
+        except sqlite3.Error as error:
+            raise unreadable(path, error) from None
         try:
             self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise RunError(
-                "the frontier of this crawl cannot be read", {"file": path, "problem": error},
-                "copy it back from where it is whole, or start anew with --fresh",
-            ) from None  # fmt: skip
+        except BaseException as error:
+            self.db.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise (_disk_full(path, error) or unreadable(path, error)) from None
+            raise
 
     def _prepare(self) -> None:
         # NORMAL: a killed process loses nothing, a power cut at most the last commits, never the order of things.
@@ -114,14 +118,14 @@ class Frontier:
             for statement in SCHEMA.split(";"):
                 self.db.execute(statement)
             self.db.execute("INSERT OR IGNORE INTO fact VALUES ('format', ?), ('sequence', 1)", [FORMAT])
-        if (found := self.fact("format")) != FORMAT:
-            raise sqlite3.DatabaseError(f"its format is {found}, this is {FORMAT}")
+            if (found := self.fact("format")) != FORMAT:
+                raise sqlite3.DatabaseError(f"its format is {found}, this is {FORMAT}")
 
     def close(self) -> None:
         """Close the file."""
         self.db.close()
 
-    @contextmanager
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is written inside is written, or nothing is."""
         self.db.execute("BEGIN IMMEDIATE")
@@ -131,9 +135,7 @@ class Frontier:
         except BaseException as error:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-                raise OSError(errno.ENOSPC, "the disk takes nothing more", str(self.path)) from None
-            raise
+            raise (_disk_full(self.path, error) or error) from None
 
     # What to ask next
 
@@ -151,7 +153,11 @@ class Frontier:
         for ask in asks:
             if ask.document and room is not None and documents >= room:
                 continue
-            new = self.db.execute(INSERT, _values(source, ask, later)).rowcount
+            try:
+                values = _values(source, ask, later)
+            except ValueError:  # no address: a port of eight digits, a lone surrogate; nobody could ask for it
+                continue
+            new = self.db.execute(INSERT, values).rowcount
             queued += 0 if ask.later else new
             documents += new if ask.document else 0
         if documents:
@@ -188,13 +194,13 @@ class Frontier:
             found.append(name)
         return found
 
-    def wake(self, now: float, *, waiting: bool = False) -> int:
+    def wake(self, now: float, *, waiting: bool = False, source: str | None = None) -> int:
         """Queue again what is due: requests that wait to be repeated, and without `waiting` pages to be looked at again too."""
-        which = "AND state = 1" if waiting else ""
+        which, of = "AND state = 1" if waiting else "", "" if source is None else "AND source = :source"
         with self.transaction():
             return self.db.execute(
                 "UPDATE request SET attempts = CASE state WHEN 1 THEN attempts ELSE 0 END, state = 0, due = NULL"
-                f" WHERE due <= ? {which}", [now],
+                f" WHERE due <= :now {which} {of}", {"now": now, "source": source},
             ).rowcount  # fmt: skip
 
     def next_due(self, *, waiting: bool, source: str | None = None) -> float | None:
@@ -260,8 +266,9 @@ class Frontier:
                     "INSERT INTO licence VALUES (?,?,1) ON CONFLICT DO UPDATE SET documents=documents+1", [source, one.licence]
                 )  # fmt: skip
             if one.where:
-                db.execute("INSERT INTO failure(text) VALUES (?)", [f"{one.reason}  {one.where}"])
-        db.executemany("INSERT OR REPLACE INTO shut VALUES (?,?)", [(one.place, one.why) for one in outcome.shut])
+                db.execute("INSERT INTO failure(text) VALUES (?)", [storable(f"{one.reason}  {one.where}")])
+        shut = [(storable(one.place), storable(one.why)) for one in outcome.shut]
+        db.executemany("INSERT OR REPLACE INTO shut VALUES (?,?)", shut)
 
     def _spend(self, host: str, outcome: Outcome) -> None:
         self.db.execute(
@@ -311,7 +318,8 @@ class Frontier:
     def take_down(self, url: str, reason: str, now: float) -> None:
         """Note that a page which may have been stored before is gone, or refuses now. Inside a transaction or alone."""
         date = time.strftime("%Y-%m-%d", time.gmtime(now))
-        self.db.execute("INSERT OR IGNORE INTO takedown VALUES (?,?,?)", [url, reason, date])
+        with contextlib.nullcontext() if self.db.in_transaction else self.transaction():
+            self.db.execute("INSERT OR IGNORE INTO takedown VALUES (?,?,?)", [storable(url), reason, date])
 
     def takedowns(self) -> list[tuple[str, str, str]]:
         """(url, reason, date) of all, in order."""
@@ -340,7 +348,8 @@ class Frontier:
 
     def set_fact(self, name: str, value: Any) -> None:
         """Set one."""
-        self.db.execute("INSERT OR REPLACE INTO fact VALUES (?,?)", [name, value])
+        with contextlib.nullcontext() if self.db.in_transaction else self.transaction():
+            self.db.execute("INSERT OR REPLACE INTO fact VALUES (?,?)", [name, value])
 
     def start_anew(self) -> None:
         """Forget all requests and what this call brought; the number of the call stays, for runs that are sealed are numbered."""
@@ -359,6 +368,22 @@ class Frontier:
             self.db.execute("UPDATE fact SET value = value + 1 WHERE name = 'sequence'")
 
 
+def unreadable(path: Path, error: sqlite3.Error) -> RunError:
+    """The error that says of a frontier's file what is wrong with it, and what to do."""
+    fix = "copy it back from where it is whole, or start anew with --fresh"
+    return RunError("the frontier of this crawl cannot be read", {"file": path, "problem": error}, fix)
+
+
+def _disk_full(path: Path, error: BaseException) -> OSError | None:
+    full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+    return OSError(errno.ENOSPC, "the disk takes nothing more", str(path)) if full else None
+
+
+def storable(text: str) -> str:
+    """A text from the web as SQLite takes it: JSON may bring lone surrogates, which no UTF-8 has."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _row(found: Sequence[Any]) -> Row:
     id, source, host, url, reader, format, facts, document, again, attempts, *before = found
     return Row(
@@ -367,7 +392,8 @@ def _row(found: Sequence[Any]) -> Row:
 
 
 def _values(source: str, ask: Ask, later: float | None) -> tuple[Any, ...]:
-    facts = json.dumps(dict(ask.facts), ensure_ascii=False, separators=(",", ":"))
+    facts = json.dumps(dict(ask.facts), separators=(",", ":"))
+    ask.url.encode()  # raises where SQLite could not take it
     state, due = (DONE, None if ask.again == "never" else later) if ask.later else (QUEUED, None)
     kept = (ask.url, ask.reader, ask.format, facts, ask.priority, ask.document, ask.again, state, due)
     return (ask.fingerprint(source), source, ask.host, *kept)

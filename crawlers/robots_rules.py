@@ -115,7 +115,8 @@ def read_robots(body: bytes) -> Robots:
     sitemaps: list[str] = []
     open_agents: list[str] = []
     ruled = delayed = True
-    for name, value in _lines(body[:LARGEST]):
+    whole = body if len(body) <= LARGEST else body[: body.rfind(b"\n", 0, LARGEST) + 1]  # half a rule may mean another
+    for name, value in _lines(whole):
         match name:
             case "user-agent":
                 if ruled:

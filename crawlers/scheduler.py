@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ class HostQueue:
     ahead: deque[Row] = field(default_factory=deque)
     flying: set[int] = field(default_factory=set)
     empty: bool = False
-    next_at: float = 0.0
+    landed_at: float = 0.0
 
     def next(self, frontier: Frontier, source: str) -> Row | None:
         """The next row, read ahead by some."""
@@ -69,9 +70,15 @@ class DurableScheduler(BaseScheduler):
         self.frontier = self.session.frontier
         self.most = self.session.config.politeness.concurrency_per_host
         later = self.session.config.recrawl.due(self.session.config.recrawl.documents)
-        self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
         spider.scheduler = self
-        self.refresh()
+        try:
+            self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
+            self.refresh()
+        except (
+            Exception
+        ) as error:  # Scrapy would go on with the other sources, and the call would be sealed without this one
+            self.session.fault = self.session.fault or error
+            raise
 
     def close(self, reason: str) -> None:
         """Stop waiting."""
@@ -94,6 +101,19 @@ class DurableScheduler(BaseScheduler):
 
     def next_request(self) -> Request | None:
         """The next request that may be made now; sets an alarm where there is one later."""
+        with self._ending():
+            return self._next()
+        return None
+
+    @contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End the crawl where the frontier fails: Scrapy would only log it, and call again for ever."""
+        try:
+            yield
+        except Exception as error:
+            self.spider._end(error)
+
+    def _next(self) -> Request | None:
         if self._moved:
             return self._moved.popleft()
         now = time.time()
@@ -107,23 +127,33 @@ class DurableScheduler(BaseScheduler):
         return None
 
     def _may_ask(self, queue: HostQueue, now: float) -> bool:
-        free = len(queue.flying) < self._most(queue) and queue.next_at <= now
+        free = len(queue.flying) < self._most(queue) and self._next_at(queue) <= now
         return free and not self.session.pause(queue.name) and not self.session.is_spent(queue.name)
 
     def _most(self, queue: HostQueue) -> int:
-        """Requests in flight at a host: one where robots.txt asks for a delay."""
-        return 1 if self.session.crawl_delays.get(queue.name) else self.most
+        """Requests in flight at a host: one before its robots.txt is read, and where it asks for a delay."""
+        known = self.spider.robots == "api" or queue.name in self.session.read_hosts
+        return self.most if known and not self.session.crawl_delays.get(queue.name) else 1
+
+    def _next_at(self, queue: HostQueue) -> float:
+        """When its crawl delay is over, counted from the end of the last request: one that was read only during it counts too."""
+        return queue.landed_at + self.session.crawl_delays.get(queue.name, 0.0)
 
     def landed(self, row: Row, queued: int) -> None:
         """Hear that a row was committed, and how many requests came with it; a crawl delay counts from here."""
         queue = self._hosts[row.host]
         queue.flying.discard(row.id)
-        queue.next_at = time.time() + self.session.crawl_delays.get(queue.name, 0.0)
+        queue.landed_at = time.time()
         if queued:
             self.refresh()
 
     def has_pending_requests(self) -> bool:
         """Whether this call still has requests of this source to make, now or within the longest pause."""
+        with self._ending():
+            return self._has_pending()
+        return False
+
+    def _has_pending(self) -> bool:
         if self._moved or any(queue.ahead for queue in self._hosts.values() if self._soon(queue.name)):
             return True
         self.refresh()
@@ -146,7 +176,7 @@ class DurableScheduler(BaseScheduler):
     def _next_moment(self, now: float) -> float | None:
         """When something can be asked that cannot be now; a host with all its requests in flight is heard of when one lands."""
         idle = [queue for queue in self._hosts.values() if self._could_be_asked(queue)]
-        moments = [max(queue.next_at, now + self.session.pause(queue.name)) for queue in idle]
+        moments = [max(self._next_at(queue), now + self.session.pause(queue.name)) for queue in idle]
         due = self.frontier.next_due(waiting=True, source=self.source)
         return min((*moments, *(() if due is None else (due,))), default=None)
 
@@ -155,8 +185,9 @@ class DurableScheduler(BaseScheduler):
 
     def _ring(self) -> None:
         self._wake = None
-        if self.frontier.wake(time.time(), waiting=True):
-            self.refresh()
+        with self._ending():
+            if self.frontier.wake(time.time(), waiting=True, source=self.source):
+                self.refresh()
         self.crawler.engine._slot.nextcall.schedule()  # what Scrapy's heartbeat does every five seconds
 
 

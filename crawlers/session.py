@@ -23,7 +23,7 @@ class Session:
     """What all spiders of a crawl share.
 
     `origins` maps host names to the proxy address that serves them (the demo site); `crawl_delays` are those of robots.txt,
-    in seconds by host.
+    in seconds by host; `read_hosts` are those whose robots.txt was read.
     """
 
     config: CrawlConfig
@@ -32,6 +32,7 @@ class Session:
     progress: Progress
     origins: Mapping[str, str] = field(default_factory=dict)
     crawl_delays: dict[str, float] = field(default_factory=dict)
+    read_hosts: set[str] = field(default_factory=set)
     stopped: str | None = None
     fault: BaseException | None = None
 
@@ -71,6 +72,11 @@ class Session:
     def note(self, source: Source, outcome: Outcome) -> None:
         """Write what was fetched or learnt beside the queue."""
         self.frontier.note(source.name, outcome, lang=source.lang or "")
+        self._came(source, outcome)
+
+    def remember_site(self, source: Source, place: str, said: str, outcome: Outcome) -> None:
+        """Keep what a place says of itself, and the captures it was read from."""
+        self.frontier.remember_site(place, time.time(), said, outcome, source.name)
         self._came(source, outcome)
 
     def _came(self, source: Source, outcome: Outcome) -> None:

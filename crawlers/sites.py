@@ -16,6 +16,7 @@ from scrapy import Request
 from crawlers.addresses import host_of, place_of
 from crawlers.config import PRODUCT
 from crawlers.failures import words_for
+from crawlers.frontier import storable
 from crawlers.outcome import Outcome
 from crawlers.politeness import Forbidden, Unreachable
 from crawlers.rights import Signal
@@ -25,6 +26,7 @@ from crawlers.robots_rules import (
     LARGEST,
     NOTHING_FORBIDDEN,
     Robots,
+    encoded,
     matches,
     path_of,
     read_robots,
@@ -60,7 +62,7 @@ class Site:
         if self.ai.groups and not self.ai.permits(PRODUCT, url):
             yield Signal("ai.txt", "Disallow")
         for pattern, reservation, policy in self.reservations:
-            if matches(pattern, path_of(url)):
+            if matches(encoded(pattern), encoded(path_of(url))):
                 yield Signal("tdmrep.json tdm-reservation", reservation)
                 yield from [Signal("tdmrep.json tdm-policy", policy)] if policy else []
                 return
@@ -95,7 +97,7 @@ def read_reservations(body: bytes) -> tuple[tuple[str, str, str], ...]:
         return ()
     rules = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
     return tuple(
-        (str(one["location"]), str(one.get("tdm-reservation", "")), str(one.get("tdm-policy") or ""))
+        (storable(one["location"]), str(one.get("tdm-reservation", "")), str(one.get("tdm-policy") or ""))
         for one in rules
         if isinstance(one.get("location"), str)
     )
@@ -153,6 +155,7 @@ class SiteMiddleware:
         site = read_site(answers, failed)
         if delay := site.robots.crawl_delay(PRODUCT):
             session.crawl_delays[host_of(url)] = min(delay, LONGEST_CRAWL_DELAY)
+        session.read_hosts.add(host_of(url))
         self._sites[place] = (now + HOUR if site.unreachable else kept[0] + DAY), site
         return site
 
@@ -173,8 +176,9 @@ class SiteMiddleware:
                 answers[path] = (0, b"")
         said = _packed(answers, failed)
         if reached:
-            session.frontier.remember_site(place, time.time(), said, Outcome(), self.crawler.spider.source.name)
-        session.note(self.crawler.spider.source, outcome)
+            session.remember_site(self.crawler.spider.source, place, said, outcome)
+        else:
+            session.note(self.crawler.spider.source, outcome)
         return said
 
     async def _get(self, url: str, outcome: Outcome) -> tuple[int, bytes]:

@@ -103,7 +103,7 @@ def capture_records(
     first, body = f"{exchange.protocol} {exchange.status} {exchange.reason}", exchange.body if earlier is None else b""
     response = _http(first, exchange.response_headers, body)
     answer = {**base, "WARC-Record-ID": response_id, **_answer_fields(exchange, earlier)}
-    note = json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode()
+    note = json.dumps(metadata, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace")
     kind, sent, came = "response" if earlier is None else "revisit", "msgtype=request", "msgtype=response"
     records = [
         record(

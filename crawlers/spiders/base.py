@@ -90,7 +90,10 @@ class SourceSpider(scrapy.Spider):
 
     def is_ours(self, url: str) -> bool:
         """Whether a URL lies on one of the source's hosts."""
-        return url.startswith(("http://", "https://")) and bare(host_of(url)) in self.hosts
+        try:
+            return url.startswith(("http://", "https://")) and bare(host_of(url)) in self.hosts
+        except ValueError:  # brackets that hold no IPv6 address
+            return False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **settings: Any) -> SourceSpider:
