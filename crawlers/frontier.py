@@ -101,6 +101,9 @@ class Frontier:
         try:
             self._prepare()
         except sqlite3.DatabaseError as error:
+            self.db.close()
+            if is_full(error):
+                raise OSError(errno.ENOSPC, "the disk takes nothing more", str(path)) from None
             raise RunError(
                 "the frontier of this crawl cannot be read", {"file": path, "problem": error},
                 "copy it back from where it is whole, or start anew with --fresh",
@@ -131,7 +134,7 @@ class Frontier:
         except BaseException as error:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
-            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR")):
+            if is_full(error):
                 raise OSError(errno.ENOSPC, "the disk takes nothing more", str(self.path)) from None
             raise
 
@@ -352,6 +355,12 @@ class Frontier:
             self.db.execute("DELETE FROM fact WHERE name = 'sealing'")
             self.set_fact("last", run)
             self.db.execute("UPDATE fact SET value = value + 1 WHERE name = 'sequence'")
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether SQLite failed since the disk takes nothing more."""
+    name = getattr(error, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR")) and not name.endswith("READ")
 
 
 def _row(found: Sequence[Any]) -> Row:
