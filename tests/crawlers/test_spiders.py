@@ -379,6 +379,22 @@ def test_a_busy_host_is_left_alone_longer_each_time_and_forgiven_when_it_answers
     assert found.session.strikes("n.example") == 0
 
 
+@pytest.mark.parametrize("status", [200, 301, 404, 500, 502])
+def test_retry_after_means_nothing_beside_other_answers(visit, status):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), PAGE, status=status, Retry_After="30")
+    assert found.session.pause("n.example") == 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_holds_the_whole_host_and_the_page_stays_queued(visit, status):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), status=status, Retry_After="86400")
+    assert 86390 < found.session.pause("n.example") <= 86400
+    assert found.fates == {}
+    assert found.frontier.queued() == 1
+
+
 def test_a_reader_that_breaks_costs_its_page_and_is_named(visit, monkeypatch):
     def broken(self, response):
         raise ZeroDivisionError("by us")

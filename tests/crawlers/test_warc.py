@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
 from crawlers.warc import (
-    NOT_MODIFIED, SAME_PAYLOAD, Earlier, Exchange, about, capture_records, payload_digest, warc_date,
+    NOT_MODIFIED,
+    SAME_PAYLOAD,
+    Earlier,
+    Exchange,
+    about,
+    capture_records,
+    payload_digest,
+    warc_date,
 )  # fmt: skip
 
 WHEN = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
