@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import responses
 from typing import TYPE_CHECKING
@@ -48,7 +49,10 @@ class CaptureMiddleware:
         verdict = verdict_of(session, request, response, format)
         row: Row | None = meta.get("row")
         found = validators(response, when)
-        earlier = earlier_of(row, response, found)
+        if earlier := earlier_of(
+            row, response, found
+        ):  # a revisit refers to the capture with the payload, never to a revisit
+            found = replace(found, payload=earlier.payload, captured=earlier.date)
         meta.update(verdict=verdict, captured_as=format, validators=found, revisit=earlier is not None)
         metadata = told(
             self.crawler.spider.source, format, verdict, "api" if meta.get("robots") == "api" else "allowed"
@@ -106,10 +110,12 @@ def _is_wiki_error(body: bytes) -> bool:
 
 def verdict_of(session: Session, request: Request, response: Response, format: str) -> Verdict:
     """What the response, and its site, say of its use, judged under the policy of the crawl."""
-    if format == "html":
-        page = (
-            response.selector if isinstance(response, TextResponse) else None
-        )  # parsed once: its links are read from it too
+    unchanged = (
+        response.status == 304 and request.meta.get("format") == "html"
+    )  # its headers and its site speak all the same
+    if format == "html" or unchanged:
+        # parsed once: its links are read from it too
+        page = response.selector if isinstance(response, TextResponse) and not unchanged else None
         signals = (*page_signals(_by_name(response.headers), page), *request.meta.get("site_signals", ()))
         return judge(signals, session.policy)
     if format in CONTENT:

@@ -375,7 +375,8 @@ def unreadable(path: Path, error: sqlite3.Error) -> RunError:
 
 
 def _disk_full(path: Path, error: BaseException) -> OSError | None:
-    full = getattr(error, "sqlite_errorname", "").startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+    name = getattr(error, "sqlite_errorname", "")
+    full = name.startswith(("SQLITE_FULL", "SQLITE_IOERR")) and not name.endswith("READ")
     return OSError(errno.ENOSPC, "the disk takes nothing more", str(path)) if full else None
 
 

@@ -139,12 +139,13 @@ class SourceSpider(scrapy.Spider):
     def _read(self, response: Response, row: Row, outcome: Outcome) -> Ended:
         """What a final answer says, added to `outcome`."""
         verdict: Verdict = response.meta.get("verdict", NOTHING_SAID)
-        if verdict.refused == "opt_out" and row.before.payload:
+        refuses, was_stored = verdict.refused == "opt_out", row.document and row.before.payload is not None
+        if refuses and was_stored:
             self._take_down(row, "opt_out")
-        elif response.status == 304 or (row.document and response.meta.get("revisit")):
-            outcome.found += [UNCHANGED] if row.document else []
+        if response.status == 304 or (row.document and response.meta.get("revisit")):
+            outcome.found += [stored(verdict, len(response.body)) if refuses else UNCHANGED] if row.document else []
             return self._done(row, row.before)
-        if response.status in GONE and ((row.document and row.before.payload) or "status" in row.facts):
+        if response.status in GONE and (was_stored or "status" in row.facts):
             self._take_down(row, "deleted")
             outcome.found += [GONE_NOW] if row.document else []
             return self._failed()

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from scrapy.http import TextResponse
+
 from crawlers.config import NewsSource
 from crawlers.outcome import Ask, Found
 from crawlers.sites import unreachable
@@ -91,7 +93,8 @@ class NewsSpider(SourceSpider):
             yield Found("dropped", "not_html")
         else:
             yield stored(response.meta["verdict"], len(response.body))
-            yield from self._articles(read_links(response.selector, response.url)) if self.source.follow else ()
+            if self.source.follow and isinstance(response, TextResponse):
+                yield from self._articles(read_links(response.selector, response.url))
 
     def _has_room(self) -> bool:
         limit = self.source.max_documents

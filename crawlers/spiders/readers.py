@@ -100,7 +100,7 @@ def read_links(page: Selector, base: str) -> list[str]:
     A page whose robots meta says `nofollow` or `none` has no links to follow.
     """
     metas = page.xpath('//meta[translate(@name, "ROBTS", "robts") = "robots"]/@content').getall()
-    if any(re.search(r"\b(?:nofollow|none)\b", told.lower()) for told in metas):
+    if any(re.search(r"(?<![\w:-])(?<!: )(?:nofollow|none)\b", told.lower()) for told in metas):
         return []
     start = next((_joined(base, href) for href in page.xpath("//base/@href").getall()), None) or base
     links = page.xpath('//a[@href][not(contains(translate(@rel, "NOFLW", "noflw"), "nofollow"))]/@href').getall()

@@ -27,7 +27,9 @@ class SocialSpider(SourceSpider):
 
     def first(self) -> Iterator[Ask]:
         """Begin with the newest page."""
-        size = min(STATUSES_A_PAGE, self.room)
+        size = min(
+            STATUSES_A_PAGE, self.source.max_documents or STATUSES_A_PAGE
+        )  # not `room`: a call that goes on asks the same
         query = urlencode({"limit": size, **({"local": "true"} if self.source.local else {})})
         yield Ask(f"{self.source.server}/api/v1/timelines/public?{query}", "parse_page", "mastodon-api")
 
@@ -49,7 +51,7 @@ class SocialSpider(SourceSpider):
     def _looked_at_again(self, status: Any) -> Iterator[Ask]:
         """Ask for a status once more, later: whether it was deleted, or its account refuses by then."""
         id, url = (status.get(name) if isinstance(status, Mapping) else None for name in ("id", "url"))
-        if self.source.recheck and isinstance(url, str) and re.fullmatch(r"[\w-]+", str(id)):
+        if self.source.recheck and isinstance(url, str) and isinstance(id, str) and re.fullmatch(r"[\w-]+", id):
             address = f"{self.source.server}/api/v1/statuses/{id}"
             yield Ask(address, "parse_status", facts={"status": url}, again="documents", later=True)
 

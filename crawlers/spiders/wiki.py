@@ -75,7 +75,9 @@ class WikiSpider(SourceSpider):
         if batch is None:
             return
         found = [[signal.signal, signal.value] for signal in rightsinfo_signals(batch.query)]
-        pages = min(PAGES_A_CALL, self.room)
+        pages = min(
+            PAGES_A_CALL, self.source.max_documents or PAGES_A_CALL
+        )  # not by `room`: the address stays the same
         for category in self.source.categories or (None,):
             yield self._call(page_query(category, pages), "mediawiki-api", "parse_batch", signals=found)
 
