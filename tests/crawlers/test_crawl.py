@@ -287,7 +287,7 @@ def test_a_crawl_that_is_killed_again_and_again_loses_nothing_and_stores_nothing
             [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
         )
         try:
-            wait_until(lambda: ended_requests(tmp_path) >= committed, process)
+            wait_until(lambda least=committed: ended_requests(tmp_path) >= least, process)
         finally:
             process.kill()
             process.communicate()

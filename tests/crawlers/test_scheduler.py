@@ -35,6 +35,7 @@ class World:
         self.frontier = Frontier(folder / "frontier.sqlite")
         outbox = Outbox(self.frontier, folder / "captures", rotate=1 << 20)
         self.session = Session(self.config, self.frontier, outbox, Progress("crawl"))
+        self.session.read_hosts = {f"{name}.example" for name in "abc"}
         self.ended: list[BaseException] = []
         self.spider = SimpleNamespace(
             source=self.config.sources[0], session=self.session, robots="allowed", answered=print, refused=print,
@@ -110,26 +111,39 @@ def test_more_is_read_ahead_when_the_first_rows_are_in_flight_and_none_comes_twi
     assert len(set(seen)) == len(seen) and len(seen) == 80
 
 
-def test_a_crawl_delay_lies_between_two_requests_of_its_host_and_others_go_on(world):
+def test_a_crawl_delay_lies_between_the_end_of_a_request_and_the_next_and_others_go_on(world):
     found = world([*pages("a", 3), *pages("b", 2)], concurrency_per_host=2)
     found.session.crawl_delays["a.example"] = 2.5
-    assert found.all() == ["a.example/0", "b.example/0", "b.example/1"]
-    assert found.pending_alarms() == [2.5]
+    first = found.scheduler.next_request()
+    assert first.url == "https://a.example/0" and found.all() == ["b.example/0", "b.example/1"]
+    found.now += 1.0
+    found.land(first)
+    assert found.all() == [] and found.pending_alarms() == [2.5]
     found.now += 2.4
     assert found.all() == []
     found.now += 0.1
     assert found.all() == ["a.example/1"]
 
 
-def test_a_crawl_delay_that_was_read_after_the_first_request_counts_from_it(world):
+def test_a_crawl_delay_that_was_read_only_during_the_first_request_holds_for_the_second(world):
     found = world(pages("a", 2))
     found.next()
     found.session.crawl_delays["a.example"] = 10.0
     found.now += 1.0
     found.land(found.request)
-    assert found.all() == [] and found.pending_alarms() == [9.0]
-    found.now += 9.0
+    assert found.all() == [] and found.pending_alarms() == [10.0]
+    found.now += 10.0
     assert found.all() == ["a.example/1"]
+
+
+@pytest.mark.parametrize(("robots", "asked"), [("allowed", 1), ("api", 3)])
+def test_a_host_gets_one_request_until_its_robots_txt_is_read(world, robots, asked):
+    found = world(pages("a", 5), concurrency_per_host=3)
+    found.session.read_hosts.clear()
+    found.spider.robots = robots
+    assert len(found.all()) == asked
+    found.session.read_hosts.add("a.example")
+    assert len(found.all()) == 3 - asked
 
 
 def test_a_held_host_is_passed_over_and_asked_when_its_pause_is_over(world):
