@@ -70,9 +70,7 @@ def crawl(
 
     with _frontier(settings, out, fresh=fresh) as frontier:
         if (last := _last_run(frontier, out)) and _nothing_due(frontier):
-            due = frontier.next_due(waiting=False)
-            until = "" if due is None else f"; nothing is due before {datetime.fromtimestamp(due):%Y-%m-%d %H:%M}"
-            say(f"crawl  {last.id} is sealed{until}; --fresh starts anew")
+            say(f"crawl  {last.id} is sealed{_until(frontier)}; --fresh starts anew")
             done = last
         else:
             with _run(settings, out, int(frontier.fact("sequence"))) as run:
@@ -110,8 +108,19 @@ def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:
 
 
 def _nothing_due(frontier: Frontier) -> bool:
-    due = frontier.next_due(waiting=False)
-    return frontier.known() > 0 and frontier.queued() == 0 and (due is None or due > time.time())
+    """Whether a call would bring nothing: a new crawl, and one whose last call was not sealed, always has something to do."""
+    from crawlers.session import LONGEST_PAUSE
+
+    return frontier.known() > 0 and not frontier.unsealed() and not frontier.askable(time.time(), LONGEST_PAUSE)
+
+
+def _until(frontier: Frontier) -> str:
+    """What is still queued, and from when on there is something to do again."""
+    moments = [ready for ready, _ in frontier.held().values() if ready > time.time()] if frontier.queued() else []
+    if (due := frontier.next_due(waiting=False)) is not None:
+        moments.append(due)
+    waits = f", {frontier.queued()} requests wait for their hosts" if frontier.queued() else ""
+    return f"{waits}; nothing is due before {datetime.fromtimestamp(min(moments)):%Y-%m-%d %H:%M}" if moments else waits
 
 
 def _how_much(frontier: Frontier, settings: CrawlConfig) -> str:

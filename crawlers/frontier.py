@@ -218,6 +218,19 @@ class Frontier:
             self.db.execute(f"SELECT count(*) FROM request WHERE state < 2 {of}", {"source": source}).fetchone()[0]
         )
 
+    def askable(self, now: float, patience: float) -> bool:
+        """Whether anything can be asked within so many seconds: queued, or due, at a host that is not left alone for longer."""
+        soon = {"now": now, "soon": now + patience}
+        queued = "state = 0 OR (state = 1 AND due <= :soon) OR due <= :now"
+        held = "SELECT name FROM host WHERE ready > :soon"
+        found = self.db.execute(f"SELECT 1 FROM request WHERE ({queued}) AND host NOT IN ({held}) LIMIT 1", soon)
+        return found.fetchone() is not None
+
+    def unsealed(self) -> bool:
+        """Whether something was brought that no run holds yet."""
+        tables = ("tally", "outbox", "file")
+        return any(self.db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() for table in tables)
+
     def known(self) -> int:
         """How many requests there are in all, of any state: the highest number given."""
         return int(self.db.execute("SELECT coalesce(max(id), 0) FROM request").fetchone()[0])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -37,7 +38,7 @@ class Site(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address="127.0.0.1"):
-        self.pages, self.asked = {}, []
+        self.pages, self.asked, self.busy = {}, [], False
         super().__init__((address, 0), Page)
         self.url = f"http://{address}:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -61,6 +62,8 @@ class Page(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, tag))
         found = self.server.answer(self.path)
         status, (headers, body) = (200, found) if found else (404, ({}, b""))
+        if self.server.busy and len(self.path) == 2:
+            status, headers, body = 429, {"Retry-After": "86400"}, b""
         if tag and tag == headers.get("ETag"):
             status, body = 304, b""
         self.send_response(status)
@@ -268,3 +271,39 @@ def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(site, crawl,
     assert decided.counts["dropped:takedown"] == 1 and decided.counts["kept"] == 1
     assert decided.details["takedowns"] == 1
     assert (decided.path / "takedown.csv").read_bytes() == (second.path / "takedown.csv").read_bytes()
+
+
+def test_a_call_that_could_ask_nothing_seals_no_empty_run_and_says_until_when(site, crawl, gristmill, tmp_path):
+    site.put("/a", "one")
+    site.busy = True
+    first = crawl(site, options=("--set", "recrawl.documents=24", "--set", "recrawl.discovery=24"))
+    assert (first.counts["kept"], first.details["queued"]) == (0, 1)
+    before = sorted(path.name for path in (tmp_path / "runs").iterdir())
+    done = gristmill("crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs", "--set", "recrawl.documents=24",
+                     "--set", "recrawl.discovery=24")  # fmt: skip
+    assert done.stdout.strip() == str(first.path)
+    assert "1 requests wait for their hosts; nothing is due before" in done.stderr
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before
+
+
+def test_a_call_killed_while_it_was_sealed_is_sealed_by_the_next(site, crawl, tmp_path):
+    """The moment between the move of the files and the manifest, made by hand."""
+    site.put("/a", "one")
+    first = crawl(site, options=("--set", "recrawl.documents=24"))
+    site.put("/b", "two")
+    second = crawl(site, options=("--set", "recrawl.documents=24", "--set", "recrawl.discovery=24"))
+    assert second.id.endswith("-0002") and second.counts["kept"] == 1
+    (state,) = (tmp_path / "runs/state").iterdir()
+    with sqlite3.connect(state / "frontier.sqlite") as db:
+        file = next((second.path / "captures").iterdir())
+        size = file.stat().st_size
+        db.execute("UPDATE fact SET value = 2 WHERE name = 'sequence'")
+        db.execute("UPDATE fact SET value = ? WHERE name = 'last'", [first.id])
+        db.execute("INSERT INTO fact VALUES ('sealing', ?)", [second.id])
+        db.execute("INSERT INTO file VALUES (?,?,?,?)", [file.name, size, 3, "x"])
+        db.execute("INSERT INTO tally VALUES ('n0', '', 'kept', '', 1, 3)")
+    (second.path / "manifest.json").unlink()
+    (second.path / "ledger.parquet").unlink()
+    again = crawl(site, options=("--set", "recrawl.documents=24", "--set", "recrawl.discovery=24"))
+    assert again.id.endswith("-0002") and again.counts["kept"] == 1
+    assert [file.path for file in again.data_files("captures/")] == ["captures/00000.warc.gz"]
