@@ -171,27 +171,24 @@ def throughput(pages: int, rounds: int = 3) -> dict[str, Any]:
     with served(pages) as (url, folder):
         config = folder / "crawl.toml"
         config.write_text(CONFIG.format(url=url))
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "scrapy": []}
+        found: dict[str, list[dict[str, float]]] = {"ours": [], "scrapy": [], "scrapy, one task a page": []}
         for number in range(rounds):
+            peer = [sys.executable, str(PEER), f"{url}/"]
             found["ours"].append(cost([*OURS, "--config", str(config), "--out", str(folder / f"runs{number}")]))
-            found["scrapy"].append(cost([sys.executable, str(PEER), f"{url}/", str(folder / f"items{number}.jsonl")]))
+            found["scrapy"].append(cost([*peer, str(folder / f"items{number}.jsonl")]))
+            found["scrapy, one task a page"].append(cost([*peer, str(folder / f"one{number}.jsonl"), "1"]))
         sizes = {len(stored(folder / f"runs{number}")) for number in range(rounds)}
-        items = {len((folder / f"items{number}.jsonl").read_text().splitlines()) for number in range(rounds)}
-    middle = {
-        name: {what: statistics.median(one[what] for one in costs) for what in ("wall", "cpu")}
-        for name, costs in found.items()
-    }
-    rates = {name: (pages + 1) / one["wall"] for name, one in middle.items()}
-    ratio = statistics.median(
-        peer["wall"] / ours["wall"] for ours, peer in zip(found["ours"], found["scrapy"], strict=True)
-    )
-    return {
-        "pages": sorted(sizes),
-        "items": sorted(items),
-        "seconds": middle,
-        "pages a second": rates,
-        "ours over scrapy": ratio,
-    }
+        items = {
+            len((folder / f"{kind}{number}.jsonl").read_text().splitlines())
+            for number in range(rounds)
+            for kind in ("items", "one")
+        }
+    rows = {}
+    for name, costs in found.items():
+        wall, cpu = (statistics.median(one[what] for one in costs) for what in ("wall", "cpu"))
+        ratio = statistics.median(peer["wall"] / ours["wall"] for ours, peer in zip(found["ours"], costs, strict=True))
+        rows[name] = {"wall s": wall, "cpu s": cpu, "pages a second": (pages + 1) / wall, "ours over it": ratio}
+    return {"pages": sorted(sizes), "items": sorted(items), "rows": rows}
 
 
 def frontier(largest: int = 1_000_000) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Plain Scrapy over a graph of pages, as its documentation wires it: follows every link, an item a page.
 
-    python scrapy_graph.py FIRST-URL ITEMS.jsonl [JOBDIR]
+    python scrapy_graph.py FIRST-URL ITEMS.jsonl [JOBDIR | CONCURRENT_ITEMS]
 
-With a JOBDIR it goes on where an earlier call ended. Items are appended to a JSON Lines feed.
+With a JOBDIR it goes on where an earlier call ended. With a number it starts so many tasks for the items of a page (Scrapy: 100).
+Items are appended to a JSON Lines feed.
 """
 
 import sys
@@ -37,7 +38,7 @@ def main() -> None:
         "COOKIES_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,
-        **({"JOBDIR": sys.argv[3]} if len(sys.argv) > 3 else {}),
+        **{"CONCURRENT_ITEMS" if option.isdigit() else "JOBDIR": option for option in sys.argv[3:]},
     }
     process = CrawlerProcess(settings)
     process.crawl(Graph)
