@@ -285,7 +285,8 @@ def test_a_later_call_asks_for_changes_and_stores_revisits_and_takedowns(serve, 
     }  # fmt: skip
     assert revisits(second) == {"/p0.html": (304, b""), "/p1.html": (200, b"")}
     taken = read_takedowns(second.path / "takedown.csv")
-    assert [row[:3] for row in taken.as_rows()] == [["url", f"{server.url}/p3.html", "deleted"]]
+    assert [reason for _, _, reason, _ in taken.as_rows()] == ["deleted"]
+    assert [taken.covers(id="x", url=server.url + path) for path in PAGES] == [False, False, False, True]
     assert f"  1 pages are gone or refuse now: {second.path / 'takedown.csv'}" in done.stderr
     assert articles(server) == dict.fromkeys(PAGES, 2)
 
