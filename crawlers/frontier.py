@@ -126,9 +126,12 @@ class Frontier:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside is written, or nothing is."""
-        self.db.execute("BEGIN IMMEDIATE")
+        """All that is written inside is written, or nothing is; inside another one it is part of that."""
+        if self.db.in_transaction:
+            yield
+            return
         try:
+            self.db.execute("BEGIN IMMEDIATE")
             yield
             self.db.execute("COMMIT")
         except BaseException as error:
@@ -309,7 +312,8 @@ class Frontier:
     def take_down(self, url: str, reason: str, now: float) -> None:
         """Note that a page which may have been stored before is gone, or refuses now. Inside a transaction or alone."""
         date = time.strftime("%Y-%m-%d", time.gmtime(now))
-        self.db.execute("INSERT OR IGNORE INTO takedown VALUES (?,?,?)", [url, reason, date])
+        with self.transaction():
+            self.db.execute("INSERT OR IGNORE INTO takedown VALUES (?,?,?)", [url, reason, date])
 
     def takedowns(self) -> list[tuple[str, str, str]]:
         """(url, reason, date) of all, in order."""
@@ -338,7 +342,8 @@ class Frontier:
 
     def set_fact(self, name: str, value: Any) -> None:
         """Set one."""
-        self.db.execute("INSERT OR REPLACE INTO fact VALUES (?,?)", [name, value])
+        with self.transaction():
+            self.db.execute("INSERT OR REPLACE INTO fact VALUES (?,?)", [name, value])
 
     def start_anew(self) -> None:
         """Forget all requests and what this call brought; the number of the call stays, for runs that are sealed are numbered."""
