@@ -36,7 +36,7 @@ def is_private(address: str) -> bool:
 
 
 def literal(host: str) -> str | None:
-    """The IP address that a host of a URL is written as, also in the forms that only connect(2) takes; None for names."""
+    """The IP address that a host of a URL is written as; None for names, and for forms such as `127.1`, which are looked up."""
     try:
         return str(ipaddress.ip_address(host.partition("%")[0].strip("[]")))
     except ValueError:

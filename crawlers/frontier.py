@@ -127,9 +127,12 @@ class Frontier:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside is written, or nothing is."""
-        self.db.execute("BEGIN IMMEDIATE")
+        """All that is written inside is written, or nothing is; inside another one it is part of that."""
+        if self.db.in_transaction:
+            yield
+            return
         try:
+            self.db.execute("BEGIN IMMEDIATE")
             yield
             self.db.execute("COMMIT")
         except BaseException as error:
@@ -169,10 +172,10 @@ class Frontier:
         found = self.db.execute("SELECT asked FROM fetched WHERE source = ?", [source]).fetchone()
         return int(found[0]) if found else 0
 
-    def state_of(self, fingerprint: bytes) -> int | None:
-        """The state of a request; None where there is none."""
-        found = self.db.execute("SELECT state FROM request WHERE fingerprint = ?", [fingerprint]).fetchone()
-        return None if found is None else int(found[0])
+    def find(self, fingerprint: bytes) -> tuple[int, dict[str, Any]] | None:
+        """The state and the facts of a request; None where there is none."""
+        found = self.db.execute("SELECT state, facts FROM request WHERE fingerprint = ?", [fingerprint]).fetchone()
+        return None if found is None else (int(found[0]), json.loads(found[1]))
 
     def take(self, source: str, host: str, count: int, without: Sequence[int] = ()) -> list[Row]:
         """The next `count` queued requests of a host, those `without` left out: they are in flight."""
@@ -331,7 +334,7 @@ class Frontier:
     def take_down(self, url: str, reason: str, now: float) -> None:
         """Note that a page which may have been stored before is gone, or refuses now. Inside a transaction or alone."""
         date = time.strftime("%Y-%m-%d", time.gmtime(now))
-        with contextlib.nullcontext() if self.db.in_transaction else self.transaction():
+        with self.transaction():
             self.db.execute("INSERT OR IGNORE INTO takedown VALUES (?,?,?)", [storable(url), reason, date])
 
     def takedowns(self) -> list[tuple[str, str, str]]:
@@ -361,7 +364,7 @@ class Frontier:
 
     def set_fact(self, name: str, value: Any) -> None:
         """Set one."""
-        with contextlib.nullcontext() if self.db.in_transaction else self.transaction():
+        with self.transaction():
             self.db.execute("INSERT OR REPLACE INTO fact VALUES (?,?)", [name, value])
 
     def start_anew(self) -> None:

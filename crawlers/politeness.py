@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+LONGEST_HOLD = 7 * 86400.0
+"""Seconds that a host is left alone at most, whatever it asks for: a slip of the pen must not shut it for decades."""
 FIRST_PAUSE = 5.0
 """Seconds of the first pause of a host that is busy and does not say for how long; each next one in a row is twice as long."""
 
@@ -44,7 +46,7 @@ def wait_for(response: Response, session: Session) -> float:
     header = response.headers.get(b"Retry-After")
     said = retry_after(header.decode("latin-1") if header else None, datetime.now(UTC))
     if said is not None:
-        return said
+        return min(said, LONGEST_HOLD)
     first = min(FIRST_PAUSE, session.config.politeness.backoff)
     return min(LONGEST_PAUSE, first * 2.0 ** session.strikes(host_of(response.url)))
 
@@ -132,6 +134,7 @@ class PublicResolver(CachingThreadedResolver):
         return super().getHostByName(name, timeout).addCallback(self._checked, name.lower())
 
     def _checked(self, address: str, name: str) -> str:
+        self.private.pop(name, None)
         if name not in self.allowed and is_private(address):
             self.private[name] = address
             raise DNSLookupError(f"{name} is {address}")

@@ -20,7 +20,7 @@ from scrapy import signals
 from crawlers.addresses import bare, host_of, place_of
 from crawlers.config import Source
 from crawlers.failures import reason_of, words_for
-from crawlers.frontier import DONE, FAILED, QUEUED, WAITING, Ended, Row
+from crawlers.frontier import DONE, FAILED, WAITING, Ended, Row
 from crawlers.outcome import Ask, Found, Outcome, Shut, Validators
 from crawlers.politeness import Forbidden, OtherHost, PrivateAddress, Unreachable, wait_for
 from crawlers.rights import Verdict
@@ -65,6 +65,13 @@ Said = Ask | Found | Shut | Repeat
 def stored(verdict: Verdict, size: int) -> Found:
     """A document that was stored: kept, or dropped where the policy refuses it (its capture remains as evidence)."""
     return Found("dropped" if verdict.refused else "kept", verdict.refused or "", size, verdict.licence)
+
+
+def _final(said: Said, *, revisit: bool) -> Ask | Found | Shut:
+    """What a reader said, with what cannot be repeated any more as failed, and what is stored already as unchanged."""
+    if isinstance(said, Repeat):
+        return Found("quarantined", said.reason, where=said.where)
+    return UNCHANGED if revisit and isinstance(said, Found) and said.fate == "kept" else said
 
 
 class SourceSpider(scrapy.Spider):
@@ -115,29 +122,28 @@ class SourceSpider(scrapy.Spider):
         """Commit what an answer came to."""
         row: Row = response.meta["row"]
         outcome = Outcome(captures=response.meta["captures"])
-        host = host_of(response.url)
+        host, wait = host_of(response.url), None
         if response.status in BUSY:
-            self.session.hold(host, wait_for(response, self.session), strike=True)
+            wait = wait_for(response, self.session)
+            self.session.hold(host, wait, strike=True)
         else:
             self.session.answered_well(host)
         if response.status in TRANSIENT and not self._given_up(row):
-            self._land(row, outcome, self._again(row))
-            return
-        if row.document and response.url != row.url and self._known(response.url):
-            outcome.captures = outcome.captures[
-                :-1
-            ]  # the redirect is evidence; the page is stored under its own address
+            self._land(row, outcome, self._again(row, wait))
+        elif row.document and response.url != row.url and self._is_anothers(response.url, row):
+            del outcome.captures[-1]  # the redirect is evidence; the page is stored under its own address
             outcome.found.append(ELSEWHERE)
             self._land(row, outcome, self._done(row, Validators()))
-            return
-        self._land(row, outcome, self._read(response, row, outcome))
+        else:
+            self._land(row, outcome, self._unread(response, row, outcome) or self._read(response, row, outcome))
 
-    def _known(self, url: str) -> bool:
-        """Whether an address that a redirect led to is, or will be, stored by a request of its own."""
-        return self.session.frontier.state_of(Ask(url, "").fingerprint(self.source.name)) in (QUEUED, WAITING, DONE)
+    def _is_anothers(self, url: str, row: Row) -> bool:
+        """Whether an address that a redirect led to is, or will be, stored by a request other than `row`."""
+        found = self.session.frontier.find(Ask(url, "").fingerprint(self.source.name))
+        return found is not None and found[0] != FAILED and found[1].get("found_by") != row.url
 
-    def _read(self, response: Response, row: Row, outcome: Outcome) -> Ended:
-        """What a final answer says, added to `outcome`."""
+    def _unread(self, response: Response, row: Row, outcome: Outcome) -> Ended | None:
+        """How a request ends whose answer has nothing to read: unchanged, gone, an error; None where it has."""
         verdict: Verdict = response.meta.get("verdict", NOTHING_SAID)
         refuses, was_stored = verdict.refused == "opt_out", row.document and row.before.payload is not None
         if refuses and was_stored:
@@ -152,23 +158,23 @@ class SourceSpider(scrapy.Spider):
         if response.status != 200 and not row.facts.get("any_status"):
             outcome.found.append(Found("quarantined", f"http_{response.status}", where=row.url))
             return self._failed()
-        if row.document and response.url != row.url:  # found again elsewhere, it must not be asked for again
-            outcome.add(Ask(response.url, row.reader, later=True, again="never"))
+        return None
+
+    def _read(self, response: Response, row: Row, outcome: Outcome) -> Ended:
+        """Add what the reader says to `outcome`. A reader that breaks costs its page, told by name, never the crawl."""
         reader: Callable[[Any], Iterator[Said] | None] = getattr(self, row.reader)
         try:
             for said in reader(response) or ():
-                if isinstance(said, Repeat):
-                    if row.attempts < said.most:
-                        return self._waits(row, said)
-                    outcome.found.append(Found("quarantined", said.reason, where=said.where))
-                elif isinstance(said, Found) and said.fate == "kept" and response.meta.get("revisit"):
-                    outcome.found.append(UNCHANGED)
-                else:
-                    outcome.add(said)
-        except Exception as error:  # a reader that breaks costs its page, told by name, never the crawl
-            outcome.found.append(
-                Found("quarantined", "reader_error", where=f"{row.url} ({type(error).__name__}: {error})")
-            )
+                if isinstance(said, Repeat) and row.attempts < said.most:
+                    return self._waits(row, said)
+                outcome.add(_final(said, revisit=bool(response.meta.get("revisit"))))
+        except Exception as error:
+            where = f"{row.url} ({type(error).__name__}: {error})"
+            outcome.found.append(Found("quarantined", "reader_error", where=where))
+        if outcome.found and not outcome.asks and all(found.fate == "quarantined" for found in outcome.found):
+            return self._failed()
+        if row.document and response.url != row.url:  # found again elsewhere, it must not be asked for again
+            outcome.add(Ask(response.url, row.reader, facts={"found_by": row.url}, later=True, again="never"))
         return self._done(row, response.meta.get("validators", Validators()))
 
     def _take_down(self, row: Row, reason: str) -> None:
@@ -213,8 +219,10 @@ class SourceSpider(scrapy.Spider):
     def _given_up(self, row: Row) -> bool:
         return row.attempts >= self.session.config.politeness.retries
 
-    def _again(self, row: Row) -> Ended:
-        """Repeat after a pause that doubles each time, drawn from its upper half so that hosts are not asked in step."""
+    def _again(self, row: Row, wait: float | None = None) -> Ended:
+        """Repeat after what the host asks for, or a pause that doubles each time, drawn so that hosts are not asked in step."""
+        if wait is not None:
+            return Ended(WAITING, time.time() + wait)
         pause = self.session.config.politeness.backoff * 2**row.attempts
         return Ended(WAITING, time.time() + min(LONGEST_PAUSE, pause) * random.uniform(0.5, 1.0))
 

@@ -287,7 +287,7 @@ def test_a_crawl_that_is_killed_again_and_again_loses_nothing_and_stores_nothing
             [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
         )
         try:
-            wait_until(lambda least=committed: ended_requests(tmp_path) >= least, process)
+            wait_until(lambda enough=committed: ended_requests(tmp_path) >= enough, process)
         finally:
             process.kill()
             process.communicate()
@@ -331,7 +331,7 @@ def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(tmp_path, gristmill
     assert [f.path for f in open_run(tmp_path / "b" / name).data_files("captures/")] == ["captures/00000.warc.gz"]
 
 
-@pytest.mark.parametrize("kib", [8, 60, 140, 240, 300])
+@pytest.mark.parametrize("kib", [8, 60, 140, 240])
 def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_the_same_command_with_room_finishes_it(
     tmp_path, repository, environment, command, gristmill, kib
 ):
@@ -353,10 +353,9 @@ def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_the_same_command_
     assert len(pages) == len(set(pages)) == 75
 
 
-@pytest.mark.parametrize("rate", [0.0, 1000.0])
-def test_how_politely_it_is_crawled_may_change_on_the_way(stopped_crawl, gristmill, rate):
+def test_how_politely_it_is_crawled_may_change_on_the_way(stopped_crawl, gristmill):
     server, arguments, _, _ = stopped_crawl(signal.SIGKILL)
-    done = gristmill(*arguments, "--set", f"recrawl.documents={rate}", "--set", "politeness.concurrency_per_host=4")
+    done = gristmill(*arguments, "--set", "recrawl.documents=1000", "--set", "politeness.concurrency_per_host=4")
     run = open_run(done.stdout.strip())
     assert run.counts["kept"] == 6
     assert len(server.asked[PATHS[0]]) == 1

@@ -9,7 +9,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from gristmill.runs import open_run
-from gristmill.takedown import normalize_url, read_takedowns
+from gristmill.takedown import read_takedowns
 
 PAGES = [f"/p{n}.html" for n in range(4)]
 ARTICLE = b"<html><body><article><p>Some words.</p></article></body></html>"
@@ -285,7 +285,8 @@ def test_a_later_call_asks_for_changes_and_stores_revisits_and_takedowns(serve, 
     }  # fmt: skip
     assert revisits(second) == {"/p0.html": (304, b""), "/p1.html": (200, b"")}
     taken = read_takedowns(second.path / "takedown.csv")
-    assert [row[:3] for row in taken.as_rows()] == [["url", normalize_url(f"{server.url}/p3.html"), "deleted"]]
+    assert [reason for _, _, reason, _ in taken.as_rows()] == ["deleted"]
+    assert [taken.covers(id="x", url=server.url + path) for path in PAGES] == [False, False, False, True]
     assert f"  1 pages are gone or refuse now: {second.path / 'takedown.csv'}" in done.stderr
     assert articles(server) == dict.fromkeys(PAGES, 2)
 

@@ -39,6 +39,7 @@ class Site(ThreadingHTTPServer):
 
     def __init__(self, address="127.0.0.1"):
         self.pages, self.asked, self.busy = {}, [], False
+        self.moved, self.hidden = set(), set()
         super().__init__((address, 0), Page)
         self.url = f"http://{address}:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
@@ -49,7 +50,9 @@ class Site(ThreadingHTTPServer):
 
     def answer(self, path):
         if path == "/sitemap.xml":
-            places = "".join(f"<url><loc>{self.url}{page}</loc></url>" for page in sorted(self.pages))
+            places = "".join(
+                f"<url><loc>{self.url}{page}</loc></url>" for page in sorted(self.pages.keys() - self.hidden)
+            )
             return {}, f"<urlset>{places}</urlset>".encode()
         return self.pages.get(path)
 
@@ -62,6 +65,8 @@ class Page(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, tag))
         found = self.server.answer(self.path)
         status, (headers, body) = (200, found) if found else (404, ({}, b""))
+        if self.path in self.server.moved:
+            status, body = 302, b""
         if self.server.busy and len(self.path) == 2:
             status, headers, body = 429, {"Retry-After": "86400"}, b""
         if tag and tag == headers.get("ETag"):
@@ -168,6 +173,17 @@ def test_what_is_gone_or_refuses_by_now_is_on_a_takedown_list_that_pipelines_rea
     listed = read_takedowns(run.path / "takedown.csv")
     assert listed.covers(id="x", url=f"{site.url}/a") and not listed.covers(id="x", url=f"{site.url}/c")
     assert (crawl(site).path / "takedown.csv").read_bytes() == (run.path / "takedown.csv").read_bytes()
+
+
+def test_a_page_behind_a_redirect_is_looked_at_again_like_any_other(site, crawl):
+    site.put("/a", "moved", Location="/elsewhere")
+    site.moved = {"/a"}
+    site.put("/elsewhere", "one")
+    site.hidden = {"/elsewhere"}
+    first, second = crawl(site), crawl(site)
+    assert (first.counts["kept"], second.counts["kept"], second.counts["dropped:unchanged"]) == (1, 0, 1)
+    site.put("/elsewhere", "two")
+    assert crawl(site).counts["kept"] == 1
 
 
 def test_each_call_seals_a_run_of_its_own_and_nothing_due_is_no_run(site, crawl, tmp_path):

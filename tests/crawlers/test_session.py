@@ -1,5 +1,6 @@
 """The session of a crawl: fates are counted once, licences by source, hosts wait, and what one call may take has limits."""
 
+import errno
 import time
 from types import SimpleNamespace
 
@@ -192,6 +193,17 @@ def test_a_capture_that_could_not_be_written_ends_the_crawl_with_its_error(sessi
     session.fault, session.stopped = OSError(28, "No space left on device"), "fault"
     with pytest.raises(OSError, match="No space left"):
         _check(session)
+
+
+@pytest.mark.parametrize("write", ["set_fact", "take_down", "hold"])
+def test_a_disk_that_fills_up_between_two_requests_is_told_as_such_with_the_file(session, write):
+    session.frontier.db.execute("PRAGMA max_page_count = 1")  # not less than it has by now: it cannot grow
+    long = "x" * 1_000_000
+    with pytest.raises(OSError) as told:
+        getattr(session.frontier, write)(
+            *{"take_down": (long, "deleted", 0), "hold": (long, 0)}.get(write, ("sealing", long))
+        )
+    assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(session.frontier.path))
 
 
 def test_scrapy_is_told_to_be_polite_and_closed(session_of):
