@@ -12,7 +12,15 @@ from crawlers.config import NewsSource
 from crawlers.outcome import Ask, Found
 from crawlers.sites import unreachable
 from crawlers.spiders.base import Said, SourceSpider, stored
-from crawlers.spiders.readers import Sitemap, Unreadable, read_feed, read_links, read_sitemap, sitemap_urls
+from crawlers.spiders.readers import (
+    Sitemap,
+    Unreadable,
+    forbids_following,
+    read_feed,
+    read_links,
+    read_sitemap,
+    sitemap_urls,
+)
 
 if TYPE_CHECKING:
     from scrapy.http import Response
@@ -93,8 +101,14 @@ class NewsSpider(SourceSpider):
             yield Found("dropped", "not_html")
         else:
             yield stored(response.meta["verdict"], len(response.body))
-            if self.source.follow and isinstance(response, TextResponse):
-                yield from self._articles(read_links(response.selector, response.url))
+            yield from self._articles(self._links(response)) if self.source.follow else ()
+
+    def _links(self, response: Response) -> list[str]:
+        """The links of a page that may be followed."""
+        told = b",".join(response.headers.getlist(b"X-Robots-Tag")).decode("latin-1")
+        if not isinstance(response, TextResponse) or forbids_following(told):
+            return []
+        return read_links(response.selector, response.url)
 
     def _has_room(self) -> bool:
         limit = self.source.max_documents

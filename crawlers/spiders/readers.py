@@ -94,13 +94,18 @@ def read_feed(body: bytes, base: str) -> list[str]:
     return list(dict.fromkeys(urljoin(base, link) for link in found if link))
 
 
+def forbids_following(directives: str) -> bool:
+    """Whether robots directives say `nofollow` or `none`; the latter is also a value, as in `max-image-preview: none`."""
+    return re.search(r"(?<![\w:-])(?<!: )(?:nofollow|none)\b", directives.lower()) is not None
+
+
 def read_links(page: Selector, base: str) -> list[str]:
     """Where the links of an HTML page lead, absolute, each once without its fragment; those with rel="nofollow" do not count.
 
     A page whose robots meta says `nofollow` or `none` has no links to follow.
     """
     metas = page.xpath('//meta[translate(@name, "ROBTS", "robts") = "robots"]/@content').getall()
-    if any(re.search(r"(?<![\w:-])(?<!: )(?:nofollow|none)\b", told.lower()) for told in metas):
+    if any(map(forbids_following, metas)):
         return []
     start = next((_joined(base, href) for href in page.xpath("//base/@href").getall()), None) or base
     links = page.xpath('//a[@href][not(contains(translate(@rel, "NOFLW", "noflw"), "nofollow"))]/@href').getall()

@@ -293,6 +293,13 @@ def test_a_page_that_says_nofollow_or_is_no_text_is_followed_nowhere(visit):
     assert bare.failures == []
 
 
+@pytest.mark.parametrize(("told", "asked"), [("nofollow", 1), ("noarchive, NONE", 1), ("max-image-preview:none", 2)])
+def test_a_header_may_say_nofollow_too(visit, told, asked):
+    found = visit("news", follow=True, policy="research")
+    found.answer(found.row("example/"), '<a href="/a">a</a>', X_Robots_Tag=told)
+    assert len(found.urls) == asked
+
+
 # What became of a request
 
 
