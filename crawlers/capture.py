@@ -1,16 +1,21 @@
-"""The middleware that sees every response right after decompression, judges it, and writes it to the WARC."""
+"""The middleware that sees every response right after decompression, judges it, and makes the WARC records of its capture."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from http.client import responses
 from typing import TYPE_CHECKING
 
 from scrapy.http import TextResponse
 
+from crawlers.config import Source
+from crawlers.frontier import Row
+from crawlers.outcome import Validators
 from crawlers.rights import Verdict, judge, page_signals
 from crawlers.session import NOTHING_SAID, Session
 from crawlers.spiders.readers import Unreadable, read_wiki
-from crawlers.warc import Exchange, Headers
+from crawlers.warc import Earlier, Exchange, Headers, capture_records, payload_digest, warc_date
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -23,7 +28,10 @@ CONTENT = {"html", "mediawiki-api", "mastodon-api"}
 
 
 class CaptureMiddleware:
-    """Captures what was fetched, retried answers and errors included; only a 200 counts as content."""
+    """Captures what was fetched, redirects and errors included; only a 200 counts as content.
+
+    The records travel with the request (`captures`) and are committed with all else it comes to.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         self.crawler = crawler
@@ -34,23 +42,52 @@ class CaptureMiddleware:
         return cls(crawler)
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Judge and store; a capture that cannot be written ends the crawl, since it must not go on without evidence."""
-        spider = self.crawler.spider
-        session: Session = spider.session
-        format = capture_format(request.meta.get("format", "discovery"), response)
-        verdict = _verdict(session, request, response, format)
-        request.meta.update(verdict=verdict, captured_as=format)
-        robots = "api" if request.meta.get("robots") == "api" else "allowed"
-        try:
-            session.capture(
-                spider.source, exchange_of(request, response), format=format, verdict=verdict, robots=robots
-            )
-        except OSError as error:
-            error.filename = error.filename or str(session.writer.folder)
-            session.fault = error
-            self.crawler.engine.close_spider(spider, "capture_failed")
-            raise
+        """Judge and record."""
+        session: Session = self.crawler.spider.session
+        meta, when = request.meta, datetime.now(UTC)
+        format = capture_format(meta.get("format", "discovery"), response)
+        verdict = verdict_of(session, request, response, format)
+        row: Row | None = meta.get("row")
+        found = validators(response, when)
+        if earlier := earlier_of(
+            row, response, found
+        ):  # a revisit refers to the capture with the payload, never to a revisit
+            found = replace(found, payload=earlier.payload, captured=earlier.date)
+        meta.update(verdict=verdict, captured_as=format, validators=found, revisit=earlier is not None)
+        metadata = told(
+            self.crawler.spider.source, format, verdict, "api" if meta.get("robots") == "api" else "allowed"
+        )
+        meta["captures"].append(capture_records(exchange_of(request, response), metadata, when, earlier))
         return response
+
+
+def told(source: Source, format: str, verdict: Verdict, robots: str) -> dict[str, object]:
+    """What the metadata record of a capture says."""
+    return {
+        "source": source.name,
+        "kind": source.kind,
+        "format": format,
+        "lang_hint": source.lang,
+        "licence": verdict.licence,
+        "evidence": [signal.record() for signal in verdict.evidence],
+        "opt_out": list(verdict.opt_out),
+        "robots": robots,
+    }
+
+
+def validators(response: Response, when: datetime) -> Validators:
+    """By what the next request of this address can ask for changes."""
+    named = (response.headers.get(name) for name in (b"ETag", b"Last-Modified"))
+    etag, modified = (value.decode("latin-1") if value else None for value in named)
+    return Validators(etag, modified, payload_digest(response.body), warc_date(when))
+
+
+def earlier_of(row: Row | None, response: Response, found: Validators) -> Earlier | None:
+    """The earlier capture that this response repeats: it answered 304, or its payload has the same digest."""
+    if row is None or row.before.payload is None or row.before.captured is None:
+        return None
+    same = response.status == 200 and found.payload == row.before.payload
+    return Earlier(row.before.payload, row.before.captured) if same or response.status == 304 else None
 
 
 def capture_format(wanted: str, response: Response) -> str:
@@ -71,10 +108,16 @@ def _is_wiki_error(body: bytes) -> bool:
         return False
 
 
-def _verdict(session: Session, request: Request, response: Response, format: str) -> Verdict:
-    if format == "html":
-        text = response.text if isinstance(response, TextResponse) else ""
-        return judge(page_signals(_by_name(response.headers), text), session.policy)
+def verdict_of(session: Session, request: Request, response: Response, format: str) -> Verdict:
+    """What the response, and its site, say of its use, judged under the policy of the crawl."""
+    unchanged = (
+        response.status == 304 and request.meta.get("format") == "html"
+    )  # its headers and its site speak all the same
+    if format == "html" or unchanged:
+        # parsed once: its links are read from it too
+        page = response.selector if isinstance(response, TextResponse) and not unchanged else None
+        signals = (*page_signals(_by_name(response.headers), page), *request.meta.get("site_signals", ()))
+        return judge(signals, session.policy)
     if format in CONTENT:
         return judge(request.meta.get("signals", ()), session.policy)
     return NOTHING_SAID

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from crawlers.config import CrawlConfig, user_agent
 from gristmill import config as configuration
-from gristmill import runs
+from gristmill import runs, storage
 from gristmill.cli import ConfigOption, JsonOption, OutOption, SetOption, conclude, say
 from gristmill.errors import MissingExtra
+from gristmill.hashing import digest
+
+if TYPE_CHECKING:
+    from crawlers.frontier import Frontier
 
 DEFAULT = Path("configs/crawl/default.toml")
 # What decides about the captures: our code, and the library that fetches.
-CODE, LIBRARIES = ("crawlers",), ("scrapy", "protego")
+CODE, LIBRARIES = ("crawlers",), ("scrapy", "w3lib")
 
 FreshOption = Annotated[
     bool,
-    typer.Option(
-        "--fresh", help="Crawl again as the next sequence, even where a sealed crawl of these settings exists."
-    ),
+    typer.Option("--fresh", help="Forget what was crawled and queued, and start anew as the next run."),
 ]
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
 TextOption = Annotated[
@@ -49,9 +54,12 @@ def crawl(
 ) -> None:
     """Fetch wiki, news and social sources into WARC files, with the evidence of their rights.
 
-    A sealed crawl of the same settings is returned as it is; --fresh crawls again.
+    A call that was stopped or killed goes on where it was. Each completed call seals a run; the next one fetches what is due
+    (`recrawl` in the configuration: new pages daily, known ones monthly), and is a no-op where nothing is.
 
-    Example: gristmill crawl --config configs/crawl/default.toml --set contact=you@example.org
+    Examples: gristmill crawl --config configs/crawl/default.toml --set contact=you@example.org
+
+    Two processes, each with half of the hosts: --set shard=1/2, and --set shard=2/2
     """
     settings = configuration.load(CrawlConfig, config or DEFAULT, set_ or ())
     user_agent(settings)
@@ -60,29 +68,67 @@ def crawl(
     from crawlers.crawl import crawl as fetch
     from crawlers.crawl import summary
 
-    with _next_run(settings, out, fresh=fresh) as run:
-        if run.finished:
-            say(f"crawl  {run.id} is sealed already; --fresh crawls again")
+    with _frontier(settings, out, fresh=fresh) as frontier:
+        if (last := _last_run(frontier, out)) and _nothing_due(frontier):
+            say(f"crawl  {last.id} is sealed{_until(frontier)}; --fresh starts anew")
+            done = last
         else:
-            say(f"crawl  {len(settings.sources)} sources under the policy {settings.policy} -> {run.path}")
-        done = run.finished or fetch(settings, run)
+            with _run(settings, out, int(frontier.fact("sequence"))) as run:
+                say(f"crawl  {_how_much(frontier, settings)} under the policy {settings.policy} -> {run.path}")
+                done = fetch(settings, run, frontier)
     conclude(done, summary(done), as_json=json)
 
 
 @contextmanager
-def _next_run(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[runs.Run]:
-    """The newest sealed sequence of these settings, or with `fresh` (or where none is sealed) the one to write."""
-    sequence = 1
-    while True:
-        with _open(settings, out, sequence) as run:
-            following = run.path.with_name(f"{run.id[:-4]}{sequence + 1:04}")
-            if run.finished is None or (not fresh and not (following / runs.MANIFEST).exists()):
-                yield run
-                return
-        sequence += 1
+def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Frontier]:
+    """The frontier of a crawl: of its sources, its policy and its shard; how politely it is made may change on the way."""
+    from crawlers.frontier import Frontier, unreadable
+
+    names = {"sources", "policy", "shard", "demo", "private_hosts"}
+    folder = out / "state" / f"crawl-{digest(settings.model_dump(mode='json', include=names))[:12]}"
+    storage.make_folder(folder)
+    with runs.locked(folder), contextlib.closing(Frontier(folder / "frontier.sqlite")) as frontier:
+        try:
+            sealing = frontier.fact("sealing")
+            if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
+                frontier.sealed(sealing)
+            if fresh or (frontier.fact("last") and _last_run(frontier, out) is None):
+                frontier.start_anew()
+            yield frontier
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                raise unreadable(frontier.path, error) from error
+            raise
 
 
-def _open(settings: CrawlConfig, out: Path, sequence: int) -> AbstractContextManager[runs.Run]:
+def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:
+    """The run that this crawl sealed last, if it is still there."""
+    name = frontier.fact("last")
+    return runs.open_run(out / name, step="crawl") if name and (out / name / runs.MANIFEST).is_file() else None
+
+
+def _nothing_due(frontier: Frontier) -> bool:
+    """Whether a call would bring nothing: a new crawl, and one whose last call was not sealed, always has something to do."""
+    from crawlers.session import LONGEST_PAUSE
+
+    return frontier.known() > 0 and not frontier.unsealed() and not frontier.askable(time.time(), LONGEST_PAUSE)
+
+
+def _until(frontier: Frontier) -> str:
+    """What is still queued, and from when on there is something to do again."""
+    moments = [ready for ready, _ in frontier.held().values() if ready > time.time()] if frontier.queued() else []
+    if (due := frontier.next_due(waiting=False)) is not None:
+        moments.append(due)
+    waits = f", {frontier.queued()} requests wait for their hosts" if frontier.queued() else ""
+    return f"{waits}; nothing is due before {datetime.fromtimestamp(min(moments)):%Y-%m-%d %H:%M}" if moments else waits
+
+
+def _how_much(frontier: Frontier, settings: CrawlConfig) -> str:
+    queued = frontier.queued()
+    return f"{len(settings.sources)} sources" + (f", {queued} requests queued before" if queued else "")
+
+
+def _run(settings: CrawlConfig, out: Path, sequence: int) -> AbstractContextManager[runs.Run]:
     inputs = [runs.file_input(settings.demo.text)] if settings.demo.text else []
     return runs.start(
         "crawl", out=out, config=settings, inputs=inputs, code=CODE, libraries=LIBRARIES, sequence=sequence

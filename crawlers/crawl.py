@@ -1,27 +1,37 @@
-"""Runs a crawl: one spider a source in one process, captures into a run folder, a ledger at the end."""
+"""Runs a call of a crawl: one spider a source in one process, captures by the frontier into a run folder, a ledger at the end."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import os
 import shutil
 import signal
+import threading
+import time
+import urllib.request
 from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from crawlers.config import PRODUCT, CrawlConfig, user_agent
+from crawlers.addresses import bare, host_of
+from crawlers.config import CrawlConfig, Source, user_agent
 from crawlers.demo_site import HOSTS, DemoSite
+from crawlers.frontier import Frontier
+from crawlers.outbox import Outbox
 from crawlers.session import Session
-from crawlers.warc import WarcWriter
 from gristmill import storage
 from gristmill.errors import RunError, Stopped
+from gristmill.hashing import digest
 from gristmill.ledger import check_balance, ledger_table, totals
-from gristmill.progress import Progress
+from gristmill.progress import Progress, say
 from gristmill.runs import LEDGER, FinishedRun, Run
+from gristmill.takedown import NAME as TAKEDOWNS
+from gristmill.takedown import Takedown, write_takedowns
 
 CAPTURES = "captures"
 MOST_FAILURES_SHOWN = 20
@@ -30,10 +40,9 @@ MOST_FAILURES_SHOWN = 20
 def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
     """Scrapy's settings for a polite, safe crawl that keeps evidence of every response."""
     polite = config.politeness
+    proxies = [host_of(address) for address in urllib.request.getproxies().values()]
     return {
         "USER_AGENT": user_agent(config),
-        "ROBOTSTXT_OBEY": True,
-        "ROBOTSTXT_USER_AGENT": PRODUCT,
         "COOKIES_ENABLED": False,
         "REFERER_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,  # in 2.19 an HTTP server that runs Python code, on by default
@@ -43,20 +52,24 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_TIMEOUT": polite.timeout,
         "DOWNLOAD_DELAY": polite.delay,
+        "CONCURRENT_REQUESTS": polite.concurrency,
         "CONCURRENT_REQUESTS_PER_DOMAIN": polite.concurrency_per_host,
         "AUTOTHROTTLE_ENABLED": polite.autothrottle,
         "AUTOTHROTTLE_START_DELAY": polite.delay,
-        "RETRY_TIMES": polite.retries,
-        "RETRY_GIVE_UP_LOG_LEVEL": "DEBUG",  # the final ledger names what failed
-        "RETRY_PRIORITY_ADJUST": 0,
+        "REDIRECT_MAX_TIMES": 10,
+        "RETRY_ENABLED": False,  # the frontier repeats requests, in later calls too
         "LOG_LEVEL": "ERROR",
+        "SCHEDULER": "crawlers.scheduler.DurableScheduler",
+        "TWISTED_DNS_RESOLVER": "crawlers.politeness.PublicResolver",
+        "PRIVATE_HOSTS": [*config.private_hosts, *proxies, *(["127.0.0.1"] if config.demo.serve else [])],
+        "CONCURRENT_ITEMS": 1,  # spiders yield none: Scrapy starts so many tasks for each answer
+        "SPIDER_MIDDLEWARES_BASE": {},  # spiders commit what they read themselves
         "DOWNLOADER_MIDDLEWARES": {
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
             "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 540,  # after the capture: redirects are evidence too
             "crawlers.politeness.AddressMiddleware": 80,
-            "crawlers.robots.RobotsMiddleware": 100,
-            "crawlers.politeness.WaitMiddleware": 560,
-            "crawlers.capture.CaptureMiddleware": 580,  # just after decompression (590), before retries (550)
+            "crawlers.sites.SiteMiddleware": 100,
+            "crawlers.capture.CaptureMiddleware": 580,  # just after decompression (590)
         },
     }
 
@@ -72,24 +85,21 @@ def _origins(config: CrawlConfig) -> Iterator[dict[str, str]]:
         yield dict.fromkeys(HOSTS, site.url)
 
 
-def crawl(config: CrawlConfig, run: Run) -> FinishedRun:
-    """Fetch all sources into the run folder and seal it; what an earlier, killed crawl left in it is thrown away."""
-    settings = scrapy_settings(config)
-    folder = run.path / CAPTURES
-    shutil.rmtree(folder, ignore_errors=True)
-    with _origins(config) as origins, Progress("crawl", total=config.budget, unit="documents") as progress:
-        session = Session(config, WarcWriter(folder, rotate=config.capture_file_bytes), progress, origins)
-        try:
-            _run_spiders(config, session, settings)
-            _check(session)
-        except BaseException:
-            session.writer.abandon()
-            raise
-        session.writer.close()
+def crawl(config: CrawlConfig, run: Run, frontier: Frontier) -> FinishedRun:
+    """Fetch what is queued and due, and seal it into the run folder; a call that was stopped goes on where it was."""
+    frontier.wake(time.time())
+    bring_back(frontier, run.path.parent)
+    outbox = Outbox(frontier, frontier.path.parent / CAPTURES, rotate=config.capture_file_bytes)
+    before = sum(frontier.documents().values())
+    with _origins(config) as origins, Progress("crawl", total=config.budget, unit="documents", done=before) as progress:
+        session = Session(config, frontier, outbox, progress, origins)
+        _run_spiders(config, session)
+        _check(session)
+        outbox.drain()
     return _seal(run, session)
 
 
-def _run_spiders(config: CrawlConfig, session: Session, settings: dict[str, Any]) -> None:
+def _run_spiders(config: CrawlConfig, session: Session) -> None:
     from scrapy.crawler import AsyncCrawlerProcess
 
     from crawlers.spiders.news import NewsSpider
@@ -97,18 +107,21 @@ def _run_spiders(config: CrawlConfig, session: Session, settings: dict[str, Any]
     from crawlers.spiders.wiki import WikiSpider
 
     kinds = {"wiki": WikiSpider, "news": NewsSpider, "social": SocialSpider}
-    process = AsyncCrawlerProcess(settings)
-    # A robots.txt that cannot be had is one line of our summary; Scrapy's own words for it are a traceback a host.
-    logging.getLogger("scrapy.downloadermiddlewares.robotstxt").setLevel(logging.CRITICAL)
-    for source in config.sources:
+    process = AsyncCrawlerProcess(scrapy_settings(config))
+    from twisted.internet import reactor  # the one that Scrapy installed
+
+    for source in sources_of_shard(config):
         process.crawl(kinds[source.kind], source=source, session=session)
+    reactor.getThreadPool().threadFactory = partial(
+        threading.Thread, daemon=True
+    )  # a lookup that hangs must not hold us
     with _stopping_at_once(session):
         process.start(install_signal_handlers=False)
 
 
 @contextlib.contextmanager
 def _stopping_at_once(session: Session) -> Iterator[None]:
-    """End the crawl on Ctrl-C and SIGTERM without waiting for requests that are held back: nothing is kept of it anyway."""
+    """End the call on Ctrl-C and SIGTERM at once: requests in flight are still queued, all others are committed."""
     from twisted.internet import reactor
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -124,44 +137,118 @@ def _stopping_at_once(session: Session) -> Iterator[None]:
 
 
 def _check(session: Session) -> None:
-    """Raise where the crawl did not run to its end, or brought nothing at all: such a run is never sealed."""
+    """Raise where the call did not run to its end, or brought nothing at all: such a call is never sealed."""
+    frontier = session.frontier
     if session.fault is not None:
         raise session.fault
+    sums = totals(frontier.entries())
     if session.stopped is not None:
+        say(f"crawl  so far stored {sums['kept']}{_reasons(sums, 'dropped')}{_reasons(sums, 'quarantined', 'failed ')}")
         raise Stopped(
-            f"the crawl was stopped ({session.stopped}); nothing was sealed, the same command starts it again"
+            f"the crawl was stopped ({session.stopped}) with {frontier.queued()} requests queued; the same command goes on there"
         )
-    sums = totals(session.tally.entries())
-    if not sums["kept"] and not sums.get("dropped:opt_out") and not sums.get("dropped:licence"):
-        raise _brought_nothing(session, sums)
+    found = sums["kept"] or any(sums.get(f"dropped:{reason}") for reason in ("opt_out", "licence", "unchanged"))
+    if not found and frontier.fact("sequence") == 1 and not frontier.queued():
+        error = _brought_nothing(session, sums)
+        frontier.start_anew()
+        raise error
 
 
 def _brought_nothing(session: Session, sums: Mapping[str, int]) -> RunError:
-    hosts = sorted(session.unreachable.items())
-    if hosts and not session.writer.captures and not session.failures:
+    hosts = session.frontier.table("SELECT place, why FROM shut ORDER BY place")
+    failures = [text for (text,) in session.frontier.table("SELECT text FROM failure ORDER BY id LIMIT 3")]
+    if hosts and not session.outbox.captures and not session.outbox.waiting and not failures:
         fix = "check this machine's network (DNS, proxy, firewall); the same command then starts the crawl again"
         return RunError("no source could be reached, so nothing was fetched", dict(hosts[:MOST_FAILURES_SHOWN]), fix)
     rows = {reason: count for reason, count in sums.items() if count and ":" in reason}
-    first = {f"failure {n}": text for n, text in enumerate(session.failures[:3], 1)}
+    first = {f"failure {n}": text for n, text in enumerate(failures, 1)}
     fix = "check the sources and the network; the same command starts the crawl again"
     return RunError("the crawl brought no document", {**rows, **dict(hosts[:MOST_FAILURES_SHOWN]), **first}, fix)
 
 
 def _seal(run: Run, session: Session) -> FinishedRun:
-    entries = session.tally.entries()
-    found = sum(session.documents.values())
-    check_balance(found, entries, where="crawl")
+    """Move the files of this call into its run folder and seal it; killed at any point, the next start finds all of them."""
+    frontier, outbox = session.frontier, session.outbox
+    entries = frontier.entries()
+    check_balance(sum(session.documents.values()), entries, where="crawl")
+    frontier.set_fact("sealing", run.id)
+    shutil.rmtree(run.path / CAPTURES, ignore_errors=True)  # what is there is of no call that this frontier knows
+    move_files(frontier, outbox.folder, run.path / CAPTURES)
     with storage.commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table({0: entries}), file, compression="zstd")
-    details = {
-        "policy": session.config.policy,
-        "licences": session.licence_table(),
-        "fetched": dict(sorted(session.fetched.items())),
-        "unreachable": dict(sorted(session.unreachable.items())),
-        "failures": sorted(session.failures),
+    if rows := takedowns_of(frontier):
+        write_takedowns(run.path / TAKEDOWNS, rows)
+    counts = {
+        "read": sum(entry.documents for entry in entries),
+        **totals(entries),
+        "captures": outbox.captures,
+        "bytes": outbox.bytes,
     }
-    counts = {"read": found, **totals(entries), "captures": session.writer.captures, "bytes": session.writer.bytes}
-    return run.finish(counts=counts, details=details)
+    done = run.finish(counts=counts, details=details_of(session))
+    frontier.sealed(run.id)
+    return done
+
+
+def details_of(session: Session) -> dict[str, Any]:
+    """What the manifest says of a call beside its counts."""
+    frontier = session.frontier
+    licences: dict[str, dict[str, int]] = {}
+    for source, licence, count in frontier.table("SELECT source, licence, documents FROM licence ORDER BY 1, 2"):
+        licences.setdefault(source, {})[licence] = count
+    return {
+        "policy": session.config.policy,
+        "licences": licences,
+        "fetched": dict(frontier.table("SELECT source, captures FROM fetched WHERE captures > 0 ORDER BY 1")),
+        "unreachable": dict(frontier.table("SELECT place, why FROM shut ORDER BY 1")),
+        "failures": sorted(text for (text,) in frontier.table("SELECT text FROM failure")),
+        "queued": frontier.queued(),
+        "takedowns": len(frontier.takedowns()),
+    }
+
+
+def move_files(frontier: Frontier, source: Path, target: Path) -> None:
+    """Move the listed WARC files of a call from one folder to another, those that are not there yet."""
+    for (name,) in frontier.table("SELECT name FROM file ORDER BY name"):
+        if (source / name).is_file():
+            storage.make_folder(target)
+            os.replace(source / name, target / name)
+    for folder in (source, target):
+        if folder.is_dir():
+            storage.sync_folder(folder)
+
+
+def bring_back(frontier: Frontier, out: Path) -> None:
+    """Undo a move into a run folder that was not sealed: its settings or its code may have changed, and with them its name."""
+    if name := frontier.fact("sealing"):
+        move_files(frontier, out / name / CAPTURES, frontier.path.parent / CAPTURES)
+
+
+def takedowns_of(frontier: Frontier) -> list[Takedown]:
+    """The takedown list of a crawl: pages that were stored, and are gone now or refuse."""
+    rows = frontier.takedowns()
+    return [Takedown("url", url, reason, date.fromisoformat(day)) for url, reason, day in rows]
+
+
+def sources_of_shard(config: CrawlConfig) -> list[Source]:
+    """The sources this process crawls. Sources that share a host stay together: one process asks it, one pace holds."""
+    number, of = map(int, config.shard.split("/"))
+    return [source for source in config.sources if int(digest(_first_host(config, source))[:15], 16) % of == number - 1]
+
+
+def _first_host(config: CrawlConfig, source: Source) -> str:
+    """The first, in order, of all hosts that sources share with this one, directly or by others."""
+    together = {bare(host_of(url)) for url in source.doors}
+    while True:
+        more = together.union(
+            *(
+                hosts
+                for one in config.sources
+                if not together.isdisjoint(hosts := {bare(host_of(url)) for url in one.doors})
+            )
+        )
+        if more == together:
+            return min(together)
+        together = more
 
 
 def summary(run: FinishedRun) -> list[str]:
@@ -169,7 +256,7 @@ def summary(run: FinishedRun) -> list[str]:
     counts = run.counts
     lines = [
         f"crawl  found {counts['read']} documents in {counts['captures']} responses ({counts['bytes'] / 1e6:.1f} MB)",
-        f"  stored {counts['kept']}{_reasons(run, 'dropped')}{_reasons(run, 'quarantined', 'failed ')}",
+        f"  stored {counts['kept']}{_reasons(counts, 'dropped')}{_reasons(counts, 'quarantined', 'failed ')}",
     ]
     for source, licences in run.details["licences"].items():
         lines.append(f"  {source}: " + ", ".join(f"{count} {licence}" for licence, count in licences.items()))
@@ -178,9 +265,13 @@ def summary(run: FinishedRun) -> list[str]:
     lines += [f"  failed  {text}" for text in failures[:MOST_FAILURES_SHOWN]]
     if len(failures) > MOST_FAILURES_SHOWN:
         lines.append(f"  and {len(failures) - MOST_FAILURES_SHOWN} more failures, all in {run.path.name}/manifest.json")
+    if queued := run.details.get("queued"):
+        lines.append(f"  still queued {queued}: the same command asks for what is due")
+    if run.details.get("takedowns"):
+        lines.append(f"  {run.details['takedowns']} pages are gone or refuse now: {run.path / TAKEDOWNS}")
     return lines
 
 
-def _reasons(run: FinishedRun, fate: str, word: str = "dropped ") -> str:
-    found = {name.partition(":")[2]: count for name, count in run.counts.items() if name.startswith(f"{fate}:")}
+def _reasons(counts: Mapping[str, int], fate: str, word: str = "dropped ") -> str:
+    found = {name.partition(":")[2]: count for name, count in counts.items() if name.startswith(f"{fate}:")}
     return "".join(f" | {word}{reason} {count}" for reason, count in sorted(found.items()))

@@ -1,45 +1,31 @@
-"""Middlewares that keep a crawl welcome and safe: waiting when told to, crawl delays, and no requests into private networks."""
+"""Middlewares and a resolver that keep a crawl welcome and safe: how long to leave a busy host alone, and no private addresses."""
 
 from __future__ import annotations
 
-import asyncio
-import ipaddress
 import re
-import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import IgnoreRequest
+from scrapy.resolver import CachingThreadedResolver
+from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
 
+from crawlers.addresses import host_of, is_private, literal
 from crawlers.session import LONGEST_PAUSE, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-
-
-def host_of(url: str) -> str:
-    """The host name of a URL, in lower case."""
-    return (urlsplit(url).hostname or "").lower()
-
-
-def place_of(url: str) -> str:
-    """The host of a URL with its port, where it names one: robots.txt holds for that place alone (RFC 9309, 2.3)."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
-
-
-def bare(host: str) -> str:
-    """A host without `www.`: publishers link to themselves both ways."""
-    return host.removeprefix("www.")
+LONGEST_HOLD = 7 * 86400.0
+"""Seconds that a host is left alone at most, whatever it asks for: a slip of the pen must not shut it for decades."""
+FIRST_PAUSE = 5.0
+"""Seconds of the first pause of a host that is busy and does not say for how long; each next one in a row is twice as long."""
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -55,96 +41,14 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
 
 
-def is_private(address: str) -> bool:
-    """Whether an IP address is anything but public: private, loopback, link-local, reserved, multicast."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(
-        found, ipaddress.IPv6Address
-    ):  # the IPv4 address that a mapped, 6to4 or NAT64 address leads to counts
-        inner = found.ipv4_mapped or found.sixtofour
-        if found in NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        found = inner or found
-    return found.is_multicast or not found.is_global
-
-
-class WaitMiddleware:
-    """Keeps each host's crawl delay, and leaves a host alone for as long as its Retry-After says."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-        self._next: dict[str, float] = {}
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> WaitMiddleware:
-        """Scrapy's way to make one."""
-        return cls(crawler)
-
-    @property
-    def _session(self) -> Session:
-        session: Session = self.crawler.spider.session
-        return session
-
-    async def process_request(self, request: Request) -> None:
-        """Wait until the host may be asked."""
-        host = host_of(request.url)
-        if delay := self.crawler.spider.crawl_delays.get(host, 0.0):
-            at = max(time.monotonic(), self._next.get(host, 0.0))
-            self._next[host] = at + delay
-            await asyncio.sleep(at - time.monotonic())
-        while pause := self._session.pause(host):
-            await asyncio.sleep(pause)
-
-    def process_response(self, request: Request, response: Response) -> Request | Response:
-        """Hold the host and ask again later where it said when; other answers pass."""
-        if response.status not in (429, 503):
-            return response
-        header = response.headers.get(b"Retry-After")
-        seconds = retry_after(header.decode("latin-1") if header else None, datetime.now(UTC))
-        if seconds is None or seconds > LONGEST_PAUSE:
-            return response
-        self._session.hold(host_of(request.url), seconds)
-        return get_retry_request(request, spider=self.crawler.spider, reason="retry_after") or response
-
-
-class AddressMiddleware:
-    """Sends requests for mapped hosts to the demo site, and refuses private addresses that the configuration does not name."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self.crawler = crawler
-        self._addresses: dict[str, tuple[str, ...]] = {}
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> AddressMiddleware:
-        """Scrapy's way to make one."""
-        return cls(crawler)
-
-    async def process_request(self, request: Request) -> None:
-        """Look the host up once; a name that cannot be resolved is left to the downloader to report."""
-        session: Session = self.crawler.spider.session
-        host = host_of(request.url)
-        if not self.crawler.spider.is_ours(request.url):
-            raise OtherHost(f"{host} is none of the source's hosts")
-        if host in session.origins:
-            request.meta["proxy"] = session.origins[host]
-            return
-        if host in session.config.private_hosts:
-            return
-        if host not in self._addresses:
-            self._addresses[host] = await _resolve(host)
-        self._refuse_private(host, self._addresses[host])
-
-    def process_response(self, request: Request, response: Response) -> Response:
-        """Check the address that really answered: a name may point elsewhere the second time."""
-        session: Session = self.crawler.spider.session
-        host = host_of(request.url)
-        if response.ip_address is not None and host not in session.origins and host not in session.config.private_hosts:
-            self._refuse_private(host, (str(response.ip_address),))
-        return response
-
-    def _refuse_private(self, host: str, addresses: Iterable[str]) -> None:
-        if private := [address for address in addresses if is_private(address)]:
-            raise PrivateAddress(f"{host} is {private[0]}; name it in private_hosts to allow it")
+def wait_for(response: Response, session: Session) -> float:
+    """How many seconds a host that answered 429 or 503 is to be left alone: as it says, else longer each time."""
+    header = response.headers.get(b"Retry-After")
+    said = retry_after(header.decode("latin-1") if header else None, datetime.now(UTC))
+    if said is not None:
+        return min(said, LONGEST_HOLD)
+    first = min(FIRST_PAUSE, session.config.politeness.backoff)
+    return min(LONGEST_PAUSE, first * 2.0 ** session.strikes(host_of(response.url)))
 
 
 class PrivateAddress(IgnoreRequest):
@@ -155,9 +59,83 @@ class OtherHost(IgnoreRequest):
     """A redirect left the hosts of its source."""
 
 
-async def _resolve(host: str) -> tuple[str, ...]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None)
-    except OSError:
-        return ()
-    return tuple(sorted({str(entry[4][0]) for entry in found}))
+class Forbidden(IgnoreRequest):
+    """The robots.txt of the host forbids the address."""
+
+
+class Unreachable(IgnoreRequest):
+    """The robots.txt of the host cannot be had, which forbids everything (RFC 9309, 2.3.1.4)."""
+
+
+class AddressMiddleware:
+    """Sends requests for mapped hosts to the demo site, and refuses addresses that are private as they are written.
+
+    Names are checked by `PublicResolver`, which gives no connection another address than the one that was checked.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> AddressMiddleware:
+        """Scrapy's way to make one."""
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> None:
+        """Refuse other hosts and private addresses."""
+        session: Session = self.crawler.spider.session
+        host = host_of(request.url)
+        if not request.meta.get("any_host") and not self.crawler.spider.is_ours(request.url):
+            raise OtherHost(f"{host} is none of the source's hosts")
+        if host in session.origins:
+            request.meta["proxy"] = session.origins[host]
+        elif host not in session.config.private_hosts and (address := literal(host)):
+            refuse_private(host, (address,))
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Check the address that really answered, whatever led there; a proxy answers with its own."""
+        host = host_of(request.url)
+        allowed = self.crawler.spider.session.config.private_hosts
+        if response.ip_address is not None and "proxy" not in request.meta and host not in allowed:
+            refuse_private(host, (str(response.ip_address),))
+        return response
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Say of a name that was not looked up in the end why it was not."""
+        if address := PublicResolver.private.get(host_of(request.url)):
+            refuse_private(host_of(request.url), (address,))
+
+
+def refuse_private(host: str, addresses: Iterable[str]) -> None:
+    """Raise PrivateAddress where one of the addresses of a host is not public."""
+    if private := [address for address in addresses if is_private(address)]:
+        raise PrivateAddress(f"{host} is {private[0]}; name it in private_hosts to allow it")
+
+
+class PublicResolver(CachingThreadedResolver):
+    """Looks names up, and gives out no private address of a host that the configuration does not name.
+
+    The check stands between the lookup and the connection, so an answer that changes in between (DNS rebinding) changes nothing.
+    Twisted reports every failed lookup as an unknown host; `private` (host -> address) keeps the reason.
+    """
+
+    allowed: frozenset[str] = frozenset()
+    private: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, reactor: Any) -> PublicResolver:
+        """Scrapy's way to make one."""
+        resolver: PublicResolver = super().from_crawler(crawler, reactor)
+        resolver.allowed = frozenset(crawler.settings.getlist("PRIVATE_HOSTS"))
+        return resolver
+
+    def getHostByName(self, name: str, timeout: Sequence[int] = ()) -> Deferred[str]:  # noqa: N802
+        """The address of a name; fails as an unknown host where it is private."""
+        return super().getHostByName(name, timeout).addCallback(self._checked, name.lower())
+
+    def _checked(self, address: str, name: str) -> str:
+        self.private.pop(name, None)
+        if name not in self.allowed and is_private(address):
+            self.private[name] = address
+            raise DNSLookupError(f"{name} is {address}")
+        return address

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from parsel import Selector
+
 from gristmill.rights import OPT_OUTS, UNKNOWN, RightsPolicy, normalize_licence, status_refusals, why_refused
 
 AGENT = "gristmill"
@@ -75,12 +77,20 @@ def _refusals(signals: Iterable[Signal]) -> Iterator[str]:
                 yield from ["tdm-reservation"] * (signal.value.strip() == "1")
             case "meta tdm-reservation" if not tdm_header:  # TDMRep: the header overrides the page
                 yield from ["tdm-reservation"] * (signal.value.strip() == "1")
+            case "tdmrep.json tdm-reservation" if not tdm_header:
+                yield from ["tdm-reservation"] * (signal.value.strip() == "1")
+            case "robots.txt use" | "Content-Usage":
+                yield from ["notrain"] * bool(_NO_TRAINING.search(signal.value))
+            case "robots.txt for AI" | "ai.txt":
+                yield "noai"
             case "json-ld isAccessibleForFree":
                 yield from ["paywall"] * (signal.value.lower() == "false")
             case "mastodon":
                 yield signal.value
 
 
+_NO_TRAINING = re.compile(r"\bai-train\s*=\s*no\b|\btrain-ai\s*=\s*n\b", re.IGNORECASE)
+"""Content signals (contentsignals.org) and the vocabulary of the IETF's AI Preferences group, in robots.txt or a header."""
 VALUED = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"}
 
 
@@ -100,23 +110,21 @@ def _directives(value: str) -> Iterator[str]:
     yield from ["noindex"] * bool(words & {"noindex", "none"})
 
 
-def page_signals(headers: Mapping[str, Sequence[str]], html: str) -> tuple[Signal, ...]:
+def page_signals(headers: Mapping[str, Sequence[str]], page: Selector | None) -> tuple[Signal, ...]:
     """Everything a page says about its use, in its headers (names in lower case) and in its HTML."""
     out = [Signal("X-Robots-Tag", value) for value in headers.get("x-robots-tag", ())]
     out += [Signal("tdm-reservation header", value) for value in headers.get("tdm-reservation", ())]
     out += [Signal("tdm-policy header", value) for value in headers.get("tdm-policy", ())]
+    out += [Signal("Content-Usage", value) for value in headers.get("content-usage", ())]
     out += [Signal("rel=license", url) for value in headers.get("link", ()) for url in _linked_licences(value)]
-    return tuple(dict.fromkeys([*out, *_html_signals(html)]))
+    return tuple(dict.fromkeys([*out, *(_html_signals(page) if page is not None else ())]))
 
 
 def _linked_licences(header: str) -> list[str]:
     return re.findall(r'<([^>]+)>\s*;[^,]*\brel=(?:"(?:[^",]* )?license(?: [^",]*)?"|license\b(?!-))', header)
 
 
-def _html_signals(html: str) -> Iterator[Signal]:
-    from parsel import Selector
-
-    page = Selector(text=html.replace("\x00", ""))
+def _html_signals(page: Selector) -> Iterator[Signal]:
     for meta in page.css("meta[name][content]"):
         name, content = meta.attrib["name"].strip().lower(), meta.attrib["content"]
         if name in ("robots", AGENT):

@@ -48,7 +48,7 @@ from gristmill.sealed import (
 
 __all__ = [
     "FORMAT", "LEDGER", "LOCK", "MANIFEST", "SPILL", "TELEMETRY", "FinishedRun", "Input", "Run", "all_entries", "chain", "corpus_line",
-    "file_input", "latest", "list_runs", "manifest_digest", "of_step", "open_run", "parents", "resolve_input",
+    "file_input", "latest", "list_runs", "locked", "manifest_digest", "of_step", "open_run", "parents", "resolve_input",
     "seal_from_receipts", "start",
 ]  # fmt: skip
 """What rooms need of run folders: the writing half stands here, the reading half in `sealed.py`."""
@@ -137,7 +137,7 @@ def start(
         raise RunError("run folders must lie on a local disk", {"out": out}, "give a local folder, and copy it after")
     path = Path(str(out).removeprefix("file://")) / name
     storage.make_folder(path)
-    with _lock(path):
+    with locked(path):
         if force:
             _empty(path)
         if left := storage.sweep(path):
@@ -150,8 +150,8 @@ def start(
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run; the system drops the lock when its holder dies."""
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run, or of the state of a crawl; the system drops the lock when its holder dies."""
     with open(folder / LOCK, "a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

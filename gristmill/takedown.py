@@ -16,6 +16,8 @@ from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 from gristmill import storage
 from gristmill.errors import InputError
 
+NAME = "takedown.csv"
+"""The list that lies in a run: of a crawl what is gone or refuses since, of a decide run what it heeded."""
 KINDS = ("id", "url", "domain", "author")
 HEADER = ["kind", "value", "reason", "date"]
 

@@ -19,6 +19,7 @@ from gristmill.config import Config
 from gristmill.document import refuse_hashes_only
 from gristmill.errors import ConfigError, InputError, RunError
 from gristmill.runs import FinishedRun, Input, Run
+from gristmill.takedown import NAME as TAKEDOWNS
 from gristmill.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
 from pipelines import annotate as annotating
 from pipelines import decide as deciding
@@ -129,10 +130,9 @@ def own_inputs(config: AnnotateConfig) -> list[Input]:
 def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
     """Decide over the documents of an annotate run."""
     given = [annotated.as_input()]
-    takedowns = read_takedowns(config.takedown)
-    _refuse_idle_rows(takedowns, config.takedown)
-    if config.takedown:
-        given.append(Input("takedown.csv", hashing.digest(takedowns.as_rows()), config.takedown))
+    takedowns = all_takedowns(annotated, config)
+    if len(takedowns) or config.takedown:
+        given.append(Input(TAKEDOWNS, hashing.digest(takedowns.as_rows()), config.takedown or ""))
     rules = chosen_rules(config)
     if annotated.files("documents/"):
         check_signals(rules, numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
@@ -141,8 +141,8 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     with _start("decide", hashed, given, deciding, how) as run:
         if run.finished:
             return _found(run.finished)
-        if config.takedown:  # workers read the run's own copy: the list may be edited while they work
-            copy = run.path / "takedown.csv"
+        if len(takedowns) or config.takedown:  # workers read the run's own copy: the list may be edited while they work
+            copy = run.path / TAKEDOWNS
             write_takedowns(copy, takedowns.rows)
             config = config.model_copy(update={"takedown": str(copy)})
         shards, documents = _shards(annotated, "documents")
@@ -161,6 +161,15 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             **({"repeated": cut_sums(run.path)} if config.repeated.is_asked else {}),
         }
         return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
+
+
+def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
+    """The list that was given, with those of the crawls that were annotated: what is gone or refuses since."""
+    given = read_takedowns(config.takedown)
+    _refuse_idle_rows(given, config.takedown)
+    crawls = [run for run in runs.parents(annotated) if run.step == "crawl"]
+    lists = [run.path / TAKEDOWNS for run in crawls if run.data_files(TAKEDOWNS)]
+    return TakedownList([*given.rows, *(row for path in lists for row in read_takedowns(path).rows)])
 
 
 def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
+from scrapy.http import TextResponse
+
 from crawlers.config import NewsSource
-from crawlers.robots import unreachable
-from crawlers.spiders.base import SourceSpider
-from crawlers.spiders.readers import Sitemap, Unreadable, read_feed, read_sitemap, sitemap_urls
+from crawlers.outcome import Ask, Found
+from crawlers.sites import unreachable
+from crawlers.spiders.base import Said, SourceSpider, stored
+from crawlers.spiders.readers import (
+    Sitemap,
+    Unreadable,
+    forbids_following,
+    read_feed,
+    read_links,
+    read_sitemap,
+    sitemap_urls,
+)
 
 if TYPE_CHECKING:
-    from scrapy import Request
     from scrapy.http import Response
 
 MOST_SITEMAPS = 200
+"""Sitemaps of one file that are followed, the newest first."""
+DEEPEST_SITEMAP = 4
 
 
 def newest_first(sitemap: Sitemap) -> list[str]:
@@ -31,74 +43,73 @@ class NewsSpider(SourceSpider):
 
     source: NewsSource
 
-    @classmethod
-    def doors(cls, source: NewsSource) -> tuple[str, ...]:
-        """Its sites and feeds."""
-        return (*source.sites, *source.feeds)
-
-    async def start(self) -> AsyncIterator[Request]:
+    def first(self) -> Iterator[Ask]:
         """Begin with robots.txt for the sitemaps, and with the feeds."""
-        self._sitemaps: set[str] = set()
         for site in self.source.sites:
-            yield self.ask(
+            yield Ask(
                 urljoin(site, "/robots.txt"),
-                "discovery",
-                self.parse_robots,
-                door="robots.txt",
-                dont_obey_robotstxt=True,
-                handle_httpstatus_all=True,
+                "parse_robots",
+                facts={"door": "robots.txt", "any_status": True},
+                priority=2,
             )
         for feed in self.source.feeds:
-            yield self.ask(feed, "discovery", self.parse_feed)
+            yield Ask(feed, "parse_feed", priority=2)
+        for site in self.source.sites if self.source.follow else ():
+            yield Ask(urljoin(site, "/"), "parse_article", "html", document=True, again="documents")
 
-    def parse_robots(self, response: Response) -> Iterator[Request]:
+    def parse_robots(self, response: Response) -> Iterator[Said]:
         """Follow the sitemaps that robots.txt names; where it cannot be had, the site is off limits (RFC 9309)."""
         if why := unreachable(response.status):
-            self.shut(response.url, "robots.txt", why)
+            yield from self.shut(response.url, "robots.txt", why)
             return
         text = response.body.decode("utf-8", "replace") if response.status == 200 else ""
-        yield from self._ask_sitemaps(sitemap_urls(text, response.url))
+        yield from self._sitemaps(sitemap_urls(text, response.url), 1)
 
-    def _ask_sitemaps(self, urls: Iterable[str]) -> Iterator[Request]:
-        for url in urls:
-            if (
-                self.is_ours(url)
-                and url not in self._sitemaps
-                and len(self._sitemaps) < MOST_SITEMAPS
-                and not self._budget_spent()
-            ):
-                self._sitemaps.add(url)
-                yield self.ask(url, "discovery", self.parse_sitemap)
+    def _sitemaps(self, urls: Iterable[str], depth: int) -> Iterator[Ask]:
+        """Ask for sitemaps, so many of one file and so deep that a site which names ever new ones comes to an end."""
+        ours = [url for url in dict.fromkeys(urls) if self.is_ours(url)]
+        if depth <= DEEPEST_SITEMAP and self._has_room():
+            yield from (Ask(url, "parse_sitemap", facts={"depth": depth}, priority=1) for url in ours[:MOST_SITEMAPS])
 
-    def parse_sitemap(self, response: Response) -> Iterator[Request]:
+    def parse_sitemap(self, response: Response) -> Iterator[Said]:
         """Follow an index down, or ask for the articles."""
         try:
             sitemap = read_sitemap(response.body)
         except Unreadable as error:
-            self.session.failed(self.source, "unreadable_sitemap", f"{response.url} ({error})")
+            yield Found("quarantined", "unreadable_sitemap", where=f"{response.url} ({error})")
             return
-        follow = self._ask_sitemaps if sitemap.kind == "index" else self._ask_articles
-        yield from follow(newest_first(sitemap))
+        if sitemap.kind == "index":
+            yield from self._sitemaps(newest_first(sitemap), response.meta["row"].facts.get("depth", 1) + 1)
+        else:
+            yield from self._articles(newest_first(sitemap))
 
-    def parse_feed(self, response: Response) -> Iterator[Request]:
+    def parse_feed(self, response: Response) -> Iterator[Said]:
         """Ask for the articles of a feed."""
         try:
-            yield from self._ask_articles(read_feed(response.body, response.url))
+            yield from self._articles(read_feed(response.body, response.url))
         except Unreadable as error:
-            self.session.failed(self.source, "unreadable_feed", f"{response.url} ({error})")
+            yield Found("quarantined", "unreadable_feed", where=f"{response.url} ({error})")
 
-    def _ask_articles(self, urls: Iterable[str]) -> Iterator[Request]:
-        for url in urls:
-            if self.is_ours(url) and self.new(url):
-                yield self.ask(url, "html", self.parse_article)
+    def _articles(self, urls: Iterable[str]) -> Iterator[Ask]:
+        yield from (
+            Ask(url, "parse_article", "html", document=True, again="documents") for url in urls if self.is_ours(url)
+        )
 
-    def parse_article(self, response: Response) -> None:
+    def parse_article(self, response: Response) -> Iterator[Said]:
         """Count the article; its bytes and evidence were captured when it arrived."""
         if response.meta["captured_as"] != "html":
-            self.session.dropped(self.source, "not_html")
+            yield Found("dropped", "not_html")
         else:
-            self.session.stored(self.source, response.meta["verdict"], len(response.body))
+            yield stored(response.meta["verdict"], len(response.body))
+            yield from self._articles(self._links(response)) if self.source.follow else ()
 
-    def _budget_spent(self) -> bool:
+    def _links(self, response: Response) -> list[str]:
+        """The links of a page that may be followed."""
+        told = b",".join(response.headers.getlist(b"X-Robots-Tag")).decode("latin-1")
+        if not isinstance(response, TextResponse) or forbids_following(told):
+            return []
+        return read_links(response.selector, response.url)
+
+    def _has_room(self) -> bool:
         limit = self.source.max_documents
-        return limit is not None and len(self._seen) >= limit
+        return limit is None or self.session.frontier.asked(self.source.name) < limit

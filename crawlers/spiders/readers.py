@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import urljoin
 
 from lxml import etree
+from parsel import Selector
 
 LARGEST_INFLATED = 50 << 20
 
@@ -91,6 +92,31 @@ def read_feed(body: bytes, base: str) -> list[str]:
         raise Unreadable(f"<{_tag(root)}> is no feed")
     found = [_entry_link(node) for node in root.iter() if _tag(node) in ("item", "entry")]
     return list(dict.fromkeys(urljoin(base, link) for link in found if link))
+
+
+def forbids_following(directives: str) -> bool:
+    """Whether robots directives say `nofollow` or `none`; the latter is also a value, as in `max-image-preview: none`."""
+    return re.search(r"(?<![\w:-])(?<!: )(?:nofollow|none)\b", directives.lower()) is not None
+
+
+def read_links(page: Selector, base: str) -> list[str]:
+    """Where the links of an HTML page lead, absolute, each once without its fragment; those with rel="nofollow" do not count.
+
+    A page whose robots meta says `nofollow` or `none` has no links to follow.
+    """
+    metas = page.xpath('//meta[translate(@name, "ROBTS", "robts") = "robots"]/@content').getall()
+    if any(map(forbids_following, metas)):
+        return []
+    start = next((_joined(base, href) for href in page.xpath("//base/@href").getall()), None) or base
+    links = page.xpath('//a[@href][not(contains(translate(@rel, "NOFLW", "noflw"), "nofollow"))]/@href').getall()
+    return list(dict.fromkeys(url for url in (_joined(start, href.strip()) for href in links) if url))
+
+
+def _joined(base: str, href: str) -> str | None:
+    try:
+        return urljoin(base, href).partition("#")[0]
+    except ValueError:  # an IPv6 address that is none
+        return None
 
 
 def _entry_link(node: etree._Element) -> str | None:

@@ -6,20 +6,19 @@ User-Agent), and Wikipedia's robots.txt, written for page crawlers, excludes its
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from crawlers.config import WikiSource
-from crawlers.politeness import host_of, retry_after
+from crawlers.outcome import Ask, Found, Interval
+from crawlers.politeness import retry_after
 from crawlers.rights import judge, rightsinfo_signals
-from crawlers.session import LONGEST_PAUSE
-from crawlers.spiders.base import SourceSpider
+from crawlers.spiders.base import Repeat, Said, SourceSpider, stored
 from crawlers.spiders.readers import Unreadable, WikiBatch, read_wiki
 
 if TYPE_CHECKING:
-    from scrapy import Request
     from scrapy.http import Response
 
 PAGES_A_CALL = 50
@@ -60,59 +59,53 @@ class WikiSpider(SourceSpider):
     source: WikiSource
     robots = "api"
 
-    @classmethod
-    def doors(cls, source: WikiSource) -> tuple[str, ...]:
-        """Its API."""
-        return (source.api,)
-
-    async def start(self) -> AsyncIterator[Request]:
+    def first(self) -> Iterator[Ask]:
         """Begin with the licence: it belongs to every page."""
-        yield self._call(site_query(), "discovery", self.parse_site, door="API")
+        yield self._call(site_query(), "discovery", "parse_site", door="API")
 
-    def _call(self, query: Mapping[str, str], format: str, callback: object, **meta: object) -> Request:
-        return self.ask(f"{self.source.api}?{urlencode(query)}", format, callback, query=dict(query), **meta)  # type: ignore[arg-type]
+    def _call(self, query: Mapping[str, str], format: str, reader: str, **facts: object) -> Ask:
+        again: Interval = "discovery" if format == "discovery" else "documents"
+        return Ask(
+            f"{self.source.api}?{urlencode(query)}", reader, format, {"query": dict(query), **facts}, again=again
+        )
 
-    def parse_site(self, response: Response) -> Iterator[Request]:
+    def parse_site(self, response: Response) -> Iterator[Said]:
         """Read the licence, then ask for the first batch of each category."""
-        if (batch := self._read(response)) is None:
+        batch = yield from self._batch(response)
+        if batch is None:
             return
-        if batch.error:
-            yield from self._again(response, batch.error, self.parse_site)
-            return
-        found = rightsinfo_signals(batch.query)
-        pages = min(PAGES_A_CALL, self.room)
+        found = [[signal.signal, signal.value] for signal in rightsinfo_signals(batch.query)]
+        pages = min(
+            PAGES_A_CALL, self.source.max_documents or PAGES_A_CALL
+        )  # not by `room`: the address stays the same
         for category in self.source.categories or (None,):
-            yield self._call(page_query(category, pages), "mediawiki-api", self.parse_batch, signals=found)
+            yield self._call(page_query(category, pages), "mediawiki-api", "parse_batch", signals=found)
 
-    def parse_batch(self, response: Response) -> Iterator[Request]:
+    def parse_batch(self, response: Response) -> Iterator[Said]:
         """Count the pages of one batch and ask for the next."""
-        if (batch := self._read(response)) is None:
+        batch = yield from self._batch(response)
+        if batch is None:
             return
-        if batch.error:
-            yield from self._again(response, batch.error, self.parse_batch)
-            return
-        verdict = judge(self.signals_of(response), self.session.policy)
+        verdict = judge(response.meta["signals"], self.session.policy)
         for page in batch.pages:
-            self.session.stored(self.source, verdict, len(str(page["revisions"])))
-        if batch.cursor and self.room:
-            query = {**response.meta["query"], **batch.cursor}
-            yield self._call(query, "mediawiki-api", self.parse_batch, signals=response.meta["signals"])
+            yield stored(verdict, len(str(page["revisions"])))
+        if batch.cursor and self.room > len(batch.pages):
+            facts = response.meta["row"].facts
+            yield self._call(
+                {**facts["query"], **batch.cursor}, "mediawiki-api", "parse_batch", signals=facts["signals"]
+            )
 
-    def _read(self, response: Response) -> WikiBatch | None:
+    def _batch(self, response: Response) -> Generator[Said, None, WikiBatch | None]:
+        """The answer, or None where it is none: unreadable, an error, or a wiki that is behind (maxlag) and asked again."""
         try:
-            return read_wiki(response.body)
+            batch = read_wiki(response.body)
         except Unreadable as error:
-            self.session.failed(self.source, "unreadable_answer", f"{response.url} ({error})")
+            yield Found("quarantined", "unreadable_answer", where=f"{response.url} ({error})")
             return None
-
-    def _again(self, response: Response, error: str, callback: object) -> Iterator[Request]:
-        """Wait and repeat where the wiki is behind (maxlag); any other error ends this branch."""
-        lags = response.meta.get("lags", 0)
-        if error not in ("maxlag", "ratelimited") or lags >= MOST_LAGS:
-            self.session.failed(self.source, f"api_{error}", response.url)
-            return
-        header = (response.headers.get(b"Retry-After") or b"").decode("latin-1")
-        seconds = retry_after(header, datetime.now(UTC)) or LAG_SECONDS
-        self.session.hold(host_of(response.url), min(seconds, LONGEST_PAUSE))
-        facts = {"signals": response.meta["signals"]} if "signals" in response.meta else {}
-        yield self._call(response.meta["query"], response.meta["format"], callback, lags=lags + 1, **facts)
+        if batch.error in ("maxlag", "ratelimited"):
+            header = (response.headers.get(b"Retry-After") or b"").decode("latin-1")
+            seconds = retry_after(header, datetime.now(UTC)) or LAG_SECONDS
+            yield Repeat(seconds, MOST_LAGS, f"api_{batch.error}", response.url)
+        elif batch.error:
+            yield Found("quarantined", f"api_{batch.error}", where=response.url)
+        return None if batch.error else batch

@@ -1,14 +1,24 @@
-"""Fixtures of the crawling tests: saved pages, a running demo site, the command in a process of its own, one finished demo crawl."""
+"""Fixtures of the crawling tests: saved pages, a session, watched servers, a running demo site, the command in a process of its own, one finished demo crawl."""
 
 import os
 import subprocess
 import sys
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from crawlers.config import CrawlConfig
 from crawlers.demo_site import DemoSite
+from crawlers.frontier import Frontier
+from crawlers.outbox import Outbox
+from crawlers.session import Session
+from gristmill.progress import Progress
 from gristmill.runs import FinishedRun, open_run
 
 PAGES = Path(__file__).parent / "pages"
@@ -27,6 +37,76 @@ def site() -> Iterator[DemoSite]:
     """A demo site of the test module's own."""
     with DemoSite() as running:
         yield running
+
+
+class Watched(ThreadingHTTPServer):
+    """A server that answers from a table and remembers when it was asked for what, and with which headers."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, answers):
+        self.answers, self.asked, self.headers = answers, defaultdict(list), defaultdict(list)
+        super().__init__(("127.0.0.1", 0), Answer)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    """A row of the table: status, headers and body, or a function of the server and the target that gives them."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        path = urlsplit(self.path).path
+        self.server.headers[path].append({name.lower(): value for name, value in self.headers.items()})
+        self.server.asked[path].append(time.monotonic())
+        answer = self.server.answers.get(path, (404, {}, b""))
+        status, headers, body = answer(self.server, self.path) if callable(answer) else answer
+        body = body.replace(b"{url}", self.server.url.encode())
+        self.send_response(status)
+        for name, value in {"Content-Type": "text/html", **headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value.replace("{url}", self.server.url))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[dict], Watched]]:
+    """Start watched servers; they stop with the test."""
+    running = []
+
+    def start(answers):
+        server = Watched(answers)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def session_of(tmp_path: Path) -> Iterator[Callable[..., Session]]:
+    """A function making the session of a crawl of these sources; asked again it is another process on the same frontier."""
+    opened: list[Frontier] = []
+
+    def make(*sources: dict, folder: str = "state", **settings: object) -> Session:
+        config = CrawlConfig.model_validate({"contact": "a@b.org", "sources": sources, **settings})
+        opened.append(frontier := Frontier(tmp_path / folder / "frontier.sqlite"))
+        outbox = Outbox(frontier, tmp_path / folder / "captures", rotate=config.capture_file_bytes)
+        return Session(config, frontier, outbox, Progress("crawl"))
+
+    yield make
+    for frontier in opened:
+        frontier.close()
 
 
 @pytest.fixture(scope="session")

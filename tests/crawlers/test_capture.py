@@ -1,13 +1,26 @@
-"""What a response is kept as, and how its headers are stored."""
+"""What a response is kept as, how its headers are stored, and what travels with its request to be committed."""
 
 import gzip
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 from scrapy import Request
 from scrapy.http import HtmlResponse, Response
+from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.capture import capture_format, exchange_of
-from crawlers.warc import capture_records
+from crawlers.capture import CaptureMiddleware, capture_format, earlier_of, exchange_of, validators
+from crawlers.frontier import Row
+from crawlers.outcome import Validators
+from crawlers.rights import Signal
+from crawlers.warc import Earlier, capture_records, payload_digest
+
+WHEN = datetime(2026, 1, 1, tzinfo=UTC)
+BODY = "<p>水</p>".encode()
+BEFORE = Validators('"1"', None, payload_digest(BODY), "2026-01-01T00:00:00Z")
+NEVER_ASKED = Validators()
 
 
 def response(status: int = 200, kind: str | None = "text/html; charset=utf-8", **headers: str) -> Response:
@@ -90,12 +103,8 @@ def test_the_proxy_that_serves_the_demo_leaves_no_trace():
 
 def test_header_bytes_come_back_as_they_were():
     answer = Response("https://example.org/a", headers={"X-Name": b"caf\xe9"})
-    from datetime import UTC, datetime
-
-    block = gzip.decompress(
-        capture_records(exchange_of(Request("https://example.org/a"), answer), {}, datetime(2026, 1, 1, tzinfo=UTC))[1]
-    )
-    assert b"X-Name: caf\xe9\r\n" in block
+    records = capture_records(exchange_of(Request("https://example.org/a"), answer), {}, WHEN)
+    assert b"X-Name: caf\xe9\r\n" in gzip.decompress(records)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +112,101 @@ def test_header_bytes_come_back_as_they_were():
 )
 def test_the_status_line_has_a_reason(status, reason):
     assert exchange_of(Request("https://example.org/a"), response(status)).reason == reason
+
+
+def row(before: Validators = NEVER_ASKED) -> Row:
+    return Row(
+        1, "n", "example.org", "https://example.org/a", "parse_article", "html", {}, True, "documents", 0, before
+    )
+
+
+def test_validators_are_those_of_the_answer_with_the_digest_and_the_date_of_its_capture():
+    answer = response(ETag='W/"x"', **{"Last-Modified": "Mon, 23 Nov 2026 12:00:00 GMT"})
+    assert validators(answer, WHEN) == Validators(
+        'W/"x"', "Mon, 23 Nov 2026 12:00:00 GMT", payload_digest(BODY), "2026-01-01T00:00:00Z"
+    )
+    assert validators(response(), WHEN).etag is None
+
+
+@pytest.mark.parametrize(
+    ("before", "status", "body", "repeats"),
+    [
+        (BEFORE, 200, BODY, True),
+        (BEFORE, 304, b"", True),
+        (BEFORE, 200, b"<p>new</p>", False),
+        (BEFORE, 404, BODY, False),
+        (BEFORE, 301, BODY, False),
+        (NEVER_ASKED, 200, BODY, False),
+        (NEVER_ASKED, 304, b"", False),
+    ],
+)
+def test_only_the_same_payload_or_a_304_repeats_an_earlier_capture(before, status, body, repeats):
+    answer = response(status).replace(body=body)
+    wanted = Earlier(payload_digest(BODY), "2026-01-01T00:00:00Z") if repeats else None
+    assert earlier_of(row(before), answer, validators(answer, WHEN)) == wanted
+
+
+def test_what_was_asked_beside_the_queue_is_never_a_revisit():
+    assert earlier_of(None, response(), validators(response(), WHEN)) is None
+
+
+@pytest.fixture
+def captured(session_of):
+    """A function sending an answer of a row through the middleware; returns the request's meta."""
+    session = session_of({"kind": "news", "name": "n", "sites": ["https://example.org"], "lang": "en"})
+    spider = SimpleNamespace(session=session, source=session.config.sources[0])
+    middleware = CaptureMiddleware.from_crawler(SimpleNamespace(spider=spider))
+
+    def send(found: Row, answer: Response, *site: Signal) -> dict:
+        meta = {"row": found, "format": found.format, "captures": [], "site_signals": site}
+        request = Request(answer.url, meta=meta)
+        assert middleware.process_response(request, answer) is answer
+        return request.meta
+
+    return send
+
+
+def kinds(meta: dict) -> list[str]:
+    return [r.rec_type for r in ArchiveIterator(io.BytesIO(b"".join(meta["captures"])), check_digests="raise")]
+
+
+def test_a_first_answer_travels_as_one_piece_with_its_verdict_and_validators(captured):
+    meta = captured(row(), response(**{"X-Robots-Tag": "noai"}), Signal("robots.txt use", "ai-train=no"))
+    assert len(meta["captures"]) == 1
+    assert kinds(meta) == ["request", "response", "metadata"]
+    assert (meta["captured_as"], meta["revisit"]) == ("html", False)
+    assert meta["verdict"].opt_out == ("noai", "notrain")
+    assert meta["validators"].payload == payload_digest(BODY)
+
+
+def test_every_hop_is_captured_beside_the_others(captured):
+    moved = captured(row(), response(301, Location="/b"))
+    assert kinds(moved) == ["request", "response", "metadata"]
+    assert moved["captured_as"] == "discovery"
+
+
+def test_a_revisit_hands_on_the_capture_that_has_the_payload_not_itself(captured):
+    first = captured(row(BEFORE), response(ETag='"2"'))
+    assert kinds(first) == ["request", "revisit", "metadata"]
+    assert first["validators"] == replace(BEFORE, etag='"2"')
+    again = captured(row(first["validators"]), response(ETag='"3"'))
+    (told,) = [
+        r.rec_headers for r in ArchiveIterator(io.BytesIO(b"".join(again["captures"]))) if r.rec_type == "revisit"
+    ]
+    assert told["WARC-Refers-To-Date"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("headers", "site"),
+    [({"X-Robots-Tag": "noai"}, ()), ({}, (Signal("robots.txt for AI", "gptbot"),))],
+    ids=["header", "site"],
+)
+def test_a_refusal_beside_a_304_is_heard_though_the_page_did_not_change(captured, headers, site):
+    meta = captured(row(BEFORE), response(304, **headers).replace(body=b""), *site)
+    assert (meta["captured_as"], meta["revisit"]) == ("discovery", True)
+    assert meta["verdict"].refused == "opt_out"
+    assert meta["validators"].payload == BEFORE.payload
+
+
+def test_a_304_that_says_nothing_refuses_nothing(captured):
+    assert captured(row(BEFORE), response(304).replace(body=b""))["verdict"].refused is None

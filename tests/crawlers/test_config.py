@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from crawlers.config import CrawlConfig, user_agent
+from crawlers import config as config_module
+from crawlers.config import CrawlConfig, Recrawl, user_agent
 from gristmill import __version__
 from gristmill.config import load
 from gristmill.errors import ConfigError
@@ -60,16 +61,24 @@ def test_anything_else_is_refused(contact):
         ({"sources": [{"kind": "social", "name": "s", "server": "https://s.example/path"}]}, "server"),
         ({"sources": [{**WIKI, "max_documents": 0}]}, "max_documents"),
         ({"sources": [WIKI], "policy": "anything"}, "policy"),
+        ({"sources": [WIKI], "shard": "3/2"}, "there are only 2"),
+        ({"sources": [WIKI], "shard": "0/2"}, "shard"),
+        ({"sources": [WIKI], "politeness": {"pages_per_host": 0}}, "pages_per_host"),
+        ({"sources": [WIKI], "politeness": {"seconds_per_host": 0}}, "seconds_per_host"),
+        ({"sources": [WIKI], "politeness": {"backoff": -1}}, "backoff"),
+        ({"sources": [WIKI], "recrawl": {"documents": -1}}, "documents"),
         ({"sources": [{"kind": "blog", "name": "b"}]}, "kind"),
     ],
 )
 def test_impossible_crawls_are_refused(table, message, tmp_path):
     import json
 
-    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items() if key != "sources"]
-    inline = ", ".join(
-        "{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in source.items()) + "}" for source in table["sources"]
-    )
+    def inline_table(found):
+        return "{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in found.items()) + "}"
+
+    told = {key: inline_table(value) if isinstance(value, dict) else json.dumps(value) for key, value in table.items()}
+    lines = [f"{key} = {value}" for key, value in told.items() if key != "sources"]
+    inline = ", ".join(map(inline_table, table["sources"]))
     path = tmp_path / "crawl.toml"
     path.write_text("\n".join([*lines, f"sources = [{inline}]"]))
     with pytest.raises(ConfigError, match=re.escape(message)):
@@ -80,3 +89,15 @@ def test_the_budget_is_known_only_where_every_source_has_one():
     other = {**WIKI, "name": "v", "max_documents": 7}
     assert config(other, {**WIKI, "max_documents": 5}).budget == 12
     assert config(other, WIKI).budget is None
+
+
+def test_what_is_asked_again_is_due_after_its_hours_or_never(monkeypatch):
+    monkeypatch.setattr(config_module.time, "time", lambda: 1000.0)
+    again = Recrawl()
+    assert (again.discovery, again.documents, again.failed) == (24, 720, 24)
+    assert [again.due(hours) for hours in (24, 0, 0.5, None)] == [1000 + 86400, 1000, 2800, None]
+
+
+def test_a_host_has_no_limits_of_a_call_unless_they_are_given():
+    polite = config().politeness
+    assert (polite.pages_per_host, polite.bytes_per_host, polite.seconds_per_host) == (None, None, None)

@@ -1,7 +1,9 @@
-"""A whole crawl of the demo site over loopback: what is fetched, stored, refused and failed, and what stopping it leaves."""
+"""A whole crawl of the demo site over loopback: what is fetched, stored, refused and failed, and how it goes on."""
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -13,6 +15,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from crawlers.demo_site import PLANTED
+from gristmill import runs
 from gristmill.ledger import totals
 from gristmill.runs import FinishedRun, all_entries, open_run
 
@@ -201,22 +204,119 @@ name = "small"
 api = "http://wiki.demo.test/zh/wiki/api.php"
 """
 
+PATHS = [f"/p{n}.html" for n in range(6)]
+
+
+def slow_site(gate: threading.Event) -> dict:
+    """A news site of six pages; the fourth is not answered before the gate opens."""
+
+    def slow(server, _):
+        gate.wait(60)
+        return 200, {}, b"<p>at last</p>"
+
+    listed = "".join(f"<url><loc>{{url}}{path}</loc></url>" for path in PATHS)
+    return {
+        "/robots.txt": (200, {}, b"User-agent: *\nSitemap: {url}/sitemap.xml\n"),
+        "/sitemap.xml": (200, {}, f"<urlset>{listed}</urlset>".encode()),
+        **{path: (200, {}, b"<p>words</p>") for path in PATHS},
+        PATHS[3]: slow,
+    }
+
+
+def wait_until(true, process: subprocess.Popen, seconds: float = 60) -> None:
+    """Watch a process until something holds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        threading.Event().wait(0.02)
+
+
+@pytest.fixture
+def stopped_crawl(tmp_path, repository, environment, command, serve):
+    """A function that crawls the slow site and sends a signal while its fourth page is on its way."""
+
+    def go(how: signal.Signals):
+        gate = threading.Event()
+        server = serve(slow_site(gate))
+        lines = ['contact = "t@example.org"', 'private_hosts = ["127.0.0.1"]', "[politeness]", "delay = 0.0"]
+        lines += ["autothrottle = false", "[[sources]]", 'kind = "news"', 'name = "n"', f'sites = ["{server.url}"]']
+        (tmp_path / "slow.toml").write_text("\n".join(lines))
+        arguments = ["crawl", "--config", tmp_path / "slow.toml", "--out", tmp_path / "runs"]
+        process = subprocess.Popen(
+            [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            wait_until(lambda: server.asked[PATHS[3]], process)
+            process.send_signal(how)
+            _, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+            gate.set()
+        return server, arguments, process.returncode, told.decode()
+
+    return go
+
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
-def test_a_crawl_that_is_stopped_leaves_no_finished_run(tmp_path, repository, environment, command, how, code):
-    (tmp_path / "small.toml").write_text(SMALL % "60.0")
-    arguments = ["crawl", "--config", tmp_path / "small.toml", "--out", tmp_path / "runs"]
-    process = subprocess.Popen(
-        [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
-    )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.rglob("*.warc.gz")) and time.monotonic() < deadline:
-        threading.Event().wait(0.05)
-    process.send_signal(how)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == code, told.decode()
+def test_a_crawl_that_is_stopped_seals_nothing_and_goes_on_where_it_was(stopped_crawl, gristmill, tmp_path, how, code):
+    server, arguments, ended, told = stopped_crawl(how)
+    assert ended == code, told
+    assert "Traceback" not in told
     assert not list(tmp_path.rglob("manifest.json"))
-    assert b"Traceback" not in told
+    if how != signal.SIGKILL:
+        assert f"the crawl was stopped ({how.name}) with 3 requests queued; the same command goes on there" in told
+    done = gristmill(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "3 requests queued before" in done.stderr
+    run = open_run(done.stdout.strip())
+    assert {path: len(server.asked[path]) for path in PATHS} == {path: 2 if path == PATHS[3] else 1 for path in PATHS}
+    stored = Counter(urlsplit(c["url"]).path for c in captures(run) if c["metadata"]["format"] == "html")
+    assert stored == dict.fromkeys(PATHS, 1)
+    assert (run.counts["read"], run.counts["kept"]) == (6, 6)
+    assert run.counts["captures"] == len(captures(run))
+    again = gristmill(*arguments)
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+
+
+def test_a_crawl_that_is_killed_again_and_again_loses_nothing_and_stores_nothing_twice(
+    tmp_path, repository, environment, command, gristmill, demo_crawl, found
+):
+    arguments = [*DEMO, "--out", tmp_path / "runs"]
+    for committed in (5, 40, 90):
+        process = subprocess.Popen(
+            [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
+        )
+        try:
+            wait_until(lambda enough=committed: ended_requests(tmp_path) >= enough, process)
+        finally:
+            process.kill()
+            process.communicate()
+        assert not list(tmp_path.rglob("manifest.json"))
+    done = gristmill(*arguments)
+    assert done.returncode == 0, done.stderr
+    run = open_run(done.stdout.strip())
+    fates = {name: n for name, n in run.counts.items() if name not in ("captures", "bytes")}
+    assert fates == {name: n for name, n in demo_crawl.counts.items() if name not in ("captures", "bytes")}
+    content = [sorted((c["url"], c["digest"]) for c in one if c["metadata"]["format"] != "discovery") for one in
+               (captures(run), found)]  # fmt: skip
+    assert content[0] == content[1]
+
+
+def ended_requests(folder: Path) -> int:
+    """How many requests of a crawl under way are committed, read from beside it."""
+    for path in folder.rglob("frontier.sqlite"):
+        with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(path)) as db:
+            return int(db.execute("SELECT count(*) FROM request WHERE state > 0").fetchone()[0])
+    return 0
+
+
+def test_two_processes_do_not_crawl_the_same_sources_at_once(stopped_crawl, gristmill, tmp_path):
+    _, arguments, _, _ = stopped_crawl(signal.SIGKILL)
+    (state,) = (tmp_path / "runs" / "state").iterdir()
+    with runs.locked(state):
+        done = gristmill(*arguments)
+    assert done.returncode == 2
+    assert "another process is writing this run" in done.stderr
 
 
 def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(tmp_path, gristmill):
@@ -231,17 +331,41 @@ def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(tmp_path, gristmill
     assert [f.path for f in open_run(tmp_path / "b" / name).data_files("captures/")] == ["captures/00000.warc.gz"]
 
 
-def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_no_finished_run(
-    tmp_path, repository, environment, command
+@pytest.mark.parametrize("kib", [8, 60, 140, 240])
+def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_the_same_command_with_room_finishes_it(
+    tmp_path, repository, environment, command, gristmill, kib
 ):
     (tmp_path / "small.toml").write_text(SMALL % "0.0")
     arguments = ["crawl", "--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs")]
-    limited = ["bash", "-c", 'ulimit -f 20 && exec "$@"', "bash", *command, *arguments]
+    limited = ["bash", "-c", f'ulimit -f {kib} && exec "$@"', "bash", *command, *arguments]
     done = subprocess.run(
         limited, cwd=repository, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 2 and "captures" in done.stderr, done.stderr
-    assert not list(tmp_path.rglob("manifest.json")) and not list(tmp_path.rglob("*.warc.gz"))
+    assert done.returncode == 2, done.stderr
+    (state,) = (tmp_path / "runs" / "state").iterdir()
+    assert "error: the disk is full" in done.stderr and f"file    {state / 'frontier.sqlite'}" in done.stderr
+    assert "it continues" in done.stderr and "Traceback" not in done.stderr
+    finished = gristmill(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    run = open_run(finished.stdout.strip())
+    assert (run.counts["read"], run.counts["kept"]) == (75, 75)
+    pages = [page["title"] for c in captures(run) for page in json.loads(c["body"])["query"].get("pages", ())]
+    assert len(pages) == len(set(pages)) == 75
+
+
+def test_how_politely_it_is_crawled_may_change_on_the_way(stopped_crawl, gristmill):
+    server, arguments, _, _ = stopped_crawl(signal.SIGKILL)
+    done = gristmill(*arguments, "--set", "recrawl.documents=1000", "--set", "politeness.concurrency_per_host=4")
+    run = open_run(done.stdout.strip())
+    assert run.counts["kept"] == 6
+    assert len(server.asked[PATHS[0]]) == 1
+
+
+def test_a_fresh_start_forgets_what_a_stopped_crawl_had(stopped_crawl, gristmill):
+    server, arguments, _, _ = stopped_crawl(signal.SIGKILL)
+    done = gristmill(*arguments, "--fresh")
+    assert open_run(done.stdout.strip()).counts["kept"] == 6
+    assert len(server.asked[PATHS[0]]) == 2
 
 
 @pytest.mark.parametrize("config", ["configs/crawl/default.toml", None])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from lxml import etree
+from parsel import Selector
 
 from crawlers.demo_pages import news, social, wiki
 from crawlers.demo_pages.article import CC0, Article, render
@@ -42,7 +43,7 @@ TIMELINE = social.build_timeline()
 def test_any_text_is_rendered_as_text_and_leaves_the_rights_of_the_page_as_they_are(title, paragraphs, author, lang):
     article = Article("/a.html", title, lang, "2026-01-01T00:00:00+00:00", tuple(paragraphs), author)
     html = render(article, [])
-    signals = page_signals({}, html)
+    signals = page_signals({}, Selector(text=html))
     assert judge(signals, POLICIES["strict-eu"]).refused is None
     assert judge(signals, POLICIES["open-licence-only"]).licence == "CC0-1.0"
     tree = etree.fromstring(html, etree.HTMLParser())

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from parsel import Selector
 
 from crawlers.demo_pages import planted
 from crawlers.demo_site import HOSTS, NEWS, PLANTED, SOCIAL, DemoSite
@@ -260,7 +261,7 @@ def test_the_robots_txt_of_the_host_that_is_down_fails(site):
 )
 def test_every_planted_opt_out_page_is_judged_as_one(site, case):
     _, headers, body = get(site, urlsplit(case.locator).path, "news.demo.test")
-    signals = page_signals({name: [value] for name, value in headers.items()}, body.decode())
+    signals = page_signals({name: [value] for name, value in headers.items()}, Selector(text=body.decode()))
     assert judge(signals, POLICIES["strict-eu"]).refused == "opt_out"
 
 

@@ -3,67 +3,16 @@
 import gzip
 import itertools
 import json
-import threading
-import time
-from collections import defaultdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from gristmill.runs import open_run
+from gristmill.takedown import read_takedowns
 
 PAGES = [f"/p{n}.html" for n in range(4)]
 ARTICLE = b"<html><body><article><p>Some words.</p></article></body></html>"
-
-
-class Watched(ThreadingHTTPServer):
-    """A server that answers from a table and remembers when it was asked for what."""
-
-    def __init__(self, answers):
-        self.answers, self.asked = answers, defaultdict(list)
-        super().__init__(("127.0.0.1", 0), Answer)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Answer(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self):
-        path = urlsplit(self.path).path
-        self.server.asked[path].append(time.monotonic())
-        answer = self.server.answers.get(path, (404, {}, b""))
-        status, headers, body = answer(self.server, self.path) if callable(answer) else answer
-        body = body.replace(b"{url}", self.server.url.encode())
-        self.send_response(status)
-        for name, value in {"Content-Type": "text/html", **headers, "Content-Length": str(len(body))}.items():
-            self.send_header(name, value.replace("{url}", self.server.url))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture
-def serve():
-    """Start watched servers; they stop with the test."""
-    running = []
-
-    def start(answers):
-        server = Watched(answers)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        running.append(server)
-        return server
-
-    yield start
-    for server in running:
-        server.shutdown()
-        server.server_close()
 
 
 def sitemap(paths):
@@ -81,7 +30,7 @@ def news_site(robots=(200, {}, b"User-agent: *\nSitemap: {url}/sitemap.xml\n"), 
 
 def write_config(tmp_path, source, *, private=("127.0.0.1",), lines=(), policy="strict-eu"):
     body = "\n".join(f"{key} = {json.dumps(value)}" for key, value in source.items())
-    text = f'contact = "t@example.org"\npolicy = "{policy}"\nprivate_hosts = {json.dumps(list(private))}\n[politeness]\ndelay = 0.0\nautothrottle = false\nconcurrency_per_host = 4\nretries = 2\n'
+    text = f'contact = "t@example.org"\npolicy = "{policy}"\nprivate_hosts = {json.dumps(list(private))}\n[politeness]\ndelay = 0.0\nautothrottle = false\nconcurrency_per_host = 4\nretries = 2\nbackoff = 0.0\n'
     path = tmp_path / "crawl.toml"
     path.write_text("\n".join([text, *lines, "[[sources]]", body]) + "\n")
     return path
@@ -147,9 +96,14 @@ def test_retry_after_holds_the_whole_host_and_the_page_comes_later(serve, crawl,
 
 def test_a_host_that_asks_for_an_hour_is_not_asked_for_that_page_again_and_again(serve, crawl):
     server = serve(news_site(**{"/p0.html": (429, {"Retry-After": "86400"}, b"")}))
-    _, run = crawl(news(server))
-    assert run.counts["quarantined:http_429"] == 1 and run.counts["kept"] == 3
-    assert len(server.asked["/p0.html"]) <= 3
+    done, run = crawl(news(server))
+    assert run.counts["read"] == run.counts["kept"] == 4 - run.details["queued"]
+    assert f"still queued {run.details['queued']}" in done.stderr
+    asked = {path: len(times) for path, times in server.asked.items()}
+    assert asked["/p0.html"] == 1
+    _, later = crawl(news(server))
+    assert later.id == run.id
+    assert {path: len(times) for path, times in server.asked.items()} == asked
 
 
 def test_a_private_address_is_refused_unless_the_configuration_names_it(serve, crawl):
@@ -157,6 +111,18 @@ def test_a_private_address_is_refused_unless_the_configuration_names_it(serve, c
     done, _ = crawl(news(server), private=())
     assert done.returncode == 2 and "private_address" in done.stderr and "private_hosts" in done.stderr
     assert not server.asked
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1"])
+def test_a_name_of_a_private_address_is_refused_unless_the_configuration_names_it(serve, crawl, host):
+    server = serve(news_site())
+    source = {"kind": "news", "name": "n", "feeds": [f"http://{host}:{server.server_address[1]}/feed.xml"]}
+    done, _ = crawl(source, private=())
+    assert done.returncode == 2 and f"{host} is 127.0.0.1; name it in private_hosts to allow it" in done.stderr
+    assert not server.asked
+    server.answers["/feed.xml"] = (200, {}, f"<rss><item><link>{'/p0.html'}</link></item></rss>".encode())
+    _, run = crawl(source, private=(host,))
+    assert run.counts["kept"] == 1
 
 
 def test_a_redirect_to_another_host_is_not_followed(serve, crawl):
@@ -198,7 +164,8 @@ def test_an_open_licence_policy_refuses_pages_without_one(serve, crawl):
     server = serve(news_site(**{"/p1.html": (200, {}, licensed)}))
     _, run = crawl(news(server), policy="open-licence-only")
     assert (run.counts["kept"], run.counts["dropped:licence"]) == (1, 3)
-    assert run.details["policy"] == "open-licence-only" and run.counts["captures"] == 4 + 3
+    assert run.details["policy"] == "open-licence-only" and run.counts["captures"] == 4 + 5
+    assert set(server.asked) == {*PAGES, "/robots.txt", "/sitemap.xml", "/ai.txt", "/.well-known/tdmrep.json"}
 
 
 def test_a_lagging_wiki_is_waited_for(serve, crawl):
@@ -253,3 +220,84 @@ def test_an_answer_that_is_no_json_is_named_in_the_ledger(serve, crawl):
     _, run = crawl({"kind": "social", "name": "s", "server": server.url})
     assert run.counts["kept"] == 1 and run.counts["quarantined:unreadable_answer"] == 1
     assert "no JSON" in run.details["failures"][0]
+
+
+# Budgets of a host, links, later calls
+
+
+def articles(server):
+    return {path: len(server.asked[path]) for path in sorted(server.asked) if path.endswith(".html")}
+
+
+def test_one_call_takes_no_more_of_a_host_than_its_budget_and_the_next_goes_on(serve, crawl):
+    server = serve(news_site(pages=[f"/p{n}.html" for n in range(9)]))
+    lines = ["pages_per_host = 5", "[recrawl]", "discovery = 1000"]
+    done, run = crawl(news(server), lines=lines)
+    # Its robots.txt and sitemap count as well; those in flight when it was reached are taken, four at a time.
+    assert 3 <= run.counts["kept"] <= 6
+    assert run.counts["kept"] + run.details["queued"] == 9
+    assert "the same command asks for what is due" in done.stderr
+    kept = [run.counts["kept"]]
+    while run.details["queued"]:
+        _, run = crawl(news(server), lines=lines)
+        assert run.counts["kept"] > 0
+        kept.append(run.counts["kept"])
+    assert sum(kept) == 9 and len(kept) > 1
+    assert set(articles(server).values()) == {1}
+
+
+def test_links_are_followed_from_the_front_page_to_every_page_of_the_site_once(serve, crawl):
+    def page(*links):
+        return (200, {}, "".join(f'<a href="{link}">x</a>' for link in links).encode())
+
+    server = serve(
+        {
+            "/": page("/p0.html", "/p1.html#x", "https://elsewhere.invalid/"),
+            "/p0.html": page("/", "/p1.html", "/closed/p.html"),
+            "/p1.html": page("p2.html", "/p0.html"),
+            "/p2.html": page(),
+            "/robots.txt": (200, {}, b"User-agent: *\nDisallow: /closed\n"),
+        }
+    )
+    _, run = crawl({**news(server), "follow": True})
+    assert articles(server) == {"/p0.html": 1, "/p1.html": 1, "/p2.html": 1}
+    assert (run.counts["kept"], run.counts["dropped:robots"]) == (4, 1)
+    assert not [path for path in server.asked if path.startswith("/closed")]
+
+
+def test_a_later_call_asks_for_changes_and_stores_revisits_and_takedowns(serve, crawl):
+    def tagged(server, _):
+        headers = server.headers["/p0.html"][-1]
+        return (304, {}, b"") if headers.get("if-none-match") == '"1"' else (200, {"ETag": '"1"'}, ARTICLE)
+
+    def changing(server, _):
+        return (200, {}, ARTICLE + b"%d" % len(server.asked["/p2.html"]))
+
+    server = serve(news_site(**{"/p0.html": tagged, "/p2.html": changing}))
+    lines = ["[recrawl]", "documents = 0", "discovery = 0"]
+    _, first = crawl(news(server), lines=lines)
+    assert (first.counts["kept"], first.details["takedowns"]) == (4, 0)
+    assert not (first.path / "takedown.csv").exists()
+    server.answers["/p3.html"] = (410, {}, b"")
+    done, second = crawl(news(server), lines=lines)
+    assert {name: n for name, n in second.counts.items() if name not in ("captures", "bytes")} == {
+        "read": 4, "kept": 1, "dropped": 3, "dropped:unchanged": 2, "dropped:gone": 1, "quarantined": 0,
+    }  # fmt: skip
+    assert revisits(second) == {"/p0.html": (304, b""), "/p1.html": (200, b"")}
+    taken = read_takedowns(second.path / "takedown.csv")
+    assert [reason for _, _, reason, _ in taken.as_rows()] == ["deleted"]
+    assert [taken.covers(id="x", url=server.url + path) for path in PAGES] == [False, False, False, True]
+    assert f"  1 pages are gone or refuse now: {second.path / 'takedown.csv'}" in done.stderr
+    assert articles(server) == dict.fromkeys(PAGES, 2)
+
+
+def revisits(run):
+    """Path -> status and body of the revisits of pages."""
+    found = {}
+    for path in run.files("captures/"):
+        with open(path, "rb") as file:
+            for r in ArchiveIterator(file, check_digests="raise"):
+                name = urlsplit(r.rec_headers["WARC-Target-URI"] or "").path
+                if r.rec_type == "revisit" and name.endswith(".html"):
+                    found[name] = int(r.http_headers.get_statuscode()), r.content_stream().read()
+    return found

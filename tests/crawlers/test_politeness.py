@@ -1,4 +1,4 @@
-"""Politeness as plain functions: Retry-After, private addresses, what a robots.txt answer stands for."""
+"""Politeness as plain functions: Retry-After, private addresses, hosts of URLs."""
 
 from datetime import UTC, datetime
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.politeness import bare, host_of, is_private, retry_after
-from crawlers.robots import DISALLOW_ALL, LARGEST, effective_rules
+from crawlers.addresses import bare, host_of, is_private, literal, place_of
+from crawlers.politeness import retry_after
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -65,26 +65,35 @@ def test_public_addresses_are_not(address):
     assert not is_private(address)
 
 
-@pytest.mark.parametrize(
-    ("status", "rules"),
-    [
-        (200, b"User-agent: *\n"),
-        (404, b""),
-        (403, b""),
-        (410, b""),
-        (500, DISALLOW_ALL),
-        (503, DISALLOW_ALL),
-        (429, DISALLOW_ALL),
-    ],
-)
-def test_a_robots_txt_that_fails_on_the_server_forbids_everything_and_a_missing_one_nothing(status, rules):
-    assert effective_rules(status, b"User-agent: *\n") == rules
-
-
-def test_a_giant_robots_txt_is_read_in_part():
-    assert len(effective_rules(200, b"#" * (LARGEST + 1))) == LARGEST
-
-
 def test_hosts_are_compared_without_www_case_and_port():
     assert host_of("https://User@WWW.Example.org:8443/a") == "www.example.org"
     assert bare("www.example.org") == "example.org" and bare("wwwexample.org") == "wwwexample.org"
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        ("93.184.216.34", "93.184.216.34"),
+        ("::1", "::1"),
+        ("[fe80::1%eth0]", "fe80::1"),
+        ("n.example", None),
+        ("localhost", None),
+        ("", None),
+    ],
+)
+def test_a_host_that_is_written_as_an_address_is_told_from_a_name(host, address):
+    assert literal(host) == address
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://user:secret@News.Example:8443/a?b=c", "news.example:8443"),
+        ("http://news.example/", "news.example"),
+        ("//news.example:80", "news.example:80"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+    ],
+)
+def test_a_place_is_host_and_port_and_never_a_password(url, place):
+    assert place_of(url) == place

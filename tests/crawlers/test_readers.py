@@ -2,10 +2,13 @@
 
 import contextlib
 import gzip
+from html import escape
+from urllib.parse import urljoin
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsel import Selector
 
 from crawlers.spiders.news import newest_first
 from crawlers.spiders.readers import (
@@ -14,6 +17,7 @@ from crawlers.spiders.readers import (
     WikiBatch,
     next_link,
     read_feed,
+    read_links,
     read_sitemap,
     read_timeline,
     read_wiki,
@@ -153,6 +157,42 @@ def test_what_is_no_timeline_is_unreadable(body):
 )
 def test_the_next_page_is_in_the_link_header(header, following):
     assert next_link(header, "https://s.example/") == following
+
+
+HERE = "https://n.example/dir/page.html"
+
+
+@pytest.mark.parametrize(
+    ("html", "links"),
+    [
+        ('<a href="/a">x</a><a href=" b ">x</a><a href="//m.example/c">x</a>', ["/a", "/dir/b", "https://m.example/c"]),
+        ('<a href="/a#one">x</a><a href="/a#two">x</a><a href="/a">x</a>', ["/a"]),
+        ('<base href="/other/"><a href="b">x</a>', ["/other/b"]),
+        ('<base href="https://m.example/x/y"><a href="b">x</a>', ["https://m.example/x/b"]),
+        ('<base href="http://[broken"><a href="b">x</a>', ["/dir/b"]),
+        ('<a href="http://[broken">x</a><a href="/a">x</a>', ["/a"]),
+        ('<a href="/a" rel="nofollow">x</a><a href="/b" rel="NOFOLLOW ugc">x</a><a href="/c" rel="me">x</a>', ["/c"]),
+        ('<a name="here">x</a><link href="/style.css"><img src="/a.png"><area href="/map">', []),
+        ('<script>"<a href=/a>"</script><!-- <a href="/b">x</a> -->', []),
+        ('<meta name="robots" content="nofollow"><a href="/a">x</a>', []),
+        ('<META NAME="Robots" CONTENT="NOINDEX, NoFollow"><a href="/a">x</a>', []),
+        ('<meta name="robots" content="none"><a href="/a">x</a>', []),
+        ('<meta name="robots" content="noindex nofollow"><a href="/a">x</a>', []),
+        ('<meta name="robots" content="index, max-image-preview:none"><a href="/a">x</a>', ["/a"]),
+        ('<meta name="robots" content="max-image-preview: none, follow"><a href="/a">x</a>', ["/a"]),
+        ('<meta name="robots" content="noindex, follow"><a href="/a">x</a>', ["/a"]),
+        ('<meta name="googlebot" content="nofollow"><a href="/a">x</a>', ["/a"]),
+        ("", []),
+    ],
+)
+def test_the_links_of_a_page_are_absolute_each_once_and_only_those_it_lets_be_followed(html, links):
+    assert read_links(Selector(text=html), HERE) == [urljoin("https://n.example", link) for link in links]
+
+
+@given(st.text(), st.text(st.sampled_from("htps:/[]?#.a新 %\\\n"), max_size=12).map(escape))
+def test_any_page_has_absolute_links_without_fragments_or_none(text, href):
+    for url in read_links(Selector(text=f'{text}<a href="{href}">x</a>'), HERE):
+        assert "#" not in url
 
 
 def test_every_real_feed_and_sitemap_is_read_or_named_unreadable(shared_data):

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsel import Selector
 
 from crawlers.rights import Signal, judge, licence_of, page_signals, rightsinfo_signals, status_signals
 from gristmill.rights import OPT_OUTS, POLICIES
@@ -36,6 +37,14 @@ ND = "https://creativecommons.org/licenses/by-nd/4.0/"
         ([("tdm-reservation header", "0"), ("meta tdm-reservation", "1")], STRICT, "unknown", (), None),
         ([("json-ld isAccessibleForFree", "False")], STRICT, "unknown", ("paywall",), "opt_out"),
         ([("json-ld isAccessibleForFree", "true")], STRICT, "unknown", (), None),
+        ([("Content-Usage", "train-ai=n, search=y")], STRICT, "unknown", ("notrain",), "opt_out"),
+        ([("Content-Usage", "train-ai=y")], STRICT, "unknown", (), None),
+        ([("robots.txt use", "search=yes, ai-train=no")], STRICT, "unknown", ("notrain",), "opt_out"),
+        ([("robots.txt use", "ai-train=now")], STRICT, "unknown", (), None),
+        ([("robots.txt for AI", "gptbot, ccbot")], STRICT, "unknown", ("noai",), "opt_out"),
+        ([("ai.txt", "Disallow")], RESEARCH, "unknown", ("noai",), None),
+        ([("tdmrep.json tdm-reservation", "1")], STRICT, "unknown", ("tdm-reservation",), "opt_out"),
+        ([("tdmrep.json tdm-reservation", "1"), ("tdm-reservation header", "0")], STRICT, "unknown", (), None),
         ([("mastodon", "nobot")], STRICT, "unknown", ("nobot",), "opt_out"),
         ([("rel=license", BY)], STRICT, "CC-BY-4.0", (), None),
         ([("rel=license", BY)], OPEN, "CC-BY-4.0", (), None),
@@ -80,7 +89,9 @@ def test_everything_a_page_says_about_its_use_is_read_in_order(saved):
         "tdm-policy": ["https://example.org/p.json"],
         "link": ['<https://spdx.org/licenses/MIT>; rel="license"'],
     }
-    assert [signal.record() for signal in page_signals(headers, saved("article_licensed.html").decode())] == [
+    assert [
+        signal.record() for signal in page_signals(headers, Selector(text=saved("article_licensed.html").decode()))
+    ] == [
         {"signal": "X-Robots-Tag", "value": "noarchive"},
         {"signal": "tdm-reservation header", "value": "1"},
         {"signal": "tdm-policy header", "value": "https://example.org/p.json"},
@@ -95,20 +106,26 @@ def test_everything_a_page_says_about_its_use_is_read_in_order(saved):
 
 
 def test_a_directive_with_a_value_is_not_taken_for_an_agent(saved):
-    verdict = judge(page_signals({}, saved("article_licensed.html").decode()), STRICT)
+    verdict = judge(page_signals({}, Selector(text=saved("article_licensed.html").decode())), STRICT)
     assert (verdict.licence, verdict.opt_out) == ("CC-BY-3.0", ("noai", "paywall"))
+
+
+def test_headers_speak_where_there_is_no_page():
+    headers = {"x-robots-tag": ["noai"], "content-usage": ["train-ai=n"]}
+    assert page_signals(headers, None) == (Signal("X-Robots-Tag", "noai"), Signal("Content-Usage", "train-ai=n"))
+    assert page_signals({}, None) == ()
 
 
 @pytest.mark.parametrize(
     "html", ["", "<", "\x00<html>", "<html><script type='application/ld+json'>[1, null]</script>", "<p>" * 300]
 )
 def test_broken_pages_say_nothing(html):
-    assert page_signals({}, html) == ()
+    assert page_signals({}, Selector(text=html)) == ()
 
 
 @given(st.text())
 def test_any_text_can_be_read_as_a_page(html):
-    page_signals({}, html)
+    page_signals({}, Selector(text=html))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from html import escape
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from parsel import Selector
 
 from crawlers.rights import Signal, judge, page_signals
 from gristmill.rights import POLICIES
@@ -106,7 +107,7 @@ def test_a_page_is_read_for_exactly_what_it_says(licences, robots, reserved, fre
     wanted = {("rel=license", url) for url in licences} | {("meta robots", word) for word in robots}
     wanted |= {("meta tdm-reservation", "1")} if reserved else set()
     wanted |= set() if free is None else {("json-ld isAccessibleForFree", str(free))}
-    assert {(signal.signal, signal.value) for signal in page_signals({}, html)} == wanted
+    assert {(signal.signal, signal.value) for signal in page_signals({}, Selector(text=html))} == wanted
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_page_is_read_for_exactly_what_it_says(licences, robots, reserved, fre
     ],
 )
 def test_a_link_header_names_a_licence(header, urls):
-    found = page_signals({"link": [header]}, "")
+    found = page_signals({"link": [header]}, None)
     assert [signal.value for signal in found if signal.signal == "rel=license"] == urls
 
 
@@ -141,4 +142,4 @@ def test_a_link_header_names_a_licence(header, urls):
     ],
 )
 def test_what_does_not_speak_of_the_page_is_not_evidence(html):
-    assert page_signals({}, html) == ()
+    assert page_signals({}, Selector(text=html)) == ()

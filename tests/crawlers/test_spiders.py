@@ -1,25 +1,35 @@
-"""The spiders without a network: what each answer makes them ask next, and the fate of every document."""
+"""The spiders without a network: what each answer makes them ask next, the fate of every document, what a later visit says."""
 
+import asyncio
 import json
+import time
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from scrapy import Request
-from scrapy.exceptions import CannotResolveHostError, DownloadTimeoutError, IgnoreRequest
-from scrapy.http import Response, TextResponse
-from scrapy.spidermiddlewares.httperror import HttpError
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+)
+from scrapy.http import HtmlResponse, Response, TextResponse
 from twisted.python.failure import Failure
 
-from crawlers.config import CrawlConfig
-from crawlers.politeness import OtherHost, PrivateAddress
-from crawlers.rights import Verdict
-from crawlers.session import LONGEST_PAUSE, Session
-from crawlers.spiders.news import MOST_SITEMAPS, NewsSpider
+from crawlers.capture import CaptureMiddleware
+from crawlers.frontier import DONE, FAILED, WAITING, Row
+from crawlers.outcome import Ask, Outcome, Shut
+from crawlers.politeness import FIRST_PAUSE, Forbidden, OtherHost, PrivateAddress, Unreachable
+from crawlers.rights import Signal
+from crawlers.scheduler import request_of
+from crawlers.session import LONGEST_PAUSE
+from crawlers.spiders.base import SourceSpider
+from crawlers.spiders.news import DEEPEST_SITEMAP, MOST_SITEMAPS, NewsSpider
 from crawlers.spiders.social import SocialSpider
 from crawlers.spiders.wiki import LAG_SECONDS, MOST_LAGS, WikiSpider
-from crawlers.warc import WarcWriter
+from crawlers.warc import payload_digest
 from gristmill.ledger import totals
-from gristmill.progress import Progress
 
 SITE = "https://n.example"
 KINDS = {"news": NewsSpider, "wiki": WikiSpider, "social": SocialSpider}
@@ -28,39 +38,101 @@ DOORS = {
     "wiki": {"api": "https://w.example/w/api.php"},
     "social": {"server": "https://s.example"},
 }
+PAGE = "<p>text</p>"
+YEAR = 365 * 86400
+
+
+class Visit:
+    """One spider over a frontier of its own: rows are asked and answered by hand, and committed as in a crawl."""
+
+    def __init__(self, spider: SourceSpider) -> None:
+        self.spider, self.session, self.frontier = spider, spider.session, spider.session.frontier
+        self.landed: list[int] = []
+        spider.scheduler = SimpleNamespace(landed=lambda row, queued: self.landed.append(queued))
+        self._capture = CaptureMiddleware(SimpleNamespace(spider=spider))
+        config = self.session.config
+        self._add(spider.first(), config.recrawl.due(config.recrawl.documents))
+
+    def _add(self, asks, later) -> None:
+        self.frontier.add(self.spider.source.name, asks, self.spider.source.max_documents, later)
+
+    def rows(self) -> list[Row]:
+        """What is queued, host by host."""
+        name = self.spider.source.name
+        return [row for host in self.frontier.hosts(name) for row in self.frontier.take(name, host, 10_000)]
+
+    @property
+    def urls(self) -> list[str]:
+        return [row.url for row in self.rows()]
+
+    def row(self, end: str) -> Row:
+        """The one queued request whose address ends so."""
+        (found,) = [row for row in self.rows() if row.url.endswith(end)]
+        return found
+
+    def answer(
+        self, row: Row, body: bytes | str = b"", *, status: int = 200, kind=None, site=(), **headers: str
+    ) -> None:
+        """Let a row be answered, judged, captured and committed."""
+        request = request_of(row, self.spider)
+        request.meta["site_signals"] = site
+        kind = kind or (HtmlResponse if row.format == "html" else TextResponse)
+        data, more = (body.encode(), {"encoding": "utf-8"}) if isinstance(body, str) else (body, {})
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = kind(
+            request.url,
+            status=status,
+            body=data,
+            headers=named,
+            request=request,
+            **(more if kind is not Response else {}),
+        )
+        self.spider.answered(self._capture.process_response(request, response))
+
+    def refuse(self, row: Row, error: Exception) -> None:
+        """Let a row bring no answer."""
+        failure = Failure(error)
+        failure.request = request_of(row, self.spider)
+        self.spider.refused(failure)
+
+    @property
+    def fates(self) -> dict[str, int]:
+        return {name: n for name, n in totals(self.frontier.entries()).items() if n}
+
+    @property
+    def shut(self) -> dict[str, str]:
+        return dict(self.frontier.table("SELECT place, why FROM shut"))
+
+    @property
+    def failures(self) -> list[str]:
+        return [text for (text,) in self.frontier.table("SELECT text FROM failure ORDER BY id")]
+
+    @property
+    def takedowns(self) -> list[tuple[str, str]]:
+        return [(url, reason) for url, reason, _ in self.frontier.takedowns()]
+
+    def state(self, url: str) -> tuple[int, float | None]:
+        """Of a request: its state, and in how many seconds it is due."""
+        (found,) = self.frontier.db.execute("SELECT state, due FROM request WHERE url = ?", [url])
+        return found[0], None if found[1] is None else found[1] - time.time()
+
+    def later(self, seconds: float = YEAR) -> None:
+        """Seal the call, and begin another one after so many seconds."""
+        self.frontier.sealed("a-run")
+        self.session.documents.clear()
+        self.frontier.wake(time.time() + seconds)
 
 
 @pytest.fixture
-def spider_of(tmp_path):
-    """A function making the spider of one source, with a session of its own."""
+def visit(session_of):
+    """A function beginning the visit of one source."""
 
-    def make(kind: str, **settings: object):
+    def begin(kind: str, *, politeness=(), recrawl=(), policy="strict-eu", **settings: object) -> Visit:
         source = {"kind": kind, "name": kind, **DOORS[kind], **settings}
-        config = CrawlConfig.model_validate({"contact": "a@b.org", "sources": [source]})
-        session = Session(config, WarcWriter(tmp_path), Progress("crawl"))
-        return KINDS[kind](source=config.sources[0], session=session)
+        session = session_of(source, politeness=dict(politeness), recrawl=dict(recrawl), policy=policy)
+        return Visit(KINDS[kind](source=session.config.sources[0], session=session))
 
-    return make
-
-
-async def started(spider) -> list[Request]:
-    return [request async for request in spider.start()]
-
-
-def start(spider) -> list[Request]:
-    """The first requests of a spider; nothing in `start` waits, so no event loop is needed."""
-    steps = started(spider)
-    try:
-        steps.send(None)
-    except StopIteration as ended:
-        return ended.value
-    raise AssertionError("start() waited")
-
-
-def answer(request: Request, body: bytes | str = b"", *, status: int = 200, **headers: str) -> TextResponse:
-    data = body.encode() if isinstance(body, str) else body
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return TextResponse(request.url, status=status, body=data, headers=named, request=request, encoding="utf-8")
+    return begin
 
 
 def sitemap(*urls: str, kind: str = "urlset") -> str:
@@ -68,95 +140,167 @@ def sitemap(*urls: str, kind: str = "urlset") -> str:
     return f"<{kind}>" + "".join(f"<{item}><loc>{url}</loc></{item}>" for url in urls) + f"</{kind}>"
 
 
-def fates(spider) -> dict[str, int]:
-    return {name: n for name, n in totals(spider.session.tally.entries()).items() if n}
+def feed(*urls: str) -> str:
+    return "<rss><channel>" + "".join(f"<item><link>{url}</link></item>" for url in urls) + "</channel></rss>"
 
 
-def test_a_news_site_is_entered_by_robots_txt_which_is_itself_asked_without_asking(spider_of):
-    (request,) = start(spider_of("news"))
-    assert request.url == f"{SITE}/robots.txt"
-    assert request.meta["dont_obey_robotstxt"]
-    assert request.meta["format"] == "discovery"
+def with_articles(found: Visit, *paths: str) -> Visit:
+    """Past robots.txt and sitemap: the articles are queued."""
+    found.answer(found.row("/robots.txt"), status=404)
+    found.answer(found.row("/sitemap.xml"), sitemap(*(SITE + path for path in paths)))
+    return found
 
 
-def test_sitemaps_of_other_hosts_are_not_followed_and_each_is_asked_once(spider_of):
-    spider = spider_of("news")
-    (robots,) = start(spider)
+# News: from the doors to the articles
+
+
+def test_a_news_site_is_entered_by_robots_txt_which_is_itself_asked_without_asking(visit):
+    found = visit("news")
+    (robots,) = found.rows()
+    assert (robots.url, robots.format) == (f"{SITE}/robots.txt", "discovery")
+    assert request_of(robots, found.spider).meta["door"] == "robots.txt"
+
+
+def test_sitemaps_of_other_hosts_are_not_followed_and_each_is_asked_once(visit):
+    found = visit("news")
     lines = [f"{SITE}/a.xml", "https://www.n.example/b.xml", "https://elsewhere.example/c.xml", f"{SITE}/a.xml"]
-    text = "\n".join(f"Sitemap: {url}" for url in lines)
-    assert [r.url for r in spider.parse_robots(answer(robots, text))] == lines[:2]
+    found.answer(found.row("/robots.txt"), "\n".join(f"Sitemap: {url}" for url in lines))
+    assert found.urls == lines[:2]
 
 
-def test_an_index_of_itself_does_not_go_round_and_round(spider_of):
-    spider = spider_of("news")
-    (robots,) = start(spider)
-    (index,) = spider.parse_robots(answer(robots, status=404))
-    assert index.url == f"{SITE}/sitemap.xml"
-    assert list(spider.parse_sitemap(answer(index, sitemap(f"{SITE}/sitemap.xml", kind="sitemapindex")))) == []
+def test_an_index_of_itself_does_not_go_round_and_round(visit):
+    found = visit("news")
+    found.answer(found.row("/robots.txt"), status=404)
+    found.answer(found.row("/sitemap.xml"), sitemap(f"{SITE}/sitemap.xml", kind="sitemapindex"))
+    assert found.urls == []
 
 
-def test_no_more_sitemaps_are_asked_than_the_limit(spider_of):
-    spider = spider_of("news")
-    (robots,) = start(spider)
+def test_an_index_that_names_ever_new_ones_comes_to_an_end(visit):
+    found = visit("news")
+    found.answer(found.row("/robots.txt"), f"Sitemap: {SITE}/0.xml")
+    asked = 0
+    while found.urls:
+        asked += 1
+        found.answer(found.row(".xml"), sitemap(f"{SITE}/{asked}.xml", kind="sitemapindex"))
+    assert asked == DEEPEST_SITEMAP
+
+
+def test_no_more_sitemaps_are_asked_than_the_limit(visit):
+    found = visit("news")
     many = "\n".join(f"Sitemap: {SITE}/{n}.xml" for n in range(MOST_SITEMAPS + 50))
-    assert len(list(spider.parse_robots(answer(robots, many)))) == MOST_SITEMAPS
+    found.answer(found.row("/robots.txt"), many)
+    assert len(found.rows()) == MOST_SITEMAPS
 
 
-def test_articles_of_other_hosts_and_other_schemes_are_no_articles_of_the_source(spider_of):
-    spider = spider_of("news")
-    (robots,) = start(spider)
-    (index,) = spider.parse_robots(answer(robots, status=404))
+def test_articles_of_other_hosts_and_other_schemes_are_no_articles_of_the_source(visit):
     urls = [f"{SITE}/a", "http://www.n.example/b", "https://evil.example/c", "ftp://n.example/d", "file:///etc/passwd"]
-    asked = list(spider.parse_sitemap(answer(index, sitemap(*urls, f"{SITE}/a"))))
-    assert sorted(request.url for request in asked) == sorted(urls[:2])
-    assert {request.meta["format"] for request in asked} == {"html"}
-    assert not any(request.meta.get("dont_obey_robotstxt") for request in asked)
+    found = visit("news")
+    found.answer(found.row("/robots.txt"), status=404)
+    found.answer(found.row("/sitemap.xml"), sitemap(*urls, f"{SITE}/a"))
+    assert sorted(found.urls) == sorted(urls[:2])
+    assert {row.format for row in found.rows()} == {"html"}
+    assert {request_of(row, found.spider).meta["robots"] for row in found.rows()} == {"allowed"}
 
 
-def test_the_budget_counts_addresses_found_in_sitemaps_and_feeds_together(spider_of):
-    spider = spider_of("news", feeds=[f"{SITE}/feed"], max_documents=3)
-    robots, feed = start(spider)
-    (index,) = spider.parse_robots(answer(robots, status=404))
-    assert len(list(spider.parse_sitemap(answer(index, sitemap(f"{SITE}/1", f"{SITE}/2"))))) == 2
-    items = "".join(f"<item><link>{SITE}/{n}</link></item>" for n in range(2, 9))
-    assert [r.url for r in spider.parse_feed(answer(feed, f"<rss><channel>{items}</channel></rss>"))] == [f"{SITE}/3"]
-    assert list(spider.parse_robots(answer(robots, f"Sitemap: {SITE}/more.xml"))) == []
+def test_the_budget_counts_addresses_found_in_sitemaps_and_feeds_together(visit):
+    found = visit("news", feeds=[f"{SITE}/feed"], max_documents=3)
+    robots, items = found.row("/robots.txt"), found.row("/feed")
+    found.answer(robots, status=404)
+    found.answer(found.row("/sitemap.xml"), sitemap(f"{SITE}/1", f"{SITE}/2"))
+    found.answer(items, feed(*(f"{SITE}/{n}" for n in range(2, 9))))
+    assert found.urls == [f"{SITE}/{n}" for n in (1, 2, 3)]
+
+
+def test_a_source_whose_budget_is_full_asks_for_no_further_sitemap(visit):
+    found = visit("news", feeds=[f"{SITE}/feed"], max_documents=1)
+    found.answer(found.row("/feed"), feed(f"{SITE}/1"))
+    found.answer(found.row("/robots.txt"), f"Sitemap: {SITE}/more.xml")
+    assert found.urls == [f"{SITE}/1"]
 
 
 @pytest.mark.parametrize("status", [500, 503, 599, 429])
-def test_a_failing_robots_txt_ends_the_source_as_unreachable(spider_of, status):
-    spider = spider_of("news")
-    (robots,) = start(spider)
-    assert list(spider.parse_robots(answer(robots, f"Sitemap: {SITE}/a.xml", status=status))) == []
-    assert fates(spider) == {"dropped": 1, "dropped:unreachable": 1}
-    assert spider.session.unreachable == {"n.example": f"robots.txt unreachable (HTTP {status}); nothing was fetched"}
+def test_a_failing_robots_txt_ends_the_source_as_unreachable(visit, status):
+    found = visit("news", politeness={"retries": 0})
+    found.answer(found.row("/robots.txt"), f"Sitemap: {SITE}/a.xml", status=status)
+    assert found.urls == []
+    assert found.fates == {"dropped": 1, "dropped:unreachable": 1}
+    assert found.shut == {"n.example": f"robots.txt unreachable (HTTP {status}); nothing was fetched"}
 
 
-def test_unreadable_sitemaps_and_feeds_are_quarantined_by_name(spider_of):
-    spider = spider_of("news", feeds=[f"{SITE}/feed"])
-    robots, feed = start(spider)
-    (index,) = spider.parse_robots(answer(robots, status=404))
-    assert list(spider.parse_sitemap(answer(index, "<html></html>"))) == []
-    assert list(spider.parse_feed(answer(feed, "no xml"))) == []
-    assert fates(spider) == {
+def test_unreadable_sitemaps_and_feeds_are_quarantined_by_name(visit):
+    found = visit("news", feeds=[f"{SITE}/feed"])
+    found.answer(found.row("/robots.txt"), status=404)
+    found.answer(found.row("/sitemap.xml"), "<html></html>")
+    found.answer(found.row("/feed"), "no xml")
+    assert found.urls == []
+    assert found.fates == {
         "quarantined": 2, "quarantined:unreadable_sitemap": 1, "quarantined:unreadable_feed": 1,
     }  # fmt: skip
-    assert [text.split("  ")[1].split(" ")[0] for text in spider.session.failures] == [
-        f"{SITE}/sitemap.xml", f"{SITE}/feed",
-    ]  # fmt: skip
+    assert [text.split("  ")[1].split(" ")[0] for text in found.failures] == [f"{SITE}/sitemap.xml", f"{SITE}/feed"]
 
 
-def test_an_article_is_stored_under_its_verdict_and_what_is_no_text_is_dropped(spider_of):
-    spider = spider_of("news")
-    page = answer(Request(f"{SITE}/a"), "<p>text</p>")
-    page.request.meta.update(captured_as="html", verdict=Verdict("CC-BY-4.0", (), None, ()))
-    spider.parse_article(page)
-    page.request.meta.update(captured_as="html", verdict=Verdict("unknown", ("noai",), "opt_out", ()))
-    spider.parse_article(page)
-    page.request.meta.update(captured_as="discovery")
-    spider.parse_article(page)
-    assert fates(spider) == {"kept": 1, "dropped": 2, "dropped:opt_out": 1, "dropped:not_html": 1}
-    assert spider.session.licence_table() == {"news": {"CC-BY-4.0": 1, "unknown": 1}}
+def test_an_article_is_stored_under_its_verdict_and_what_is_no_text_is_dropped(visit):
+    found = with_articles(visit("news"), "/a", "/b", "/c")
+    found.answer(found.row("/a"), PAGE, Link='<https://creativecommons.org/licenses/by/4.0/>; rel="license"')
+    found.answer(found.row("/b"), PAGE, X_Robots_Tag="noai")
+    found.answer(found.row("/c"), b"%PDF", kind=Response, Content_Type="application/pdf")
+    assert found.fates == {"kept": 1, "dropped": 2, "dropped:opt_out": 1, "dropped:not_html": 1}
+    licences = found.frontier.table("SELECT source, licence, documents FROM licence ORDER BY 2")
+    assert licences == [("news", "CC-BY-4.0", 1), ("news", "unknown", 1)]
+
+
+# News: links that are followed
+
+
+def test_links_are_followed_only_where_the_source_says_so(visit):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), '<a href="/b">b</a>')
+    assert found.urls == []
+
+
+def test_followed_links_stay_on_the_hosts_and_in_the_budget_of_the_source(visit):
+    found = visit("news", follow=True, max_documents=3)
+    assert found.urls == [f"{SITE}/robots.txt", f"{SITE}/"]
+    links = ["/a", "b#part", "https://www.n.example/c", "https://evil.example/d", "mailto:a@n.example", "/a", "/e"]
+    found.answer(found.row("example/"), "".join(f'<a href="{url}">x</a>' for url in links))
+    assert [url for url in found.urls if url.endswith(".txt")] == [f"{SITE}/robots.txt"]
+    assert sorted(url for url in found.urls if not url.endswith(".txt")) == [f"{SITE}/a", f"{SITE}/b"]
+    assert found.fates == {"kept": 1}
+
+
+def test_a_page_that_links_to_itself_and_back_is_asked_once(visit):
+    found = visit("news", follow=True)
+    found.answer(found.row("example/"), '<a href="/">home</a><a href="/a">a</a>')
+    found.answer(found.row("/a"), f'<a href="/">home</a><a href="{SITE}/a#top">a</a>')
+    assert found.urls == [f"{SITE}/robots.txt"]
+    assert found.fates == {"kept": 2}
+
+
+def test_a_page_that_refuses_use_is_dropped_and_its_links_are_followed_all_the_same(visit):
+    found = visit("news", follow=True)
+    found.answer(found.row("example/"), '<a href="/a">a</a>', X_Robots_Tag="noai")
+    assert f"{SITE}/a" in found.urls
+    assert found.fates == {"dropped": 1, "dropped:opt_out": 1}
+
+
+def test_a_page_that_says_nofollow_or_is_no_text_is_followed_nowhere(visit):
+    found = visit("news", follow=True)
+    found.answer(found.row("example/"), '<meta name="robots" content="nofollow"><a href="/a">a</a>')
+    assert found.urls == [f"{SITE}/robots.txt"]
+    bare = with_articles(found, "/raw")
+    bare.answer(bare.row("/raw"), b"\x00\x01 no type was named", kind=Response)
+    assert bare.fates == {"kept": 2}
+    assert bare.failures == []
+
+
+@pytest.mark.parametrize(("told", "asked"), [("nofollow", 1), ("noarchive, NONE", 1), ("max-image-preview:none", 2)])
+def test_a_header_may_say_nofollow_too(visit, told, asked):
+    found = visit("news", follow=True, policy="research")
+    found.answer(found.row("example/"), '<a href="/a">a</a>', X_Robots_Tag=told)
+    assert len(found.urls) == asked
+
+
+# What became of a request
 
 
 @pytest.mark.parametrize(
@@ -164,43 +308,281 @@ def test_an_article_is_stored_under_its_verdict_and_what_is_no_text_is_dropped(s
     [
         (PrivateAddress("n.example is 10.0.0.1"), "quarantined:private_address"),
         (OtherHost("elsewhere"), "dropped:other_host"),
-        (IgnoreRequest("Forbidden by robots.txt"), "dropped:robots"),
-        (HttpError(Response(f"{SITE}/a", status=404)), "quarantined:http_404"),
+        (Forbidden("forbidden by robots.txt"), "dropped:robots"),
+        (IgnoreRequest("max redirections reached"), "quarantined:redirects"),
         (DownloadTimeoutError(), "quarantined:timeout"),
         (CannotResolveHostError("no results"), "quarantined:unknown_host"),
+        (DownloadCancelledError(), "quarantined:too_large"),
     ],
 )
-def test_a_request_that_brought_nothing_has_exactly_one_fate(spider_of, error, fate):
-    spider = spider_of("news")
-    failure = Failure(error)
-    failure.request = Request(f"{SITE}/a")
-    spider.refused(failure)
-    assert fates(spider) == {fate.partition(":")[0]: 1, fate: 1}
-    assert spider.session.unreachable == {}
+def test_a_request_that_brought_nothing_has_exactly_one_fate(visit, error, fate):
+    found = with_articles(visit("news", politeness={"retries": 0}), "/a")
+    found.refuse(found.row("/a"), error)
+    assert found.fates == {fate.partition(":")[0]: 1, fate: 1}
+    assert found.shut == {}
+    assert found.state(f"{SITE}/a")[0] == FAILED
 
 
-def test_behind_a_closed_robots_txt_every_page_is_unreachable_not_forbidden(spider_of):
-    spider = spider_of("news")
-    spider.session.unreachable["n.example"] = "robots.txt unreachable (timed out); nothing was fetched"
-    for url in (f"{SITE}/a", "https://other.example/b"):
-        failure = Failure(IgnoreRequest("Forbidden by robots.txt"))
-        failure.request = Request(url)
-        spider.refused(failure)
-    assert fates(spider) == {"dropped": 2, "dropped:unreachable": 1, "dropped:robots": 1}
+@pytest.mark.parametrize("status", [400, 403, 404, 410, 451])
+def test_an_answer_that_is_no_page_is_quarantined_by_its_status_and_asked_again_after_a_day(visit, status):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), "sorry", status=status)
+    assert found.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
+    assert found.takedowns == []
+    state, due = found.state(f"{SITE}/a")
+    assert state == FAILED
+    assert 23.9 * 3600 < due <= 24 * 3600
 
 
-def test_a_wiki_is_asked_for_its_licence_first_and_its_pages_carry_it(spider_of):
-    spider = spider_of("wiki", categories=["Category:A", "Category:B"], max_documents=20)
-    (site,) = start(spider)
-    assert site.meta["dont_obey_robotstxt"]
+def test_behind_a_closed_robots_txt_every_page_is_unreachable_not_forbidden(visit):
+    found = with_articles(visit("news"), "/a", "/b")
+    found.refuse(found.row("/a"), Unreachable("timed out"))
+    found.refuse(found.row("/b"), Forbidden("forbidden by robots.txt"))
+    assert found.fates == {"dropped": 2, "dropped:unreachable": 1, "dropped:robots": 1}
+    assert found.shut == {"n.example": "robots.txt unreachable (timed out); nothing was fetched"}
+
+
+@pytest.mark.parametrize(("kind", "door"), [("news", "robots.txt"), ("wiki", "API")])
+def test_a_door_where_nobody_listens_is_named_once_it_was_tried_often_enough(visit, kind, door):
+    found = visit(kind, politeness={"retries": 1, "backoff": 0})
+    (row,) = found.rows()
+    found.refuse(row, DownloadConnectionRefusedError())
+    assert found.fates == {}
+    found.frontier.wake(time.time() + 1, waiting=True)
+    (row,) = found.rows()
+    found.refuse(row, DownloadConnectionRefusedError())
+    assert found.fates == {"dropped": 1, "dropped:unreachable": 1}
+    assert list(found.shut.values()) == [f"{door} unreachable (connection refused); nothing was fetched"]
+
+
+def test_a_passing_failure_is_repeated_after_pauses_that_double_until_it_was_tried_often_enough(visit):
+    found = with_articles(visit("news", politeness={"retries": 3, "backoff": 20}), "/a")
+    for number in range(3):
+        found.answer(found.row("/a"), status=500)
+        state, due = found.state(f"{SITE}/a")
+        assert state == WAITING
+        assert 10 * 2**number - 1 < due <= 20 * 2**number
+        found.frontier.wake(time.time() + 200, waiting=True)
+    assert found.fates == {}
+    found.answer(found.row("/a"), status=500)
+    assert found.fates == {"quarantined": 1, "quarantined:http_500": 1}
+
+
+def test_a_pause_before_a_repetition_is_never_longer_than_the_longest(visit):
+    found = with_articles(visit("news", politeness={"retries": 9, "backoff": 10_000}), "/a")
+    found.answer(found.row("/a"), status=502)
+    assert found.state(f"{SITE}/a")[1] <= LONGEST_PAUSE
+
+
+def test_a_busy_host_is_left_alone_longer_each_time_and_forgiven_when_it_answers(visit):
+    found = with_articles(visit("news", politeness={"retries": 9}), "/a", "/b")
+    pauses = []
+    for _ in range(3):
+        found.answer(found.row("/a"), status=503)
+        pauses.append(found.session.pause("n.example"))
+        found.frontier.wake(time.time() + YEAR, waiting=True)
+    assert [round(pause) for pause in pauses] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
+    found.answer(found.row("/b"), PAGE)
+    assert found.session.strikes("n.example") == 0
+
+
+@pytest.mark.parametrize("status", [200, 301, 404, 500, 502])
+def test_retry_after_means_nothing_beside_other_answers(visit, status):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), PAGE, status=status, Retry_After="30")
+    assert found.session.pause("n.example") == 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_holds_the_whole_host_and_the_page_stays_queued(visit, status):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), status=status, Retry_After="86400")
+    assert 86390 < found.session.pause("n.example") <= 86400
+    assert found.fates == {}
+    assert found.frontier.queued() == 1
+
+
+def test_a_reader_that_breaks_costs_its_page_and_is_named(visit, monkeypatch):
+    def broken(self, response):
+        raise ZeroDivisionError("by us")
+        yield
+
+    monkeypatch.setattr(NewsSpider, "parse_article", broken)
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), PAGE)
+    assert found.fates == {"quarantined": 1, "quarantined:reader_error": 1}
+    assert found.failures == [f"reader_error  {SITE}/a (ZeroDivisionError: by us)"]
+
+
+def test_a_commit_that_fails_ends_the_crawl_with_its_error_and_the_request_stays_queued(visit, monkeypatch):
+    found = with_articles(visit("news"), "/a")
+    closed = []
+
+    async def close(reason: str) -> None:
+        closed.append(reason)
+
+    async def go() -> None:
+        found.spider.crawler = SimpleNamespace(engine=SimpleNamespace(close_spider_async=close))
+        found.answer(found.row("/a"), PAGE)
+        await found.spider._closing
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", "frontier.sqlite")
+
+    landed = len(found.landed)
+    monkeypatch.setattr(found.frontier, "commit", full)
+    asyncio.run(go())
+    assert closed == ["fault"]
+    assert found.session.fault.filename == "frontier.sqlite"
+    assert len(found.landed) == landed
+    assert found.urls == [f"{SITE}/a"]
+
+
+# Later visits of a page
+
+
+@pytest.fixture
+def known(visit):
+    """A visit in its second call, of a page that was stored in the first with an ETag."""
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), PAGE, ETag='"1"', Last_Modified="Mon, 23 Nov 2026 12:00:00 GMT")
+    assert found.fates == {"kept": 1}
+    found.later()
+    return found
+
+
+def test_a_stored_page_is_due_after_the_interval_of_documents_and_a_list_of_pages_daily(visit):
+    found = with_articles(visit("news", recrawl={"documents": 100, "discovery": 2}), "/a")
+    found.answer(found.row("/a"), PAGE)
+    hours = {end: found.state(SITE + end)[1] / 3600 for end in ("/a", "/sitemap.xml", "/robots.txt")}
+    assert {end: round(value) for end, value in hours.items()} == {"/a": 100, "/sitemap.xml": 2, "/robots.txt": 2}
+
+
+def test_a_known_page_is_asked_for_changes_by_what_it_said_before(known):
+    headers = request_of(known.row("/a"), known.spider).headers
+    assert headers[b"If-None-Match"] == b'"1"'
+    assert headers[b"If-Modified-Since"] == b"Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(("status", "body"), [(304, ""), (200, PAGE)])
+def test_a_page_that_did_not_change_is_dropped_as_unchanged_and_is_due_again(known, status, body):
+    before = known.row("/a").before
+    known.answer(known.row("/a"), body, status=status)
+    assert known.fates == {"dropped": 1, "dropped:unchanged": 1}
+    state, due = known.state(f"{SITE}/a")
+    assert state == DONE
+    assert round(due / 3600) == 720
+    known.later()
+    assert known.row("/a").before == before
+
+
+def test_a_page_that_changed_is_stored_anew_under_its_new_validators(known):
+    known.answer(known.row("/a"), "<p>news</p>", ETag='"2"')
+    assert known.fates == {"kept": 1}
+    known.later()
+    before = known.row("/a").before
+    assert (before.etag, before.modified, before.payload) == ('"2"', None, payload_digest(b"<p>news</p>"))
+
+
+def test_the_links_of_an_unchanged_page_are_not_read_again(visit):
+    found = visit("news", follow=True)
+    found.answer(found.row("example/"), PAGE)
+    found.later()
+    found.answer(found.row("example/"), PAGE)
+    assert found.fates == {"dropped": 1, "dropped:unchanged": 1}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_stored_page_that_is_gone_is_taken_down(known, status):
+    known.answer(known.row("/a"), "gone", status=status)
+    assert known.fates == {"dropped": 1, "dropped:gone": 1}
+    assert known.takedowns == [(f"{SITE}/a", "deleted")]
+    assert known.state(f"{SITE}/a")[0] == FAILED
+
+
+@pytest.mark.parametrize("status", [403, 500, 451])
+def test_a_stored_page_that_merely_fails_is_not_taken_down(known, status):
+    row = known.row("/a")
+    for _ in range(3):
+        known.answer(row, status=status)
+        known.frontier.wake(time.time() + 3600, waiting=True)
+        row = next((one for one in known.rows() if one.id == row.id), None)
+        if row is None:
+            break
+    assert known.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
+    assert known.takedowns == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "site"),
+    [
+        (200, "<p>news</p>", {"X_Robots_Tag": "noai"}, ()),
+        (200, PAGE, {"X_Robots_Tag": "noai"}, ()),
+        (200, PAGE, {}, (Signal("robots.txt for AI", "gptbot"),)),
+        (304, "", {"tdm_reservation": "1"}, ()),
+        (304, "", {}, (Signal("ai.txt", "Disallow"),)),
+    ],
+)
+def test_a_stored_page_that_refuses_now_is_taken_down_changed_or_not(known, status, body, headers, site):
+    known.answer(known.row("/a"), body, status=status, site=site, **headers)
+    assert known.fates == {"dropped": 1, "dropped:opt_out": 1}
+    assert known.takedowns == [(f"{SITE}/a", "opt_out")]
+
+
+def test_under_a_policy_that_only_records_refusals_nothing_is_taken_down(visit):
+    found = with_articles(visit("news", policy="research"), "/a")
+    found.answer(found.row("/a"), PAGE)
+    found.later()
+    found.answer(found.row("/a"), PAGE, X_Robots_Tag="noai")
+    assert found.fates == {"dropped": 1, "dropped:unchanged": 1}
+    assert found.takedowns == []
+
+
+def test_a_page_that_refused_from_the_first_is_no_takedown(visit):
+    found = with_articles(visit("news"), "/a")
+    found.answer(found.row("/a"), PAGE, X_Robots_Tag="noai")
+    assert found.takedowns == []
+
+
+def test_a_robots_txt_that_is_missing_day_after_day_is_read_each_day_and_is_no_takedown(visit):
+    found = with_articles(visit("news"), "/a")
+    found.frontier.db.execute("DELETE FROM request WHERE url LIKE '%sitemap.xml'")
+    found.later()
+    found.answer(found.row("/robots.txt"), status=404)
+    assert f"{SITE}/sitemap.xml" in found.urls
+    assert found.fates == {}
+    assert found.takedowns == []
+
+
+def test_a_list_of_pages_that_is_gone_is_a_failure_and_no_takedown(visit):
+    found = with_articles(visit("news"), "/a")
+    found.later()
+    found.answer(found.row("/sitemap.xml"), status=404)
+    assert found.fates == {"quarantined": 1, "quarantined:http_404": 1}
+    assert found.takedowns == []
+
+
+def test_an_unchanged_list_of_pages_is_no_document(visit):
+    found = with_articles(visit("news"))
+    found.later()
+    found.answer(found.row("/robots.txt"), status=304)
+    assert found.fates == {}
+
+
+# Wikis
+
+
+def test_a_wiki_is_asked_for_its_licence_first_and_its_pages_carry_it(visit):
+    found = visit("wiki", categories=["Category:A", "Category:B"], max_documents=20)
+    (site,) = found.rows()
+    assert request_of(site, found.spider).meta["robots"] == "api"
     rights = {"query": {"rightsinfo": {"url": "https://creativecommons.org/licenses/by-sa/4.0/"}}}
-    batches = list(spider.parse_site(answer(site, json.dumps(rights))))
-    queries = [parse_qs(urlsplit(request.url).query) for request in batches]
+    found.answer(site, json.dumps(rights))
+    queries = [parse_qs(urlsplit(url).query) for url in found.urls]
     assert [query["gcmtitle"] for query in queries] == [["Category:A"], ["Category:B"]]
     assert {query["gcmlimit"][0] for query in queries} == {"20"}
-    assert {request.meta["signals"][0].value for request in batches} == {
-        "https://creativecommons.org/licenses/by-sa/4.0/"
-    }
+    signals = {request_of(row, found.spider).meta["signals"] for row in found.rows()}
+    assert signals == {(Signal("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/"),)}
 
 
 def wiki_batch(first: int, count: int, **more: object) -> str:
@@ -208,79 +590,244 @@ def wiki_batch(first: int, count: int, **more: object) -> str:
     return json.dumps({"query": {"pages": pages}, **more})
 
 
-def test_a_wiki_is_followed_by_its_cursor_until_the_budget_is_full(spider_of):
-    spider = spider_of("wiki", max_documents=4)
-    (site,) = start(spider)
-    (request,) = spider.parse_site(answer(site, '{"query": {}}'))
-    going_on = {"continue": {"gapcontinue": "P3", "continue": "gapcontinue||"}}
-    (following,) = spider.parse_batch(answer(request, wiki_batch(0, 3, **going_on)))
+GOING_ON = {"continue": {"gapcontinue": "P3", "continue": "gapcontinue||"}}
+
+
+def in_batches(found: Visit) -> Row:
+    """Past the question for the licence: the first batch."""
+    (site,) = found.rows()
+    found.answer(site, '{"query": {}}')
+    (batch,) = found.rows()
+    return batch
+
+
+def test_a_wiki_is_followed_by_its_cursor_until_the_budget_is_full(visit):
+    found = visit("wiki", max_documents=4)
+    found.answer(in_batches(found), wiki_batch(0, 3, **GOING_ON))
+    (following,) = found.rows()
     query = parse_qs(urlsplit(following.url).query)
     assert query["gapcontinue"] == ["P3"]
     assert query["generator"] == ["allpages"]
-    assert list(spider.parse_batch(answer(following, wiki_batch(3, 3, **going_on)))) == []
-    assert fates(spider) == {"kept": 6}  # what one answer holds is stored whole
+    found.answer(following, wiki_batch(3, 3, **GOING_ON))
+    assert found.urls == []
+    assert found.fates == {"kept": 6}  # what one answer holds is stored whole
 
 
-def test_a_lagging_wiki_is_asked_the_same_again_until_it_lagged_too_often(spider_of):
-    spider = spider_of("wiki")
-    (request,) = start(spider)
-    first, asked = request.url, 0
-    while True:
-        again = list(spider.parse_site(answer(request, '{"error": {"code": "maxlag"}}', Retry_After="1")))
-        if not again:
-            break
-        (request,) = again
-        asked += 1
-        assert request.url == first
-    assert asked == MOST_LAGS
-    assert fates(spider) == {"quarantined": 1, "quarantined:api_maxlag": 1}
+def test_the_address_of_a_batch_does_not_depend_on_what_was_found_before(visit):
+    found = visit("wiki", max_documents=4)
+    first = in_batches(found)
+    found.session.documents["wiki"] = 3
+    asks = list(found.spider.parse_site(TextResponse("https://w.example/", body=b"{}")))
+    assert [ask.url for ask in asks] == [first.url]
+
+
+def test_a_batch_that_did_not_change_holds_as_many_unchanged_pages(visit):
+    found = visit("wiki")
+    found.answer(in_batches(found), wiki_batch(0, 3))
+    found.later()
+    found.answer(found.row(in_batch_url(found)), wiki_batch(0, 3))
+    assert found.fates == {"dropped": 3, "dropped:unchanged": 3}
+
+
+def in_batch_url(found: Visit) -> str:
+    return next(row.url for row in found.rows() if row.reader == "parse_batch")
+
+
+def test_a_lagging_wiki_is_asked_the_same_again_until_it_lagged_too_often(visit):
+    found = visit("wiki")
+    (row,) = found.rows()
+    for _ in range(MOST_LAGS):
+        found.answer(row, '{"error": {"code": "maxlag"}}', Retry_After="1")
+        assert found.urls == []
+        assert found.state(row.url)[0] == WAITING
+        assert found.fates == {}
+        found.frontier.wake(time.time() + 2, waiting=True)
+        assert found.urls == [row.url]
+        (row,) = found.rows()
+    found.answer(row, '{"error": {"code": "maxlag"}}', Retry_After="1")
+    assert found.fates == {"quarantined": 1, "quarantined:api_maxlag": 1}
+    assert found.frontier.queued() == 0
+
+
+def test_a_wiki_that_caught_up_goes_on_as_if_it_had_never_lagged(visit):
+    found = visit("wiki")
+    (row,) = found.rows()
+    found.answer(row, '{"error": {"code": "maxlag"}}', Retry_After="1")
+    found.frontier.wake(time.time() + 2, waiting=True)
+    found.answer(in_batches(found), wiki_batch(0, 2))
+    assert found.fates == {"kept": 2}
 
 
 @pytest.mark.parametrize(("header", "seconds"), [({}, LAG_SECONDS), ({"Retry_After": "86400"}, LONGEST_PAUSE)])
-def test_a_lagging_wiki_is_left_alone_for_a_while_but_not_for_ever(spider_of, header, seconds):
-    spider = spider_of("wiki")
-    (request,) = start(spider)
-    list(spider.parse_site(answer(request, '{"error": {"code": "ratelimited"}}', **header)))
-    assert seconds - 1 < spider.session.pause("w.example") <= seconds
+def test_a_lagging_wiki_is_left_alone_for_a_while_but_not_for_ever(visit, header, seconds):
+    found = visit("wiki")
+    (row,) = found.rows()
+    found.answer(row, '{"error": {"code": "ratelimited"}}', **header)
+    assert seconds - 1 < found.session.pause("w.example") <= seconds
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [('{"error": {"code": "readapidenied"}}', "api_readapidenied"), ("<html>", "unreadable_answer")],
 )
-def test_a_wiki_that_refuses_or_talks_nonsense_ends_that_branch(spider_of, body, reason):
-    spider = spider_of("wiki")
-    (request,) = start(spider)
-    assert list(spider.parse_site(answer(request, body))) == []
-    assert fates(spider) == {"quarantined": 1, f"quarantined:{reason}": 1}
+def test_a_wiki_that_refuses_or_talks_nonsense_ends_that_branch(visit, body, reason):
+    found = visit("wiki")
+    (row,) = found.rows()
+    found.answer(row, body)
+    assert found.urls == []
+    assert found.fates == {"quarantined": 1, f"quarantined:{reason}": 1}
+
+
+# Timelines
 
 
 def statuses(count: int, **account: object) -> str:
     return json.dumps([{"id": str(n), "content": "<p>hi</p>", "account": account} for n in range(count)])
 
 
+def linked(count: int, **account: object) -> str:
+    """Statuses that have an address of their own."""
+    found = json.loads(statuses(count, **account))
+    return json.dumps([{**one, "url": f"https://s.example/@a/{one['id']}"} for one in found])
+
+
 NEXT = '<https://s.example/api/v1/timelines/public?max_id=1>; rel="next"'
+STATUS = "https://s.example/api/v1/statuses/0"
 
 
-def test_a_timeline_is_followed_by_its_link_until_the_budget_is_full(spider_of):
-    spider = spider_of("social", max_documents=5)
-    (request,) = start(spider)
-    assert parse_qs(urlsplit(request.url).query) == {"limit": ["5"], "local": ["true"]}
-    (following,) = spider.parse_page(answer(request, statuses(3), Link=NEXT))
-    assert following.url == "https://s.example/api/v1/timelines/public?max_id=1"
-    assert list(spider.parse_page(answer(following, statuses(3), Link=NEXT))) == []
-    assert fates(spider) == {"kept": 6}
+def test_a_timeline_is_followed_by_its_link_until_the_budget_is_full(visit):
+    found = visit("social", max_documents=5)
+    (row,) = found.rows()
+    assert parse_qs(urlsplit(row.url).query) == {"limit": ["5"], "local": ["true"]}
+    found.answer(row, statuses(3), Link=NEXT)
+    assert found.urls == ["https://s.example/api/v1/timelines/public?max_id=1"]
+    found.answer(found.row("max_id=1"), statuses(3), Link=NEXT)
+    assert found.urls == []
+    assert found.fates == {"kept": 6}
 
 
-def test_an_empty_page_ends_a_timeline_even_with_a_link(spider_of):
-    spider = spider_of("social")
-    (request,) = start(spider)
-    assert list(spider.parse_page(answer(request, "[]", Link=NEXT))) == []
+def test_a_timeline_that_goes_on_after_it_was_killed_begins_with_no_other_address(visit):
+    found = visit("social", max_documents=5)
+    (row,) = found.rows()
+    found.answer(row, statuses(3), Link=NEXT)
+    assert [ask.url for ask in found.spider.first()] == [row.url]
+    again = Visit(SocialSpider(source=found.spider.source, session=found.session))
+    assert again.urls == ["https://s.example/api/v1/timelines/public?max_id=1"]
 
 
-def test_accounts_that_refuse_are_dropped_and_broken_statuses_quarantined(spider_of):
-    spider = spider_of("social")
-    (request,) = start(spider)
-    list(spider.parse_page(answer(request, statuses(2, noindex=True))))
-    list(spider.parse_page(answer(request, '[null, {"id": "1"}, {"content": 5}]')))
-    assert fates(spider) == {"dropped": 2, "dropped:opt_out": 2, "quarantined": 3, "quarantined:broken_item": 3}
+def test_an_empty_page_ends_a_timeline_even_with_a_link(visit):
+    found = visit("social")
+    found.answer(found.rows()[0], "[]", Link=NEXT)
+    assert found.urls == []
+
+
+def test_a_next_page_on_another_host_is_not_asked(visit):
+    found = visit("social")
+    found.answer(found.rows()[0], statuses(1), Link=NEXT.replace("s.example", "evil.example"))
+    assert found.urls == []
+
+
+def test_accounts_that_refuse_are_dropped_and_broken_statuses_quarantined(visit):
+    found = visit("social")
+    (row,) = found.rows()
+    found.answer(row, statuses(2, noindex=True), Link=NEXT)
+    found.answer(found.row("max_id=1"), '[null, {"id": "1"}, {"content": 5}]')
+    assert found.fates == {"dropped": 2, "dropped:opt_out": 2, "quarantined": 3, "quarantined:broken_item": 3}
+
+
+def test_every_status_with_an_address_is_looked_at_again_when_documents_are_due(visit):
+    found = visit("social")
+    found.answer(found.rows()[0], linked(2))
+    assert found.urls == []
+    assert found.landed == [0]  # nothing of it is to be asked in this call
+    state, due = found.state(STATUS)
+    assert state == DONE
+    assert round(due / 3600) == 720
+    found.later(721 * 3600)
+    assert sorted(row.url for row in found.rows() if row.reader == "parse_status") == [STATUS, f"{STATUS[:-1]}1"]
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"id": "0", "url": None},
+        {"id": "../../admin", "url": "https://s.example/@a/0"},
+        {"id": "0?x=1", "url": "https://s.example/@a/0"},
+        {"id": None, "url": "https://s.example/@a/0"},
+        {"url": "https://s.example/@a/0"},
+    ],
+)
+def test_a_status_without_an_address_or_an_id_is_not_looked_at_again(visit, status):
+    found = visit("social")
+    found.answer(found.rows()[0], json.dumps([{"content": "<p>hi</p>", "account": {}, **status}]))
+    assert found.fates == {"kept": 1}
+    assert found.frontier.known() == 1
+
+
+def test_no_status_is_looked_at_again_where_the_source_does_not_want_it(visit):
+    found = visit("social", recheck=False)
+    found.answer(found.rows()[0], linked(2))
+    assert found.frontier.known() == 1
+
+
+@pytest.fixture
+def rechecked(visit):
+    """A timeline in its second call, whose one status is looked at again."""
+    found = visit("social")
+    found.answer(found.rows()[0], linked(1))
+    found.later()
+    return found
+
+
+@pytest.mark.parametrize("code", [404, 410])
+def test_a_status_that_was_deleted_is_taken_down_by_the_address_people_know(rechecked, code):
+    rechecked.answer(rechecked.row("/statuses/0"), '{"error": "Record not found"}', status=code)
+    assert rechecked.takedowns == [("https://s.example/@a/0", "deleted")]
+    assert rechecked.fates == {}
+
+
+def test_a_status_whose_account_refuses_now_is_taken_down(rechecked):
+    told = {"id": "0", "content": "<p>hi</p>", "account": {"note": "#nobot"}}
+    rechecked.answer(rechecked.row("/statuses/0"), json.dumps(told))
+    assert rechecked.takedowns == [("https://s.example/@a/0", "opt_out")]
+
+
+def test_a_status_that_stands_as_it_stood_stays_and_is_looked_at_again(rechecked):
+    rechecked.answer(rechecked.row("/statuses/0"), '{"id": "0", "content": "<p>hi</p>", "account": {}}')
+    assert rechecked.takedowns == []
+    assert rechecked.fates == {}
+    assert round(rechecked.state(STATUS)[1] / 3600) == 720
+
+
+def test_a_status_that_cannot_be_read_is_a_failure_and_no_takedown(rechecked):
+    rechecked.answer(rechecked.row("/statuses/0"), "<html>")
+    assert rechecked.fates == {"quarantined": 1, "quarantined:reader_error": 1}
+    assert rechecked.takedowns == []
+
+
+def test_a_timeline_page_that_did_not_change_holds_as_many_unchanged_statuses(rechecked):
+    page = next(row for row in rechecked.rows() if row.reader == "parse_page")
+    rechecked.answer(page, linked(1))
+    assert rechecked.fates == {"dropped": 1, "dropped:unchanged": 1}
+
+
+# What spiders say
+
+
+def test_a_spider_cannot_say_what_nobody_understands():
+    with pytest.raises(StopIteration):
+        Outcome().add("something")
+
+
+def test_shut_doors_and_asks_are_told_apart():
+    outcome = Outcome()
+    for said in (Shut("n.example", "why"), Ask(SITE, "parse_feed")):
+        outcome.add(said)
+    assert (len(outcome.shut), len(outcome.asks), outcome.found) == (1, 1, [])
+
+
+def test_one_address_in_two_spellings_is_one_request_of_a_source_and_another_of_the_next():
+    one, other = Ask(f"{SITE}/a?x=1&y=2#top", "r"), Ask(f"{SITE}/a?y=2&x=1", "r")
+    assert one.fingerprint("n") == other.fingerprint("n")
+    assert one.fingerprint("n") != one.fingerprint("m")
+    assert one.host == "n.example"

@@ -20,8 +20,7 @@ from scrapy.exceptions import (
 )
 
 from crawlers.failures import reason_of, words_for
-from crawlers.politeness import place_of
-from crawlers.robots import DISALLOW_ALL, effective_rules, unreachable
+from crawlers.sites import read_site, unreachable
 from gristmill.runs import open_run
 
 NO_NAMES = """import socket
@@ -177,17 +176,4 @@ def test_a_broken_download_has_a_short_reason_and_words(error, reason, words):
 def test_exactly_a_failing_server_closes_its_host(status, body):
     failed = status >= 500 or status == 429
     assert unreachable(status) == (f"HTTP {status}" if failed else None)
-    assert effective_rules(status, body) == (DISALLOW_ALL if failed else body if status == 200 else b"")
-
-
-@pytest.mark.parametrize(
-    ("url", "place"),
-    [
-        ("https://user:secret@News.Example:8443/a?b=c", "news.example:8443"),
-        ("http://news.example/", "news.example"),
-        ("//news.example:80", "news.example:80"),
-        ("http://[::1]:8080/", "[::1]:8080"),
-    ],
-)
-def test_a_place_is_host_and_port_and_never_a_password(url, place):
-    assert place_of(url) == place
+    assert read_site({"/robots.txt": (status, body)}, None).unreachable == (f"HTTP {status}" if failed else None)

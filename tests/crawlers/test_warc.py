@@ -1,9 +1,8 @@
-"""WARC files: three records a capture, readable by two independent readers, whole or not there at all."""
+"""WARC files: three records a capture, readable by two independent readers; a revisit refers to its earlier capture."""
 
-import gzip
 import json
 import zlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from fastwarc.warc import ArchiveIterator as FastIterator
@@ -12,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.warc import Exchange, WarcWriter, capture_records
+from crawlers.warc import (
+    NOT_MODIFIED,
+    SAME_PAYLOAD,
+    Earlier,
+    Exchange,
+    about,
+    capture_records,
+    payload_digest,
+    warc_date,
+)  # fmt: skip
 
 WHEN = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 METADATA = {
@@ -42,12 +50,16 @@ def members(data: bytes) -> list[bytes]:
     return out
 
 
-def write(folder, *exchanges: Exchange, **options) -> WarcWriter:
-    writer = WarcWriter(folder, **options)
-    for one in exchanges:
-        writer.write(one, METADATA, when=WHEN)
-    writer.close()
-    return writer
+def write(folder, *exchanges: Exchange | tuple[Exchange, Earlier]) -> None:
+    """A file of these exchanges; one that comes with an earlier capture is a revisit."""
+    told = [one if isinstance(one, tuple) else (one, None) for one in exchanges]
+    data = b"".join(capture_records(one, METADATA, WHEN, earlier) for one, earlier in told)
+    (folder / "00000.warc.gz").write_bytes(about("00000.warc.gz") + data)
+
+
+def records_of(*exchanges: Exchange) -> list[bytes]:
+    """The unpacked records of these captures."""
+    return [part for one in exchanges for part in members(capture_records(one, METADATA, WHEN))]
 
 
 def test_a_capture_is_request_response_and_metadata_in_this_order(tmp_path):
@@ -95,45 +107,77 @@ def test_every_record_is_a_gzip_member_of_its_own(tmp_path):
     assert all(part.startswith(b"WARC/1.1\r\nWARC-Type: ") and part.endswith(b"\r\n\r\n") for part in parts)
 
 
-def test_files_rotate_between_captures_never_inside_one(tmp_path):
-    writer = write(tmp_path, *[exchange(bytes(range(256)) * 8 + str(n).encode()) for n in range(7)], rotate=3000)
-    files = sorted(tmp_path.iterdir())
-    assert [file.name for file in files] == [f"{n:05}.warc.gz" for n in range(writer.files)] and writer.files > 1
-    kinds = [[part.split(b"\r\n")[1].split(b": ")[1] for part in members(file.read_bytes())] for file in files]
-    assert all(found == [b"warcinfo"] + [b"request", b"response", b"metadata"] * (len(found) // 3) for found in kinds)
-    assert sum(len(found) // 3 for found in kinds) == 7 == writer.captures
-
-
-def test_an_open_file_has_no_name_yet_and_an_abandoned_one_never_gets_it(tmp_path):
-    writer = WarcWriter(tmp_path)
-    writer.write(exchange(), METADATA)
-    assert not (tmp_path / "00000.warc.gz").exists()
-    writer.abandon()
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_writer_without_captures_leaves_no_file(tmp_path):
-    write(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
 @given(body=st.binary(max_size=300), value=st.text(max_size=30), name=st.sampled_from(["X-A", "Set-Thing"]))
 def test_any_body_comes_back_and_no_header_value_breaks_the_block(body, value, name):
-    records = capture_records(
-        exchange(body, response_headers=[(name, value), ("Content-Length", str(len(body)))]), METADATA, WHEN
-    )
-    block = gzip.decompress(records[1]).split(b"\r\n\r\n", 1)[1]
+    records = records_of(exchange(body, response_headers=[(name, value), ("Content-Length", str(len(body)))]))
+    block = records[1].split(b"\r\n\r\n", 1)[1]
     head, _, rest = block.partition(b"\r\n\r\n")
     assert rest == body + b"\r\n\r\n"
     assert len(head.split(b"\r\n")) == 3
 
 
 def test_a_target_uri_cannot_smuggle_a_header(tmp_path):
-    data = gzip.decompress(capture_records(exchange(url="https://e.org/a\r\nWARC-Type: evil"), METADATA, WHEN)[1])
+    data = records_of(exchange(url="https://e.org/a\r\nWARC-Type: evil"))[1]
     assert b"\r\nWARC-Type: evil" not in data
 
 
 @pytest.mark.parametrize("address", [None, "2001:db8::1"])
 def test_the_address_is_written_where_it_is_known(address):
-    head = gzip.decompress(capture_records(exchange(address=address), METADATA, WHEN)[1])
+    head = records_of(exchange(address=address))[1]
     assert (b"WARC-IP-Address: 2001:db8::1\r\n" in head) == (address is not None)
+
+
+BODY = "<p>水</p>".encode()
+EARLIER = Earlier(payload_digest(BODY), "2026-10-01T08:00:00Z")
+SAME = (exchange(BODY), EARLIER)
+NOT_CHANGED = (exchange(b"", status=304, reason="Not Modified", response_headers=[("ETag", '"1"')]), EARLIER)
+
+
+@pytest.mark.parametrize(
+    ("again", "profile", "status"), [(SAME, SAME_PAYLOAD, "200"), (NOT_CHANGED, NOT_MODIFIED, "304")]
+)
+def test_a_revisit_refers_to_the_earlier_capture_and_has_headers_but_no_body_for_warcio(
+    tmp_path, again, profile, status
+):
+    write(tmp_path, again)
+    with open(tmp_path / "00000.warc.gz", "rb") as file:
+        found = [
+            (r.rec_type, r.rec_headers, r.http_headers, r.content_stream().read())
+            for r in ArchiveIterator(file, check_digests="raise")
+        ]
+    assert [kind for kind, *_ in found] == ["warcinfo", "request", "revisit", "metadata"]
+    _, headers, http, body = found[2]
+    assert headers["WARC-Profile"] == profile
+    assert headers["WARC-Refers-To-Target-URI"] == headers["WARC-Target-URI"] == "https://example.org/a?b=1"
+    assert (headers["WARC-Refers-To-Date"], headers["WARC-Date"]) == ("2026-10-01T08:00:00Z", "2026-11-23T17:00:00Z")
+    assert headers["WARC-Payload-Digest"] == payload_digest(BODY)
+    assert (http.get_statuscode(), body) == (status, b"")
+    assert found[3][1]["WARC-Concurrent-To"] == found[1][1]["WARC-Concurrent-To"] == headers["WARC-Record-ID"]
+
+
+def test_fastwarc_reads_revisits_between_other_captures(tmp_path):
+    write(tmp_path, exchange(BODY), SAME, NOT_CHANGED, exchange(b"last"))
+    with open(tmp_path / "00000.warc.gz", "rb") as file:
+        found = []
+        for one in FastIterator(file, parse_http=False):
+            assert one.verify_block_digest()
+            if one.record_type in (WarcRecordType.response, WarcRecordType.revisit):
+                one.parse_http()
+                found.append((one.record_type, one.http_headers.status_code, one.reader.read()))
+    assert found == [
+        (WarcRecordType.response, 200, BODY), (WarcRecordType.revisit, 200, b""), (WarcRecordType.revisit, 304, b""),
+        (WarcRecordType.response, 200, b"last"),
+    ]  # fmt: skip
+
+
+def test_the_digest_of_a_revisit_is_that_which_its_first_capture_was_stored_with(tmp_path):
+    write(tmp_path, exchange(BODY), SAME)
+    with open(tmp_path / "00000.warc.gz", "rb") as file:
+        digests = [
+            r.rec_headers["WARC-Payload-Digest"] for r in ArchiveIterator(file) if r.rec_type in ("response", "revisit")
+        ]
+    assert digests == [payload_digest(BODY)] * 2
+
+
+def test_the_date_of_a_capture_is_in_utc():
+    assert warc_date(datetime(2026, 11, 24, 1, 30, tzinfo=timezone(timedelta(hours=8)))) == "2026-11-23T17:30:00Z"
