@@ -109,7 +109,8 @@ class AddressMiddleware:
 def refuse_private(host: str, addresses: Iterable[str]) -> None:
     """Raise PrivateAddress where one of the addresses of a host is not public."""
     if private := [address for address in addresses if is_private(address)]:
-        raise PrivateAddress(f"{host} is {private[0]}; name it in private_hosts to allow it")
+        leads = "is private" if private[0] == host else f"is {private[0]}"
+        raise PrivateAddress(f"{host} {leads}; name it in private_hosts to allow it")
 
 
 class PublicResolver(CachingThreadedResolver):

@@ -140,9 +140,14 @@ def read_robots(body: bytes) -> Robots:
     return Robots(tuple(groups), tuple(dict.fromkeys(sitemaps)))
 
 
+UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+"""Byte order marks of an encoding that the RFC does not know and Windows writes: read as bytes such rules would say nothing."""
+
+
 def _lines(body: bytes) -> Iterator[tuple[str, str]]:
     """Fields that are known, in their customary spelling, with their values."""
-    text = body.removeprefix(b"\xef\xbb\xbf")
+    encoding = UTF16.get(body[:2]) if b"\x00" in body[2:6] else None
+    text = body[2:].decode(encoding, "replace").encode() if encoding else body.removeprefix(b"\xef\xbb\xbf")
     for raw in re.split(rb"\r\n|\r|\n", text):
         line = raw[:LONGEST_LINE].partition(b"#")[0].decode("utf-8", "surrogateescape").strip(" \t\v\f\0")
         key, colon, value = line.partition(":")

@@ -196,6 +196,7 @@ def request_of(row: Row, spider: SourceSpider) -> Request:
     meta: dict[str, Any] = {
         "row": row, "format": row.format, "robots": spider.robots, "captures": [], "signals": signals_of(row.facts),
         "door": row.facts.get("door"),
+        "any_host": row.facts.get("any_host"),
     }  # fmt: skip
     headers = conditions(row) if row.before.payload else {}
     return Request(

@@ -38,6 +38,8 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 FINAL = frozenset({"too_large", "redirects", "broken_encoding"})
 """Failures that another request would meet again."""
 GONE = frozenset({404, 410})
+CLOSED = frozenset({401, 402, 403, 451})
+"""Statuses by which what was open before is open no more."""
 BUSY = frozenset({429, 503})
 
 
@@ -148,6 +150,10 @@ class SourceSpider(scrapy.Spider):
         refuses, was_stored = verdict.refused == "opt_out", row.document and row.before.payload is not None
         if refuses and was_stored:
             self._take_down(row, "opt_out")
+        elif was_stored and response.status in CLOSED:
+            self._take_down(row, f"http_{response.status}")
+        elif was_stored and response.status in (200, 304):
+            self.session.frontier.put_back(row.url)
         if response.status == 304 or (row.document and response.meta.get("revisit")):
             outcome.found += [stored(verdict, len(response.body)) if refuses else UNCHANGED] if row.document else []
             return self._done(row, row.before)
@@ -199,6 +205,8 @@ class SourceSpider(scrapy.Spider):
             outcome.shut.append(Shut(place_of(url), f"robots.txt unreachable ({error}); nothing was fetched"))
         elif isinstance(error, Forbidden):
             outcome.found.append(Found("dropped", "robots"))
+            if row.document and row.before.payload:
+                self._take_down(row, "robots")
         elif reason_of(error) not in FINAL and not self._given_up(row):
             self._land(row, outcome, self._again(row))
             return
