@@ -19,7 +19,7 @@ from crawlers.config import CrawlConfig, user_agent
 from gristmill import config as configuration
 from gristmill import runs, storage
 from gristmill.cli import ConfigOption, JsonOption, OutOption, SetOption, conclude, say
-from gristmill.errors import MissingExtra
+from gristmill.errors import MissingExtra, RunError
 from gristmill.hashing import digest
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def crawl(
             say(f"crawl  {last.id} is sealed{_until(frontier)}; --fresh starts anew")
             done = last
         else:
-            with _run(settings, out, int(frontier.fact("sequence"))) as run:
+            with _next_run(settings, out, frontier) as run:
                 say(f"crawl  {_how_much(frontier, settings)} under the policy {settings.policy} -> {run.path}")
                 done = fetch(settings, run, frontier)
     conclude(done, summary(done), as_json=json)
@@ -82,12 +82,12 @@ def crawl(
 @contextmanager
 def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Frontier]:
     """The frontier of a crawl: of its sources, its policy and its shard; how politely it is made may change on the way."""
-    from crawlers.frontier import Frontier, unreadable
+    from crawlers.frontier import unreadable
 
     names = {"sources", "policy", "shard", "demo", "private_hosts"}
     folder = out / "state" / f"crawl-{digest(settings.model_dump(mode='json', include=names))[:12]}"
     storage.make_folder(folder)
-    with runs.locked(folder), contextlib.closing(Frontier(folder / "frontier.sqlite")) as frontier:
+    with runs.locked(folder), contextlib.closing(_opened(folder / "frontier.sqlite", fresh=fresh)) as frontier:
         try:
             sealing = frontier.fact("sealing")
             if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
@@ -99,6 +99,23 @@ def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Fron
             if error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
                 raise unreadable(frontier.path, error) from error
             raise
+
+
+def _opened(path: Path, *, fresh: bool) -> Frontier:
+    """The frontier in a file; `fresh` goes without the file where it is damaged."""
+    from crawlers.frontier import Frontier
+
+    if not fresh:
+        return Frontier(path)
+    try:
+        with contextlib.closing(Frontier(path)) as frontier:
+            sound = frontier.table("PRAGMA quick_check(1)") == [("ok",)]
+    except (RunError, sqlite3.DatabaseError):
+        sound = False
+    if not sound:
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    return Frontier(path)
 
 
 def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:
@@ -126,6 +143,18 @@ def _until(frontier: Frontier) -> str:
 def _how_much(frontier: Frontier, settings: CrawlConfig) -> str:
     queued = frontier.queued()
     return f"{len(settings.sources)} sources" + (f", {queued} requests queued before" if queued else "")
+
+
+@contextmanager
+def _next_run(settings: CrawlConfig, out: Path, frontier: Frontier) -> Iterator[runs.Run]:
+    """The run of this call. Numbers of sealed runs are passed over: a frontier that was lost counts from the beginning."""
+    while True:
+        sequence = int(frontier.fact("sequence"))
+        with _run(settings, out, sequence) as run:
+            if run.finished is None:
+                yield run
+                return
+        frontier.set_fact("sequence", sequence + 1)
 
 
 def _run(settings: CrawlConfig, out: Path, sequence: int) -> AbstractContextManager[runs.Run]:
