@@ -96,7 +96,8 @@ VALUED = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_
 
 def _directives(value: str) -> Iterator[str]:
     """The refusals in one robots directive list; what follows `agent:` concerns that agent only."""
-    words, agent = set(), AGENT
+    words: set[str] = set()
+    agent = AGENT
     for part in re.split("[,;]", value.lower()):
         name, colon, rest = part.partition(":")
         if colon and name.strip() in VALUED:
