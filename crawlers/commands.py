@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import shutil
 import sqlite3
 import threading
 import time
@@ -19,7 +20,7 @@ from crawlers.config import CrawlConfig, user_agent
 from gristmill import config as configuration
 from gristmill import runs, storage
 from gristmill.cli import ConfigOption, JsonOption, OutOption, SetOption, conclude, say
-from gristmill.errors import MissingExtra
+from gristmill.errors import MissingExtra, RunError
 from gristmill.hashing import digest
 
 if TYPE_CHECKING:
@@ -82,14 +83,14 @@ def crawl(
 @contextmanager
 def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Frontier]:
     """The frontier of a crawl: of its sources and its shard; policy and politeness may change on the way."""
-    from crawlers.frontier import Frontier, unreadable
+    from crawlers.frontier import unreadable
 
     state, crawl = _name_of(settings, {*KEPT, "shard"}), _name_of(settings, {*KEPT})
     folder = out / "state" / state
     if not folder.exists() and (others := sorted(path.name for path in folder.parent.glob("crawl-*"))):
         say(f"crawl  begins anew: its sources or its shard are others than those of {', '.join(others)}")
     storage.make_folder(folder)
-    with runs.locked(folder), contextlib.closing(Frontier(folder / "frontier.sqlite")) as frontier:
+    with runs.locked(folder), contextlib.closing(_opened(folder / "frontier.sqlite", fresh=fresh)) as frontier:
         try:
             sealing = frontier.fact("sealing")
             if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
@@ -116,7 +117,25 @@ def _start_anew(frontier: Frontier) -> None:
     if count := frontier.table("SELECT coalesce(sum(documents), 0) FROM tally")[0][0]:
         say(f"crawl  {count} documents of a call that was not sealed are forgotten")
     frontier.start_anew()
+    shutil.rmtree(frontier.path.parent / "captures", ignore_errors=True)
     frontier.set_fact("generation", (frontier.fact("generation") or 1) + 1)
+
+
+def _opened(path: Path, *, fresh: bool) -> Frontier:
+    """The frontier in a file; `fresh` goes without the file where it is damaged."""
+    from crawlers.frontier import Frontier
+
+    if not fresh:
+        return Frontier(path)
+    try:
+        with contextlib.closing(Frontier(path)) as frontier:
+            sound = frontier.table("PRAGMA quick_check(1)") == [("ok",)]
+    except (RunError, sqlite3.DatabaseError):
+        sound = False
+    if not sound:
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    return Frontier(path)
 
 
 def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:

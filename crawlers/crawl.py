@@ -52,11 +52,13 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_TIMEOUT": polite.timeout,
         "DOWNLOAD_DELAY": polite.delay,
+        "DOWNLOAD_DELAY_JITTER": 0.0,  # else half of the delay would do
         "CONCURRENT_REQUESTS": polite.concurrency,
         "CONCURRENT_REQUESTS_PER_DOMAIN": polite.concurrency_per_host,
         "AUTOTHROTTLE_ENABLED": polite.autothrottle,
         "AUTOTHROTTLE_START_DELAY": polite.delay,
         "REDIRECT_MAX_TIMES": 10,
+        "METAREFRESH_MAXDELAY": 1,  # at once it is a redirect; later it is a page that renews itself, and would be asked ten times
         "RETRY_ENABLED": False,  # the frontier repeats requests, in later calls too
         "LOG_LEVEL": "ERROR",
         "SCHEDULER": "crawlers.scheduler.DurableScheduler",
@@ -69,6 +71,7 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 540,  # after the capture: redirects are evidence too
             "crawlers.politeness.AddressMiddleware": 80,
             "crawlers.sites.SiteMiddleware": 100,
+            "crawlers.politeness.PaceMiddleware": 900,
             "crawlers.capture.CaptureMiddleware": 580,  # just after decompression (590)
         },
     }
