@@ -169,7 +169,7 @@ def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
     _refuse_idle_rows(given, config.takedown)
     crawls = [run for run in runs.parents(annotated) if run.step == "crawl"]
     newest = {
-        (run.details.get("crawl"), run.manifest["config"].get("shard")): run
+        (run.details.get("crawl", run.id), run.manifest["config"].get("shard")): run
         for crawl in crawls
         for run in runs.calls_of(crawl)
     }
