@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from urllib.parse import urlsplit
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def host_of(url: str) -> str:
-    """The host name of a URL, in lower case."""
-    return (urlsplit(url).hostname or "").lower()
+    """The host name of a URL, in lower case and as it is asked for: punycode, where it has letters beyond ASCII."""
+    host = (urlsplit(url).hostname or "").lower()
+    try:
+        return host if host.isascii() else host.encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        return host
 
 
 def place_of(url: str) -> str:
@@ -36,8 +42,18 @@ def is_private(address: str) -> bool:
 
 
 def literal(host: str) -> str | None:
-    """The IP address that a host of a URL is written as; None for names, and for forms such as `127.1`, which are looked up."""
+    """The IP address that a host of a URL is written as, also as `127.1` or `0x7f.1`, or that `localhost` is; None for names.
+
+    Behind a proxy nothing is looked up here: what says where it leads must be seen as it is written.
+    """
+    name = host.partition("%")[0].strip("[]").rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
     try:
-        return str(ipaddress.ip_address(host.partition("%")[0].strip("[]")))
+        return str(ipaddress.ip_address(name))
     except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name)) if re.fullmatch(r"[0-9a-fx.]+", name) else None
+    except OSError:
         return None

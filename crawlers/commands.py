@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +20,7 @@ from crawlers.config import CrawlConfig, user_agent
 from gristmill import config as configuration
 from gristmill import runs, storage
 from gristmill.cli import ConfigOption, JsonOption, OutOption, SetOption, conclude, say
-from gristmill.errors import MissingExtra
+from gristmill.errors import MissingExtra, RunError
 from gristmill.hashing import digest
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def crawl(
             say(f"crawl  {last.id} is sealed{_until(frontier)}; --fresh starts anew")
             done = last
         else:
-            with _run(settings, out, int(frontier.fact("sequence"))) as run:
+            with _next_run(settings, out, frontier) as run:
                 say(f"crawl  {_how_much(frontier, settings)} under the policy {settings.policy} -> {run.path}")
                 done = fetch(settings, run, frontier)
     conclude(done, summary(done), as_json=json)
@@ -81,24 +82,60 @@ def crawl(
 
 @contextmanager
 def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Frontier]:
-    """The frontier of a crawl: of its sources, its policy and its shard; how politely it is made may change on the way."""
-    from crawlers.frontier import Frontier, unreadable
+    """The frontier of a crawl: of its sources and its shard; policy and politeness may change on the way."""
+    from crawlers.frontier import unreadable
 
-    names = {"sources", "policy", "shard", "demo", "private_hosts"}
-    folder = out / "state" / f"crawl-{digest(settings.model_dump(mode='json', include=names))[:12]}"
+    state, crawl = _name_of(settings, {*KEPT, "shard"}), _name_of(settings, {*KEPT})
+    folder = out / "state" / state
+    if not folder.exists() and (others := sorted(path.name for path in folder.parent.glob("crawl-*"))):
+        say(f"crawl  begins anew: its sources or its shard are others than those of {', '.join(others)}")
     storage.make_folder(folder)
-    with runs.locked(folder), contextlib.closing(Frontier(folder / "frontier.sqlite")) as frontier:
+    with runs.locked(folder), contextlib.closing(_opened(folder / "frontier.sqlite", fresh=fresh)) as frontier:
         try:
             sealing = frontier.fact("sealing")
             if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
                 frontier.sealed(sealing)
             if fresh or (frontier.fact("last") and _last_run(frontier, out) is None):
-                frontier.start_anew()
+                _start_anew(frontier)
+            frontier.set_fact("crawl", f"{crawl}/{frontier.fact('generation') or 1}")
             yield frontier
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
                 raise unreadable(frontier.path, error) from error
             raise
+
+
+KEPT = ("sources", "demo")
+"""What makes a crawl the same crawl; its shards are one crawl, each with a state of its own."""
+
+
+def _name_of(settings: CrawlConfig, keys: set[str]) -> str:
+    return f"crawl-{digest(settings.model_dump(mode='json', include=keys))[:12]}"
+
+
+def _start_anew(frontier: Frontier) -> None:
+    if count := frontier.table("SELECT coalesce(sum(documents), 0) FROM tally")[0][0]:
+        say(f"crawl  {count} documents of a call that was not sealed are forgotten")
+    frontier.start_anew()
+    shutil.rmtree(frontier.path.parent / "captures", ignore_errors=True)
+    frontier.set_fact("generation", (frontier.fact("generation") or 1) + 1)
+
+
+def _opened(path: Path, *, fresh: bool) -> Frontier:
+    """The frontier in a file; `fresh` goes without the file where it is damaged."""
+    from crawlers.frontier import Frontier
+
+    if not fresh:
+        return Frontier(path)
+    try:
+        with contextlib.closing(Frontier(path)) as frontier:
+            sound = frontier.table("PRAGMA quick_check(1)") == [("ok",)]
+    except (RunError, sqlite3.DatabaseError):
+        sound = False
+    if not sound:
+        for end in ("", "-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+    return Frontier(path)
 
 
 def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:
@@ -128,11 +165,19 @@ def _how_much(frontier: Frontier, settings: CrawlConfig) -> str:
     return f"{len(settings.sources)} sources" + (f", {queued} requests queued before" if queued else "")
 
 
-def _run(settings: CrawlConfig, out: Path, sequence: int) -> AbstractContextManager[runs.Run]:
+@contextmanager
+def _next_run(settings: CrawlConfig, out: Path, frontier: Frontier) -> Iterator[runs.Run]:
+    """The run of this call: the first number that no sealed run has, also where the state of earlier calls was lost."""
     inputs = [runs.file_input(settings.demo.text)] if settings.demo.text else []
-    return runs.start(
-        "crawl", out=out, config=settings, inputs=inputs, code=CODE, libraries=LIBRARIES, sequence=sequence
-    )
+    while True:
+        number = int(frontier.fact("sequence"))
+        with runs.start(
+            "crawl", out=out, config=settings, inputs=inputs, code=CODE, libraries=LIBRARIES, sequence=number
+        ) as run:  # fmt: skip
+            if run.finished is None:
+                yield run
+                return
+        frontier.set_fact("sequence", number + 1)
 
 
 def demo_site(port: PortOption = 0, text: TextOption = None) -> None:

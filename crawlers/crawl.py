@@ -25,7 +25,7 @@ from crawlers.frontier import Frontier
 from crawlers.outbox import Outbox
 from crawlers.session import Session
 from gristmill import storage
-from gristmill.errors import RunError, Stopped
+from gristmill.errors import ConfigError, RunError, Stopped
 from gristmill.hashing import digest
 from gristmill.ledger import check_balance, ledger_table, totals
 from gristmill.progress import Progress, say
@@ -52,11 +52,13 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_TIMEOUT": polite.timeout,
         "DOWNLOAD_DELAY": polite.delay,
+        "DOWNLOAD_DELAY_JITTER": 0.0,  # else half of the delay would do
         "CONCURRENT_REQUESTS": polite.concurrency,
         "CONCURRENT_REQUESTS_PER_DOMAIN": polite.concurrency_per_host,
         "AUTOTHROTTLE_ENABLED": polite.autothrottle,
         "AUTOTHROTTLE_START_DELAY": polite.delay,
         "REDIRECT_MAX_TIMES": 10,
+        "METAREFRESH_MAXDELAY": 1,  # at once it is a redirect; later it is a page that renews itself, and would be asked ten times
         "RETRY_ENABLED": False,  # the frontier repeats requests, in later calls too
         "LOG_LEVEL": "ERROR",
         "SCHEDULER": "crawlers.scheduler.DurableScheduler",
@@ -69,6 +71,7 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
             "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 540,  # after the capture: redirects are evidence too
             "crawlers.politeness.AddressMiddleware": 80,
             "crawlers.sites.SiteMiddleware": 100,
+            "crawlers.politeness.PaceMiddleware": 900,
             "crawlers.capture.CaptureMiddleware": 580,  # just after decompression (590)
         },
     }
@@ -87,7 +90,7 @@ def _origins(config: CrawlConfig) -> Iterator[dict[str, str]]:
 
 def crawl(config: CrawlConfig, run: Run, frontier: Frontier) -> FinishedRun:
     """Fetch what is queued and due, and seal it into the run folder; a call that was stopped goes on where it was."""
-    frontier.wake(time.time())
+    frontier.wake(time.time(), waiting=frontier.unsealed())  # what this call fetched itself is not due again in it
     bring_back(frontier, run.path.parent)
     outbox = Outbox(frontier, frontier.path.parent / CAPTURES, rotate=config.capture_file_bytes)
     before = sum(frontier.documents().values())
@@ -107,10 +110,13 @@ def _run_spiders(config: CrawlConfig, session: Session) -> None:
     from crawlers.spiders.wiki import WikiSpider
 
     kinds = {"wiki": WikiSpider, "news": NewsSpider, "social": SocialSpider}
+    if not (chosen := sources_of_shard(config)):
+        fix = "start as many shards as there are hosts at most; those with sources do the whole crawl"
+        raise ConfigError("no source falls to this shard", {"shard": config.shard, "sources": len(config.sources)}, fix)
     process = AsyncCrawlerProcess(scrapy_settings(config))
     from twisted.internet import reactor  # the one that Scrapy installed
 
-    for source in sources_of_shard(config):
+    for source in chosen:
         process.crawl(kinds[source.kind], source=source, session=session)
     reactor.getThreadPool().threadFactory = partial(
         threading.Thread, daemon=True
@@ -128,7 +134,7 @@ def _stopping_at_once(session: Session) -> Iterator[None]:
         session.stopped = signal.Signals(number).name
         reactor.callFromThread(reactor.crash)
 
-    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     finally:
@@ -171,6 +177,7 @@ def _seal(run: Run, session: Session) -> FinishedRun:
     frontier, outbox = session.frontier, session.outbox
     entries = frontier.entries()
     check_balance(sum(session.documents.values()), entries, where="crawl")
+    outbox.check()
     frontier.set_fact("sealing", run.id)
     shutil.rmtree(run.path / CAPTURES, ignore_errors=True)  # what is there is of no call that this frontier knows
     move_files(frontier, outbox.folder, run.path / CAPTURES)
@@ -196,14 +203,28 @@ def details_of(session: Session) -> dict[str, Any]:
     for source, licence, count in frontier.table("SELECT source, licence, documents FROM licence ORDER BY 1, 2"):
         licences.setdefault(source, {})[licence] = count
     return {
+        "crawl": frontier.fact("crawl"),
         "policy": session.config.policy,
         "licences": licences,
         "fetched": dict(frontier.table("SELECT source, captures FROM fetched WHERE captures > 0 ORDER BY 1")),
         "unreachable": dict(frontier.table("SELECT place, why FROM shut ORDER BY 1")),
         "failures": sorted(text for (text,) in frontier.table("SELECT text FROM failure")),
         "queued": frontier.queued(),
+        "waiting": {
+            host: {"queued": count, "why": why_waiting(session, host)} for host, count in frontier.queued_hosts()
+        },
         "takedowns": len(frontier.takedowns()),
     }
+
+
+def why_waiting(session: Session, host: str) -> str:
+    """Why a call ended before all requests of a host were made."""
+    if (pause := session.pause(host)) > 0:
+        until = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + pause))
+        return f"the host asked to be left alone until {until}"
+    if session.is_spent(host):
+        return "a limit of politeness (pages, bytes or seconds a host) is reached: the same command goes on"
+    return "they are to be repeated later: the same command goes on"
 
 
 def move_files(frontier: Frontier, source: Path, target: Path) -> None:
@@ -265,10 +286,12 @@ def summary(run: FinishedRun) -> list[str]:
     lines += [f"  failed  {text}" for text in failures[:MOST_FAILURES_SHOWN]]
     if len(failures) > MOST_FAILURES_SHOWN:
         lines.append(f"  and {len(failures) - MOST_FAILURES_SHOWN} more failures, all in {run.path.name}/manifest.json")
-    if queued := run.details.get("queued"):
-        lines.append(f"  still queued {queued}: the same command asks for what is due")
+    for host, waiting in run.details.get("waiting", {}).items():
+        lines.append(f"  {host}: {waiting['queued']} requests still queued; {waiting['why']}")
     if run.details.get("takedowns"):
-        lines.append(f"  {run.details['takedowns']} pages are gone or refuse now: {run.path / TAKEDOWNS}")
+        lines.append(
+            f"  {run.details['takedowns']} pages are gone or refuse since they were stored: {run.path / TAKEDOWNS}"
+        )
     return lines
 
 

@@ -14,6 +14,7 @@ from crawlers.demo_pages import news, social, wiki
 from crawlers.demo_pages.planted import DOWN, HOSTS, NEWS, PLANTED, SOCIAL, WIKI, Planted
 from crawlers.demo_pages.reply import JSON, TEXT, Reply
 from crawlers.demo_pages.text_file import read_articles
+from gristmill.errors import UserError
 
 __all__ = ["DOWN", "HOSTS", "NEWS", "PLANTED", "SOCIAL", "WIKI", "DemoSite", "Planted"]
 
@@ -87,6 +88,9 @@ class DemoSite:
             return _json(wiki.answer(found, query))
         if parts.path == social.PATH:
             return self._timeline_page(query)
+        if parts.path.startswith(social.STATUS):
+            found_one = social.status(self._timeline, parts.path.removeprefix(social.STATUS))
+            return NOT_FOUND if found_one is None else _json(found_one)
         return self._page(parts.path)
 
     def _timeline_page(self, query: dict[str, str]) -> Reply:
@@ -113,7 +117,14 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, address: tuple[str, int], site: DemoSite) -> None:
         self.site = site
-        super().__init__(address, _Handler)
+        try:
+            super().__init__(address, _Handler)
+        except OSError as error:
+            raise UserError(
+                "this port cannot be had",
+                {"port": address[1], "problem": error.strerror},
+                "give another one with --port",
+            ) from None
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -238,6 +238,10 @@ class Frontier:
         """How many requests there are in all, of any state: the highest number given."""
         return int(self.db.execute("SELECT coalesce(max(id), 0) FROM request").fetchone()[0])
 
+    def queued_hosts(self) -> list[tuple[str, int]]:
+        """(host, requests queued or waiting), in order."""
+        return list(self.db.execute("SELECT host, count(*) FROM request WHERE state < 2 GROUP BY host ORDER BY host"))
+
     # What became of it
 
     def commit(
@@ -336,6 +340,11 @@ class Frontier:
         date = time.strftime("%Y-%m-%d", time.gmtime(now))
         with self.transaction():
             self.db.execute("INSERT OR IGNORE INTO takedown VALUES (?,?,?)", [storable(url), reason, date])
+
+    def put_back(self, url: str) -> None:
+        """Take an address off the list: it is there again, and nothing refuses."""
+        with self.transaction():
+            self.db.execute("DELETE FROM takedown WHERE url = ?", [storable(url)])
 
     def takedowns(self) -> list[tuple[str, str, str]]:
         """(url, reason, date) of all, in order."""

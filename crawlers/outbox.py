@@ -29,16 +29,22 @@ class Outbox:
 
     def _remove_unlisted(self) -> None:
         listed = dict(self.frontier.table("SELECT name, bytes FROM file"))
-        for path in self.folder.glob("*.warc.gz") if self.folder.is_dir() else ():
+        found = sorted(self.folder.glob("*.warc.gz")) if self.folder.is_dir() else []
+        if found and not listed and not self.frontier.known() and not self.frontier.unsealed():
+            raise _damaged(self.frontier.path, f"it is empty, and there are {len(found)} WARC files beside it")
+        for path in found:
             if path.name not in listed:
                 path.unlink()
         for name, size in listed.items():
             path = self.folder / name
             if not path.is_file() or path.stat().st_size != size:
-                raise RunError(
-                    "a WARC file of this crawl is missing or damaged", {"file": path, "bytes expected": size},
-                    "copy it back from where it is whole, or start anew with --fresh",
-                )  # fmt: skip
+                raise _damaged(path, f"it is missing or has not its {size} bytes")
+
+    def check(self) -> None:
+        """Raise RunError where a listed file is not what was written: it would be sealed as if it were."""
+        for name, sha256 in self.frontier.table("SELECT name, sha256 FROM file ORDER BY name"):
+            if sha256_file(self.folder / name) != sha256:
+                raise _damaged(self.folder / name, "its SHA-256 differs")
 
     def came(self, captures: list[bytes]) -> None:
         """Hear of captures that were committed; writes a file once there are enough."""
@@ -82,3 +88,8 @@ class Outbox:
                 db.execute("DELETE FROM outbox WHERE id <= ?", [last])
         finally:
             db.execute("PRAGMA synchronous=normal")
+
+
+def _damaged(path: Path, problem: str) -> RunError:
+    fix = "copy it back from where it is whole, or start anew with --fresh"
+    return RunError("a file of this crawl is damaged", {"file": path, "problem": problem}, fix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -67,6 +68,10 @@ class Unreachable(IgnoreRequest):
     """The robots.txt of the host cannot be had, which forbids everything (RFC 9309, 2.3.1.4)."""
 
 
+class Held(IgnoreRequest):
+    """The host is left alone for now; a redirect led there, or it said so since the request was taken."""
+
+
 class AddressMiddleware:
     """Sends requests for mapped hosts to the demo site, and refuses addresses that are private as they are written.
 
@@ -87,6 +92,8 @@ class AddressMiddleware:
         host = host_of(request.url)
         if not request.meta.get("any_host") and not self.crawler.spider.is_ours(request.url):
             raise OtherHost(f"{host} is none of the source's hosts")
+        if not request.meta.get("any_host") and session.pause(host):
+            raise Held(f"{host} is left alone for now")
         if host in session.origins:
             request.meta["proxy"] = session.origins[host]
         elif host not in session.config.private_hosts and (address := literal(host)):
@@ -106,10 +113,29 @@ class AddressMiddleware:
             refuse_private(host_of(request.url), (address,))
 
 
+class PaceMiddleware:
+    """Lets no two requests begin at a host sooner than its delay: redirects, robots.txt and all sources of a call together."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> PaceMiddleware:
+        """Scrapy's way to make one."""
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        """Wait for the turn of this request."""
+        request.meta.pop("download_slot", None)  # a redirect brings that of the host it comes from
+        if seconds := self.crawler.spider.session.turn(host_of(request.url)):
+            await asyncio.sleep(seconds)
+
+
 def refuse_private(host: str, addresses: Iterable[str]) -> None:
     """Raise PrivateAddress where one of the addresses of a host is not public."""
     if private := [address for address in addresses if is_private(address)]:
-        raise PrivateAddress(f"{host} is {private[0]}; name it in private_hosts to allow it")
+        leads = "is private" if private[0] == host else f"is {private[0]}"
+        raise PrivateAddress(f"{host} {leads}; name it in private_hosts to allow it")
 
 
 class PublicResolver(CachingThreadedResolver):

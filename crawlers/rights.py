@@ -96,15 +96,16 @@ VALUED = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_
 
 def _directives(value: str) -> Iterator[str]:
     """The refusals in one robots directive list; what follows `agent:` concerns that agent only."""
-    words, agent = set(), AGENT
-    for part in value.lower().split(","):
+    words: set[str] = set()
+    agent = AGENT
+    for part in re.split("[,;]", value.lower()):
         name, colon, rest = part.partition(":")
         if colon and name.strip() in VALUED:
             continue
         if colon and re.fullmatch(r"[a-z][\w-]*", name.strip()):
             agent, part = name.strip(), rest
         if agent == AGENT:
-            words.add(part.strip())
+            words.update(part.split())  # some write spaces between them
     yield from ["noai"] * bool(words & {"noai", "noml"})
     yield from ["notrain"] * bool(words & {"notrain", "notraining"})
     yield from ["noindex"] * bool(words & {"noindex", "none"})
@@ -133,7 +134,7 @@ def _html_signals(page: Selector) -> Iterator[Signal]:
             yield Signal(f"meta {name}", content)
     for link in page.css('[rel~="license"][href], [rel~="licence"][href]'):
         yield Signal("rel=license", link.attrib["href"])
-    for text in page.css('script[type="application/ld+json"]::text').getall():
+    for text in page.css('script[type^="application/ld+json"]::text').getall():
         yield from _linked_data_signals(text)
     for href in page.css('footer a[href*="creativecommons.org/"]::attr(href)').getall():
         yield Signal("footer link", href)
@@ -141,14 +142,21 @@ def _html_signals(page: Selector) -> Iterator[Signal]:
 
 def _linked_data_signals(text: str) -> Iterator[Signal]:
     try:
-        found = json.loads(text)
+        found = json.loads(text, strict=False)  # line breaks inside of strings are common
     except (ValueError, RecursionError):
         return
     for thing in _things(found):
         if isinstance(licence := thing.get("license"), str):
             yield Signal("json-ld license", licence)
-        if isinstance(free := thing.get("isAccessibleForFree"), bool | str):
+        if isinstance(free := thing.get("isAccessibleForFree"), bool | str) and not _is_no_text(thing):
             yield Signal("json-ld isAccessibleForFree", str(free))
+
+
+def _is_no_text(thing: Mapping[str, Any]) -> bool:
+    """Whether a thing is an event, a place or a product: what it costs to go there says nothing about the page."""
+    kinds = thing.get("@type")
+    named = kinds if isinstance(kinds, list) else [kinds]
+    return any(str(kind).endswith(("Event", "Place", "Product", "Attraction", "Museum")) for kind in named)
 
 
 def _things(found: Any) -> Iterator[dict[str, Any]]:

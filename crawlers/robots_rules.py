@@ -49,6 +49,15 @@ class Rule:
     decoded: str
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One `Content-Signal` or `Content-Usage`: the pattern of the paths it is for (none: all), and its words."""
+
+    name: str
+    pattern: str
+    value: str
+
+
 @dataclass(slots=True)
 class Group:
     """The rules for some agents (lower case; `*` is everybody), the pause they are asked for in seconds, their uses."""
@@ -56,7 +65,7 @@ class Group:
     agents: list[str] = field(default_factory=list)
     rules: list[Rule] = field(default_factory=list)
     delays: list[tuple[tuple[str, ...], float]] = field(default_factory=list)
-    uses: list[str] = field(default_factory=list)
+    uses: list[Use] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,15 @@ class Robots:
                 return max(found)
         return None
 
-    def uses(self, agent: str) -> tuple[str, ...]:
-        """What is said to an agent about the use of what it fetches: values of Content-Signal and Content-Usage."""
-        return tuple(dict.fromkeys(use for group in self._groups(agent) for use in group.uses))
+    def uses(self, agent: str, url: str) -> tuple[str, ...]:
+        """What is said to an agent about the use of an address: values of Content-Signal and Content-Usage.
+
+        Of those that begin with a path the longest that matches holds alone (draft-ietf-aipref-attach), in each of the two.
+        """
+        path, told = encoded(path_of(url)), [use for group in self._groups(agent) for use in group.uses]
+        held = [use for use in told if matches(use.pattern, path)]
+        longest = {name: max(len(use.pattern) for use in held if use.name == name) for name in {u.name for u in held}}
+        return tuple(dict.fromkeys(use.value for use in held if len(use.pattern) == longest[use.name]))
 
     def shut_to(self, agents: Sequence[str], url: str) -> tuple[str, ...]:
         """Those of some agents that have groups of their own which forbid them an address."""
@@ -136,13 +151,18 @@ def read_robots(body: bytes) -> Robots:
                 delayed = True
                 groups[-1].delays.append((tuple(open_agents), seconds))
             case "content-signal" | "content-usage" if groups:
-                groups[-1].uses.append(value)
+                groups[-1].uses.append(_use(name, value))
     return Robots(tuple(groups), tuple(dict.fromkeys(sitemaps)))
+
+
+UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+"""Byte order marks of an encoding that the RFC does not know and Windows writes: read as bytes such rules would say nothing."""
 
 
 def _lines(body: bytes) -> Iterator[tuple[str, str]]:
     """Fields that are known, in their customary spelling, with their values."""
-    text = body.removeprefix(b"\xef\xbb\xbf")
+    encoding = UTF16.get(body[:2]) if b"\x00" in body[2:6] else None
+    text = body[2:].decode(encoding, "replace").encode() if encoding else body.removeprefix(b"\xef\xbb\xbf")
     for raw in re.split(rb"\r\n|\r|\n", text):
         line = raw[:LONGEST_LINE].partition(b"#")[0].decode("utf-8", "surrogateescape").strip(" \t\v\f\0")
         key, colon, value = line.partition(":")
@@ -172,6 +192,11 @@ def _rules(allow: bool, value: str) -> Iterator[Rule]:
     folder, slash, file = value.rpartition("/")
     if allow and slash and file.startswith("index.htm"):
         yield from _rules(True, f"{folder}/$")
+
+
+def _use(name: str, value: str) -> Use:
+    path, _, words = value.partition(" ") if value.startswith(("/", "*")) else ("", "", value)
+    return Use(name, encoded(path), words.strip())
 
 
 def _seconds(value: str) -> float | None:

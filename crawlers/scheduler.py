@@ -71,6 +71,7 @@ class DurableScheduler(BaseScheduler):
         self.most = self.session.config.politeness.concurrency_per_host
         later = self.session.config.recrawl.due(self.session.config.recrawl.documents)
         spider.scheduler = self
+        self.session.schedulers.append(self)
         try:
             self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
             self.refresh()
@@ -81,7 +82,11 @@ class DurableScheduler(BaseScheduler):
             raise
 
     def close(self, reason: str) -> None:
-        """Stop waiting."""
+        """Stop waiting, and give the room of what is in flight to other sources."""
+        self.session.schedulers.remove(self)
+        for queue in self._hosts.values():
+            self.session.flying[queue.name] -= len(queue.flying)
+            queue.flying.clear()
         if self._wake is not None:
             self._wake.cancel()
 
@@ -122,12 +127,13 @@ class DurableScheduler(BaseScheduler):
             self._turns.rotate(-1)
             if self._may_ask(queue, now) and (row := queue.next(self.frontier, self.source)):
                 queue.flying.add(row.id)
+                self.session.flying[queue.name] += 1
                 return request_of(row, self.spider)
         self._set_alarm(now)
         return None
 
     def _may_ask(self, queue: HostQueue, now: float) -> bool:
-        free = len(queue.flying) < self._most(queue) and self._next_at(queue) <= now
+        free = self.session.flying[queue.name] < self._most(queue) and self._next_at(queue) <= now
         return free and not self.session.pause(queue.name) and not self.session.is_spent(queue.name)
 
     def _most(self, queue: HostQueue) -> int:
@@ -142,8 +148,13 @@ class DurableScheduler(BaseScheduler):
     def landed(self, row: Row, queued: int) -> None:
         """Hear that a row was committed, and how many requests came with it; a crawl delay counts from here."""
         queue = self._hosts[row.host]
-        queue.flying.discard(row.id)
+        if row.id in queue.flying:
+            queue.flying.remove(row.id)
+            self.session.flying[queue.name] -= 1
         queue.landed_at = time.time()
+        for other in self.session.schedulers:
+            if other is not self:  # another source may wait for this host
+                other.nudge()
         if queued:
             self.refresh()
 
@@ -181,14 +192,23 @@ class DurableScheduler(BaseScheduler):
         return min((*moments, *(() if due is None else (due,))), default=None)
 
     def _could_be_asked(self, queue: HostQueue) -> bool:
-        return bool(queue.ahead or not queue.empty) and len(queue.flying) < self._most(queue) and self._soon(queue.name)
+        return (
+            bool(queue.ahead or not queue.empty)
+            and self.session.flying[queue.name] < self._most(queue)
+            and self._soon(queue.name)
+        )
 
     def _ring(self) -> None:
         self._wake = None
         with self._ending():
             if self.frontier.wake(time.time(), waiting=True, source=self.source):
                 self.refresh()
-        self.crawler.engine._slot.nextcall.schedule()  # what Scrapy's heartbeat does every five seconds
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let Scrapy ask for requests, as its heartbeat does every five seconds."""
+        if (engine := self.crawler.engine) is not None and engine._slot is not None:
+            engine._slot.nextcall.schedule()
 
 
 def request_of(row: Row, spider: SourceSpider) -> Request:
@@ -196,7 +216,10 @@ def request_of(row: Row, spider: SourceSpider) -> Request:
     meta: dict[str, Any] = {
         "row": row, "format": row.format, "robots": spider.robots, "captures": [], "signals": signals_of(row.facts),
         "door": row.facts.get("door"),
+        "any_host": row.facts.get("any_host"),
     }  # fmt: skip
+    if meta["door"] == "robots.txt":  # as `SiteMiddleware` follows it (RFC 9309, 2.3.1.2)
+        meta |= {"any_host": True, "redirect_ttl": 5}
     headers = conditions(row) if row.before.payload else {}
     return Request(
         row.url, callback=spider.answered, errback=spider.refused, meta=meta, headers=headers, dont_filter=True

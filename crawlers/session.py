@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from crawlers.addresses import bare
 from crawlers.config import CrawlConfig, Source
 from crawlers.frontier import Ended, Frontier, Row
 from crawlers.outbox import Outbox
@@ -23,7 +26,7 @@ class Session:
     """What all spiders of a crawl share.
 
     `origins` maps host names to the proxy address that serves them (the demo site); `crawl_delays` are those of robots.txt,
-    in seconds by host; `read_hosts` are those whose robots.txt was read.
+    in seconds by host; `read_hosts` are those whose robots.txt was read; `flying` counts the requests in flight by host.
     """
 
     config: CrawlConfig
@@ -41,8 +44,11 @@ class Session:
         self._spent = self.frontier.spent()
         self.documents = self.frontier.documents()
 
+    flying: Counter[str] = field(default_factory=Counter, init=False)
+    schedulers: list[Any] = field(default_factory=list, init=False)
     _held: dict[str, tuple[float, int]] = field(init=False)
     _spent: dict[str, tuple[int, int, float]] = field(init=False)
+    _turns: dict[str, float] = field(default_factory=dict, init=False)
     documents: dict[str, int] = field(init=False)
 
     @property
@@ -94,6 +100,13 @@ class Session:
     def pause(self, host: str) -> float:
         """How many seconds a host must still be left alone."""
         return max(0.0, self._held.get(host, (0.0, 0))[0] - time.time())
+
+    def turn(self, host: str) -> float:
+        """Take the next turn of a host (with `www.` and without): the seconds until then."""
+        now, name = time.time(), bare(host)
+        at = max(now, min(self._turns.get(name, now), now + LONGEST_PAUSE))
+        self._turns[name] = at + max(self.config.politeness.delay, self.crawl_delays.get(host, 0.0))
+        return at - now
 
     def strikes(self, host: str) -> int:
         """How often in a row a host said that it has too much."""

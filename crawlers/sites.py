@@ -18,7 +18,7 @@ from crawlers.config import PRODUCT
 from crawlers.failures import words_for
 from crawlers.frontier import storable
 from crawlers.outcome import Outcome
-from crawlers.politeness import Forbidden, Unreachable
+from crawlers.politeness import Forbidden, Held, Unreachable, wait_for
 from crawlers.rights import Signal
 from crawlers.robots_rules import (
     AI_AGENTS,
@@ -55,7 +55,7 @@ class Site:
 
     def signals(self, url: str) -> Iterator[Signal]:
         """What the site says about the use of one of its pages."""
-        for use in self.robots.uses(PRODUCT):
+        for use in self.robots.uses(PRODUCT, url):
             yield Signal("robots.txt use", use)
         if shut := self.robots.shut_to(AI_AGENTS, url):
             yield Signal("robots.txt for AI", ", ".join(shut))
@@ -125,6 +125,10 @@ class SiteMiddleware:
         ):
             return
         site = await self._site(request)
+        if site.unreachable and (session := self.crawler.spider.session).pause(host_of(request.url)):
+            raise Held(
+                f"robots.txt unreachable ({site.unreachable}), {session.pause(host_of(request.url)):.0f} s to wait"
+            )
         if site.unreachable:
             raise Unreachable(site.unreachable)
         if not site.robots.permits(PRODUCT, request.url):
@@ -148,11 +152,13 @@ class SiteMiddleware:
     async def _read(self, place: str, url: str) -> Site:
         session: Session = self.crawler.spider.session
         kept = session.frontier.site(place)
-        now = time.time()
+        now, known = time.time(), kept is not None
         if kept is None or not kept[0] - HOUR <= now < kept[0] + DAY:
             kept = now, await self._fetch(place, session)
         answers, failed = _unpacked(kept[1])
         site = read_site(answers, failed)
+        if site.unreachable and known:  # it was open before: its requests wait, they have not failed
+            session.hold(host_of(url), HOUR)
         if delay := site.robots.crawl_delay(PRODUCT):
             session.crawl_delays[host_of(url)] = min(delay, LONGEST_CRAWL_DELAY)
         session.read_hosts.add(host_of(url))
@@ -184,6 +190,9 @@ class SiteMiddleware:
     async def _get(self, url: str, outcome: Outcome) -> tuple[int, bytes]:
         meta = {"any_host": True, "captures": outcome.captures, "format": "discovery", "redirect_ttl": REDIRECTS}
         response: Response = await self.crawler.engine.download_async(Request(url, meta=meta, dont_filter=True))
+        if response.status in (429, 503) and b"Retry-After" in response.headers:
+            session: Session = self.crawler.spider.session
+            session.hold(host_of(response.url), wait_for(response, session))
         return response.status, response.body
 
 

@@ -65,6 +65,8 @@ def short(name: str) -> str:
 def _candidates(folder: Path) -> Iterator[Path]:
     for pattern in ("*", "*/*"):
         for path in folder.glob(pattern):
+            if path.parent.name == "state":  # of crawls: queues, no runs
+                continue
             if NAME.search(path.name) and any((path / name).exists() for name in (MANIFEST, LOCK, receipts.FOLDER)):
                 yield path
 

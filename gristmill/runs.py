@@ -34,6 +34,7 @@ from gristmill.sealed import (
     FinishedRun,
     Input,
     all_entries,
+    calls_of,
     chain,
     corpus_line,
     file_input,
@@ -47,7 +48,7 @@ from gristmill.sealed import (
 )
 
 __all__ = [
-    "FORMAT", "LEDGER", "LOCK", "MANIFEST", "SPILL", "TELEMETRY", "FinishedRun", "Input", "Run", "all_entries", "chain", "corpus_line",
+    "FORMAT", "LEDGER", "LOCK", "MANIFEST", "SPILL", "TELEMETRY", "FinishedRun", "Input", "Run", "all_entries", "calls_of", "chain", "corpus_line",
     "file_input", "latest", "list_runs", "locked", "manifest_digest", "of_step", "open_run", "parents", "resolve_input",
     "seal_from_receipts", "start",
 ]  # fmt: skip

@@ -68,6 +68,12 @@ class FinishedRun:
         return str(self.manifest["step"])
 
     @property
+    def sequence(self) -> int:
+        """The number of the call, for steps whose input is the living web; 0 for others."""
+        found = NAME.search(self.id)
+        return int(found[1].removeprefix("-")) if found and found[1] else 0
+
+    @property
     def counts(self) -> Mapping[str, int]:
         """Totals: documents by fate, files, tokens..."""
         return dict(self.manifest["counts"])
@@ -183,6 +189,13 @@ def latest(out: str | Path, step: str) -> FinishedRun:
     if not found:
         raise RunError(f"there is no finished run of `{step}`", {"folder": out}, _where_else(Path(out), step))
     return found[-1]
+
+
+def calls_of(run: FinishedRun) -> list[FinishedRun]:
+    """All sealed runs beside `run` that are calls of the same crawl, in their order: each holds only what it fetched."""
+    crawl = run.details.get("crawl")
+    found = [one for one in list_runs(run.path.parent, run.step) if crawl and one.details.get("crawl") == crawl]
+    return sorted(found, key=lambda one: (one.sequence, one.id)) or [run]
 
 
 def _where_else(out: Path, step: str) -> str:

@@ -311,7 +311,7 @@ def _settings(config: Path | None, overrides: list[str] | None) -> "PrepareConfi
 
 def _inputs(inputs: list[str] | None, out: Path) -> list[FinishedRun | runs.Input]:
     if not inputs:
-        return [runs.latest(out, "crawl")]
+        return list(runs.calls_of(runs.latest(out, "crawl")))
     return [runs.resolve_input(text) for text in inputs]
 
 

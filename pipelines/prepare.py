@@ -164,11 +164,16 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
 
 
 def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
-    """The list that was given, with those of the crawls that were annotated: what is gone or refuses since."""
+    """The list that was given, with the newest of the crawls that were annotated: what is gone or refuses since."""
     given = read_takedowns(config.takedown)
     _refuse_idle_rows(given, config.takedown)
     crawls = [run for run in runs.parents(annotated) if run.step == "crawl"]
-    lists = [run.path / TAKEDOWNS for run in crawls if run.data_files(TAKEDOWNS)]
+    newest = {
+        (run.details.get("crawl", run.id), run.manifest["config"].get("shard")): run
+        for crawl in crawls
+        for run in runs.calls_of(crawl)
+    }
+    lists = [run.path / TAKEDOWNS for run in newest.values() if run.data_files(TAKEDOWNS)]
     return TakedownList([*given.rows, *(row for path in lists for row in read_takedowns(path).rows)])
 
 

@@ -12,7 +12,7 @@ from crawlers.demo_pages.planted import GERMAN, SOCIAL, status_id
 from crawlers.demo_text import chinese, english
 from crawlers.demo_text.piece import Piece
 
-PATH = "/api/v1/timelines/public"
+PATH, STATUS = "/api/v1/timelines/public", "/api/v1/statuses/"
 LARGEST_PAGE = 40
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
@@ -101,6 +101,11 @@ def build_timeline() -> list[dict[str, Any]]:
     found = _posts(english.pieces()) + _posts(chinese.pieces())
     good = [_status(n, text, lang, _account(f"writer_{n % 23}", n % 23)) for n, (text, lang) in enumerate(found)]
     return sorted([*good, *_planted(found[0][0])], key=lambda status: int(status["id"]), reverse=True)
+
+
+def status(timeline: Sequence[dict[str, Any]], id: str) -> dict[str, Any] | None:
+    """One status, as Mastodon gives it at `STATUS`."""
+    return next((found for found in timeline if found["id"] == id), None)
 
 
 def page(

@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import scrapy
@@ -22,7 +22,7 @@ from crawlers.config import Source
 from crawlers.failures import reason_of, words_for
 from crawlers.frontier import DONE, FAILED, WAITING, Ended, Row
 from crawlers.outcome import Ask, Found, Outcome, Shut, Validators
-from crawlers.politeness import Forbidden, OtherHost, PrivateAddress, Unreachable, wait_for
+from crawlers.politeness import Forbidden, Held, OtherHost, PrivateAddress, Unreachable, wait_for
 from crawlers.rights import Verdict
 from crawlers.session import LONGEST_PAUSE, NOTHING_SAID, Session
 
@@ -38,6 +38,8 @@ TRANSIENT = frozenset({408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 FINAL = frozenset({"too_large", "redirects", "broken_encoding"})
 """Failures that another request would meet again."""
 GONE = frozenset({404, 410})
+CLOSED = frozenset({401, 402, 403, 451})
+"""Statuses by which what was open before is open no more."""
 BUSY = frozenset({429, 503})
 
 
@@ -130,12 +132,17 @@ class SourceSpider(scrapy.Spider):
             self.session.answered_well(host)
         if response.status in TRANSIENT and not self._given_up(row):
             self._land(row, outcome, self._again(row, wait))
-        elif row.document and response.url != row.url and self._is_anothers(response.url, row):
+        elif row.document and self._moved(response, row) and self._is_anothers(response.url, row):
             del outcome.captures[-1]  # the redirect is evidence; the page is stored under its own address
             outcome.found.append(ELSEWHERE)
             self._land(row, outcome, self._done(row, Validators()))
         else:
             self._land(row, outcome, self._unread(response, row, outcome) or self._read(response, row, outcome))
+
+    def _moved(self, response: Response, row: Row) -> bool:
+        """Whether an answer came from elsewhere; an address that only was percent-encoded on its way did not move."""
+        asked, came = (Ask(url, "").fingerprint(self.source.name) for url in (row.url, response.url))
+        return asked != came
 
     def _is_anothers(self, url: str, row: Row) -> bool:
         """Whether an address that a redirect led to is, or will be, stored by a request other than `row`."""
@@ -148,6 +155,10 @@ class SourceSpider(scrapy.Spider):
         refuses, was_stored = verdict.refused == "opt_out", row.document and row.before.payload is not None
         if refuses and was_stored:
             self._take_down(row, "opt_out")
+        elif was_stored and response.status in CLOSED:
+            self._take_down(row, f"http_{response.status}")
+        elif was_stored and response.status in (200, 304):
+            self.session.frontier.put_back(row.url)
         if response.status == 304 or (row.document and response.meta.get("revisit")):
             outcome.found += [stored(verdict, len(response.body)) if refuses else UNCHANGED] if row.document else []
             return self._done(row, row.before)
@@ -173,9 +184,16 @@ class SourceSpider(scrapy.Spider):
             outcome.found.append(Found("quarantined", "reader_error", where=where))
         if outcome.found and not outcome.asks and all(found.fate == "quarantined" for found in outcome.found):
             return self._failed()
-        if row.document and response.url != row.url:  # found again elsewhere, it must not be asked for again
+        if row.document and self._moved(response, row):  # found again elsewhere, it must not be asked for again
             outcome.add(Ask(response.url, row.reader, facts={"found_by": row.url}, later=True, again="never"))
-        return self._done(row, response.meta.get("validators", Validators()))
+        found: Validators = response.meta.get("validators", Validators())
+        # a list that names more than the budget took must be read again, changed or not
+        return self._done(row, replace(found, etag=None, modified=None) if self._is_cut(row, outcome) else found)
+
+    def _is_cut(self, row: Row, outcome: Outcome) -> bool:
+        """Whether the budget of the source may have cut off some of what a list names."""
+        limit, named = self.source.max_documents, sum(ask.document for ask in outcome.asks)
+        return not row.document and limit is not None and self.session.frontier.asked(self.source.name) + named >= limit
 
     def _take_down(self, row: Row, reason: str) -> None:
         """Note that what stood at an address (that of the status, where its API address was asked) must go."""
@@ -190,6 +208,9 @@ class SourceSpider(scrapy.Spider):
         row: Row = failure.request.meta["row"]
         outcome = Outcome(captures=failure.request.meta["captures"])
         url, error = failure.request.url, failure.value
+        if isinstance(error, Held):
+            self._land(row, outcome, Ended(WAITING, time.time() + self.session.pause(host_of(url))))
+            return
         if isinstance(error, PrivateAddress):
             outcome.found.append(Found("quarantined", "private_address", where=f"{url} ({error})"))
         elif isinstance(error, OtherHost):
@@ -199,6 +220,8 @@ class SourceSpider(scrapy.Spider):
             outcome.shut.append(Shut(place_of(url), f"robots.txt unreachable ({error}); nothing was fetched"))
         elif isinstance(error, Forbidden):
             outcome.found.append(Found("dropped", "robots"))
+            if row.document and row.before.payload:
+                self._take_down(row, "robots")
         elif reason_of(error) not in FINAL and not self._given_up(row):
             self._land(row, outcome, self._again(row))
             return

@@ -49,7 +49,7 @@ class NewsSpider(SourceSpider):
             yield Ask(
                 urljoin(site, "/robots.txt"),
                 "parse_robots",
-                facts={"door": "robots.txt", "any_status": True},
+                facts={"door": "robots.txt", "any_status": True, "any_host": True},
                 priority=2,
             )
         for feed in self.source.feeds:
@@ -63,7 +63,7 @@ class NewsSpider(SourceSpider):
             yield from self.shut(response.url, "robots.txt", why)
             return
         text = response.body.decode("utf-8", "replace") if response.status == 200 else ""
-        yield from self._sitemaps(sitemap_urls(text, response.url), 1)
+        yield from self._sitemaps(sitemap_urls(text, response.meta["row"].url), 1)
 
     def _sitemaps(self, urls: Iterable[str], depth: int) -> Iterator[Ask]:
         """Ask for sitemaps, so many of one file and so deep that a site which names ever new ones comes to an end."""

@@ -40,12 +40,15 @@ class SocialSpider(SourceSpider):
         except Unreadable as error:
             yield Found("quarantined", "unreadable_answer", where=f"{response.url} ({error})")
             return
+        met = False  # what comes after a status that is known was asked for when that was met
         for status in found:
             yield self._judged(status, response.url)
-            yield from self._looked_at_again(status)
+            for ask in self._looked_at_again(status):
+                met = met or self.session.frontier.find(ask.fingerprint(self.source.name)) is not None
+                yield ask
         header = b", ".join(response.headers.getlist(b"Link")).decode("latin-1")
         following = next_link(header, response.url)
-        if found and following and self.is_ours(following) and self.room > len(found):
+        if found and following and self.is_ours(following) and self.room > len(found) and not met:
             yield Ask(following, "parse_page", "mastodon-api", again="never")
 
     def _looked_at_again(self, status: Any) -> Iterator[Ask]:

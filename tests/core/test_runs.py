@@ -673,6 +673,21 @@ def test_the_latest_run_of_a_step_is_the_one_sealed_last(tmp_path):
     assert runs.latest(tmp_path, "annotate").id == new.id != old.id
 
 
+def call(tmp_path, number, crawl, word="x"):
+    with runs.start("crawl", out=tmp_path, config=Settings(word=word), sequence=number) as run:
+        return run.finish(details={"crawl": crawl} if crawl else {})
+
+
+def test_the_calls_of_a_crawl_belong_together_in_their_order_whatever_their_settings(tmp_path):
+    calls = [call(tmp_path, 2, "a/1"), call(tmp_path, 1, "a/1", "other"), call(tmp_path, 3, "a/1")]
+    fresh, alone = call(tmp_path, 4, "a/2"), call(tmp_path, 5, None)
+    expected = [calls[1].id, calls[0].id, calls[2].id]
+    assert [run.id for run in runs.calls_of(calls[0])] == expected
+    assert [run.sequence for run in runs.calls_of(calls[0])] == [1, 2, 3]
+    assert runs.calls_of(fresh) == [fresh] and runs.calls_of(alone) == [alone]
+    assert finished(tmp_path).sequence == 0
+
+
 def test_a_run_that_is_asked_for_again_is_the_latest_again(tmp_path):
     first = at(finished(tmp_path, config=Settings(word="first")), 100)
     at(finished(tmp_path, config=Settings(word="second")), 200)

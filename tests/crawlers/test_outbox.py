@@ -203,9 +203,9 @@ def test_a_listed_file_that_is_gone_or_of_another_size_is_told_with_the_fix(tmp_
         path.mkdir()
     elif damage != "missing":
         path.write_bytes(data[:-1] if damage == "cut" else data + b"x")
-    with pytest.raises(RunError, match=r"(?s)missing or damaged.*00000\.warc\.gz.*--fresh") as caught:
+    with pytest.raises(RunError, match=r"(?s)is damaged.*00000\.warc\.gz.*--fresh") as caught:
         crawl.again()
-    assert caught.value.where == {"file": path, "bytes expected": len(data)}
+    assert caught.value.where == {"file": path, "problem": f"it is missing or has not its {len(data)} bytes"}
 
 
 @pytest.mark.parametrize("where", ["write", "fsync", "rename"])
@@ -255,3 +255,14 @@ def test_a_file_is_its_first_record_and_the_captures_as_they_were_committed(tmp_
     crawl.outbox.drain()
     assert crawl.files()[0].read_bytes() == b"about 00000.warc.gzonetwo"
     assert b"WARC" not in about("x")  # it is compressed
+
+
+def test_an_empty_frontier_beside_captures_is_a_lost_one_and_nothing_is_removed(tmp_path):
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    (folder / "00000.warc.gz").write_bytes(b"x")
+    frontier = Frontier(tmp_path / "frontier.sqlite")
+    with pytest.raises(RunError, match="it is empty, and there are 1 WARC files beside it"):
+        Outbox(frontier, folder, rotate=100)
+    frontier.close()
+    assert (folder / "00000.warc.gz").read_bytes() == b"x"

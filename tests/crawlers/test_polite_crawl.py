@@ -98,7 +98,7 @@ def test_a_host_that_asks_for_an_hour_is_not_asked_for_that_page_again_and_again
     server = serve(news_site(**{"/p0.html": (429, {"Retry-After": "86400"}, b"")}))
     done, run = crawl(news(server))
     assert run.counts["read"] == run.counts["kept"] == 4 - run.details["queued"]
-    assert f"still queued {run.details['queued']}" in done.stderr
+    assert "requests still queued; the host asked to be left alone until" in done.stderr
     asked = {path: len(times) for path, times in server.asked.items()}
     assert asked["/p0.html"] == 1
     _, later = crawl(news(server))
@@ -236,7 +236,7 @@ def test_one_call_takes_no_more_of_a_host_than_its_budget_and_the_next_goes_on(s
     # Its robots.txt and sitemap count as well; those in flight when it was reached are taken, four at a time.
     assert 3 <= run.counts["kept"] <= 6
     assert run.counts["kept"] + run.details["queued"] == 9
-    assert "the same command asks for what is due" in done.stderr
+    assert "a limit of politeness (pages, bytes or seconds a host) is reached" in done.stderr
     kept = [run.counts["kept"]]
     while run.details["queued"]:
         _, run = crawl(news(server), lines=lines)
@@ -287,7 +287,7 @@ def test_a_later_call_asks_for_changes_and_stores_revisits_and_takedowns(serve, 
     taken = read_takedowns(second.path / "takedown.csv")
     assert [reason for _, _, reason, _ in taken.as_rows()] == ["deleted"]
     assert [taken.covers(id="x", url=server.url + path) for path in PAGES] == [False, False, False, True]
-    assert f"  1 pages are gone or refuse now: {second.path / 'takedown.csv'}" in done.stderr
+    assert f"  1 pages are gone or refuse since they were stored: {second.path / 'takedown.csv'}" in done.stderr
     assert articles(server) == dict.fromkeys(PAGES, 2)
 
 

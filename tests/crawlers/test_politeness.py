@@ -78,7 +78,7 @@ def test_hosts_are_compared_without_www_case_and_port():
         ("::1", "::1"),
         ("[fe80::1%eth0]", "fe80::1"),
         ("n.example", None),
-        ("localhost", None),
+        ("localhost", "127.0.0.1"),
         ("", None),
     ],
 )

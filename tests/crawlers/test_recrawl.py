@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from fastwarc.warc import ArchiveIterator as FastIterator
 from fastwarc.warc import WarcRecordType
 from warcio.archiveiterator import ArchiveIterator
 
+from gristmill.hashing import sha256_file
 from gristmill.runs import open_run
 from gristmill.takedown import read_takedowns
 
@@ -194,6 +196,56 @@ def test_each_call_seals_a_run_of_its_own_and_nothing_due_is_no_run(site, crawl,
     assert names == ["0001", "0002", "0003", "0003"]
 
 
+def test_a_sealed_run_is_never_overwritten_where_the_state_was_lost(site, crawl, tmp_path):
+    site.put("/a", "one")
+    first = crawl(site)
+    before = (first.path / "manifest.json").read_bytes()
+    shutil.rmtree(tmp_path / "runs/state")
+    second = crawl(site)
+    assert (first.id[-4:], second.id[-4:], second.counts["kept"]) == ("0001", "0002", 1)
+    assert (first.path / "manifest.json").read_bytes() == before and first.files("captures/")[0].is_file()
+
+
+def test_what_a_killed_call_fetched_itself_is_not_due_again_in_it(site, crawl, tmp_path):
+    for name in "abc":
+        site.put(f"/{name}", name)
+    few = ("--set", "politeness.pages_per_host=4", "--set", "politeness.concurrency_per_host=1")
+    run = crawl(site, options=few)  # with recrawl.documents = 0 all of it is due at once
+    (state,) = (tmp_path / "runs/state").iterdir()
+    with sqlite3.connect(state / "frontier.sqlite") as db:  # as if it had been killed before it was sealed
+        db.execute("INSERT INTO tally VALUES ('n0', '', 'kept', '', 0, 0)")
+        known = db.execute("SELECT count(*) FROM request WHERE state = 2").fetchone()[0]
+    later = crawl(site, options=few)
+    assert known > 0 and later.counts["dropped"] == 0
+    assert run.counts["kept"] + later.counts["kept"] <= 3
+
+
+def test_a_changed_file_is_never_sealed(site, crawl, gristmill, tmp_path):
+    for name in "abc":
+        site.put(f"/{name}", name)
+    site.busy = True
+    crawl(site, options=("--set", "recrawl.discovery=0"))
+    (state,) = (tmp_path / "runs/state").iterdir()
+    (state / "captures").mkdir(exist_ok=True)
+    (state / "captures/00000.warc.gz").write_bytes(b"damaged")
+    with sqlite3.connect(state / "frontier.sqlite") as db:
+        db.execute("INSERT INTO file VALUES ('00000.warc.gz', 7, 1, 'another')")
+    done = gristmill("crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs")
+    assert done.returncode == 2 and "its SHA-256 differs" in done.stderr
+
+
+def test_a_shard_without_sources_says_so(site, gristmill, crawl, tmp_path):
+    site.put("/a", "one")
+    crawl(site)
+    codes = []
+    for number in (1, 2, 3):
+        done = gristmill(
+            "crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "three", "--set", f"shard={number}/3"
+        )
+        codes.append((done.returncode, "no source falls to this shard" in done.stderr))
+    assert sorted(codes) == [(0, False), (2, True), (2, True)]
+
+
 def test_fresh_forgets_what_was_fetched_and_counts_on(site, crawl):
     site.put("/a", "one", ETag='"v1"')
     crawl(site)
@@ -203,8 +255,6 @@ def test_fresh_forgets_what_was_fetched_and_counts_on(site, crawl):
 
 
 def test_a_call_is_done_again_whose_run_was_removed(site, crawl):
-    import shutil
-
     site.put("/a", "one")
     first = crawl(site)
     shutil.rmtree(first.path)
@@ -282,7 +332,8 @@ def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(site, crawl,
         assert done.returncode == 0, done.stderr
         return open_run(done.stdout.strip())
 
-    annotated = step("annotate", "--in", str(first.path), "--in", str(second.path))
+    annotated = step("annotate")  # all calls of the crawl, whichever is the newest
+    assert annotated.counts["read"] > first.counts["captures"]
     decided = step("decide", "--in", str(annotated.path), "--set", "decide.preset=none")
     assert decided.counts["dropped:takedown"] == 1 and decided.counts["kept"] == 1
     assert decided.details["takedowns"] == 1
@@ -316,7 +367,7 @@ def test_a_call_killed_while_it_was_sealed_is_sealed_by_the_next(site, crawl, tm
         db.execute("UPDATE fact SET value = 2 WHERE name = 'sequence'")
         db.execute("UPDATE fact SET value = ? WHERE name = 'last'", [first.id])
         db.execute("INSERT INTO fact VALUES ('sealing', ?)", [second.id])
-        db.execute("INSERT INTO file VALUES (?,?,?,?)", [file.name, size, 3, "x"])
+        db.execute("INSERT INTO file VALUES (?,?,?,?)", [file.name, size, 3, sha256_file(file)])
         db.execute("INSERT INTO tally VALUES ('n0', '', 'kept', '', 1, 3)")
     (second.path / "manifest.json").unlink()
     (second.path / "ledger.parquet").unlink()

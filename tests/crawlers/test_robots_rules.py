@@ -199,7 +199,7 @@ def test_rules_before_any_group_and_empty_ones_say_nothing():
 
 
 def test_what_a_missing_and_an_unreachable_file_stand_for():
-    assert NOTHING_FORBIDDEN.permits("gristmill", SITE) and NOTHING_FORBIDDEN.uses("gristmill") == ()
+    assert NOTHING_FORBIDDEN.permits("gristmill", SITE) and NOTHING_FORBIDDEN.uses("gristmill", SITE) == ()
     assert not EVERYTHING_FORBIDDEN.permits("gristmill", SITE) and not EVERYTHING_FORBIDDEN.permits("x", SITE + "/a?b")
 
 
@@ -282,8 +282,8 @@ def test_uses_are_those_of_the_group_that_concerns_a_crawler_each_once():
         b"User-agent: *\nContent-Signal: search=yes, ai-train=no\nContent-signal: search=yes, ai-train=no\nAllow: /\n"
         b"Content-Usage: train-ai=n\n\nUser-agent: other\nContent-Usage: train-ai=y\nDisallow: /\n"
     )
-    assert read_robots(body).uses("gristmill") == ("search=yes, ai-train=no", "train-ai=n")
-    assert read_robots(body).uses("other") == ("train-ai=y",)
+    assert read_robots(body).uses("gristmill", SITE) == ("search=yes, ai-train=no", "train-ai=n")
+    assert read_robots(body).uses("other", SITE) == ("train-ai=y",)
 
 
 def test_only_crawlers_with_groups_of_their_own_count_as_shut_out():

@@ -259,8 +259,9 @@ def test_the_summary_names_fates_licences_and_the_first_failures(tmp_path):
 
 def test_the_summary_tells_what_is_still_queued_and_where_the_takedowns_are(tmp_path):
     counts = {"read": 1, "kept": 1, "dropped": 0, "quarantined": 0, "captures": 1, "bytes": 0}
-    details = {"licences": {}, "unreachable": {}, "failures": [], "queued": 7, "takedowns": 2}
+    details = {"licences": {}, "unreachable": {}, "failures": [], "queued": 7, "takedowns": 2,
+               "waiting": {"n.example": {"queued": 7, "why": "the host asked to be left alone until 2026-11-29 01:07"}}}  # fmt: skip
     assert summary(FinishedRun(tmp_path, {"id": "crawl-x", "counts": counts, "details": details}))[2:] == [
-        "  still queued 7: the same command asks for what is due",
-        f"  2 pages are gone or refuse now: {tmp_path / 'takedown.csv'}",
+        "  n.example: 7 requests still queued; the host asked to be left alone until 2026-11-29 01:07",
+        f"  2 pages are gone or refuse since they were stored: {tmp_path / 'takedown.csv'}",
     ]

@@ -500,7 +500,23 @@ def test_a_stored_page_that_is_gone_is_taken_down(known, status):
     assert known.state(f"{SITE}/a")[0] == FAILED
 
 
-@pytest.mark.parametrize("status", [403, 500, 451])
+@pytest.mark.parametrize("status", [401, 402, 403, 451])
+def test_a_stored_page_that_is_closed_to_us_now_is_taken_down_and_put_back_when_it_opens(known, status):
+    row = known.row("/a")
+    known.answer(row, status=status)
+    assert known.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
+    assert known.takedowns == [(f"{SITE}/a", f"http_{status}")]
+    known.frontier.wake(time.time() + 86400 * 2)
+    known.answer(known.row("/a"), "<p>open again</p>")
+    assert known.takedowns == []
+
+
+def test_a_stored_page_that_robots_txt_forbids_now_is_taken_down(known):
+    known.refuse(known.row("/a"), Forbidden("forbidden by robots.txt"))
+    assert known.takedowns == [(f"{SITE}/a", "robots")]
+
+
+@pytest.mark.parametrize("status", [400, 500, 502])
 def test_a_stored_page_that_merely_fails_is_not_taken_down(known, status):
     row = known.row("/a")
     for _ in range(3):
