@@ -178,7 +178,8 @@ def _seal(run: Run, session: Session) -> FinishedRun:
     entries = frontier.entries()
     check_balance(sum(session.documents.values()), entries, where="crawl")
     outbox.check()
-    frontier.set_fact("sealing", run.id)
+    with frontier.durably():
+        frontier.set_fact("sealing", run.id)
     shutil.rmtree(run.path / CAPTURES, ignore_errors=True)  # what is there is of no call that this frontier knows
     move_files(frontier, outbox.folder, run.path / CAPTURES)
     with storage.commit(run.path / LEDGER) as file:

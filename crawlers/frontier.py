@@ -140,6 +140,16 @@ class Frontier:
                 self.db.execute("ROLLBACK")
             raise (_disk_full(self.path, error) or error) from None
 
+    @contextlib.contextmanager
+    def durably(self) -> Iterator[None]:
+        """What is written inside is on disk afterwards, power cut or not: for notes of what happens to files."""
+        self.db.execute("PRAGMA synchronous=full")
+        try:
+            with self.transaction():
+                yield
+        finally:
+            self.db.execute("PRAGMA synchronous=normal")
+
     # What to ask next
 
     def add(self, source: str, asks: Iterable[Ask], limit: int | None = None, later: float | None = None) -> int:

@@ -78,16 +78,9 @@ class Outbox:
             last = rows[-1][0]
 
     def _list(self, name: str, size: int, captures: int, sha256: str, last: int) -> None:
-        db = self.frontier.db
-        db.execute(
-            "PRAGMA synchronous=full"
-        )  # the file is on disk for good: so must be that its captures left the outbox
-        try:
-            with self.frontier.transaction():
-                db.execute("INSERT INTO file VALUES (?,?,?,?)", [name, size, captures, sha256])
-                db.execute("DELETE FROM outbox WHERE id <= ?", [last])
-        finally:
-            db.execute("PRAGMA synchronous=normal")
+        with self.frontier.durably():  # the file is on disk for good: so must be that its captures left the outbox
+            self.frontier.db.execute("INSERT INTO file VALUES (?,?,?,?)", [name, size, captures, sha256])
+            self.frontier.db.execute("DELETE FROM outbox WHERE id <= ?", [last])
 
 
 def _damaged(path: Path, problem: str) -> RunError:

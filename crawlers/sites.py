@@ -90,17 +90,24 @@ def _is_text(body: bytes) -> bool:
 
 
 def read_reservations(body: bytes) -> tuple[tuple[str, str, str], ...]:
-    """(pattern, reservation, policy) of a tdmrep.json (TDMRep, 6.2); what is no such file says nothing."""
+    """(pattern, reservation, policy) of a tdmrep.json (TDMRep, 6.2); what is no such file says nothing.
+
+    `true` for 1, and one rule without its list, are slips whose meaning is clear.
+    """
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
         return ()
-    rules = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    rules = [one for one in (found if isinstance(found, list) else [found]) if isinstance(one, dict)]
     return tuple(
-        (storable(one["location"]), str(one.get("tdm-reservation", "")), str(one.get("tdm-policy") or ""))
+        (storable(one["location"]), _reservation(one.get("tdm-reservation", "")), str(one.get("tdm-policy") or ""))
         for one in rules
         if isinstance(one.get("location"), str)
     )
+
+
+def _reservation(stated: Any) -> str:
+    return str(int(stated)) if isinstance(stated, bool) else str(stated)
 
 
 class SiteMiddleware:

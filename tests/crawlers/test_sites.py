@@ -109,7 +109,7 @@ def test_a_location_beyond_ascii_holds_for_the_encoded_address():
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[" * 200_000, b'{"location": "/", "tdm-reservation": 1}', b'"x"', b"null", b"\xff\xfe", b"[1, null, []]",
+        b"", b"{", b"[" * 200_000, b'"x"', b"null", b"\xff\xfe", b"[1, null, []]",
         b'[{"tdm-reservation": 1}]', b'[{"location": 5}]', b"<html>", b'[{"location": "/"}', b"1" * 5000,
     ],
 )  # fmt: skip
@@ -373,3 +373,14 @@ def test_what_was_kept_is_read_back_as_it_was():
     assert sites._unpacked(sites._packed(answers, None)) == (answers, None)
     assert sites._unpacked(sites._packed({}, "timed out")) == ({}, "timed out")
     assert read_robots(b"") == Site().robots
+
+
+@pytest.mark.parametrize(
+    ("file", "rules"),
+    [
+        (b'{"location": "/a", "tdm-reservation": 1}', (("/a", "1", ""),)),
+        (b'[{"location": "/a", "tdm-reservation": true}, {"location": "/b", "tdm-reservation": false}]', (("/a", "1", ""), ("/b", "0", ""))),
+    ],
+)  # fmt: skip
+def test_slips_in_a_tdmrep_json_whose_meaning_is_clear_count(file, rules):
+    assert read_reservations(file) == rules
