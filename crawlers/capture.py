@@ -49,14 +49,12 @@ class CaptureMiddleware:
         verdict = verdict_of(session, request, response, format)
         row: Row | None = meta.get("row")
         found = validators(response, when)
-        if earlier := earlier_of(
-            row, response, found
-        ):  # a revisit refers to the capture with the payload, never to a revisit
+        earlier = earlier_of(row, response, found)
+        if earlier:  # a revisit refers to the capture with the payload, never to a revisit
             found = replace(found, payload=earlier.payload, captured=earlier.date)
         meta.update(verdict=verdict, captured_as=format, validators=found, revisit=earlier is not None)
-        metadata = told(
-            self.crawler.spider.source, format, verdict, "api" if meta.get("robots") == "api" else "allowed"
-        )
+        robots = "api" if meta.get("robots") == "api" else "allowed"
+        metadata = told(self.crawler.spider.source, format, verdict, robots)
         meta["captures"].append(capture_records(exchange_of(request, response), metadata, when, earlier))
         return response
 
@@ -110,9 +108,8 @@ def _is_wiki_error(body: bytes) -> bool:
 
 def verdict_of(session: Session, request: Request, response: Response, format: str) -> Verdict:
     """What the response, and its site, say of its use, judged under the policy of the crawl."""
-    unchanged = (
-        response.status == 304 and request.meta.get("format") == "html"
-    )  # its headers and its site speak all the same
+    # The headers and the site of an unchanged page speak all the same.
+    unchanged = response.status == 304 and request.meta.get("format") == "html"
     if format == "html" or unchanged:
         # parsed once: its links are read from it too
         page = response.selector if isinstance(response, TextResponse) and not unchanged else None

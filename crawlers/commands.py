@@ -114,10 +114,12 @@ def _name_of(settings: CrawlConfig, keys: set[str]) -> str:
 
 
 def _start_anew(frontier: Frontier) -> None:
+    from crawlers.crawl import CAPTURES
+
     if count := frontier.table("SELECT coalesce(sum(documents), 0) FROM tally")[0][0]:
         say(f"crawl  {count} documents of a call that was not sealed are forgotten")
     frontier.start_anew()
-    shutil.rmtree(frontier.path.parent / "captures", ignore_errors=True)
+    shutil.rmtree(frontier.path.parent / CAPTURES, ignore_errors=True)
     frontier.set_fact("generation", (frontier.fact("generation") or 1) + 1)
 
 
@@ -153,10 +155,11 @@ def _nothing_due(frontier: Frontier) -> bool:
 
 def _until(frontier: Frontier) -> str:
     """What is still queued, and from when on there is something to do again."""
-    moments = [ready for ready, _ in frontier.held().values() if ready > time.time()] if frontier.queued() else []
+    queued, now = frontier.queued(), time.time()
+    moments = [ready for ready, _ in frontier.held().values() if ready > now] if queued else []
     if (due := frontier.next_due(waiting=False)) is not None:
         moments.append(due)
-    waits = f", {frontier.queued()} requests wait for their hosts" if frontier.queued() else ""
+    waits = f", {queued} requests wait for their hosts" if queued else ""
     return f"{waits}; nothing is due before {datetime.fromtimestamp(min(moments)):%Y-%m-%d %H:%M}" if moments else waits
 
 

@@ -118,9 +118,8 @@ def _run_spiders(config: CrawlConfig, session: Session) -> None:
 
     for source in chosen:
         process.crawl(kinds[source.kind], source=source, session=session)
-    reactor.getThreadPool().threadFactory = partial(
-        threading.Thread, daemon=True
-    )  # a lookup that hangs must not hold us
+    # Daemons: a lookup that hangs must not hold us.
+    reactor.getThreadPool().threadFactory = partial(threading.Thread, daemon=True)
     with _stopping_at_once(session):
         process.start(install_signal_handlers=False)
 

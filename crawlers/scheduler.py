@@ -18,7 +18,9 @@ from scrapy.core.scheduler import BaseScheduler
 from scrapy.utils.asyncio import call_later
 
 from crawlers.frontier import Frontier, Row
+from crawlers.rights import Signal
 from crawlers.session import LONGEST_PAUSE, Session
+from crawlers.sites import REDIRECTS
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -75,9 +77,8 @@ class DurableScheduler(BaseScheduler):
         try:
             self.frontier.add(self.source, spider.first(), spider.source.max_documents, later)
             self.refresh()
-        except (
-            Exception
-        ) as error:  # Scrapy would go on with the other sources, and the call would be sealed without this one
+        except Exception as error:
+            # Scrapy would go on with the other sources, and the call would be sealed without this one
             self.session.fault = self.session.fault or error
             raise
 
@@ -153,7 +154,7 @@ class DurableScheduler(BaseScheduler):
             self.session.flying[queue.name] -= 1
         queue.landed_at = time.time()
         for other in self.session.schedulers:
-            if other is not self:  # another source may wait for this host
+            if other is not self and other.knows(row.host):  # another source may wait for this host
                 other.nudge()
         if queued:
             self.refresh()
@@ -205,6 +206,10 @@ class DurableScheduler(BaseScheduler):
                 self.refresh()
         self.nudge()
 
+    def knows(self, host: str) -> bool:
+        """Whether requests of this source were ever queued for a host."""
+        return host in self._hosts
+
     def nudge(self) -> None:
         """Let Scrapy ask for requests, as its heartbeat does every five seconds."""
         if (engine := self.crawler.engine) is not None and engine._slot is not None:
@@ -216,10 +221,9 @@ def request_of(row: Row, spider: SourceSpider) -> Request:
     meta: dict[str, Any] = {
         "row": row, "format": row.format, "robots": spider.robots, "captures": [], "signals": signals_of(row.facts),
         "door": row.facts.get("door"),
-        "any_host": row.facts.get("any_host"),
     }  # fmt: skip
     if meta["door"] == "robots.txt":  # as `SiteMiddleware` follows it (RFC 9309, 2.3.1.2)
-        meta |= {"any_host": True, "redirect_ttl": 5}
+        meta |= {"any_host": True, "redirect_ttl": REDIRECTS}
     headers = conditions(row) if row.before.payload else {}
     return Request(
         row.url, callback=spider.answered, errback=spider.refused, meta=meta, headers=headers, dont_filter=True
@@ -232,8 +236,6 @@ def conditions(row: Row) -> Mapping[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def signals_of(facts: Mapping[str, Any]) -> tuple[Any, ...]:
+def signals_of(facts: Mapping[str, Any]) -> tuple[Signal, ...]:
     """The signals among the facts of a row."""
-    from crawlers.rights import Signal
-
     return tuple(Signal(*pair) for pair in facts.get("signals", ()))

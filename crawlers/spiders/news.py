@@ -49,7 +49,7 @@ class NewsSpider(SourceSpider):
             yield Ask(
                 urljoin(site, "/robots.txt"),
                 "parse_robots",
-                facts={"door": "robots.txt", "any_status": True, "any_host": True},
+                facts={"door": "robots.txt", "any_status": True},
                 priority=2,
             )
         for feed in self.source.feeds:
