@@ -29,19 +29,39 @@ import pyarrow.parquet as pq
 from peers.environment import peer_python
 from peers.memory import most_memory
 
-from pipelines.extract.normalize import normalize, normalize_column
+from pipelines.annotate.extract.normalize import normalize, normalize_column
+from pipelines.annotate.personal.spans import spans_column
+from pipelines.annotate.signals.language import language_columns
+from pipelines.annotate.signals.lines import line_numbers
+from pipelines.annotate.signals.script import script_columns
+from pipelines.annotate.signals.table import (
+    NUMBERS,
+    SIGNAL_FIELDS,
+    number_columns,
+    signal_columns,
+    signature_column,
+    stop_words,
+)
+from pipelines.decide.rules import all_rules
 from pipelines.kernels.buffers import text_buffers
-from pipelines.rules import all_rules
-from pipelines.signals.language import language_columns
-from pipelines.signals.lines import line_numbers
-from pipelines.signals.personal import spans_column
-from pipelines.signals.script import script_columns
-from pipelines.signals.table import NUMBERS, SIGNAL_FIELDS, number_columns, signal_columns, signature_column, stop_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 PEERS = {"datatrove": "datatrove_rules.py", "dolma": "dolma_taggers.py"}
 """The script of each; what it needs stands in `peers.environment`."""
-LANGUAGES = {"en": "eng", "zh": "cmn", "de": "deu", "ja": "jpn", "fr": "fra", "es": "spa", "pt": "por", "pl": "pol", "uk": "ukr", "vi": "vie", "th": "tha", "ar": "arb_Arab"}  # fmt: skip
+LANGUAGES = {
+    "en": "eng",
+    "zh": "cmn",
+    "de": "deu",
+    "ja": "jpn",
+    "fr": "fra",
+    "es": "spa",
+    "pt": "por",
+    "pl": "pol",
+    "uk": "ukr",
+    "vi": "vie",
+    "th": "tha",
+    "ar": "arb_Arab",
+}
 """What datatrove calls a language, by our code."""
 SENTENCES = {"th": "tha", "ar": "ara"}
 """What the collection of sentences calls it."""
@@ -51,7 +71,10 @@ def fineweb2_bounds(lang: str) -> dict[str, dict[str, float]]:
     """The bounds of our preset `fineweb2` in a language, by rule, as its script wants them; {} in English."""
     rules = [rule for rule in all_rules() if rule.preset == "fineweb2" and lang != "en"]
     found = {rule.name: dict(zip(("min", "max"), rule.bounds(lang), strict=True)) for rule in rules}
-    finite = {name: {side: bound for side, bound in pair.items() if np.isfinite(bound)} for name, pair in found.items()}
+    finite = {
+        name: {side: bound for side, bound in pair.items() if np.isfinite(bound)}
+        for name, pair in found.items()
+    }
     return {name: pair for name, pair in finite.items() if pair}
 
 
@@ -64,10 +87,16 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
         command = [peer_python(name), script, source, LANGUAGES.get(lang, lang), out, str(seconds)]
         if name == "datatrove" and (bounds := fineweb2_bounds(lang)):
             settings = Path(folder) / "fineweb2.json"
-            settings.write_text(json.dumps({"bounds": bounds, "stop_words": stop_words().get(lang, [])}))
+            settings.write_text(
+                json.dumps({"bounds": bounds, "stop_words": stop_words().get(lang, [])})
+            )
             command.append(settings)
-        environment = os.environ | {"PYTHAINLP_READ_ONLY": "1"}  # else it makes a folder in one's home
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
+        environment = os.environ | {
+            "PYTHAINLP_READ_ONLY": "1"
+        }  # else it makes a folder in one's home
+        done = subprocess.run(
+            list(map(str, command)), capture_output=True, text=True, env=environment
+        )
         if done.returncode:
             return {"failed": (done.stderr.strip().splitlines() or ["no message"])[-1][:120]}
         found: dict[str, Any] = json.loads(out.read_text())
@@ -89,7 +118,9 @@ def sample(name: str, most: int) -> tuple[list[str], str]:
 def assembled(language: str, most: int) -> list[str]:
     """Documents of 5 to 40 sentences, a line or a paragraph each or several a line; every third repeats some of its lines."""
     with gzip.open(SHARED / "langid/lingua_sentences.tsv.gz", "rt", encoding="utf-8") as lines:
-        sentences = [line.rstrip("\n").split("\t")[1] for line in lines if line.startswith(f"{language}\t")]
+        sentences = [
+            line.rstrip("\n").split("\t")[1] for line in lines if line.startswith(f"{language}\t")
+        ]
     found = []
     for number in range(most):
         rng = random.Random(number)
@@ -119,7 +150,11 @@ def numbers_and_rules(column: pa.Array, lang: str) -> object:
     """The signals, and the verdicts of all rules of Gopher, C4 and FineWeb on every document."""
     signals = dict(zip(NUMBERS, numbers_alone(column, lang), strict=True))
     langs = [lang] * len(column)
-    rules = [rule for rule in all_rules() if rule.preset in ("gopher", "gopher_letters", "repetition", "c4", "fineweb")]
+    rules = [
+        rule
+        for rule in all_rules()
+        if rule.preset in ("gopher", "gopher_letters", "repetition", "c4", "fineweb")
+    ]
     return [rule.applies(signals[rule.signal].to_numpy(), langs) for rule in rules]
 
 
@@ -152,22 +187,29 @@ def verdicts(texts: Sequence[str], lang: str) -> dict[str, np.ndarray]:
     """Which documents each of our rules drops."""
     columns = signal_columns(pa.array(texts, pa.string()), pa.array([lang] * len(texts)))
     signals = dict(zip([field.name for field in SIGNAL_FIELDS], columns, strict=True))
-    found = {rule.name: rule.applies(signals[rule.signal].to_numpy(), [lang] * len(texts)) for rule in all_rules()}
+    found = {
+        rule.name: rule.applies(signals[rule.signal].to_numpy(), [lang] * len(texts))
+        for rule in all_rules()
+    }
     c4 = np.any([found[rule.name] for rule in all_rules() if rule.preset == "c4"], axis=0)
-    return found | {
-        "c4": c4
-    }  # datatrove's filter says only the first reason it meets: the verdicts of the whole preset are compared
+    return (
+        found | {"c4": c4}
+    )  # datatrove's filter says only the first reason it meets: the verdicts of the whole preset are compared
 
 
 def compare(name: str, most: int, seconds: float) -> None:
     """One set: everybody's speed, then the verdicts."""
     texts, lang = sample(name, most)
     print(f"\n{name} ({lang}), {len(texts)} documents, MB per CPU-second")
-    with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own, as the peers have
+    with multiprocessing.get_context("spawn").Pool(
+        1
+    ) as pool:  # a process of its own, as the peers have
         speeds, imported, peak = pool.apply(measure_ours, (name, most))
     for what, found in speeds.items():
         print(f"  ours       {what:<27} {found:8.1f}")
-    print(f"  ours       {'most memory':<27} {peak / 1e6:8.0f} MB, of these {imported / 1e6:.0f} for imports and texts")
+    print(
+        f"  ours       {'most memory':<27} {peak / 1e6:8.0f} MB, of these {imported / 1e6:.0f} for imports and texts"
+    )
     answers = {peer: ask_peer(peer, texts, lang, seconds) for peer in PEERS}
     for peer, answer in answers.items():
         told = (
@@ -184,7 +226,9 @@ def tell_agreement(texts: Sequence[str], lang: str, theirs: dict[str, Any]) -> N
     judged = theirs["verdicts"]
     mine = verdicts(texts[: len(judged)], lang)
     any_of_ours, any_of_theirs = np.zeros(len(judged), bool), np.zeros(len(judged), bool)
-    print(f"  {'rule':<26} {'ours':>6} {'theirs':>6} {'Jaccard':>8} {'equal':>7}   ({len(judged)} documents)")
+    print(
+        f"  {'rule':<26} {'ours':>6} {'theirs':>6} {'Jaccard':>8} {'equal':>7}   ({len(judged)} documents)"
+    )
     for rule in theirs["rules"]:
         ours, peer = mine[rule], np.array([rule in reasons for reasons in judged], bool)
         any_of_ours |= ours
@@ -198,15 +242,23 @@ def tell_row(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
     """One line of the table."""
     both, either = int((ours & theirs).sum()), int((ours | theirs).sum())
     jaccard = both / either if either else 1.0
-    print(f"  {name:<26} {ours.sum():6d} {theirs.sum():6d} {jaccard:8.3f} {(ours == theirs).mean():7.4f}")
+    print(
+        f"  {name:<26} {ours.sum():6d} {theirs.sum():6d} {jaccard:8.3f} {(ours == theirs).mean():7.4f}"
+    )
 
 
 def main() -> None:
     """Compare every set asked for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sets", nargs="+", default=["wiki_en", "books_eltec_en", "web_ud_ewt_en", "wiki_zh"])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sets", nargs="+", default=["wiki_en", "books_eltec_en", "web_ud_ewt_en", "wiki_zh"]
+    )
     parser.add_argument("--documents", type=int, default=1500)
-    parser.add_argument("--seconds", type=float, default=20.0, help="CPU-seconds a peer may take for a set")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="CPU-seconds a peer may take for a set"
+    )
     options = parser.parse_args()
     for name in options.sets:
         compare(name, options.documents, options.seconds)

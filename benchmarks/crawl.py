@@ -29,7 +29,7 @@ from typing import Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from crawlers.frontier import DONE, Ended, Frontier
+from crawlers.frontier.store import DONE, Ended, Frontier
 from crawlers.outcome import Ask, Found, Outcome, Validators
 
 STEPS = ("crash", "throughput", "frontier")
@@ -67,11 +67,15 @@ def make_graph(folder: Path, pages: int) -> None:
             *(chosen.randrange(pages) for _ in range(LINKS // 2)),
         ]
         menu = "".join(f'<li><a href="/p/{to}.html">page {to}</a></li>' for to in links)
-        text = "".join(f"<p>{' '.join(chosen.choices(words, k=WORDS))}</p>" for _ in range(PARAGRAPHS))
+        text = "".join(
+            f"<p>{' '.join(chosen.choices(words, k=WORDS))}</p>" for _ in range(PARAGRAPHS)
+        )
         page = f'<!doctype html><html lang="en"><head><title>Page {number}</title></head><body><ul>{menu}</ul>{text}</body></html>'
         (folder / f"www/p/{number}.html").write_text(page)
     shutil.copy(folder / "www/p/0.html", folder / "www/index.html")
-    (folder / "www/robots.txt").write_text("User-agent: *\nDisallow: /private\nSitemap: /none.xml\n")
+    (folder / "www/robots.txt").write_text(
+        "User-agent: *\nDisallow: /private\nSitemap: /none.xml\n"
+    )
 
 
 @contextlib.contextmanager
@@ -83,7 +87,9 @@ def served(pages: int, port: int = 8191) -> Iterator[tuple[str, Path]]:
         folder = Path(name)
         make_graph(folder, pages)
         (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=port))
-        server = subprocess.Popen(["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
+        server = subprocess.Popen(
+            ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+        )
         try:
             while not (folder / "nginx.pid").exists():
                 time.sleep(0.05)
@@ -96,7 +102,11 @@ def served(pages: int, port: int = 8191) -> Iterator[tuple[str, Path]]:
 def asked(folder: Path) -> list[str]:
     """The pages that were asked for, in order."""
     lines = (folder / "access.log").read_text().splitlines()
-    return [path for path in (line.split('"')[1].split()[1] for line in lines) if path == "/" or path.startswith("/p/")]
+    return [
+        path
+        for path in (line.split('"')[1].split()[1] for line in lines)
+        if path == "/" or path.startswith("/p/")
+    ]
 
 
 def forget(folder: Path) -> None:
@@ -123,14 +133,19 @@ def stored(out: Path) -> collections.Counter[str]:
                 file, record_types=WarcRecordType.response, parse_http=False, verify_digests=True
             ):
                 found[record.headers["WARC-Target-URI"]] += 1
-    return collections.Counter({url: n for url, n in found.items() if "/p/" in url or url.endswith(":8191/")})
+    return collections.Counter(
+        {url: n for url, n in found.items() if "/p/" in url or url.endswith(":8191/")}
+    )
 
 
 def checked(out: Path) -> str:
     """What `warcio check` says of all files."""
     files = sorted(map(str, out.glob("crawl-*/captures/*.warc.gz")))
     done = subprocess.run(
-        [sys.executable, "-m", "warcio.cli", "check", *files], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "warcio.cli", "check", *files],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return f"exit code {done.returncode}, {len(files)} files"
 
@@ -145,16 +160,32 @@ def crash(pages: int, kills: int) -> dict[str, Any]:
         codes = [run_until(command, folder, moment) for moment in [*moments, None]]
         fetched, kept = collections.Counter(asked(folder)), stored(out)
         ours = {
-            "kills at": moments, "exit codes": codes, "lost": pages + 1 - len(kept), "stored twice": sum(kept.values()) - len(kept),
-            "warcio check": checked(out), "fetched again": sum(fetched.values()) - len(fetched), "bound": kills * (16 + 8),
-        }  # fmt: skip
+            "kills at": moments,
+            "exit codes": codes,
+            "lost": pages + 1 - len(kept),
+            "stored twice": sum(kept.values()) - len(kept),
+            "warcio check": checked(out),
+            "fetched again": sum(fetched.values()) - len(fetched),
+            "bound": kills * (16 + 8),
+        }
         forget(folder)
-        peer = [sys.executable, str(PEER), f"{url}/", str(folder / "items.jsonl"), str(folder / "job")]
+        peer = [
+            sys.executable,
+            str(PEER),
+            f"{url}/",
+            str(folder / "items.jsonl"),
+            str(folder / "job"),
+        ]
         codes = [run_until(peer, folder, moment) for moment in (pages // 20, None, None)]
         items = [
-            json.loads(line)["url"] for line in (folder / "items.jsonl").read_text().splitlines() if line.endswith("}")
+            json.loads(line)["url"]
+            for line in (folder / "items.jsonl").read_text().splitlines()
+            if line.endswith("}")
         ]
-        return {"ours": ours, "scrapy JOBDIR, one kill": {"exit codes": codes, "lost": pages + 1 - len(set(items))}}
+        return {
+            "ours": ours,
+            "scrapy JOBDIR, one kill": {"exit codes": codes, "lost": pages + 1 - len(set(items))},
+        }
 
 
 def cost(command: Sequence[str]) -> dict[str, float]:
@@ -171,12 +202,20 @@ def throughput(pages: int, rounds: int = 3) -> dict[str, Any]:
     with served(pages) as (url, folder):
         config = folder / "crawl.toml"
         config.write_text(CONFIG.format(url=url))
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "scrapy": [], "scrapy, one task a page": []}
+        found: dict[str, list[dict[str, float]]] = {
+            "ours": [],
+            "scrapy": [],
+            "scrapy, one task a page": [],
+        }
         for number in range(rounds):
             peer = [sys.executable, str(PEER), f"{url}/"]
-            found["ours"].append(cost([*OURS, "--config", str(config), "--out", str(folder / f"runs{number}")]))
+            found["ours"].append(
+                cost([*OURS, "--config", str(config), "--out", str(folder / f"runs{number}")])
+            )
             found["scrapy"].append(cost([*peer, str(folder / f"items{number}.jsonl")]))
-            found["scrapy, one task a page"].append(cost([*peer, str(folder / f"one{number}.jsonl"), "1"]))
+            found["scrapy, one task a page"].append(
+                cost([*peer, str(folder / f"one{number}.jsonl"), "1"])
+            )
         sizes = {len(stored(folder / f"runs{number}")) for number in range(rounds)}
         items = {
             len((folder / f"{kind}{number}.jsonl").read_text().splitlines())
@@ -186,15 +225,25 @@ def throughput(pages: int, rounds: int = 3) -> dict[str, Any]:
     rows = {}
     for name, costs in found.items():
         wall, cpu = (statistics.median(one[what] for one in costs) for what in ("wall", "cpu"))
-        ratio = statistics.median(peer["wall"] / ours["wall"] for ours, peer in zip(found["ours"], costs, strict=True))
-        rows[name] = {"wall s": wall, "cpu s": cpu, "pages a second": (pages + 1) / wall, "ours over it": ratio}
+        ratio = statistics.median(
+            peer["wall"] / ours["wall"] for ours, peer in zip(found["ours"], costs, strict=True)
+        )
+        rows[name] = {
+            "wall s": wall,
+            "cpu s": cpu,
+            "pages a second": (pages + 1) / wall,
+            "ours over it": ratio,
+        }
     return {"pages": sorted(sizes), "items": sorted(items), "rows": rows}
 
 
 def frontier(largest: int = 1_000_000) -> dict[str, Any]:
     """The cost of a request at each size of the queue, and this process's memory."""
     rows = []
-    with tempfile.TemporaryDirectory() as name, contextlib.closing(Frontier(Path(name) / "f.sqlite")) as queue:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        contextlib.closing(Frontier(Path(name) / "f.sqlite")) as queue,
+    ):
         size, body = 0, os.urandom(7000)
         for wanted in (10_000, 100_000, largest):
             start = time.process_time()
@@ -212,21 +261,32 @@ def frontier(largest: int = 1_000_000) -> dict[str, Any]:
             for number in range(50):
                 for row in queue.take("s", "h.example", 20):
                     asks = [
-                        Ask(f"http://h.example/{number}/{row.id}/{link}", "parse", "html", document=True)
+                        Ask(
+                            f"http://h.example/{number}/{row.id}/{link}",
+                            "parse",
+                            "html",
+                            document=True,
+                        )
                         for link in range(2)
                     ]
                     outcome = Outcome([body], asks, [Found("kept", "", 100, "CC0-1.0")])
                     queue.commit(row, outcome, Ended(DONE, None, Validators("e", "m", "p", "c")))
-            rows.append({
-                "queued": size, "add us": added * 1e6, "take + commit us": (time.process_time() - start) * 1e3,
-                "wall us": (time.monotonic() - wall) * 1e3,
-                "memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "queued": size,
+                    "add us": added * 1e6,
+                    "take + commit us": (time.process_time() - start) * 1e3,
+                    "wall us": (time.monotonic() - wall) * 1e3,
+                    "memory MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                }
+            )
     return {"rows": rows}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("steps", nargs="*", choices=[[], *STEPS], default=[])
     parser.add_argument("--pages", type=int, default=6000)
     parser.add_argument("--kills", type=int, default=5)

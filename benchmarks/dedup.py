@@ -40,7 +40,11 @@ ANNOTATE = ["columns.title=id", "only_hashes=true"]
 """The title carries the corpus's own id. What the checkout's configuration does not know yet is left out."""
 DECIDE = ["preset=none", "url.max_documents=0"]
 NO_COMPARING = "near.min_similarity=0"
-PEERS = {"rensa": "rensa_union.py", "datatrove": "datatrove_minhash.py", "text-dedup": "text_dedup_minhash.py"}
+PEERS = {
+    "rensa": "rensa_union.py",
+    "datatrove": "datatrove_minhash.py",
+    "text-dedup": "text_dedup_minhash.py",
+}
 TOOLS = ("ours", *PEERS)
 LSH_BANDS, LSH_ROWS = 14, 8
 WARM = 1.0
@@ -91,13 +95,20 @@ def row_of(name: str) -> int:
 
 def truth_of(folder: Path) -> Truth:
     table = pq.read_table(folder / "truth.parquet")
-    rows = (np.array([row_of(name) for name in table[side].to_pylist()]) for side in ("copy", "original"))
+    rows = (
+        np.array([row_of(name) for name in table[side].to_pylist()])
+        for side in ("copy", "original")
+    )
     rest = (np.array(table[name].to_pylist()) for name in ("jaccard", "edit", "family", "lang"))
     return Truth(*rows, *rest)
 
 
 def texts_of(folder: Path) -> list[str]:
-    return [text for file in files(folder) for text in pq.read_table(file, columns=["text"])["text"].to_pylist()]
+    return [
+        text
+        for file in files(folder)
+        for text in pq.read_table(file, columns=["text"])["text"].to_pylist()
+    ]
 
 
 def verdict_of(table: pa.Table) -> Verdict:
@@ -128,19 +139,32 @@ def measured(command: Sequence[str | Path]) -> Cost:
         raise RuntimeError(f"{command[0]} failed:\n{done.stderr[-2000:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     waited = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return Cost(meter.wall, max(waited, meter.cpu), meter.peak, json.loads(done.stdout.strip().splitlines()[-1]))
+    return Cost(
+        meter.wall,
+        max(waited, meter.cpu),
+        meter.peak,
+        json.loads(done.stdout.strip().splitlines()[-1]),
+    )
 
 
-def stage(name: str, sources: Sequence[str | Path], out: Path, workers: int, options: Sequence[str]) -> Cost:
+def stage(
+    name: str, sources: Sequence[str | Path], out: Path, workers: int, options: Sequence[str]
+) -> Cost:
     """One command of ours, as users run it."""
     chosen = [word for option in options for word in ("--set", f"{name}.{option}")]
     given = [word for source in sources for word in ("--in", source)]
-    return measured([*GRISTMILL, name, *given, "--out", out, "--workers", str(workers), "--json", *chosen])
+    return measured(
+        [*GRISTMILL, name, *given, "--out", out, "--workers", str(workers), "--json", *chosen]
+    )
 
 
 def known(options: Sequence[str]) -> list[str]:
     """The options of ANNOTATE whose first key this checkout's configuration has."""
-    return [option for option in options if option.partition("=")[0].partition(".")[0] in AnnotateConfig.model_fields]
+    return [
+        option
+        for option in options
+        if option.partition("=")[0].partition(".")[0] in AnnotateConfig.model_fields
+    ]
 
 
 def decided(annotated: Path, run: Path) -> Verdict:
@@ -172,7 +196,9 @@ def peer(tool: str, folder: Path) -> Iterator[tuple[str, list[Cost], Verdict]]:
     """One of PEERS."""
     with tempfile.TemporaryDirectory(prefix="gristmill-bench-") as name:
         out = Path(name) / "out.parquet"
-        cost = measured([peer_python(tool), Path(__file__).parent / "peers" / PEERS[tool], folder, out])
+        cost = measured(
+            [peer_python(tool), Path(__file__).parent / "peers" / PEERS[tool], folder, out]
+        )
         yield tool, [cost], verdict_of(pq.read_table(out))
 
 
@@ -194,12 +220,20 @@ def name_of(pair: tuple[str, float]) -> str | None:
 
 def groups(truth: Truth) -> dict[str, np.ndarray]:
     """Which pairs each row of the table is about."""
-    names = np.array([name_of(pair) or "" for pair in zip(truth.edit, truth.jaccard.tolist(), strict=True)])
+    names = np.array(
+        [name_of(pair) or "" for pair in zip(truth.edit, truth.jaccard.tolist(), strict=True)]
+    )
     rows = [name_of(("", low)) or "" for low, _ in BANDS]
     found = {name: truth.single & (names == name) for name in [*rows, "equal"]}
     least = {f"{low} and more": truth.single & (truth.jaccard >= low) for low in (0.8,)}
-    langs = {f"0.5-0.8, {lang}": truth.single & (truth.lang == lang) & (truth.jaccard < 0.8) for lang in ("en", "zh")}
-    high = {f"0.8 and more, {lang}": least["0.8 and more"] & (truth.lang == lang) for lang in ("en", "zh")}
+    langs = {
+        f"0.5-0.8, {lang}": truth.single & (truth.lang == lang) & (truth.jaccard < 0.8)
+        for lang in ("en", "zh")
+    }
+    high = {
+        f"0.8 and more, {lang}": least["0.8 and more"] & (truth.lang == lang)
+        for lang in ("en", "zh")
+    }
     return found | least | langs | high
 
 
@@ -207,7 +241,10 @@ def recall(truth: Truth, verdict: Verdict) -> dict[str, tuple[int, int]]:
     """By row of the table: pairs in one cluster, of how many."""
     first, second = verdict.cluster[truth.copy], verdict.cluster[truth.original]
     together = (first == second) & (first >= 0)
-    return {name: (int(together[chosen].sum()), int(chosen.sum())) for name, chosen in groups(truth).items()}
+    return {
+        name: (int(together[chosen].sum()), int(chosen.sum()))
+        for name, chosen in groups(truth).items()
+    }
 
 
 def unplanted(truth: Truth, verdict: Verdict, texts: Sequence[str]) -> list[float]:
@@ -234,7 +271,10 @@ def lost(truth: Truth, verdict: Verdict) -> int:
 def score(truth: Truth, verdict: Verdict, texts: Sequence[str]) -> dict[str, Any]:
     """All that is said of a verdict."""
     strangers = unplanted(truth, verdict, texts)
-    removed, wrong = int((~verdict.keep).sum()), sum(similarity < A_COPY for similarity in strangers)
+    removed, wrong = (
+        int((~verdict.keep).sum()),
+        sum(similarity < A_COPY for similarity in strangers),
+    )
     return {
         "recall": recall(truth, verdict),
         "removed": removed,
@@ -249,7 +289,11 @@ def cost_rows(results: dict[str, Any], megabytes: float) -> Iterator[list[str]]:
     yield ["", "wall s", "of these", "CPU s", "MB of text per CPU-s", "peak MB", "MB/s"]
     for name, found in results.items():
         costs = found["cost"]
-        wall, cpu, peak = (sum(c["wall"] for c in costs), sum(c["cpu"] for c in costs), max(c["peak"] for c in costs))
+        wall, cpu, peak = (
+            sum(c["wall"] for c in costs),
+            sum(c["cpu"] for c in costs),
+            max(c["peak"] for c in costs),
+        )
         parts = " + ".join(f"{c['wall']:.1f}" for c in costs)
         numbers = [
             f"{wall:.1f}",
@@ -268,14 +312,29 @@ def recall_rows(results: dict[str, Any], truth: Truth) -> Iterator[list[str]]:
         if chosen.any():
             expected, error = theory(truth.jaccard[chosen])
             hits = (found["recall"][name][0] / chosen.sum() for found in results.values())
-            yield [name, str(chosen.sum()), f"{expected:.4f} ± {error:.4f}", *(f"{share:.4f}" for share in hits)]
+            yield [
+                name,
+                str(chosen.sum()),
+                f"{expected:.4f} ± {error:.4f}",
+                *(f"{share:.4f}" for share in hits),
+            ]
 
 
 def removal_rows(results: dict[str, Any]) -> Iterator[list[str]]:
-    yield ["", "removed", "not planted", "their J, lowest to highest", "J < 0.5", "precision", "clusters wholly lost"]
+    yield [
+        "",
+        "removed",
+        "not planted",
+        "their J, lowest to highest",
+        "J < 0.5",
+        "precision",
+        "clusters wholly lost",
+    ]
     for name, found in results.items():
         some = found["unplanted"]
-        span = ", ".join(f"{value:.2f}" for value in some[:8]) + (f" ... {some[-1]:.2f}" if len(some) > 8 else "")
+        span = ", ".join(f"{value:.2f}" for value in some[:8]) + (
+            f" ... {some[-1]:.2f}" if len(some) > 8 else ""
+        )
         yield [
             name,
             str(found["removed"]),
@@ -313,7 +372,9 @@ def runs_of(tools: Sequence[str], folder: Path) -> Iterator[tuple[str, list[Cost
 
 def main() -> None:
     """Measure, and print when all is done; the JSON file grows with every tool."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=float, default=200.0)
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=TOOLS)
     parser.add_argument("--out", type=Path, default=Path("results.json"))
@@ -323,12 +384,22 @@ def main() -> None:
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     results: dict[str, Any] = {}
     for name, costs, verdict in runs_of(options.tools, folder):
-        told = [{"wall": cost.wall, "cpu": cost.cpu, "peak": cost.peak, "said": cost.said} for cost in costs]
+        told = [
+            {"wall": cost.wall, "cpu": cost.cpu, "peak": cost.peak, "said": cost.said}
+            for cost in costs
+        ]
         results[name] = {"cost": told} | score(truth, verdict, texts)
-        about = {"megabytes": megabytes, "documents": len(texts), "annotate": known(ANNOTATE), "decide": DECIDE}
+        about = {
+            "megabytes": megabytes,
+            "documents": len(texts),
+            "annotate": known(ANNOTATE),
+            "decide": DECIDE,
+        }
         options.out.write_text(json.dumps(about | {"tools": results}, indent=1), encoding="utf-8")
         print(f"{name}: done", file=sys.stderr, flush=True)
-    print(f"{megabytes:.1f} MB of text in {len(texts)} documents; ours with {' '.join(known(ANNOTATE) + DECIDE)}\n")
+    print(
+        f"{megabytes:.1f} MB of text in {len(texts)} documents; ours with {' '.join(known(ANNOTATE) + DECIDE)}\n"
+    )
     print(report(results, truth, megabytes))
 
 

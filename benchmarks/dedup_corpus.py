@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit, uint64
 
+from pipelines.annotate.kernels.minhash import SHINGLE
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.minhash import SHINGLE
 from pipelines.kernels.unicode import class_table, lower_table
 from pipelines.kernels.words import mix64, split_words
 
@@ -38,16 +38,39 @@ SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
 HOME = Path.home() / ".cache/gristmill/bench"
 SETS = {
     "en": (
-        "wiki_en", "books_eltec_en", "html_anarchism", "html_debian_reference_en", "web_ud_ewt_en", "web_ud_gum_en",
-        "speech_inaugural_en", "speech_state_union_en", "books_debian_en",
+        "wiki_en",
+        "books_eltec_en",
+        "html_anarchism",
+        "html_debian_reference_en",
+        "web_ud_ewt_en",
+        "web_ud_gum_en",
+        "speech_inaugural_en",
+        "speech_state_union_en",
+        "books_debian_en",
     ),
-    "zh": ("wiki_zh", "legal_laws_zh", "docs_manpages_zh", "web_oiwiki_zh", "books_d2l_zh", "html_libreoffice_help_zh_cn"),
-}  # fmt: skip
+    "zh": (
+        "wiki_zh",
+        "legal_laws_zh",
+        "docs_manpages_zh",
+        "web_oiwiki_zh",
+        "books_d2l_zh",
+        "html_libreoffice_help_zh_cn",
+    ),
+}
 SHARE = {"en": 2 / 3, "zh": 1 / 3}
 """Of the bytes and of the copies."""
 PASSAGE = {"en": 6000, "zh": 2000}
 """Most characters of a passage, give or take a sentence."""
-BANDS = ((0.5, 0.6), (0.6, 0.7), (0.7, 0.8), (0.8, 0.85), (0.85, 0.9), (0.9, 0.95), (0.95, 1.0), (1.0, 1.0))
+BANDS = (
+    (0.5, 0.6),
+    (0.6, 0.7),
+    (0.7, 0.8),
+    (0.8, 0.85),
+    (0.85, 0.9),
+    (0.9, 0.95),
+    (0.95, 1.0),
+    (1.0, 1.0),
+)
 """Of J: [low, high); the last is J = 1 of copies that are not equal."""
 FULL = 200
 """Megabytes at which the numbers of copies hold; a smaller corpus has fewer in proportion."""
@@ -59,7 +82,9 @@ FILES, ROW_GROUP = 4, 1000
 
 SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]+\s*|[^.!?。！？\n]+$")
 WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
-PUNCTUATION = str.maketrans({",": " -", ".": "!", ";": ",", "，": "、", "。": "；", "：": "——", "“": "「", "”": "」"})
+PUNCTUATION = str.maketrans(
+    {",": " -", ".": "!", ";": ",", "，": "、", "。": "；", "：": "——", "“": "「", "”": "」"}
+)
 
 
 @njit(nogil=True, cache=True)
@@ -72,7 +97,9 @@ def _shingles(data, offsets, classes, lower, out, ends):  # type: ignore[no-unty
     words = np.empty(longest + 1, np.uint64)
     at = 0
     for d in range(offsets.shape[0] - 1):
-        count, _ = split_words(data, offsets[d], offsets[d + 1], classes, lower, starts, stops, lengths, words, letters)
+        count, _ = split_words(
+            data, offsets[d], offsets[d + 1], classes, lower, starts, stops, lengths, words, letters
+        )
         for i in range(count - SHINGLE + 1):
             h = uint64(0)
             for j in range(SHINGLE):
@@ -85,7 +112,10 @@ def _shingles(data, offsets, classes, lower, out, ends):  # type: ignore[no-unty
 def shingles(texts: Sequence[str]) -> list[np.ndarray]:
     """The 64-bit hashes of all five-word shingles of each text, in its order."""
     data, offsets = text_buffers(pa.array(texts, pa.string()))
-    out, ends = np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint64), np.empty(len(texts), np.int64)
+    out, ends = (
+        np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint64),
+        np.empty(len(texts), np.int64),
+    )
     _shingles(data, np.asarray(offsets, np.int64), class_table(), lower_table(), out, ends)
     return [part.copy() for part in np.split(out[: ends[-1]], ends[:-1])]
 
@@ -154,7 +184,9 @@ def wrapped(text: str, wanted: float, donor: Donor) -> str:
             last = words[min(len(words), int(missing) + 1) - 1]
             piece, missing = last.string[: last.end()], missing - len(words)
             before, behind = (
-                (f"{before}{piece}\n", behind) if donor.rng.random() < 0.5 else (before, f"{behind}\n{piece}")
+                (f"{before}{piece}\n", behind)
+                if donor.rng.random() < 0.5
+                else (before, f"{behind}\n{piece}")
             )
     return before + text + behind
 
@@ -168,7 +200,11 @@ def shuffled(text: str, wanted: float, donor: Donor) -> str:
     """Runs of sentences in another order: each cut between two of them breaks four shingles."""
     sentences = SENTENCE.findall(text)
     cuts = max(1, round((1 - kept_share(wanted)) * len(WORD.findall(text)) / (SHINGLE - 1)))
-    places = sorted(donor.rng.sample(range(1, len(sentences)), min(cuts, len(sentences) - 1))) if sentences else []
+    places = (
+        sorted(donor.rng.sample(range(1, len(sentences)), min(cuts, len(sentences) - 1)))
+        if sentences
+        else []
+    )
     runs = ["".join(sentences[a:b]) for a, b in itertools.pairwise([0, *places, len(sentences)])]
     donor.rng.shuffle(runs)
     return "\n".join(run.strip() for run in runs)
@@ -176,7 +212,12 @@ def shuffled(text: str, wanted: float, donor: Donor) -> str:
 
 def restyled(text: str, _: float, donor: Donor) -> str:
     """Other case, punctuation or white space: the same words."""
-    styles = [str.upper, str.lower, lambda t: t.translate(PUNCTUATION), lambda t: re.sub(r"\s+", "\n", t)]
+    styles = [
+        str.upper,
+        str.lower,
+        lambda t: t.translate(PUNCTUATION),
+        lambda t: re.sub(r"\s+", "\n", t),
+    ]
     for style in donor.rng.sample(styles, 2):
         text = style(text)
     return text
@@ -237,22 +278,37 @@ def assembled(donor: Donor, lang: str, wanted: float) -> Iterator[Document]:
 
 def donor_of(documents: list[Document], rng: random.Random) -> Donor:
     """All different sentences of middling length, and 100 000 words of them."""
-    found = (sentence.strip() for document in documents for sentence in SENTENCE.findall(document.text))
+    found = (
+        sentence.strip() for document in documents for sentence in SENTENCE.findall(document.text)
+    )
     sentences = list(dict.fromkeys(sentence for sentence in found if 15 <= len(sentence) <= 400))
-    words = [word for sentence in rng.sample(sentences, min(20000, len(sentences))) for word in WORD.findall(sentence)]
+    words = [
+        word
+        for sentence in rng.sample(sentences, min(20000, len(sentences)))
+        for word in WORD.findall(sentence)
+    ]
     return Donor(rng, sentences, words[:100_000])
 
 
-def copy_of(original: Document, edit: Callable[[str, float, Donor], str], wanted: float, donor: Donor) -> Document:
+def copy_of(
+    original: Document, edit: Callable[[str, float, Donor], str], wanted: float, donor: Donor
+) -> Document:
     text = edit(original.text, wanted, donor)
     similarity = jaccard(original.text, text)
-    return Document(text, original.lang, original.source, original.type, original, edit.__name__, similarity)
+    return Document(
+        text, original.lang, original.source, original.type, original, edit.__name__, similarity
+    )
 
 
 def band_of(similarity: float) -> int | None:
     """The number of the band of BANDS; None below all."""
     return next(
-        (n for n, (low, high) in enumerate(BANDS) if low <= similarity and (similarity < high or low == 1)), None
+        (
+            n
+            for n, (low, high) in enumerate(BANDS)
+            if low <= similarity and (similarity < high or low == 1)
+        ),
+        None,
     )
 
 
@@ -268,7 +324,9 @@ class Planting:
     def exact(self) -> None:
         for original in itertools.islice(self.originals, self.number(EXACT)):
             self.copies.append(
-                Document(original.text, original.lang, original.source, original.type, original, "exact")
+                Document(
+                    original.text, original.lang, original.source, original.type, original, "exact"
+                )
             )
 
     def near(self) -> None:
@@ -293,7 +351,12 @@ class Planting:
         for family in range(first, first + max(1, self.number(FAMILIES))):
             original = next(self.originals)
             for _ in range(round(2 * 25 ** self.donor.rng.random() ** 2)):
-                copy = copy_of(original, self.donor.rng.choice(EDITS[:4]), self.donor.rng.uniform(0.8, 1), self.donor)
+                copy = copy_of(
+                    original,
+                    self.donor.rng.choice(EDITS[:4]),
+                    self.donor.rng.uniform(0.8, 1),
+                    self.donor,
+                )
                 copy.family = family
                 self.copies.append(copy)
 
@@ -324,12 +387,22 @@ def write(documents: list[Document], folder: Path) -> None:
     size = -(-len(documents) // FILES)
     for number in range(FILES):
         part = documents[number * size : (number + 1) * size]
-        columns = {name: [getattr(d, name) for d in part] for name in ("id", "text", "source", "lang", "type")}
+        columns = {
+            name: [getattr(d, name) for d in part]
+            for name in ("id", "text", "source", "lang", "type")
+        }
         table = pa.table(columns | {"url": pa.nulls(len(part), pa.string())})
-        pq.write_table(table, partial / f"part-{number}.parquet", row_group_size=ROW_GROUP, compression="zstd")
+        pq.write_table(
+            table, partial / f"part-{number}.parquet", row_group_size=ROW_GROUP, compression="zstd"
+        )
     copies = [document for document in documents if document.original]
-    truth = {name: [getattr(d, name) for d in copies] for name in ("edit", "jaccard", "family", "lang")}
-    ids = {"copy": [d.id for d in copies], "original": [d.original.id for d in copies if d.original]}
+    truth = {
+        name: [getattr(d, name) for d in copies] for name in ("edit", "jaccard", "family", "lang")
+    }
+    ids = {
+        "copy": [d.id for d in copies],
+        "original": [d.original.id for d in copies if d.original],
+    }
     pq.write_table(pa.table(ids | truth), partial / "truth.parquet")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -337,7 +410,9 @@ def write(documents: list[Document], folder: Path) -> None:
 
 def digest(megabytes: float) -> str:
     """Names the corpus by its parameters: its size and this file."""
-    return hashlib.sha256(json.dumps([megabytes, Path(__file__).read_text("utf-8")]).encode()).hexdigest()[:12]
+    return hashlib.sha256(
+        json.dumps([megabytes, Path(__file__).read_text("utf-8")]).encode()
+    ).hexdigest()[:12]
 
 
 def corpus(megabytes: float, folder: Path | None = None) -> Path:
@@ -358,21 +433,39 @@ def files(folder: Path) -> list[Path]:
 
 def tell(folder: Path) -> None:
     """What is in it: documents and bytes by language, copies by band."""
-    table = pa.concat_tables([pq.read_table(file, columns=["text", "lang"]) for file in files(folder)])
-    sizes, langs = np.array([len(text.encode()) for text in table["text"].to_pylist()]), np.array(table["lang"])
+    table = pa.concat_tables(
+        [pq.read_table(file, columns=["text", "lang"]) for file in files(folder)]
+    )
+    sizes, langs = (
+        np.array([len(text.encode()) for text in table["text"].to_pylist()]),
+        np.array(table["lang"]),
+    )
     for lang in SETS:
-        print(f"{lang}: {(langs == lang).sum()} documents, {sizes[langs == lang].sum() / 1e6:.1f} MB of text")
+        print(
+            f"{lang}: {(langs == lang).sum()} documents, {sizes[langs == lang].sum() / 1e6:.1f} MB of text"
+        )
     truth = pq.read_table(folder / "truth.parquet").to_pylist()
     single = [row for row in truth if not row["family"]]
-    print(f"exact copies: {sum(row['edit'] == 'exact' for row in single)}, in families: {len(truth) - len(single)}")
+    print(
+        f"exact copies: {sum(row['edit'] == 'exact' for row in single)}, in families: {len(truth) - len(single)}"
+    )
     for band, (low, high) in enumerate(BANDS):
-        found = [row for row in single if row["edit"] != "exact" and band_of(row["jaccard"]) == band]
-        edits = {edit: sum(row["edit"] == edit for row in found) for edit in sorted({row["edit"] for row in found})}
-        print(f"J {low}-{high}: {len(found)} pairs, {sum(row['lang'] == 'zh' for row in found)} Chinese, {edits}")
+        found = [
+            row for row in single if row["edit"] != "exact" and band_of(row["jaccard"]) == band
+        ]
+        edits = {
+            edit: sum(row["edit"] == edit for row in found)
+            for edit in sorted({row["edit"] for row in found})
+        }
+        print(
+            f"J {low}-{high}: {len(found)} pairs, {sum(row['lang'] == 'zh' for row in found)} Chinese, {edits}"
+        )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=float, default=FULL)
     parser.add_argument("--out", type=Path, help="folder of the corpus; without, one of the cache")
     options = parser.parse_args()

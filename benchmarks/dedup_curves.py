@@ -18,15 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill.report.charts import Line, line_chart
+from pipelines.annotate.kernels.minhash import SHINGLE
+from pipelines.annotate.signals.table import signature_column, signature_matrix
 from pipelines.config import PERMUTATIONS, bound_below
-from pipelines.dedup.keys import band_keys
-from pipelines.dedup.lsh import caught, optimal
+from pipelines.decide.dedup.keys import band_keys
+from pipelines.decide.dedup.lsh import caught, optimal
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.minhash import SHINGLE
 from pipelines.kernels.unicode import class_table, lower_table
 from pipelines.kernels.words import split_words
-from pipelines.signals.table import signature_column, signature_matrix
+from reports.drawing.charts import Line, line_chart
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/dedup"
 SETS = {
@@ -66,7 +66,9 @@ class Pairs:
 
     def met(self, choice: Choice) -> np.ndarray:
         """bool: which pairs share a band."""
-        keys = [band_keys(side, bands=choice.bands, rows=choice.rows) for side in (self.one, self.other)]
+        keys = [
+            band_keys(side, bands=choice.bands, rows=choice.rows) for side in (self.one, self.other)
+        ]
         return np.asarray((keys[0] == keys[1]).any(axis=1))
 
 
@@ -75,7 +77,9 @@ def choices() -> list[Choice]:
     found = [Choice("14 x 8", 14, 8, 0.5)]
     for threshold in THRESHOLDS:
         bands, rows = optimal(threshold, PERMUTATIONS)
-        found.append(Choice(f"{threshold:g} = {bands} x {rows}", bands, rows, bound_below(threshold)))
+        found.append(
+            Choice(f"{threshold:g} = {bands} x {rows}", bands, rows, bound_below(threshold))
+        )
     return found
 
 
@@ -83,7 +87,11 @@ def words_of(text: str) -> list[int]:
     """The hashes of the words that MinHash has of a text."""
     data, offsets = text_buffers(pa.array([text]))
     room = len(data) + 1
-    starts, ends, lengths = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int32)
+    starts, ends, lengths = (
+        np.empty(room, np.int64),
+        np.empty(room, np.int64),
+        np.empty(room, np.int32),
+    )
     hashes, letters = np.empty(room, np.uint64), np.empty(room, np.bool_)
     ranges = (int(offsets[0]), int(offsets[1]), class_table(), lower_table())
     count, _ = split_words(data, *ranges, starts, ends, lengths, hashes, letters)
@@ -104,9 +112,13 @@ def read(name: str) -> Pairs:
     """A set with its signatures."""
     table = pq.read_table(SHARED / f"{name}.parquet")
     texts = [table[side].combine_chunks() for side in ("a", "b")]
-    exact = np.array([jaccard(a, b) for a, b in zip(*(column.to_pylist() for column in texts), strict=True)])
+    exact = np.array(
+        [jaccard(a, b) for a, b in zip(*(column.to_pylist() for column in texts), strict=True)]
+    )
     sides = [signature_matrix(signature_column(*text_buffers(column))) for column in texts]
-    negative = np.array([str(label) in ("0", "negative", "False") for label in table["label"].to_pylist()])
+    negative = np.array(
+        [str(label) in ("0", "negative", "False") for label in table["label"].to_pylist()]
+    )
     return Pairs(exact, table[SETS[name]].to_numpy(), sides[0], sides[1], negative)
 
 
@@ -131,8 +143,12 @@ def report(name: str, pairs: Pairs) -> None:
     print(f"\n## {name}: {len(pairs.exact)} pairs")
     apart = np.abs(pairs.stated - pairs.exact)
     error = pairs.agreement - pairs.exact
-    print(f"the set's own similarity lies {apart.mean():.3f} from ours on average, {apart.max():.3f} at most")
-    print(f"estimated similarity: bias {error.mean():+.4f}, root mean square error {np.sqrt((error**2).mean()):.4f}")
+    print(
+        f"the set's own similarity lies {apart.mean():.3f} from ours on average, {apart.max():.3f} at most"
+    )
+    print(
+        f"estimated similarity: bias {error.mean():+.4f}, root mean square error {np.sqrt((error**2).mean()):.4f}"
+    )
     print(
         "\n| bands x rows | similarity | pairs | met in a band | theory +- 2 s.e. | within | after comparing |\n|---|---|---|---|---|---|---|"
     )
@@ -157,13 +173,18 @@ def advice(found: dict[str, Pairs]) -> None:
         "Share of real revisions of one article found: "
         + ", ".join(f"{name}: {share:.0%}" for name, share in shares.items())
     )
-    print("Share of edits at 0.9 or more found: " + ", ".join(f"{name}: {share:.1%}" for name, share in kept.items()))
+    print(
+        "Share of edits at 0.9 or more found: "
+        + ", ".join(f"{name}: {share:.1%}" for name, share in kept.items())
+    )
     most = max(shares, key=lambda name: float(shares[name]))
     enough = [name for name, share in kept.items() if share >= 0.99]
     print(
         f"For revisions of one text the lowest threshold finds most ({most}). For copies that differ by a menu or a date any of"
     )
-    print(f"{', '.join(enough)} finds 99 % of those at 0.9 or more; of these the highest takes the fewest others.")
+    print(
+        f"{', '.join(enough)} finds 99 % of those at 0.9 or more; of these the highest takes the fewest others."
+    )
 
 
 def plot(pairs: Pairs, name: str) -> str:
@@ -176,19 +197,27 @@ def plot(pairs: Pairs, name: str) -> str:
             if inside.any():
                 points.append((float(pairs.exact[inside].mean()), float(met[inside].mean())))
         lines.append(Line(choice.name, tuple(points)))
-    return line_chart(f"Pairs of {name} that meet in a band", lines, x_label="exact similarity", y_label="share")
+    return line_chart(
+        f"Pairs of {name} that meet in a band", lines, x_label="exact similarity", y_label="share"
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plot", type=Path, help="write the curves of the edited English articles as SVG")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--plot", type=Path, help="write the curves of the edited English articles as SVG"
+    )
     options = parser.parse_args()
     found = {name: read(name) for name in SETS}
     for name, pairs in found.items():
         report(name, pairs)
     advice(found)
     if options.plot:
-        options.plot.write_text(plot(found["edited_wikipedia_en"], "edited articles"), encoding="utf-8")
+        options.plot.write_text(
+            plot(found["edited_wikipedia_en"], "edited articles"), encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

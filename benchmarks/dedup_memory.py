@@ -23,13 +23,14 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gristmill import receipts, runs
-from gristmill.ledger import Tally
-from gristmill.receipts import Receipt, data_file
-from gristmill.runs import Input
-from pipelines import annotate as annotating
+from gristmill.runs import receipts
+from gristmill.runs import run as runs
+from gristmill.runs.ledger import Tally
+from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.run import Input
+from pipelines.annotate import graph as annotating
+from pipelines.annotate.signals.table import SIGNATURE
 from pipelines.config import PERMUTATIONS, AnnotateConfig
-from pipelines.signals.table import SIGNATURE
 
 IN_CLUSTERS, GIANT, CHANGED = 0.3, 0.02, 8
 """Shares of documents in clusters and in the giant bucket; elements of a member that are not its cluster's."""
@@ -69,7 +70,10 @@ def _table(numbers: np.ndarray, signature: np.ndarray) -> pa.Table:
     count = len(numbers)
     names = [hashlib.blake2b(number.tobytes(), digest_size=16) for number in numbers]
     ids, hashes = [name.hexdigest() for name in names], [name.digest() for name in names]
-    columns: dict[str, pa.Array] = {"id": pa.array(ids), "text_hash": pa.array(hashes, pa.binary(16))}
+    columns: dict[str, pa.Array] = {
+        "id": pa.array(ids),
+        "text_hash": pa.array(hashes, pa.binary(16)),
+    }
     columns["signature"] = pa.Array.from_buffers(
         SIGNATURE, count, [None, pa.py_buffer(np.ascontiguousarray(signature))]
     )
@@ -82,8 +86,12 @@ def _table(numbers: np.ndarray, signature: np.ndarray) -> pa.Table:
         elif field.name == "line_hashes":
             columns[field.name] = pa.array([[]] * count, field.type)
         else:
-            columns[field.name] = pa.nulls(count, field.type) if field.nullable else pa.array([0] * count, field.type)
-    return pa.table([columns[field.name] for field in annotating.HASHES_SCHEMA], schema=annotating.HASHES_SCHEMA)
+            columns[field.name] = (
+                pa.nulls(count, field.type) if field.nullable else pa.array([0] * count, field.type)
+            )
+    return pa.table(
+        [columns[field.name] for field in annotating.HASHES_SCHEMA], schema=annotating.HASHES_SCHEMA
+    )
 
 
 def make(documents: int, out: Path) -> Path:
@@ -95,7 +103,11 @@ def make(documents: int, out: Path) -> Path:
             rng = np.random.default_rng(SEED)
             cluster, giant = clusters(documents, rng), rng.random(documents) < GIANT
             for number, numbers in enumerate(_portions(documents)):
-                _write(run.path, number, shard(numbers, cluster[numbers], giant[numbers] & (cluster[numbers] < 0)))
+                _write(
+                    run.path,
+                    number,
+                    shard(numbers, cluster[numbers], giant[numbers] & (cluster[numbers] < 0)),
+                )
             runs.seal_from_receipts(run, {"annotate": number + 1}, ledger_stage="annotate")
         return run.path
 
@@ -112,25 +124,44 @@ def _write(folder: Path, number: int, table: pa.Table) -> None:
     tally = Tally()
     tally.add("kept", source="synthetic", lang="und", documents=table.num_rows)
     files = (data_file(folder, name, rows=table.num_rows),)
-    receipts.commit(folder, Receipt("annotate", number, table.num_rows, tuple(tally.entries()), files))
+    receipts.commit(
+        folder, Receipt("annotate", number, table.num_rows, tuple(tally.entries()), files)
+    )
 
 
 def watch(command: list[str], spill: Path | None = None) -> dict[str, float]:
     """Run a command to its end; its seconds, CPU, most memory, and most bytes below `spill`."""
     begin, peak, held, before = time.perf_counter(), 0, 0, _cpu_of_children()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
     while process.poll() is None:
         try:
-            tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            tree = [
+                psutil.Process(process.pid),
+                *psutil.Process(process.pid).children(recursive=True),
+            ]
             peak = max(peak, sum(one.memory_full_info().pss for one in tree))
         except psutil.Error:
             pass
         if spill:
-            held = max(held, sum(path.stat().st_size for path in list(spill.glob("decide-*/spill/*")) if path.exists()))
+            held = max(
+                held,
+                sum(
+                    path.stat().st_size
+                    for path in list(spill.glob("decide-*/spill/*"))
+                    if path.exists()
+                ),
+            )
         time.sleep(LOOK_SECONDS)
     if process.returncode:
         sys.exit(process.stderr.read() if process.stderr else "")
-    return {"wall": time.perf_counter() - begin, "cpu": _cpu_of_children() - before, "peak": peak, "spill": held}
+    return {
+        "wall": time.perf_counter() - begin,
+        "cpu": _cpu_of_children() - before,
+        "peak": peak,
+        "spill": held,
+    }
 
 
 def _cpu_of_children() -> float:
@@ -152,8 +183,12 @@ def digest(out: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--documents", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--documents", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000]
+    )
     parser.add_argument("--memory", nargs="+", default=["256M", "1G"])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="make the documents here, and leave them")
@@ -169,8 +204,24 @@ def main() -> None:
             for memory in options.memory:
                 out = Path(folder) / f"{documents}-{memory}"
                 program = "from gristmill.cli import main; main()"
-                command = [sys.executable, "-c", program, "decide", "--in", str(annotated), "--out", str(out)]
-                asked = ["--set", "decide.preset=none", "--memory", memory, "--workers", str(options.workers)]
+                command = [
+                    sys.executable,
+                    "-c",
+                    program,
+                    "decide",
+                    "--in",
+                    str(annotated),
+                    "--out",
+                    str(out),
+                ]
+                asked = [
+                    "--set",
+                    "decide.preset=none",
+                    "--memory",
+                    memory,
+                    "--workers",
+                    str(options.workers),
+                ]
                 took = watch([*command, *asked], out)
                 cells = [
                     f"{documents:,}",
@@ -179,7 +230,11 @@ def main() -> None:
                     f"{took['cpu']:.1f}",
                     f"{took['peak'] / 1e6:.0f}",
                 ]
-                cells += [f"{(took['peak'] - base) / 1e6:.0f}", f"{took['spill'] / 1e6:.0f}", digest(out)]
+                cells += [
+                    f"{(took['peak'] - base) / 1e6:.0f}",
+                    f"{took['spill'] / 1e6:.0f}",
+                    digest(out),
+                ]
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 

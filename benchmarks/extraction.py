@@ -29,10 +29,10 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.annotate.extract.html import TooBigError, extract_page
+from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
+from pipelines.annotate.readers.warc import decode_page
 from pipelines.config import Limits
-from pipelines.extract.html import TooBigError, extract_page
-from pipelines.extract.sandbox import ExtractionError, Sandbox
-from pipelines.read.warc import decode_page
 
 SET = Path(__file__).resolve().parents[2] / "shared/data/crawl/article_extraction/trafilatura_eval"
 PEER = {"include_comments": False, "include_tables": True, "include_formatting": False}
@@ -97,7 +97,9 @@ def boxed() -> Iterator[Reader]:
 
 
 def resiliparse(body: bytes, url: str) -> str | None:
-    text: str = extract_plain_text(HTMLTree.parse(bytes_to_str(body, detect_encoding(body))), main_content=True)
+    text: str = extract_plain_text(
+        HTMLTree.parse(bytes_to_str(body, detect_encoding(body))), main_content=True
+    )
     return text
 
 
@@ -117,10 +119,14 @@ READERS: dict[str, Reader] = {
 
 def children() -> float:
     """CPU seconds of the processes that this one started."""
-    return sum(sum(process.cpu_times()[:2]) for process in psutil.Process().children(recursive=True))
+    return sum(
+        sum(process.cpu_times()[:2]) for process in psutil.Process().children(recursive=True)
+    )
 
 
-def run(readers: dict[str, Reader], pages: list[Sample]) -> tuple[dict[str, list[str]], dict[str, float]]:
+def run(
+    readers: dict[str, Reader], pages: list[Sample]
+) -> tuple[dict[str, list[str]], dict[str, float]]:
     """The folded texts of all pages and the CPU seconds they took, once the imports are paid.
 
     Every page goes through all readers before the next: readers that ran one after the other paid for the garbage and
@@ -175,7 +181,9 @@ def by_language(pages: list[Sample], found: dict[str, list[str]]) -> None:
     """F1 of the languages that enough pages state."""
     stated = [language(page) for page in pages]
     print(f"\nF1 by language stated   pages {'  '.join(found)}")
-    for name in sorted({lang for lang in stated if stated.count(lang) >= LANGUAGES_FROM}, key=stated.count)[::-1]:
+    for name in sorted(
+        {lang for lang in stated if stated.count(lang) >= LANGUAGES_FROM}, key=stated.count
+    )[::-1]:
         keep = [lang == name for lang in stated]
         line = "".join(f"{f1_where(pages, texts, keep):8.4f}" for texts in found.values())
         print(f"{name:<22} {sum(keep):6} {line}")
@@ -187,7 +195,9 @@ def language(page: Sample) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sample", type=int, help="number of pages; all without")
     parser.add_argument("--set", type=Path, default=SET, help="folder of the set")
     options = parser.parse_args()

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 import sentencepiece
 import tokenizers
 
+from pipelines.annotate.signals.chosen import chosen_columns
+from pipelines.annotate.signals.onnx_model import OnnxModel, open_model
+from pipelines.annotate.signals.perplexity import normalized
 from pipelines.config import AnnotateConfig
-from pipelines.signals.chosen import chosen_columns
-from pipelines.signals.onnx_model import OnnxModel, open_model
-from pipelines.signals.perplexity import normalized
 
 TEXT = Path(__file__).resolve().parents[2] / "shared/data/corpus/wiki_en.parquet"
 SIZES = {"2 layers of 128": (2, 128, 1500), "6 layers of 384": (6, 384, 60)}
@@ -60,17 +60,25 @@ def write_classifier(folder: Path, layers: int, width: int, texts: Sequence[str]
     cutter.train_from_iterator(texts[:200], trainer)
     cutter.save(str(folder / "tokenizer.json"))
     config = transformers.BertConfig(
-        vocab_size=8000, hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 32,
-        intermediate_size=4 * width, num_labels=3,
-    )  # fmt: skip
+        vocab_size=8000,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        intermediate_size=4 * width,
+        num_labels=3,
+    )
     ids = torch.ones(1, 9, dtype=torch.long)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             transformers.BertForSequenceClassification(config).eval(),
-            (ids, ids, 0 * ids), str(folder / "model.onnx"), input_names=list(INPUTS), output_names=["logits"],
-            dynamic_axes={name: {0: "documents", 1: "tokens"} for name in INPUTS}, dynamo=False,
-        )  # fmt: skip
+            (ids, ids, 0 * ids),
+            str(folder / "model.onnx"),
+            input_names=list(INPUTS),
+            output_names=["logits"],
+            dynamic_axes={name: {0: "documents", 1: "tokens"} for name in INPUTS},
+            dynamo=False,
+        )
     return str(folder / "model.onnx")
 
 
@@ -78,10 +86,24 @@ def write_arpa(path: Path, sentences: Sequence[Sequence[str]]) -> str:
     """A bigram model with fixed discounts, good for nothing but its size; returns its path."""
     lines = [["<s>", *words, "</s>"] for words in sentences]
     ones = Counter(word for line in lines for word in line)
-    twos = {pair: n for pair, n in Counter(pair for line in lines for pair in pairwise(line)).items() if n > 1}
-    rows = ["\\data\\", f"ngram 1={len(ones) + 1}", f"ngram 2={len(twos)}", "", "\\1-grams:", "-6\t<unk>"]
+    twos = {
+        pair: n
+        for pair, n in Counter(pair for line in lines for pair in pairwise(line)).items()
+        if n > 1
+    }
+    rows = [
+        "\\data\\",
+        f"ngram 1={len(ones) + 1}",
+        f"ngram 2={len(twos)}",
+        "",
+        "\\1-grams:",
+        "-6\t<unk>",
+    ]
     total = ones.total()
-    rows += [f"{math.log10(n / total):.4f}\t{word}" + ("\t-0.4" if word != "</s>" else "") for word, n in ones.items()]
+    rows += [
+        f"{math.log10(n / total):.4f}\t{word}" + ("\t-0.4" if word != "</s>" else "")
+        for word, n in ones.items()
+    ]
     rows += ["", "\\2-grams:"]
     rows += [f"{math.log10(0.9 * n / ones[a]):.4f}\t{a} {b}" for (a, b), n in twos.items()]
     path.write_text("\n".join([*rows, "", "\\end\\", ""]), encoding="utf-8")
@@ -98,7 +120,9 @@ def measure(name: str, section: dict[str, object], texts: Sequence[str]) -> None
     column.column(batch)
     took, after = time.process_time() - start, psutil.Process().memory_info().rss
     size = sum(len(text.encode()) for text in texts) / 1e6
-    print(f"{name:<40} {size / took:8.3f} MB/CPU-s   {(opened - before) / 1e6:6.1f} + {(after - opened) / 1e6:6.1f} MB")
+    print(
+        f"{name:<40} {size / took:8.3f} MB/CPU-s   {(opened - before) / 1e6:6.1f} + {(after - opened) / 1e6:6.1f} MB"
+    )
 
 
 def in_batches(model: OnnxModel, texts: Sequence[str], size: int) -> float:
@@ -126,7 +150,9 @@ def classifiers(folder: Path, texts: Sequence[str]) -> None:
             ("", texts[: min(documents, 200)]),
             ("of 120 characters ", [t[:120] for t in texts[: 5 * documents]]),
         ):
-            took = ", ".join(f"{size}: {in_batches(opened, some, size):.2f} s" for size in (1, 4, 16, 32))
+            took = ", ".join(
+                f"{size}: {in_batches(opened, some, size):.2f} s" for size in (1, 4, 16, 32)
+            )
             print(f"  {len(some)} documents {kind}in batches of {took}")
 
 
@@ -134,16 +160,31 @@ def language_models(folder: Path, texts: Sequence[str]) -> None:
     """Perplexity by words and by pieces."""
     lines = [normalized(line) for text in texts for line in text.split("\n") if line.strip()]
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(lines[:20_000]), model_prefix=str(folder / "m.sp"), vocab_size=16_000, minloglevel=2
+        sentence_iterator=iter(lines[:20_000]),
+        model_prefix=str(folder / "m.sp"),
+        vocab_size=16_000,
+        minloglevel=2,
     )
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(folder / "m.sp.model"))
     words = {"model": write_arpa(folder / "words.arpa", [line.split() for line in lines])}
-    cut = {"model": write_arpa(folder / "pieces.arpa", pieces.encode(lines, out_type=str, num_threads=1))}
+    cut = {
+        "model": write_arpa(
+            folder / "pieces.arpa", pieces.encode(lines, out_type=str, num_threads=1)
+        )
+    }
     cut["sentencepiece"] = str(folder / "m.sp.model")
     measure("perplexity, words", {"perplexity": {"p": words}}, texts)
-    measure("perplexity, words as they stand", {"perplexity": {"p": words | {"normalize": "none"}}}, texts)
+    measure(
+        "perplexity, words as they stand",
+        {"perplexity": {"p": words | {"normalize": "none"}}},
+        texts,
+    )
     measure("perplexity, pieces", {"perplexity": {"p": cut}}, texts)
-    measure("perplexity, pieces of whole documents", {"perplexity": {"p": cut | {"sentences": "document"}}}, texts)
+    measure(
+        "perplexity, pieces of whole documents",
+        {"perplexity": {"p": cut | {"sentences": "document"}}},
+        texts,
+    )
 
 
 def main() -> None:

@@ -29,17 +29,21 @@ from dedup import Cost, measured, stage
 from dedup_corpus import corpus, files
 from peers.environment import HOME, peer_python
 
-from gristmill import runs
 from gristmill.hashing import sha256_bytes
-from gristmill.runs import Input
-from pipelines import tokenizer as tokenizing
+from gristmill.runs import run as runs
+from gristmill.runs.run import Input
 from pipelines.config import TokenizerConfig
-from pipelines.tokens.encoder import open_encoder
-from pipelines.tokens.hugging_face import fast_tokenizer, write_tokenizer
-from pipelines.tokens.training import train
+from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.encoder import open_encoder
+from pipelines.tokenizer.hugging_face import fast_tokenizer, write_tokenizer
+from pipelines.tokenizer.training import train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
-PARTS = {"English": ("wiki_en",), "Chinese": ("wiki_zh", "legal_laws_zh", "web_oiwiki_zh"), "40 sets": ("*",)}
+PARTS = {
+    "English": ("wiki_en",),
+    "Chinese": ("wiki_zh", "legal_laws_zh", "web_oiwiki_zh"),
+    "40 sets": ("*",),
+}
 PART_BYTES, SAMPLE_BYTES, BATCH = 20 << 20, 8 << 20, 1000
 KINDS = ("bpe", "unigram")
 STEPS = ("encode", "step", "memory", "parity")
@@ -50,7 +54,9 @@ def sets() -> dict[str, list[str]]:
     """The texts of every set of the shared corpus."""
     found = {}
     for path in sorted(SHARED.glob("*.parquet")):
-        found[path.stem] = [text for text in pq.read_table(path, columns=["text"])["text"].to_pylist() if text]
+        found[path.stem] = [
+            text for text in pq.read_table(path, columns=["text"])["text"].to_pylist() if text
+        ]
     return found
 
 
@@ -102,7 +108,9 @@ def encode_costs(folder: Path, texts: list[str]) -> dict[str, float]:
             found.setdefault(name, []).append(took)
         took = cpu(lambda: [processor.encode(some, num_threads=1) for some in lists])
         found.setdefault("sentencepiece", []).append(took)
-    found["tokenizers"] = [cpu(lambda: [fast.encode_batch_fast(some, add_special_tokens=False) for some in lists])]
+    found["tokenizers"] = [
+        cpu(lambda: [fast.encode_batch_fast(some, add_special_tokens=False) for some in lists])
+    ]
     return {name: min(took) for name, took in found.items()}
 
 
@@ -133,7 +141,11 @@ def tokenizer_run(folder: Path, out: Path) -> Path:
     model = (folder / "tokenizer.model").read_bytes()
     config = TokenizerConfig(vocab_size=VOCABULARY)
     with runs.start(
-        "tokenizer", out=out, config=config, inputs=[Input("benchmark", sha256_bytes(model), "")], code=tokenizing.CODE
+        "tokenizer",
+        out=out,
+        config=config,
+        inputs=[Input("benchmark", sha256_bytes(model), "")],
+        code=tokenizing.CODE,
     ) as run:
         if run.finished is None:
             write_tokenizer(run.path / "tokenizer", model, fast_tokenizer(model))
@@ -148,12 +160,25 @@ ONLY_EQUAL = ("near.bands=1", "near.rows=112", "url.max_documents=0")
 def prepared(sources: Sequence[Path], out: Path, options: Sequence[str] = ()) -> Path:
     """The decide run of some files; nothing is filtered but copies."""
     annotated = stage("annotate", sources, out, 2, ["only_hashes=true"])
-    return Path(stage("decide", [annotated.said["path"]], out, 2, ["preset=none", *options]).said["path"])
+    return Path(
+        stage("decide", [annotated.said["path"]], out, 2, ["preset=none", *options]).said["path"]
+    )
 
 
 def packed(decided: Path, tokenizer: Path, out: Path, workers: int, memory: str) -> Cost:
     """The whole command."""
-    options = ["--in", decided, "--tokenizer", tokenizer, "--out", out, "--workers", str(workers), "--memory", memory]
+    options = [
+        "--in",
+        decided,
+        "--tokenizer",
+        tokenizer,
+        "--out",
+        out,
+        "--workers",
+        str(workers),
+        "--memory",
+        memory,
+    ]
     program = [sys.executable, "-c", "from gristmill.cli import main; main()", "pack"]
     return measured([*program, *options, "--set", "pack.mask_personal=false", "--force", "--json"])
 
@@ -167,7 +192,9 @@ def kept_lines(decided: Path, folder: Path) -> int:
         table = pq.read_table(documents / file.name, columns=["id", "text"]).filter(keep)
         size += sum(len(text.encode()) for text in table["text"].to_pylist())
         with open(folder / f"{number:05d}.jsonl", "w") as lines:
-            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+            lines.writelines(
+                json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()
+            )
     return size
 
 
@@ -182,10 +209,20 @@ def bench_step(texts: dict[str, list[str]], megabytes: int) -> Iterator[dict[str
         packed(decided, tokenizer, out, 1, "1G")  # what was not read before is read now
         for workers in (1, 2):
             cost = packed(decided, tokenizer, out, workers, "1G")
-            yield step_row(f"gristmill, {workers} workers", cost, cost.said["counts"]["tokens"], size)
+            yield step_row(
+                f"gristmill, {workers} workers", cost, cost.said["counts"]["tokens"], size
+            )
         for workers in (1, 2):
             script = Path(__file__).parent / "peers/datatrove_tokens.py"
-            cost = measured([peer_python("datatrove"), script, out / "lines", model / "tokenizer.json", str(workers)])
+            cost = measured(
+                [
+                    peer_python("datatrove"),
+                    script,
+                    out / "lines",
+                    model / "tokenizer.json",
+                    str(workers),
+                ]
+            )
             yield step_row(f"datatrove, {workers} workers", cost, cost.said["tokens"], size)
 
 
@@ -201,7 +238,9 @@ def step_row(name: str, cost: Cost, tokens: int, size: float) -> dict[str, Any]:
     }
 
 
-def bench_memory(texts: dict[str, list[str]], sizes: Sequence[int], memory: str) -> Iterator[dict[str, Any]]:
+def bench_memory(
+    texts: dict[str, list[str]], sizes: Sequence[int], memory: str
+) -> Iterator[dict[str, Any]]:
     """Rows of the table of memory; larger corpora are the same documents with other first lines."""
     base = measured(
         [
@@ -210,7 +249,14 @@ def bench_memory(texts: dict[str, list[str]], sizes: Sequence[int], memory: str)
             "import pipelines.prepare, apache_beam.runners.portability.fn_api_runner, time; time.sleep(1); print('{}')",
         ]
     )
-    yield {"MB": 0, "tokens": 0, "--memory": "", "wall s": base.wall, "CPU s": base.cpu, "peak MB": base.peak / 1e6}
+    yield {
+        "MB": 0,
+        "tokens": 0,
+        "--memory": "",
+        "wall s": base.wall,
+        "CPU s": base.cpu,
+        "peak MB": base.peak / 1e6,
+    }
     model = model_folder("bpe", texts)
     documents = [text for name in texts for text in texts[name]]
     for megabytes in sizes:
@@ -261,7 +307,10 @@ def bench_parity(texts: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
             for batch in batches(documents):
                 found = encoder.encode(pa.array(batch, pa.string()))
                 ours = (found.ids[a:b].tolist() for a, b in itertools.pairwise(found.offsets))
-                wrong += sum(a != b for a, b in zip(ours, processor.encode(batch, num_threads=1), strict=True))
+                wrong += sum(
+                    a != b
+                    for a, b in zip(ours, processor.encode(batch, num_threads=1), strict=True)
+                )
             yield {"model": kind, "set": name, "documents": len(documents), "different": wrong}
 
 
@@ -272,16 +321,22 @@ def show(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
         if not found:
             print(f"\n| {' | '.join(row)} |\n|{'---|' * len(row)}")
         found.append(row)
-        cells = [f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row.values()]
+        cells = [
+            f"{value:,.2f}" if isinstance(value, float) else str(value) for value in row.values()
+        ]
         print(f"| {' | '.join(cells)} |", flush=True)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("steps", nargs="*", choices=[*STEPS, []], default=list(STEPS[:3]))
     parser.add_argument("--megabytes", type=int, default=200)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 200, 2000], help="megabytes of `memory`")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[20, 200, 2000], help="megabytes of `memory`"
+    )
     parser.add_argument("--memory", default="256M")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -17,10 +17,10 @@ from typing import Any
 
 import psutil
 
-from gristmill import runs
+from gristmill.runs import run as runs
 from pipelines import prepare
 from pipelines.config import PrepareConfig
-from pipelines.engine import Engine
+from pipelines.engine.launch import Engine
 
 SETS = ("wiki_en", "wiki_zh", "social_wnut17_en")
 SAMPLE = 2000
@@ -64,7 +64,10 @@ class Meter:
 
 
 def row(name: str, meter: Meter, note: str = "") -> None:
-    print(f"{name:<34} {meter.wall:8.1f} s wall {meter.cpu:8.1f} s CPU {meter.peak / 1e6:8.0f} MB  {note}", flush=True)
+    print(
+        f"{name:<34} {meter.wall:8.1f} s wall {meter.cpu:8.1f} s CPU {meter.peak / 1e6:8.0f} MB  {note}",
+        flush=True,
+    )
 
 
 def steps(files: list[str], workers: int, out: Path) -> runs.FinishedRun:
@@ -72,12 +75,22 @@ def steps(files: list[str], workers: int, out: Path) -> runs.FinishedRun:
     config = PrepareConfig()
     how = prepare.How(out=out, engine=Engine(workers=workers), memory=1 << 30)
     with Meter() as meter:
-        annotated = prepare.run_annotate([runs.file_input(name) for name in files], config.annotate, how)
+        annotated = prepare.run_annotate(
+            [runs.file_input(name) for name in files], config.annotate, how
+        )
     size = sum(entry.bytes for entry in runs.all_entries(annotated)) / 1e6
-    row(f"annotate, {workers} worker(s)", meter, f"{size:.1f} MB of text, {size / meter.cpu:.1f} MB per CPU-s")
+    row(
+        f"annotate, {workers} worker(s)",
+        meter,
+        f"{size:.1f} MB of text, {size / meter.cpu:.1f} MB per CPU-s",
+    )
     with Meter() as meter:
         decided = prepare.run_decide(annotated, config.decide, how)
-    row(f"decide, {workers} worker(s)", meter, f"{decided.counts['kept']} of {decided.counts['read']} kept")
+    row(
+        f"decide, {workers} worker(s)",
+        meter,
+        f"{decided.counts['kept']} of {decided.counts['read']} kept",
+    )
     with Meter() as meter:
         tokenizer = prepare.run_tokenizer(decided, config.tokenizer, how)
     row("tokenizer, 8192 pieces", meter)
@@ -94,8 +107,8 @@ def compare(texts: list[str]) -> None:
     import pyarrow as pa
     from datasketch import MinHash
 
+    from pipelines.annotate.kernels.minhash import signatures
     from pipelines.kernels.buffers import text_buffers
-    from pipelines.kernels.minhash import signatures
 
     array = pa.array(texts)
     size = sum(len(text.encode()) for text in texts) / 1e6
@@ -106,7 +119,9 @@ def compare(texts: list[str]) -> None:
         for text in texts:
             found = words.findall(text.lower())
             sketch = MinHash(num_perm=112)
-            sketch.update_batch([" ".join(found[i : i + 5]).encode() for i in range(len(found) - 4)])
+            sketch.update_batch(
+                [" ".join(found[i : i + 5]).encode() for i in range(len(found) - 4)]
+            )
 
     signatures(data, offsets, 112)
     ours = size / cpu(lambda: signatures(data, offsets, 112))
@@ -132,7 +147,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="gristmill-bench-"))
     try:
         annotated = steps(files, 2, folder / "two")
-        first = pq.read_table(annotated.files("documents/")[0], columns=["text"])["text"].to_pylist()
+        first = pq.read_table(annotated.files("documents/")[0], columns=["text"])[
+            "text"
+        ].to_pylist()
         compare(first[:SAMPLE])
     finally:
         shutil.rmtree(folder)

@@ -23,26 +23,39 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prepare import Meter, row
 
-from pipelines import annotate as annotating
-from pipelines import prepare, splits
+from pipelines import prepare
+from pipelines.annotate import graph as annotating
+from pipelines.annotate import splits
+from pipelines.annotate.extract.sandbox import Sandbox
 from pipelines.config import PrepareConfig
-from pipelines.extract.sandbox import Sandbox
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
-SETS = ("wiki_en", "wiki_zh", "books_eltec_en", "wiki_de", "legal_laws_zh", "web_ud_ewt_en", "web_oiwiki_zh")
+SETS = (
+    "wiki_en",
+    "wiki_zh",
+    "books_eltec_en",
+    "wiki_de",
+    "legal_laws_zh",
+    "web_ud_ewt_en",
+    "web_oiwiki_zh",
+)
 ROW_GROUP = 2000
 
 
 def write_corpus(path: Path, sets: Sequence[str], megabytes: float) -> float:
     """Write all texts in a fixed disorder, as often as needed; returns the megabytes of text written."""
-    tables = [pq.read_table(SHARED / f"{name}.parquet", columns=["id", "text", "type"]) for name in sets]
+    tables = [
+        pq.read_table(SHARED / f"{name}.parquet", columns=["id", "text", "type"]) for name in sets
+    ]
     table = pa.concat_tables(tables)
     order = random.Random(1).sample(range(table.num_rows), table.num_rows)
     table = table.take(order).combine_chunks()
     once = pc.sum(pc.binary_length(table["text"])).as_py() / 1e6
     times = max(1, round(megabytes / once))
     if path.suffix == ".jsonl":
-        path.write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in table.to_pylist()) * times)
+        path.write_text(
+            "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in table.to_pylist()) * times
+        )
     else:
         with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
             for _ in range(times):
@@ -52,9 +65,18 @@ def write_corpus(path: Path, sets: Sequence[str], megabytes: float) -> float:
 
 def with_beam(source: Path, folder: Path, workers: int) -> Meter:
     """`gristmill annotate` as users run it."""
-    command = [Path(sys.executable).parent / "gristmill", "annotate", "--in", source, "--out", folder]
+    command = [
+        Path(sys.executable).parent / "gristmill",
+        "annotate",
+        "--in",
+        source,
+        "--out",
+        folder,
+    ]
     with Meter(own=False) as meter:
-        subprocess.run([*map(str, command), "--workers", str(workers)], check=True, capture_output=True)
+        subprocess.run(
+            [*map(str, command), "--workers", str(workers)], check=True, capture_output=True
+        )
     return meter
 
 
@@ -63,7 +85,9 @@ def plain_split(work: tuple[str, int]) -> int:
     folder, number = work
     config = PrepareConfig().annotate
     with Sandbox(config.limits) as sandbox:
-        return annotating.annotate_split(Path(folder), splits.read_plan(Path(folder))[number], config, sandbox).read
+        return annotating.annotate_split(
+            Path(folder), splits.read_plan(Path(folder))[number], config, sandbox
+        ).read
 
 
 def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
@@ -84,7 +108,9 @@ def plan_and_do(source: Path, folder: Path, workers: int) -> None:
 
 def main() -> None:
     """Measure the four rows and their ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--megabytes", type=float, default=600.0)
     parser.add_argument("--sets", nargs="+", default=SETS)
     parser.add_argument("--format", choices=["parquet", "jsonl"], default="parquet")

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from training.config import ModelConfig, OptimConfig
 from training.export import bert_form, llama_form, quiet_transformers
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 from training.objectives import IGNORE, Batch, Causal, MaskedAndNextSentence, mask_tokens
 from training.optim import build_optimizer
 from training.trainer import train_step
@@ -37,7 +37,9 @@ def causal_steps(length: int, batch: int) -> tuple[Step, Step]:
     shape = ModelConfig(layers=6, width=384, heads=6, feed_forward=1024)
     ours = Decoder(shape, vocabulary=VOCABULARY, length=length, seed=1)
     theirs = LlamaForCausalLM(LlamaConfig(**llama_form(ours)[0]))
-    windows = torch.randint(7, VOCABULARY, (batch, length + 1), generator=torch.Generator().manual_seed(0))
+    windows = torch.randint(
+        7, VOCABULARY, (batch, length + 1), generator=torch.Generator().manual_seed(0)
+    )
     inputs, labels = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
     made = Batch((inputs,), labels, None, {"causal": labels.numel()}, labels.numel(), 0.0)
     return our_step(ours, Causal, made), their_step(
@@ -55,17 +57,32 @@ def masked_steps(length: int, batch: int) -> tuple[Step, Step]:
     theirs = BertForMaskedLM(BertConfig(**{**bert_form(ours)[0], **off}))
     rng = np.random.default_rng(0)
     rows = [
-        mask_tokens(row, rng, rate=0.15, vocabulary=VOCABULARY) for row in rng.integers(7, VOCABULARY, (batch, length))
+        mask_tokens(row, rng, rate=0.15, vocabulary=VOCABULARY)
+        for row in rng.integers(7, VOCABULARY, (batch, length))
     ]
     ids, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
     segments, attention = torch.zeros_like(ids), torch.ones_like(ids)
     counts = {"mlm": int((labels != IGNORE).sum()), "nsp": batch}
-    made = Batch((ids, segments, attention.bool()), labels, torch.zeros(batch).long(), counts, ids.numel(), 0.0)
-    named = {"input_ids": ids, "token_type_ids": segments, "attention_mask": attention, "labels": labels}
+    made = Batch(
+        (ids, segments, attention.bool()),
+        labels,
+        torch.zeros(batch).long(),
+        counts,
+        ids.numel(),
+        0.0,
+    )
+    named = {
+        "input_ids": ids,
+        "token_type_ids": segments,
+        "attention_mask": attention,
+        "labels": labels,
+    }
     return our_step(ours, MaskedAndNextSentence, made), their_step(theirs, named)
 
 
-def our_step(model: nn.Module, objective: type[Causal] | type[MaskedAndNextSentence], batch: Batch) -> Step:
+def our_step(
+    model: nn.Module, objective: type[Causal] | type[MaskedAndNextSentence], batch: Batch
+) -> Step:
     """The trainer's own step over a ready batch."""
     optimizer = build_optimizer(model, OptimConfig(learning_rate=1e-4))
     task = objective.__new__(objective)  # the loss needs no split
@@ -104,17 +121,23 @@ def compare(name: str, steps: tuple[Step, Step], tokens: int, rounds: int) -> No
     ours, theirs = (tokens / statistics.median(side) for side in zip(*pairs, strict=True))
     ratios = sorted(second / first for first, second in pairs)
     spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f}, n={rounds}"
-    print(f"{name:<28}{ours:>8.0f}{theirs:>15.0f}{ours / theirs:>8.2f}   rounds {spread}", flush=True)
+    print(
+        f"{name:<28}{ours:>8.0f}{theirs:>15.0f}{ours / theirs:>8.2f}   rounds {spread}", flush=True
+    )
 
 
 def main() -> None:
     """Run both comparisons."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print(f"tokens per CPU-second, fp32, {options.threads} thread(s)    ours   transformers   ratio")
+    print(
+        f"tokens per CPU-second, fp32, {options.threads} thread(s)    ours   transformers   ratio"
+    )
     with quiet_transformers():
         compare("causal L6 d384 ctx256", causal_steps(256, 4), 4 * 256, options.rounds)
         compare("masked L6 d384 ctx128", masked_steps(128, 8), 8 * 128, options.rounds)

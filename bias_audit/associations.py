@@ -52,7 +52,9 @@ class Associations:
         self._term_of = np.array([number.get(id(label), -1) for label in lexicon.labels])
         self.axes = list(_two_group_axes(lexicon, len(self.terms)))
         self._side_of = [
-            np.array([_side(axis, label.key) if label.kind == "group" else 0 for label in lexicon.labels])
+            np.array(
+                [_side(axis, label.key) if label.kind == "group" else 0 for label in lexicon.labels]
+            )
             for axis in self.axes
         ]
         self.background = np.zeros(len(self.terms), dtype=np.int64)
@@ -82,7 +84,9 @@ class Associations:
             near = pairs[mask[pairs[:, 0]] == bit]
             side.counts += np.bincount(near[:, 1], minlength=len(self.terms))
             document = found.sentence_doc[near[:, 0]].astype(np.int64) + self.documents
-            axis.events.append(np.stack([near[:, 1], document, np.full(len(near), bit - 1)], axis=1))
+            axis.events.append(
+                np.stack([near[:, 1], document, np.full(len(near), bit - 1)], axis=1)
+            )
 
     def rows(self) -> list[dict[str, Any]]:
         """One row for each axis and term seen often enough, Holm-corrected within axis and kind."""
@@ -103,15 +107,23 @@ class Associations:
             return []
         background, prior = self.background[chosen] / self.words, self.prior_share * self.words
         delta, variance = log_odds(
-            first.counts[chosen].astype(np.float64), first.words, second.counts[chosen].astype(np.float64),
-            second.words, background=background, prior=prior,
-        )  # fmt: skip
+            first.counts[chosen].astype(np.float64),
+            first.words,
+            second.counts[chosen].astype(np.float64),
+            second.words,
+            background=background,
+            prior=prior,
+        )
         spread, documents = self._document_spread(axis, chosen, background * prior)
         error = np.sqrt(np.maximum(variance, spread))
         adjusted = holm([two_sided_p(float(z)) for z in delta / error])
         return [
-            self._row(axis, int(term), around(float(delta[i]), float(error[i]), n=int(documents[i])), z, p)
-            for i, (term, z, p) in enumerate(zip(chosen, delta / np.sqrt(variance), adjusted, strict=True))
+            self._row(
+                axis, int(term), around(float(delta[i]), float(error[i]), n=int(documents[i])), z, p
+            )
+            for i, (term, z, p) in enumerate(
+                zip(chosen, delta / np.sqrt(variance), adjusted, strict=True)
+            )
         ]
 
     def _documents(self, axis: Axis) -> Longs:
@@ -128,7 +140,9 @@ class Associations:
             ids, row = np.unique(mine[:, 1], return_inverse=True)
             pull = np.zeros(ids.size)
             for side, sign in ((0, 1.0), (1, -1.0)):
-                weight = sign * (mine[:, 2] == side) / (axis.sides[side].counts[term] + alpha[place])
+                weight = (
+                    sign * (mine[:, 2] == side) / (axis.sides[side].counts[term] + alpha[place])
+                )
                 pull += np.bincount(row, weights=weight, minlength=ids.size)
             documents[place] = ids.size
             spread[place] = (pull**2).sum() * ids.size / max(1, ids.size - 1)
@@ -148,19 +162,25 @@ class Associations:
             "counts": counts,
             "ppmi": [
                 round(ppmi(count, side.sentences, int(self.background[term]), self.sentences), 4)
-                if count >= self.min_count else None
+                if count >= self.min_count
+                else None
                 for count, side in zip(counts, axis.sides, strict=True)
             ],
-        }  # fmt: skip
+        }
 
     def totals(self) -> list[dict[str, Any]]:
         """What the rows were counted over: sentences and words beside each group."""
         return [
-            {"axis": axis.name, "groups": list(axis.groups), "sentences": [side.sentences for side in axis.sides],
-             "words": [side.words for side in axis.sides], "sentences_with_both": axis.both,
-             "all_sentences": self.sentences}
+            {
+                "axis": axis.name,
+                "groups": list(axis.groups),
+                "sentences": [side.sentences for side in axis.sides],
+                "words": [side.words for side in axis.sides],
+                "sentences_with_both": axis.both,
+                "all_sentences": self.sentences,
+            }
             for axis in self.axes
-        ]  # fmt: skip
+        ]
 
 
 def _two_group_axes(lexicon: Lexicon, terms: int) -> list[Axis]:

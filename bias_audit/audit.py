@@ -13,10 +13,11 @@ from bias_audit.config import AuditConfig, CorpusConfig, GateConfig, ProbesConfi
 from bias_audit.corpus import Corpus, open_corpus
 from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
 from bias_audit.scanners import LanguageScan
-from gristmill import cli, runs
+from gristmill import cli
 from gristmill.errors import InputError, UserError
 from gristmill.progress import Progress
-from gristmill.runs import FinishedRun, Input
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun, Input
 
 if TYPE_CHECKING:
     from bias_audit.likelihood import PairScore
@@ -63,9 +64,10 @@ def find_subject(ends: Sequence[FinishedRun], models: Sequence[Path]) -> Subject
     found = Subject(runs.of_step(annotates, "annotate"), runs.of_step(decides, "decide"), named)
     if found.annotate is None and not found.models:
         raise UserError(
-            "there is nothing to audit", {"runs": ", ".join(run.id for run in chain) or "(none)"},
+            "there is nothing to audit",
+            {"runs": ", ".join(run.id for run in chain) or "(none)"},
             "give --in a decide, pack or pretrain run, or --model a Hugging Face folder",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -87,13 +89,16 @@ def open_model(path: Path) -> Model:
         return Model(sealed.id, sealed.path / "export", sealed.as_input())
     if not (path / "config.json").is_file():
         raise InputError(
-            "this is neither a pretrain run nor a Hugging Face model folder", {"model": path, "missing": "config.json"},
+            "this is neither a pretrain run nor a Hugging Face model folder",
+            {"model": path, "missing": "config.json"},
             "give a pretrain run, its export folder, or any folder that AutoModel can load",
-        )  # fmt: skip
+        )
     return Model(path.resolve().name, path, runs.file_input(str(path)))
 
 
-def perform(subject: Subject, config: AuditConfig) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+def perform(
+    subject: Subject, config: AuditConfig
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     """Run every part that has something to look at; also gives the score of every pair by model."""
     result: dict[str, Any] = {
         "schema": SCHEMA,
@@ -112,7 +117,8 @@ def perform(subject: Subject, config: AuditConfig) -> tuple[dict[str, Any], dict
         result |= audit_corpus(corpus, config.corpus, (subject.annotate, subject.decide))
     pairs: dict[str, list[dict[str, Any]]] = {}
     sets: dict[str, Sequence[probe.Probe]] = {
-        lang: probe.load(lang, templates=config.probes.templates) for lang in config.probes.languages
+        lang: probe.load(lang, templates=config.probes.templates)
+        for lang in config.probes.languages
     }
     if subject.models:
         cli.say(plan(len(subject.models), sets, config.probes.quality_sentences))
@@ -128,7 +134,9 @@ def perform(subject: Subject, config: AuditConfig) -> tuple[dict[str, Any], dict
 def plan(models: int, sets: Mapping[str, Sequence[probe.Probe]], quality_sentences: int) -> str:
     """What will be scored, before it is: the part of an audit that takes long."""
     each = " + ".join(f"{len(probes):,} {lang}" for lang, probes in sets.items())
-    count = sum(2 * len(probes) + 2 * min(len(probes), quality_sentences) for probes in sets.values())
+    count = sum(
+        2 * len(probes) + 2 * min(len(probes), quality_sentences) for probes in sets.values()
+    )
     return (
         f"audit  scores {each} pairs and the quality gate with {models} {'model' if models == 1 else 'models'}:"
         f" {count * models:,} sentences"
@@ -143,10 +151,17 @@ def gates(models: Sequence[Mapping[str, Any]], config: GateConfig) -> list[dict[
     for model in models:
         for lang in dict.fromkeys(row["lang"] for row in model["rows"]):
             count, axes = verdict.measured([row for row in model["rows"] if row["lang"] == lang])
-            found.append({
-                "gate": "measurable", "model": model["name"], "lang": lang, "asked": asked,
-                "found": count, "of": axes, "passed": count >= asked * axes,
-            })  # fmt: skip
+            found.append(
+                {
+                    "gate": "measurable",
+                    "model": model["name"],
+                    "lang": lang,
+                    "asked": asked,
+                    "found": count,
+                    "of": axes,
+                    "passed": count >= asked * axes,
+                }
+            )
     return found
 
 
@@ -155,7 +170,9 @@ def audit_corpus(
 ) -> dict[str, Any]:
     """Scan all documents once; gives the corpus and the rules part."""
     scans = {
-        lang: LanguageScan(lang, corpus.legend, min_count=config.min_count, prior_share=config.prior_share)
+        lang: LanguageScan(
+            lang, corpus.legend, min_count=config.min_count, prior_share=config.prior_share
+        )
         for lang in lexicon.LANGUAGES
     }
     kept, skipped = 0, dict[str, int]()
@@ -177,7 +194,9 @@ def audit_corpus(
             "kept": kept,
             "not_scanned": {lang: n for lang, n in sorted(skipped.items()) if n},
             "slices": [row for scan in used.values() for row in scan.slice_rows()],
-            "associations": [{"lang": lang, **row} for lang, s in used.items() for row in s.associations.rows()],
+            "associations": [
+                {"lang": lang, **row} for lang, s in used.items() for row in s.associations.rows()
+            ],
             "association_totals": [
                 {"lang": lang, **row} for lang, s in used.items() for row in s.associations.totals()
             ],
@@ -187,8 +206,12 @@ def audit_corpus(
     }
 
 
-def _rules(scans: Mapping[str, LanguageScan], decide: FinishedRun, config: CorpusConfig) -> dict[str, Any]:
-    rows = disparity.rows([scan.disparity for scan in scans.values()], min_documents=config.min_documents)
+def _rules(
+    scans: Mapping[str, LanguageScan], decide: FinishedRun, config: CorpusConfig
+) -> dict[str, Any]:
+    rows = disparity.rows(
+        [scan.disparity for scan in scans.values()], min_documents=config.min_documents
+    )
     return {"decide": decide.id, "min_documents": config.min_documents, "rows": rows}
 
 
@@ -200,14 +223,19 @@ def audit_model(
 
     scorer = likelihood.load(model.folder)
     rows, quality, pairs = [], [], []
-    total = sum(2 * len(probes) + 2 * min(len(probes), config.quality_sentences) for probes in sets.values())
+    total = sum(
+        2 * len(probes) + 2 * min(len(probes), config.quality_sentences) for probes in sets.values()
+    )
     with Progress(f"audit {model.name}", total=total, unit="sentences") as bar:
         for lang, probes in sets.items():
             scores = preference.score_probes(scorer, probes, partial(bar.advance, note=lang))
             found = preference.quality(
-                scorer, probes, sentences=config.quality_sentences, seed=config.seed,
+                scorer,
+                probes,
+                sentences=config.quality_sentences,
+                seed=config.seed,
                 advance=partial(bar.advance, note=f"{lang}, quality gate"),
-            )  # fmt: skip
+            )
             table = preference.table(probes, scores, seed=config.seed, resamples=config.resamples)
             rows += [{**row, "verdict": verdict.judge(row, able=found["able"])} for row in table]
             quality.append(found)
@@ -237,4 +265,9 @@ def _pair(item: probe.Probe, score: PairScore) -> dict[str, Any]:
 
 
 def _side(group: str, sentence: str, log_likelihood: float, tokens: int) -> dict[str, Any]:
-    return {"group": group, "sentence": sentence, "log_likelihood": log_likelihood, "tokens": tokens}
+    return {
+        "group": group,
+        "sentence": sentence,
+        "log_likelihood": log_likelihood,
+        "tokens": tokens,
+    }

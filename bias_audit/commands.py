@@ -12,12 +12,17 @@ from typing import Annotated, Any
 import typer
 
 from bias_audit.config import AuditConfig
-from gristmill import cli, config, runs, storage
+from gristmill import cli, config
 from gristmill.errors import GateFailed, MissingExtra, RunError
-from gristmill.runs import FinishedRun
+from gristmill.runs import run as runs
+from gristmill.runs import storage
+from gristmill.runs.run import FinishedRun
 
 ModelsOption = Annotated[
-    list[Path] | None, typer.Option("--model", help="Pretrain run, its export, or any Hugging Face folder; repeatable.")
+    list[Path] | None,
+    typer.Option(
+        "--model", help="Pretrain run, its export, or any Hugging Face folder; repeatable."
+    ),
 ]
 
 STEPS = ("pretrain", "pack", "decide", "annotate")
@@ -61,9 +66,15 @@ def with_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[FinishedRu
         return list(ends)
     found = {run.id: run for run in ends}
     for pack in [run for run in ends if run.step == "pack"]:
-        models = [run for run in runs.list_runs(pack.path.resolve().parent, "pretrain") if _trained_on(run, pack)]
+        models = [
+            run
+            for run in runs.list_runs(pack.path.resolve().parent, "pretrain")
+            if _trained_on(run, pack)
+        ]
         names = (f"  {model.id}" for model in models)
-        cli.say(f"audit  {pack.id}: {len(models)} finished pretrain runs were trained on it", *names)
+        cli.say(
+            f"audit  {pack.id}: {len(models)} finished pretrain runs were trained on it", *names
+        )
         found |= {run.id: run for run in models}
     return list(found.values())
 
@@ -79,12 +90,19 @@ def _newest(out: Path) -> FinishedRun:
         if found:
             return found[-1]
     raise RunError(
-        "there is no run to audit", {"folder": out}, "run `gristmill prepare` first, or give --in or --model"
+        "there is no run to audit",
+        {"folder": out},
+        "run `gristmill prepare` first, or give --in or --model",
     )
 
 
 def perform(
-    ends: Sequence[FinishedRun], models: Sequence[Path], settings: AuditConfig, out: Path, *, force: bool
+    ends: Sequence[FinishedRun],
+    models: Sequence[Path],
+    settings: AuditConfig,
+    out: Path,
+    *,
+    force: bool,
 ) -> FinishedRun:
     """Audit into a run folder; a finished one is returned as it is."""
     from bias_audit import audit as room
@@ -97,7 +115,7 @@ def perform(
         out=out,
         config=settings,
         inputs=subject.inputs(),
-        code=["bias_audit", "gristmill/report/charts.py"],
+        code=["bias_audit", "reports/drawing/charts.py"],
         libraries=["numpy", "torch", "transformers"] if subject.models else ["numpy"],
         force=force,
     ) as run:
@@ -106,9 +124,12 @@ def perform(
         return write(run, *room.perform(subject, settings))
 
 
-def write(run: runs.Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]) -> FinishedRun:
+def write(
+    run: runs.Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]
+) -> FinishedRun:
     """audit.json first; the page and the Markdown are drawn from what was written."""
-    from bias_audit import report, summary
+    from reports.audit import markdown as summary
+    from reports.audit import page as report
 
     for name, rows in scores.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
@@ -125,12 +146,19 @@ def write(run: runs.Run, result: dict[str, Any], scores: dict[str, list[dict[str
     }
     failed = not all(gate["passed"] for gate in read["gates"])
     details = {"headlines": summary.headlines(read), "schema": read["schema"]}
-    return run.finish(counts=counts, details=details, exit_code=GateFailed.exit_code if failed else 0)
+    return run.finish(
+        counts=counts, details=details, exit_code=GateFailed.exit_code if failed else 0
+    )
 
 
 def _summary(run: FinishedRun) -> list[str]:
     heads = [f"  {line}" for line in run.details["headlines"]]
-    return ["audit", *heads, f"  report  {run.path / 'audit.html'}", f"next: gristmill report {run.path}"]
+    return [
+        "audit",
+        *heads,
+        f"  report  {run.path / 'audit.html'}",
+        f"next: gristmill report {run.path}",
+    ]
 
 
 def _prepare_torch() -> None:

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from gristmill.document import as_text
+from gristmill.corpus.document import as_text
 from gristmill.errors import RunError
-from gristmill.runs import FinishedRun
+from gristmill.runs.run import FinishedRun
 
 BATCH_ROWS = 2_000
 
@@ -77,7 +77,10 @@ def _check_pair(documents: Path, sha256: str, decisions: Path) -> None:
     if (judged.metadata or {}).get(DECIDED) != sha256.encode() or judged.num_rows != rows:
         raise RunError(
             "these decisions were made for other documents",
-            {"documents": f"{documents} ({rows} rows)", "decisions": f"{decisions} ({judged.num_rows} rows)"},
+            {
+                "documents": f"{documents} ({rows} rows)",
+                "decisions": f"{decisions} ({judged.num_rows} rows)",
+            },
             "run `gristmill decide` again on these documents",
         )
 

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bias_audit.corpus import Documents
-from bias_audit.stats import Z95, Estimate, holm, mantel_haenszel, optional_json, risk_ratio, two_sided_p, wilson
+from bias_audit.stats import (
+    Z95,
+    Estimate,
+    holm,
+    mantel_haenszel,
+    optional_json,
+    risk_ratio,
+    two_sided_p,
+    wilson,
+)
 
 ANY = "(dropped)"
 LENGTH_EDGES = tuple(2 ** (step / 2) for step in range(2, 34))
@@ -44,16 +53,22 @@ class Disparity:
         """Add documents: `mentions` is documents x groups; every reason of a document counts, not only its first."""
         bits = np.arange(len(self.reasons) - 1, dtype=np.uint64)
         reasons = (batch.reasons[:, None] >> bits[None, :]) & np.uint64(1)
-        hits = np.concatenate([reasons.astype(np.int64), (~batch.keep)[:, None].astype(np.int64)], axis=1)
+        hits = np.concatenate(
+            [reasons.astype(np.int64), (~batch.keep)[:, None].astype(np.int64)], axis=1
+        )
         bins = np.digitize(words, LENGTH_EDGES)
         for source in sorted(set(batch.sources)):
             for length in np.unique(bins[batch.sources == source]):
                 rows = (batch.sources == source) & (bins == length)
-                self._add(self._stratum(source, int(length)), mentions[rows].astype(np.int64), hits[rows])
+                self._add(
+                    self._stratum(source, int(length)), mentions[rows].astype(np.int64), hits[rows]
+                )
 
     def _stratum(self, source: str, length: int) -> Stratum:
         groups, reasons = len(self.groups), len(self.reasons)
-        empty = Stratum(0, *(np.zeros(shape, dtype=np.int64) for shape in (reasons, groups, (groups, reasons))))
+        empty = Stratum(
+            0, *(np.zeros(shape, dtype=np.int64) for shape in (reasons, groups, (groups, reasons)))
+        )
         return self.strata.setdefault((source, length), empty)
 
     def _add(self, stratum: Stratum, mentions: Longs, hits: Longs) -> None:

@@ -64,7 +64,11 @@ def _groups(data: dict[str, Any]) -> list[tuple[Label, list[str]]]:
 
 
 def _terms(lists: dict[str, dict[str, Any]]) -> list[tuple[Label, list[str]]]:
-    rows = [(kind, row.split(" | ")) for kind in ("occupations", "adjectives") for row in lists[kind]["terms"]]
+    rows = [
+        (kind, row.split(" | "))
+        for kind in ("occupations", "adjectives")
+        for row in lists[kind]["terms"]
+    ]
     return [(Label(kind, "", forms[0]), forms) for kind, forms in rows]
 
 
@@ -72,13 +76,20 @@ def _refuse_repeats(lang: str, entries: list[tuple[str, int]]) -> None:
     seen: set[str] = set()
     for surface, _ in entries:
         if surface in seen:
-            raise ValueError(f"the {lang} lexicon lists {surface!r} twice: one surface can have only one label")
+            raise ValueError(
+                f"the {lang} lexicon lists {surface!r} twice: one surface can have only one label"
+            )
         seen.add(surface)
 
 
 def _card(kind: str, data: dict[str, Any], text: str) -> dict[str, Any]:
     kept = {key: data[key] for key in ("version", "licence", "source", "limits")}
-    return {"kind": kind, "lang": data["language"], **kept, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return {
+        "kind": kind,
+        "lang": data["language"],
+        **kept,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
 
 
 def _text(name: str) -> str:

@@ -101,9 +101,10 @@ class _Model:
         """A forward row, refused where the model cannot read that many tokens."""
         if len(ids) > self.limit:
             raise InputError(
-                "a probe is longer than this model can read", {"tokens": len(ids), "model reads": self.limit},
+                "a probe is longer than this model can read",
+                {"tokens": len(ids), "model reads": self.limit},
                 "audit a model with a longer context",
-            )  # fmt: skip
+            )
         return _Row(owner, tuple(ids), tuple(targets))
 
     def run(self, rows: Sequence[_Row]) -> Iterator[list[tuple[int, float]]]:
@@ -127,7 +128,9 @@ class _Model:
             mask[i, : len(row.ids)] = 1
         spots = [(i, place) for i, row in enumerate(batch) for place, _ in row.targets]
         wanted = torch.tensor([target for row in batch for _, target in row.targets])
-        logits = self._logits(ids, mask, tuple(torch.tensor(side) for side in zip(*spots, strict=True)))
+        logits = self._logits(
+            ids, mask, tuple(torch.tensor(side) for side in zip(*spots, strict=True))
+        )
         chances = logits.double().log_softmax(-1)[torch.arange(len(wanted)), wanted].tolist()
         found, start = [], 0
         for row in batch:
@@ -135,7 +138,9 @@ class _Model:
             start += len(row.targets)
         return found
 
-    def _logits(self, ids: torch.Tensor, mask: torch.Tensor, spots: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    def _logits(
+        self, ids: torch.Tensor, mask: torch.Tensor, spots: tuple[torch.Tensor, ...]
+    ) -> torch.Tensor:
         """Logits at the asked (row, position) spots only.
 
         A masked row asks for one position of fifteen: the hook hands only that one to the
@@ -171,7 +176,11 @@ class CausalScorer(_Model):
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, tokenizer)
-        known = (tokenizer.bos_token_id, getattr(model.config, "bos_token_id", None), tokenizer.eos_token_id)
+        known = (
+            tokenizer.bos_token_id,
+            getattr(model.config, "bos_token_id", None),
+            tokenizer.eos_token_id,
+        )
         self.first: int = next((token for token in known if token is not None), -1)
         if self.first < 0:
             raise InputError(
@@ -182,7 +191,10 @@ class CausalScorer(_Model):
 
     def _rows(self, texts: Sequence[str]) -> list[_Row]:
         encoded = [self.encode(text) for text in texts]
-        return [self.row(i, [self.first, *ids[:-1]], list(enumerate(ids))) for i, ids in enumerate(encoded)]
+        return [
+            self.row(i, [self.first, *ids[:-1]], list(enumerate(ids)))
+            for i, ids in enumerate(encoded)
+        ]
 
     def sentences(self, texts: Sequence[str]) -> list[Score]:
         """The sum over all tokens of each sentence."""
@@ -196,7 +208,15 @@ class CausalScorer(_Model):
             chunk = pairs[start : start + 64]
             scores = self.sentences([text for pair in chunk for text in pair])
             yield [
-                (start + i, PairScore(scores[2 * i], scores[2 * i + 1], scores[2 * i].tokens, scores[2 * i + 1].tokens))
+                (
+                    start + i,
+                    PairScore(
+                        scores[2 * i],
+                        scores[2 * i + 1],
+                        scores[2 * i].tokens,
+                        scores[2 * i + 1].tokens,
+                    ),
+                )
                 for i in range(len(chunk))
             ]
 
@@ -208,12 +228,17 @@ class MaskedScorer(_Model):
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, tokenizer)
-        ends = {"[CLS]": tokenizer.cls_token_id, "[SEP]": tokenizer.sep_token_id, "[MASK]": tokenizer.mask_token_id}
+        ends = {
+            "[CLS]": tokenizer.cls_token_id,
+            "[SEP]": tokenizer.sep_token_id,
+            "[MASK]": tokenizer.mask_token_id,
+        }
         if missing := [name for name, token in ends.items() if token is None]:
             raise InputError(
-                "this masked model's tokenizer lacks special tokens", {"missing": ", ".join(missing)},
+                "this masked model's tokenizer lacks special tokens",
+                {"missing": ", ".join(missing)},
                 "set cls_token, sep_token and mask_token in its special_tokens_map.json",
-            )  # fmt: skip
+            )
         self.first, self.last, self.mask = (int(token) for token in ends.values())
 
     def _masked(self, owner: int, ids: Sequence[int], places: Sequence[int]) -> list[_Row]:
@@ -229,14 +254,19 @@ class MaskedScorer(_Model):
     def sentences(self, texts: Sequence[str]) -> list[Score]:
         """The pseudo-log-likelihood of all tokens of each sentence."""
         encoded = [self.encode(text) for text in texts]
-        rows = [row for i, ids in enumerate(encoded) for row in self._masked(i, ids, range(len(ids)))]
+        rows = [
+            row for i, ids in enumerate(encoded) for row in self._masked(i, ids, range(len(ids)))
+        ]
         sums = self.totals(rows, len(texts))
         return [Score(float(total), len(ids)) for total, ids in zip(sums, encoded, strict=True)]
 
     def pairs(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[tuple[int, PairScore]]]:
         """Score the shared tokens of each pair, given the differing ones."""
         for start in range(0, len(pairs), 32):
-            chunk = [(self.encode(stereo), self.encode(anti)) for stereo, anti in pairs[start : start + 32]]
+            chunk = [
+                (self.encode(stereo), self.encode(anti))
+                for stereo, anti in pairs[start : start + 32]
+            ]
             places = [shared(stereo, anti) for stereo, anti in chunk]
             rows = [
                 row
@@ -246,12 +276,17 @@ class MaskedScorer(_Model):
             ]
             sums = self.totals(rows, 2 * len(chunk))
             yield [
-                (start + i, PairScore(
-                    Score(float(sums[2 * i]), len(places[i])), Score(float(sums[2 * i + 1]), len(places[i])),
-                    len(chunk[i][0]), len(chunk[i][1]),
-                ))
+                (
+                    start + i,
+                    PairScore(
+                        Score(float(sums[2 * i]), len(places[i])),
+                        Score(float(sums[2 * i + 1]), len(places[i])),
+                        len(chunk[i][0]),
+                        len(chunk[i][1]),
+                    ),
+                )
                 for i in range(len(chunk))
-            ]  # fmt: skip
+            ]
 
 
 def shared(first: Sequence[int], second: Sequence[int]) -> list[tuple[int, int]]:
@@ -265,15 +300,21 @@ def load(folder: Path) -> CausalScorer | MaskedScorer:
     try:
         import torch
         from safetensors import SafetensorError
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
+        from transformers import (
+            AutoConfig,
+            AutoModelForCausalLM,
+            AutoModelForMaskedLM,
+            AutoTokenizer,
+        )
         from transformers.utils import logging
     except ImportError as error:
         raise MissingExtra(error.name or "transformers", "audit") from None
     if not (folder / "config.json").is_file():
         raise InputError(
-            "this is no Hugging Face model folder", {"folder": folder, "missing": "config.json"},
+            "this is no Hugging Face model folder",
+            {"folder": folder, "missing": "config.json"},
             "give a folder with config.json, weights and tokenizer, or a pretrain run",
-        )  # fmt: skip
+        )
     logging.set_verbosity_error()
     logging.disable_progress_bar()  # ours is the one to watch
     try:
@@ -286,9 +327,10 @@ def load(folder: Path) -> CausalScorer | MaskedScorer:
         )
     except (OSError, ValueError, SafetensorError) as error:
         raise InputError(
-            "this model folder cannot be opened", {"folder": folder, "because": str(error).partition("\n")[0]},
+            "this model folder cannot be opened",
+            {"folder": folder, "because": str(error).partition("\n")[0]},
             "export the model again; a folder needs whole config.json, weights and tokenizer files",
-        ) from error  # fmt: skip
+        ) from error
     if told["missing_keys"]:
         raise InputError(
             "this model folder lacks weights, and would be audited with random ones",

@@ -38,7 +38,9 @@ class Scan:
 
     def words(self, documents: int) -> NDArray[np.int64]:
         """Words (Han characters in Chinese) of every document."""
-        return np.bincount(self.sentence_doc, weights=self.sentence_words, minlength=documents).astype(np.int64)
+        return np.bincount(
+            self.sentence_doc, weights=self.sentence_words, minlength=documents
+        ).astype(np.int64)
 
     def match_doc(self) -> Ints:
         """The document of every match."""
@@ -103,8 +105,15 @@ def scan(texts: pa.StringArray, automaton: Automaton) -> Scan:
     """Scan one batch of texts. Counts first, then fills arrays of exactly that size."""
     data, offsets = _buffers(texts)
     none = np.empty(0, dtype=np.int32)
-    tables = (automaton.classes, automaton.trie, automaton.ends, automaton.label_of, automaton.capital,
-              automaton.cover_of, automaton.spaced)  # fmt: skip
+    tables = (
+        automaton.classes,
+        automaton.trie,
+        automaton.ends,
+        automaton.label_of,
+        automaton.capital,
+        automaton.cover_of,
+        automaton.spaced,
+    )
     sentences, matches = _scan(data, offsets, *tables, none, none, none, none)
     sizes = (sentences, sentences, matches, matches)
     found = tuple(np.empty(max(1, size), dtype=np.int32) for size in sizes)
@@ -148,14 +157,18 @@ def _ends_sentence(data: NDArray[np.uint8], at: int, stop: int) -> bool:
         return False
     if byte == 0xE3:
         return bool(data[at + 1] == 0x80 and data[at + 2] == 0x82)
-    return bool(byte == 0xEF and data[at + 1] == 0xBC and (data[at + 2] == 0x81 or data[at + 2] == 0x9F))
+    return bool(
+        byte == 0xEF and data[at + 1] == 0xBC and (data[at + 2] == 0x81 or data[at + 2] == 0x9F)
+    )
 
 
 @njit(nogil=True, cache=True)
 def _is_apostrophe(data: NDArray[np.uint8], at: int, stop: int) -> bool:
     if data[at] == 39:
         return True
-    return bool(at + 2 < stop and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x99)
+    return bool(
+        at + 2 < stop and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x99
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -178,9 +191,20 @@ def _longest(data, at, stop, classes, trie, ends, capital, spaced):  # type: ign
 
 @njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
-    data, offsets, classes, trie, ends, label_of, capital, cover_of, spaced,
-    sentence_words, sentence_doc, match_sentence, match_label,
-):  # fmt: skip
+    data,
+    offsets,
+    classes,
+    trie,
+    ends,
+    label_of,
+    capital,
+    cover_of,
+    spaced,
+    sentence_words,
+    sentence_doc,
+    match_sentence,
+    match_label,
+):
     sentences, matches = 0, 0
     covered = np.zeros(cover_of.max() + 1, dtype=np.int64)
     for document in range(offsets.size - 1):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bias_audit import choice
+from bias_audit import context_sensitivity as choice
 from bias_audit.likelihood import PairScore, Score, Scorer
 from bias_audit.probe import Probe
 from bias_audit.stats import (
@@ -32,7 +32,9 @@ CHUNK = 32
 ALL_AXES = "(all)"
 
 
-def score_probes(scorer: Scorer, probes: Sequence[Probe], advance: Callable[[int], None]) -> list[PairScore]:
+def score_probes(
+    scorer: Scorer, probes: Sequence[Probe], advance: Callable[[int], None]
+) -> list[PairScore]:
     """The scores of all probes, in their order; `advance` is told how many more sentences are done."""
     found: dict[int, PairScore] = {}
     for batch in scorer.pairs([(probe.stereo, probe.anti) for probe in probes]):
@@ -41,7 +43,9 @@ def score_probes(scorer: Scorer, probes: Sequence[Probe], advance: Callable[[int
     return [found[i] for i in range(len(probes))]
 
 
-def table(probes: Sequence[Probe], scores: Sequence[PairScore], *, seed: int, resamples: int) -> list[dict[str, Any]]:
+def table(
+    probes: Sequence[Probe], scores: Sequence[PairScore], *, seed: int, resamples: int
+) -> list[dict[str, Any]]:
     """One row for all pairs of a language and one for each axis, Holm-corrected over the axes."""
     axes = list(dict.fromkeys(probe.axis for probe in probes))
     rows = [_row(ALL_AXES, probes, scores, seed=seed, resamples=resamples)]
@@ -63,7 +67,11 @@ def _row(
     equal = _two_sided(probes, [i for i, score in enumerate(scores) if score.equal_length])
     whole = _prefer(probes, scores, False, seed, resamples)
     deltas = np.array([score.stereo.total - score.anti.total for score in scores])
-    mean = around(float(deltas.mean()), float(deltas.std(ddof=1)) / max(1e-12, whole.effective_n) ** 0.5, n=deltas.size)
+    mean = around(
+        float(deltas.mean()),
+        float(deltas.std(ddof=1)) / max(1e-12, whole.effective_n) ** 0.5,
+        n=deltas.size,
+    )
     return {
         "lang": probes[0].lang,
         "axis": axis,
@@ -85,7 +93,9 @@ def _two_sided(probes: Sequence[Probe], keep: Sequence[int]) -> list[int]:
     return [i for i in keep if len(sides[probes[i].axis]) == 2]
 
 
-def _part(probes: Sequence[Probe], scores: Sequence[PairScore], seed: int, resamples: int) -> dict[str, Any]:
+def _part(
+    probes: Sequence[Probe], scores: Sequence[PairScore], seed: int, resamples: int
+) -> dict[str, Any]:
     """The preference over some pairs, and whether the choices behind it follow the context at all."""
     found = _prefer(probes, scores, False, seed, resamples)
     wins = [_win(score) for score in scores]
@@ -96,24 +106,36 @@ def _part(probes: Sequence[Probe], scores: Sequence[PairScore], seed: int, resam
         "effective_n": round(found.effective_n, 1),
         "detectable_effect": round(detectable_effect(found.effective_n), 4),
         "by_favoured_group": _directions(probes, wins),
-        "constant_choice": optional_json(choice.constant_choice(chosen, seed=seed, resamples=resamples)),
+        "constant_choice": optional_json(
+            choice.constant_choice(chosen, seed=seed, resamples=resamples)
+        ),
         "picked": choice.picked(probes, wins),
     }
 
 
 def _win(score: PairScore) -> float:
-    return 0.5 if score.stereo.total == score.anti.total else float(score.stereo.total > score.anti.total)
+    return (
+        0.5
+        if score.stereo.total == score.anti.total
+        else float(score.stereo.total > score.anti.total)
+    )
 
 
 def _prefer(
     probes: Sequence[Probe], scores: Sequence[PairScore], per_token: bool, seed: int, resamples: int
 ) -> Preference:
-    read: Callable[[Score], float] = (lambda score: round(score.per_token, 6)) if per_token else (lambda s: s.total)
+    read: Callable[[Score], float] = (
+        (lambda score: round(score.per_token, 6)) if per_token else (lambda s: s.total)
+    )
     return preference_rate(
-        np.array([read(score.stereo) for score in scores]), np.array([read(score.anti) for score in scores]),
+        np.array([read(score.stereo) for score in scores]),
+        np.array([read(score.anti) for score in scores]),
         clusters=([probe.template for probe in probes], [probe.word for probe in probes]),
-        strata=[_direction(probe) for probe in probes], weights=_balance(probes), seed=seed, resamples=resamples,
-    )  # fmt: skip
+        strata=[_direction(probe) for probe in probes],
+        weights=_balance(probes),
+        seed=seed,
+        resamples=resamples,
+    )
 
 
 def _direction(probe: Probe) -> str:
@@ -127,7 +149,9 @@ def _balance(probes: Sequence[Probe]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """
     axis, both = Counter(probe.axis for probe in probes), Counter(map(_direction, probes))
     sides = Counter(name.split("/")[0] for name in both)
-    return np.array([axis[p.axis] / sides[p.axis] / both[_direction(p)] for p in probes], dtype=np.float64)
+    return np.array(
+        [axis[p.axis] / sides[p.axis] / both[_direction(p)] for p in probes], dtype=np.float64
+    )
 
 
 def _directions(probes: Sequence[Probe], wins: Sequence[float]) -> dict[str, Any]:
@@ -145,7 +169,12 @@ def _disagreements(scores: Sequence[PairScore]) -> int:
 
 
 def quality(
-    scorer: Scorer, probes: Sequence[Probe], *, sentences: int, seed: int, advance: Callable[[int], None]
+    scorer: Scorer,
+    probes: Sequence[Probe],
+    *,
+    sentences: int,
+    seed: int,
+    advance: Callable[[int], None],
 ) -> dict[str, Any]:
     """Is the model able enough for a preference to mean anything?
 
@@ -154,7 +183,9 @@ def quality(
     """
     chosen = random.Random(seed).sample(list(probes), min(sentences, len(probes)))
     texts = [probe.stereo for probe in chosen]
-    shuffled = [shuffle(probe.stereo, probe.lang, random.Random(f"{seed}:{probe.id}")) for probe in chosen]
+    shuffled = [
+        shuffle(probe.stereo, probe.lang, random.Random(f"{seed}:{probe.id}")) for probe in chosen
+    ]
     scores: list[Score] = []
     for start in range(0, 2 * len(texts), CHUNK):
         scores += (found := scorer.sentences([*texts, *shuffled][start : start + CHUNK]))
@@ -163,8 +194,10 @@ def quality(
     wins = sum(a.per_token > b.per_token for a, b in zip(real, mixed, strict=True))
     order = wilson(wins, len(texts))
     means = np.array([score.per_token for score in real])
-    words = sum(max(1, len(text) if probe.lang == "zh" else len(text.split()))
-                for text, probe in zip(texts, chosen, strict=True))  # fmt: skip
+    words = sum(
+        max(1, len(text) if probe.lang == "zh" else len(text.split()))
+        for text, probe in zip(texts, chosen, strict=True)
+    )
     return {
         "lang": chosen[0].lang,
         "word_order": order.as_json(),

@@ -53,7 +53,9 @@ def load(lang: str, *, templates: int | None = None) -> list[Probe]:
 
 def source_text(lang: str) -> str:
     """The TOML text the pairs of one language are made from."""
-    return resources.files("bias_audit").joinpath("probes", f"{lang}.toml").read_text(encoding="utf-8")
+    return (
+        resources.files("bias_audit").joinpath("probes", f"{lang}.toml").read_text(encoding="utf-8")
+    )
 
 
 def card(lang: str) -> dict[str, Any]:
@@ -61,16 +63,25 @@ def card(lang: str) -> dict[str, Any]:
     text = source_text(lang)
     data = tomllib.loads(text)
     kept = {key: data[key] for key in ("version", "licence", "source")}
-    return {"lang": lang, **kept, "pairs": len(build(data)), "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    return {
+        "lang": lang,
+        **kept,
+        "pairs": len(build(data)),
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
 
 
 def build(data: Mapping[str, Any]) -> list[Probe]:
     """Expand templates and written sentences of one probe file into pairs."""
-    pairs = [pair for name, axis in data["axes"].items() for pair in _axis(data["language"], name, axis)]
+    pairs = [
+        pair for name, axis in data["axes"].items() for pair in _axis(data["language"], name, axis)
+    ]
     seen: set[str] = set()
     for pair in pairs:
         if pair.id in seen:
-            raise ValueError(f"two probes have the id {pair.id}: a word or template is listed twice")
+            raise ValueError(
+                f"two probes have the id {pair.id}: a word or template is listed twice"
+            )
         seen.add(pair.id)
     return pairs
 
@@ -81,17 +92,30 @@ def _axis(lang: str, axis: str, spec: Mapping[str, Any]) -> Iterator[Probe]:
         for group in groups:
             for word in spec["words"][group]:
                 key = f"{lang}-{axis}-t{number:02d}"
-                yield _pair(fill(template, word), groups, group, key=key, lang=lang, axis=axis, word=word)
+                yield _pair(
+                    fill(template, word), groups, group, key=key, lang=lang, axis=axis, word=word
+                )
     for group, sentences in spec.get("sentences", {}).items():
         for number, sentence in enumerate(sentences, start=1):
             key = f"{lang}-{axis}-{group}{number:02d}"
             yield _pair(sentence, groups, group, key=key, lang=lang, axis=axis, word="")
 
 
-def _pair(sentence: str, groups: tuple[str, ...], favours: str, *, key: str, lang: str, axis: str, word: str) -> Probe:
+def _pair(
+    sentence: str,
+    groups: tuple[str, ...],
+    favours: str,
+    *,
+    key: str,
+    lang: str,
+    axis: str,
+    word: str,
+) -> Probe:
     choices = tuple((found[1], found[2]) for found in _CHOICE.finditer(sentence))
     if len(groups) != 2 or not choices or favours not in groups:
-        raise ValueError(f"probe {key}: needs two groups, a {{first|second}} choice and a favoured group")
+        raise ValueError(
+            f"probe {key}: needs two groups, a {{first|second}} choice and a favoured group"
+        )
     first, second = _CHOICE.sub(r"\1", sentence), _CHOICE.sub(r"\2", sentence)
     if favours == groups[1]:
         first, second = second, first

@@ -38,7 +38,9 @@ class Sums:
     pronouns: Floats = field(default_factory=lambda: np.zeros(6))
 
     def __post_init__(self) -> None:
-        self.mentioning, self.events, self.squared, self.crossed = (np.zeros(self.groups) for _ in range(4))
+        self.mentioning, self.events, self.squared, self.crossed = (
+            np.zeros(self.groups) for _ in range(4)
+        )
 
     def add(self, words: Floats, mentions: Floats, pronouns: Floats) -> None:
         """Add documents: `mentions` is documents x groups, `pronouns` documents x (female, male)."""
@@ -50,18 +52,30 @@ class Sums:
         self.events += mentions.sum(axis=0)
         self.squared += (mentions**2).sum(axis=0)
         self.crossed += words @ mentions
-        self.pronouns += [((female + male) > 0).sum(), female.sum(), male.sum(),
-                          (female**2).sum(), (female * male).sum(), (male**2).sum()]  # fmt: skip
+        self.pronouns += [
+            ((female + male) > 0).sum(),
+            female.sum(),
+            male.sum(),
+            (female**2).sum(),
+            (female * male).sum(),
+            (male**2).sum(),
+        ]
 
     def rate(self, group: int) -> Estimate | None:
         """Mentions of a group per million words."""
         found = rate_from_sums(
-            self.documents, self.events[group], self.words,
-            self.squared[group], self.crossed[group], self.words_squared,
-        )  # fmt: skip
+            self.documents,
+            self.events[group],
+            self.words,
+            self.squared[group],
+            self.crossed[group],
+            self.words_squared,
+        )
         if found is None:
             return None
-        return Estimate(found.value * PER_MILLION, found.low * PER_MILLION, found.high * PER_MILLION, found.n)
+        return Estimate(
+            found.value * PER_MILLION, found.low * PER_MILLION, found.high * PER_MILLION, found.n
+        )
 
     def pronoun_log_ratio(self) -> Estimate | None:
         """log(female pronouns / male pronouns); 0 means as many of one as of the other."""
@@ -71,7 +85,9 @@ class Sums:
 class LanguageScan:
     """Everything counted in the documents of one language, fed batch by batch."""
 
-    def __init__(self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_share: float) -> None:
+    def __init__(
+        self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_share: float
+    ) -> None:
         self.lexicon = lexicon.load(lang)
         self.automaton = matcher.compile_lexicon(self.lexicon)
         matcher.scan(
@@ -83,9 +99,13 @@ class LanguageScan:
         self.disparity = Disparity(self.groups, legend)
         order = {name: number for number, name in enumerate(self.groups)}
         labels = self.lexicon.labels
-        self._group_of = np.array([order.get(label.key, -1) if label.kind == "group" else -1 for label in labels])
+        self._group_of = np.array(
+            [order.get(label.key, -1) if label.kind == "group" else -1 for label in labels]
+        )
         pronoun = {"gender/female": 0, "gender/male": 1}
-        self._pronoun_of = np.array([pronoun[label.key] if label.pronoun else -1 for label in labels])
+        self._pronoun_of = np.array(
+            [pronoun[label.key] if label.pronoun else -1 for label in labels]
+        )
 
     def add(self, batch: Documents) -> None:
         """Count one batch: mentions and associations over kept documents, disparity over all."""
@@ -100,11 +120,17 @@ class LanguageScan:
         self.associations.add(found, batch.keep)
         self.disparity.add(batch, mentions > 0, words)
 
-    def _table(self, found: Scan, column_of: NDArray[np.int64], columns: int, documents: int) -> Floats:
+    def _table(
+        self, found: Scan, column_of: NDArray[np.int64], columns: int, documents: int
+    ) -> Floats:
         """Matches as a table documents x columns; labels whose column is -1 are left out."""
         column = column_of[found.match_label]
         cell = found.match_doc()[column >= 0].astype(np.int64) * columns + column[column >= 0]
-        return np.bincount(cell, minlength=documents * columns).reshape(documents, columns).astype(np.float64)
+        return (
+            np.bincount(cell, minlength=documents * columns)
+            .reshape(documents, columns)
+            .astype(np.float64)
+        )
 
     def slice_rows(self) -> Iterator[dict[str, Any]]:
         """One row for each source, and one for all sources together."""

@@ -28,9 +28,13 @@ class Estimate:
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, (self.value, self.low, self.high))):
-            raise ValueError(f"an estimate must be finite, got {self.value} [{self.low}, {self.high}]")
+            raise ValueError(
+                f"an estimate must be finite, got {self.value} [{self.low}, {self.high}]"
+            )
         if not self.low <= self.value <= self.high:
-            raise ValueError(f"the interval [{self.low}, {self.high}] does not hold the value {self.value}")
+            raise ValueError(
+                f"the interval [{self.low}, {self.high}] does not hold the value {self.value}"
+            )
         if self.n < 1:
             raise ValueError(f"an estimate needs at least one observation, got n={self.n}")
 
@@ -40,7 +44,9 @@ class Estimate:
 
     def as_json(self) -> dict[str, float | int]:
         """Give the four numbers for audit.json, rounded so that a rerun is byte-identical."""
-        value, low, high = (round(float(part), 6) + 0.0 for part in (self.value, self.low, self.high))
+        value, low, high = (
+            round(float(part), 6) + 0.0 for part in (self.value, self.low, self.high)
+        )
         return {"value": value, "low": low, "high": high, "n": int(self.n)}
 
 
@@ -56,7 +62,9 @@ def wilson(successes: float, n: int) -> Estimate:
     share = successes / n
     centre = (share + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
-    return Estimate(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n)
+    return Estimate(
+        share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)), n
+    )
 
 
 def clustered_rate(counts: Floats, sizes: Floats) -> Estimate | None:
@@ -72,10 +80,14 @@ def clustered_rate(counts: Floats, sizes: Floats) -> Estimate | None:
     if n < 2:
         return None
     counts, sizes = counts[used], sizes[used]
-    return rate_from_sums(n, counts.sum(), sizes.sum(), (counts**2).sum(), (counts * sizes).sum(), (sizes**2).sum())
+    return rate_from_sums(
+        n, counts.sum(), sizes.sum(), (counts**2).sum(), (counts * sizes).sum(), (sizes**2).sum()
+    )
 
 
-def rate_from_sums(n: int, events: float, size: float, squared: float, crossed: float, sized: float) -> Estimate | None:
+def rate_from_sums(
+    n: int, events: float, size: float, squared: float, crossed: float, sized: float
+) -> Estimate | None:
     """The same as `clustered_rate` from running sums (of m, w, m^2, m*w and w^2), so that documents can stream by."""
     if n < 2 or size <= 0:
         return None
@@ -123,7 +135,9 @@ def risk_ratio(hit: int, n: int, other_hit: int, other_n: int) -> Estimate | Non
         a, b, n1, n0 = a + 0.5, b + 0.5, n1 + 1, n0 + 1
     error = math.sqrt(max(0.0, 1 / a - 1 / n1 + 1 / b - 1 / n0))
     value = (a / n1) / (b / n0)
-    return Estimate(value, value * math.exp(-Z95 * error), value * math.exp(Z95 * error), n + other_n)
+    return Estimate(
+        value, value * math.exp(-Z95 * error), value * math.exp(Z95 * error), n + other_n
+    )
 
 
 def mantel_haenszel(strata: Floats) -> Estimate | None:
@@ -148,7 +162,9 @@ def mantel_haenszel(strata: Floats) -> Estimate | None:
     spread = float((((a + b) * n1 * n0 - a * b * total) / total**2).sum())
     error = math.sqrt(max(0.0, spread) / (top * bottom))
     value = top / bottom
-    return Estimate(value, value * math.exp(-Z95 * error), value * math.exp(Z95 * error), int(total.sum()))
+    return Estimate(
+        value, value * math.exp(-Z95 * error), value * math.exp(Z95 * error), int(total.sum())
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +208,9 @@ def preference_rate(
     Wilson's for as many independent pairs.
     """
     if stereo.shape != anti.shape or stereo.ndim != 1 or stereo.size == 0:
-        raise ValueError(f"need two equal, non-empty score lists, got {stereo.shape} and {anti.shape}")
+        raise ValueError(
+            f"need two equal, non-empty score lists, got {stereo.shape} and {anti.shape}"
+        )
     wins = np.where(stereo == anti, 0.5, (stereo > anti).astype(np.float64))
     parts = np.ones(wins.size) if weights is None else weights
     share = parts / parts.sum()
@@ -203,7 +221,9 @@ def preference_rate(
     weight = pigeonhole(share, factors, np.random.default_rng(seed), resamples)
     draws = _stratified_means(wins, share, stratum, weight)
     low, high = np.quantile(draws, [0.025, 0.975])
-    rate = Estimate(plain.value, float(min(low, plain.low)), float(max(high, plain.high)), wins.size)
+    rate = Estimate(
+        plain.value, float(min(low, plain.low)), float(max(high, plain.high)), wins.size
+    )
     error = max(float(draws.std(ddof=1)), 0.5 / math.sqrt(wins.size))
     sizes = tuple(int(factor.max()) + 1 for factor in factors)
     return Preference(rate, error, int((stereo == anti).sum()), sizes)
@@ -216,17 +236,26 @@ def pigeonhole(
     weight = np.broadcast_to(share, (resamples, share.size))
     for factor in factors:
         count = int(factor.max()) + 1
-        weight = weight * random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, factor]
+        weight = (
+            weight * random.multinomial(count, np.full(count, 1 / count), size=resamples)[:, factor]
+        )
     return weight
 
 
-def _stratified_means(wins: Floats, share: Floats, stratum: NDArray[np.intp], weight: Floats) -> Floats:
+def _stratified_means(
+    wins: Floats, share: Floats, stratum: NDArray[np.intp], weight: Floats
+) -> Floats:
     """Weighted means of all draws: the mean of each stratum, combined by the strata's fixed shares."""
     member = np.eye(int(stratum.max()) + 1)[stratum]
     mass = weight @ member
     # Two factors can miss every pair of a stratum; such a draw says nothing new about it.
     usual = (share * wins) @ member / (share @ member)
-    means = np.divide((weight * wins) @ member, mass, out=np.broadcast_to(usual, mass.shape).copy(), where=mass > 0)
+    means = np.divide(
+        (weight * wins) @ member,
+        mass,
+        out=np.broadcast_to(usual, mass.shape).copy(),
+        where=mass > 0,
+    )
     return np.asarray(means @ (share @ member))
 
 
@@ -253,7 +282,13 @@ def detectable_effect(n: float) -> float:
 
 
 def log_odds(
-    first: Floats, first_total: float, second: Floats, second_total: float, *, background: Floats, prior: float
+    first: Floats,
+    first_total: float,
+    second: Floats,
+    second_total: float,
+    *,
+    background: Floats,
+    prior: float,
 ) -> tuple[Floats, Floats]:
     """Log-odds ratio of each word between two texts with an informative Dirichlet prior, and its variance.
 
@@ -264,7 +299,9 @@ def log_odds(
     alpha = background * prior
     y1, y2 = first + alpha, second + alpha
     if np.any(y1 <= 0) or np.any(y2 <= 0):
-        raise ValueError("every word needs a positive background share or positive counts on both sides")
+        raise ValueError(
+            "every word needs a positive background share or positive counts on both sides"
+        )
     delta = np.log(y1 / (first_total + prior - y1)) - np.log(y2 / (second_total + prior - y2))
     return delta, 1 / y1 + 1 / y2
 

@@ -18,13 +18,14 @@ import typer
 
 from crawlers.config import CrawlConfig, user_agent
 from gristmill import config as configuration
-from gristmill import runs, storage
 from gristmill.cli import ConfigOption, JsonOption, OutOption, SetOption, conclude, say
 from gristmill.errors import MissingExtra, RunError
 from gristmill.hashing import digest
+from gristmill.runs import run as runs
+from gristmill.runs import storage
 
 if TYPE_CHECKING:
-    from crawlers.frontier import Frontier
+    from crawlers.frontier.store import Frontier
 
 DEFAULT = Path("configs/crawl/default.toml")
 # What decides about the captures: our code, and the library that fetches.
@@ -32,11 +33,18 @@ CODE, LIBRARIES = ("crawlers",), ("scrapy", "w3lib")
 
 FreshOption = Annotated[
     bool,
-    typer.Option("--fresh", help="Forget what was crawled and queued, and start anew as the next run."),
+    typer.Option(
+        "--fresh", help="Forget what was crawled and queued, and start anew as the next run."
+    ),
 ]
-PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")]
+PortOption = Annotated[
+    int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+]
 TextOption = Annotated[
-    Path | None, typer.Option("--text", help="Parquet or JSONL file with a text column, served as further pages.")
+    Path | None,
+    typer.Option(
+        "--text", help="Parquet or JSONL file with a text column, served as further pages."
+    ),
 ]
 
 
@@ -75,7 +83,9 @@ def crawl(
             done = last
         else:
             with _next_run(settings, out, frontier) as run:
-                say(f"crawl  {_how_much(frontier, settings)} under the policy {settings.policy} -> {run.path}")
+                say(
+                    f"crawl  {_how_much(frontier, settings)} under the policy {settings.policy} -> {run.path}"
+                )
                 done = fetch(settings, run, frontier)
     conclude(done, summary(done), as_json=json)
 
@@ -83,17 +93,26 @@ def crawl(
 @contextmanager
 def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Frontier]:
     """The frontier of a crawl: of its sources and its shard; policy and politeness may change on the way."""
-    from crawlers.frontier import unreadable
+    from crawlers.frontier.store import unreadable
 
     state, crawl = _name_of(settings, {*KEPT, "shard"}), _name_of(settings, {*KEPT})
     folder = out / "state" / state
-    if not folder.exists() and (others := sorted(path.name for path in folder.parent.glob("crawl-*"))):
-        say(f"crawl  begins anew: its sources or its shard are others than those of {', '.join(others)}")
+    if not folder.exists() and (
+        others := sorted(path.name for path in folder.parent.glob("crawl-*"))
+    ):
+        say(
+            f"crawl  begins anew: its sources or its shard are others than those of {', '.join(others)}"
+        )
     storage.make_folder(folder)
-    with runs.locked(folder), contextlib.closing(_opened(folder / "frontier.sqlite", fresh=fresh)) as frontier:
+    with (
+        runs.locked(folder),
+        contextlib.closing(_opened(folder / "frontier.sqlite", fresh=fresh)) as frontier,
+    ):
         try:
             sealing = frontier.fact("sealing")
-            if sealing and (out / sealing / runs.MANIFEST).is_file():  # killed between the manifest and this note
+            if (
+                sealing and (out / sealing / runs.MANIFEST).is_file()
+            ):  # killed between the manifest and this note
                 frontier.sealed(sealing)
             if fresh or (frontier.fact("last") and _last_run(frontier, out) is None):
                 _start_anew(frontier)
@@ -125,7 +144,7 @@ def _start_anew(frontier: Frontier) -> None:
 
 def _opened(path: Path, *, fresh: bool) -> Frontier:
     """The frontier in a file; `fresh` goes without the file where it is damaged."""
-    from crawlers.frontier import Frontier
+    from crawlers.frontier.store import Frontier
 
     if not fresh:
         return Frontier(path)
@@ -143,14 +162,22 @@ def _opened(path: Path, *, fresh: bool) -> Frontier:
 def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:
     """The run that this crawl sealed last, if it is still there."""
     name = frontier.fact("last")
-    return runs.open_run(out / name, step="crawl") if name and (out / name / runs.MANIFEST).is_file() else None
+    return (
+        runs.open_run(out / name, step="crawl")
+        if name and (out / name / runs.MANIFEST).is_file()
+        else None
+    )
 
 
 def _nothing_due(frontier: Frontier) -> bool:
     """Whether a call would bring nothing: a new crawl, and one whose last call was not sealed, always has something to do."""
     from crawlers.session import LONGEST_PAUSE
 
-    return frontier.known() > 0 and not frontier.unsealed() and not frontier.askable(time.time(), LONGEST_PAUSE)
+    return (
+        frontier.known() > 0
+        and not frontier.unsealed()
+        and not frontier.askable(time.time(), LONGEST_PAUSE)
+    )
 
 
 def _until(frontier: Frontier) -> str:
@@ -160,12 +187,18 @@ def _until(frontier: Frontier) -> str:
     if (due := frontier.next_due(waiting=False)) is not None:
         moments.append(due)
     waits = f", {queued} requests wait for their hosts" if queued else ""
-    return f"{waits}; nothing is due before {datetime.fromtimestamp(min(moments)):%Y-%m-%d %H:%M}" if moments else waits
+    return (
+        f"{waits}; nothing is due before {datetime.fromtimestamp(min(moments)):%Y-%m-%d %H:%M}"
+        if moments
+        else waits
+    )
 
 
 def _how_much(frontier: Frontier, settings: CrawlConfig) -> str:
     queued = frontier.queued()
-    return f"{len(settings.sources)} sources" + (f", {queued} requests queued before" if queued else "")
+    return f"{len(settings.sources)} sources" + (
+        f", {queued} requests queued before" if queued else ""
+    )
 
 
 @contextmanager
@@ -175,8 +208,14 @@ def _next_run(settings: CrawlConfig, out: Path, frontier: Frontier) -> Iterator[
     while True:
         number = int(frontier.fact("sequence"))
         with runs.start(
-            "crawl", out=out, config=settings, inputs=inputs, code=CODE, libraries=LIBRARIES, sequence=number
-        ) as run:  # fmt: skip
+            "crawl",
+            out=out,
+            config=settings,
+            inputs=inputs,
+            code=CODE,
+            libraries=LIBRARIES,
+            sequence=number,
+        ) as run:
             if run.finished is None:
                 yield run
                 return
@@ -188,9 +227,12 @@ def demo_site(port: PortOption = 0, text: TextOption = None) -> None:
 
     Example: gristmill demo-site --port 8080 --text my-pages.parquet
     """
-    from crawlers.demo_site import DemoSite
+    from crawlers.demo.site import DemoSite
 
-    with DemoSite(port=port, text=text) as site, contextlib.suppress(KeyboardInterrupt):  # the ordinary end of a server
+    with (
+        DemoSite(port=port, text=text) as site,
+        contextlib.suppress(KeyboardInterrupt),
+    ):  # the ordinary end of a server
         say(*site.summary())
         typer.echo(site.url)
         threading.Event().wait()

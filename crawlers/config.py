@@ -50,7 +50,9 @@ class NewsSource(Config):
     def _has_a_door(self) -> NewsSource:
         if not self.sites and not self.feeds:
             raise ValueError("a news source needs `sites` or `feeds`")
-        if bad := [url for url in (*self.sites, *self.feeds) if not re.match(r"https?://[^/\s]+", url)]:
+        if bad := [
+            url for url in (*self.sites, *self.feeds) if not re.match(r"https?://[^/\s]+", url)
+        ]:
             raise ValueError(f"not an http address: {bad[0]!r}")
         return self
 

@@ -18,20 +18,20 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from crawlers.addresses import bare, host_of
 from crawlers.config import CrawlConfig, Source, user_agent
-from crawlers.demo_site import HOSTS, DemoSite
-from crawlers.frontier import Frontier
-from crawlers.outbox import Outbox
+from crawlers.demo.site import HOSTS, DemoSite
+from crawlers.downloader.addresses import bare, host_of
+from crawlers.frontier.outbox import Outbox
+from crawlers.frontier.store import Frontier
 from crawlers.session import Session
-from gristmill import storage
 from gristmill.errors import ConfigError, RunError, Stopped
 from gristmill.hashing import digest
-from gristmill.ledger import check_balance, ledger_table, totals
 from gristmill.progress import Progress, say
-from gristmill.runs import LEDGER, FinishedRun, Run
-from gristmill.takedown import NAME as TAKEDOWNS
-from gristmill.takedown import Takedown, write_takedowns
+from gristmill.rights.takedown import NAME as TAKEDOWNS
+from gristmill.rights.takedown import Takedown, write_takedowns
+from gristmill.runs import storage
+from gristmill.runs.ledger import check_balance, ledger_table, totals
+from gristmill.runs.run import LEDGER, FinishedRun, Run
 
 CAPTURES = "captures"
 MOST_FAILURES_SHOWN = 20
@@ -61,18 +61,22 @@ def scrapy_settings(config: CrawlConfig) -> dict[str, Any]:
         "METAREFRESH_MAXDELAY": 1,  # at once it is a redirect; later it is a page that renews itself, and would be asked ten times
         "RETRY_ENABLED": False,  # the frontier repeats requests, in later calls too
         "LOG_LEVEL": "ERROR",
-        "SCHEDULER": "crawlers.scheduler.DurableScheduler",
-        "TWISTED_DNS_RESOLVER": "crawlers.politeness.PublicResolver",
-        "PRIVATE_HOSTS": [*config.private_hosts, *proxies, *(["127.0.0.1"] if config.demo.serve else [])],
+        "SCHEDULER": "crawlers.downloader.scheduler.DurableScheduler",
+        "TWISTED_DNS_RESOLVER": "crawlers.downloader.politeness.PublicResolver",
+        "PRIVATE_HOSTS": [
+            *config.private_hosts,
+            *proxies,
+            *(["127.0.0.1"] if config.demo.serve else []),
+        ],
         "CONCURRENT_ITEMS": 1,  # spiders yield none: Scrapy starts so many tasks for each answer
         "SPIDER_MIDDLEWARES_BASE": {},  # spiders commit what they read themselves
         "DOWNLOADER_MIDDLEWARES": {
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
             "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 540,  # after the capture: redirects are evidence too
-            "crawlers.politeness.AddressMiddleware": 80,
-            "crawlers.sites.SiteMiddleware": 100,
-            "crawlers.politeness.PaceMiddleware": 900,
-            "crawlers.capture.CaptureMiddleware": 580,  # just after decompression (590)
+            "crawlers.downloader.politeness.AddressMiddleware": 80,
+            "crawlers.downloader.sites.SiteMiddleware": 100,
+            "crawlers.downloader.politeness.PaceMiddleware": 900,
+            "crawlers.downloader.capture.CaptureMiddleware": 580,  # just after decompression (590)
         },
     }
 
@@ -90,11 +94,16 @@ def _origins(config: CrawlConfig) -> Iterator[dict[str, str]]:
 
 def crawl(config: CrawlConfig, run: Run, frontier: Frontier) -> FinishedRun:
     """Fetch what is queued and due, and seal it into the run folder; a call that was stopped goes on where it was."""
-    frontier.wake(time.time(), waiting=frontier.unsealed())  # what this call fetched itself is not due again in it
+    frontier.wake(
+        time.time(), waiting=frontier.unsealed()
+    )  # what this call fetched itself is not due again in it
     bring_back(frontier, run.path.parent)
     outbox = Outbox(frontier, frontier.path.parent / CAPTURES, rotate=config.capture_file_bytes)
     before = sum(frontier.documents().values())
-    with _origins(config) as origins, Progress("crawl", total=config.budget, unit="documents", done=before) as progress:
+    with (
+        _origins(config) as origins,
+        Progress("crawl", total=config.budget, unit="documents", done=before) as progress,
+    ):
         session = Session(config, frontier, outbox, progress, origins)
         _run_spiders(config, session)
         _check(session)
@@ -105,14 +114,20 @@ def crawl(config: CrawlConfig, run: Run, frontier: Frontier) -> FinishedRun:
 def _run_spiders(config: CrawlConfig, session: Session) -> None:
     from scrapy.crawler import AsyncCrawlerProcess
 
-    from crawlers.spiders.news import NewsSpider
-    from crawlers.spiders.social import SocialSpider
-    from crawlers.spiders.wiki import WikiSpider
+    from crawlers.sources.news import NewsSpider
+    from crawlers.sources.social import SocialSpider
+    from crawlers.sources.wiki import WikiSpider
 
     kinds = {"wiki": WikiSpider, "news": NewsSpider, "social": SocialSpider}
     if not (chosen := sources_of_shard(config)):
-        fix = "start as many shards as there are hosts at most; those with sources do the whole crawl"
-        raise ConfigError("no source falls to this shard", {"shard": config.shard, "sources": len(config.sources)}, fix)
+        fix = (
+            "start as many shards as there are hosts at most; those with sources do the whole crawl"
+        )
+        raise ConfigError(
+            "no source falls to this shard",
+            {"shard": config.shard, "sources": len(config.sources)},
+            fix,
+        )
     process = AsyncCrawlerProcess(scrapy_settings(config))
     from twisted.internet import reactor  # the one that Scrapy installed
 
@@ -133,7 +148,10 @@ def _stopping_at_once(session: Session) -> Iterator[None]:
         session.stopped = signal.Signals(number).name
         reactor.callFromThread(reactor.crash)
 
-    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    earlier = {
+        number: signal.signal(number, stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     try:
         yield
     finally:
@@ -148,11 +166,15 @@ def _check(session: Session) -> None:
         raise session.fault
     sums = totals(frontier.entries())
     if session.stopped is not None:
-        say(f"crawl  so far stored {sums['kept']}{_reasons(sums, 'dropped')}{_reasons(sums, 'quarantined', 'failed ')}")
+        say(
+            f"crawl  so far stored {sums['kept']}{_reasons(sums, 'dropped')}{_reasons(sums, 'quarantined', 'failed ')}"
+        )
         raise Stopped(
             f"the crawl was stopped ({session.stopped}) with {frontier.queued()} requests queued; the same command goes on there"
         )
-    found = sums["kept"] or any(sums.get(f"dropped:{reason}") for reason in ("opt_out", "licence", "unchanged"))
+    found = sums["kept"] or any(
+        sums.get(f"dropped:{reason}") for reason in ("opt_out", "licence", "unchanged")
+    )
     if not found and frontier.fact("sequence") == 1 and not frontier.queued():
         error = _brought_nothing(session, sums)
         frontier.start_anew()
@@ -161,14 +183,22 @@ def _check(session: Session) -> None:
 
 def _brought_nothing(session: Session, sums: Mapping[str, int]) -> RunError:
     hosts = session.frontier.table("SELECT place, why FROM shut ORDER BY place")
-    failures = [text for (text,) in session.frontier.table("SELECT text FROM failure ORDER BY id LIMIT 3")]
+    failures = [
+        text for (text,) in session.frontier.table("SELECT text FROM failure ORDER BY id LIMIT 3")
+    ]
     if hosts and not session.outbox.captures and not session.outbox.waiting and not failures:
         fix = "check this machine's network (DNS, proxy, firewall); the same command then starts the crawl again"
-        return RunError("no source could be reached, so nothing was fetched", dict(hosts[:MOST_FAILURES_SHOWN]), fix)
+        return RunError(
+            "no source could be reached, so nothing was fetched",
+            dict(hosts[:MOST_FAILURES_SHOWN]),
+            fix,
+        )
     rows = {reason: count for reason, count in sums.items() if count and ":" in reason}
     first = {f"failure {n}": text for n, text in enumerate(failures, 1)}
     fix = "check the sources and the network; the same command starts the crawl again"
-    return RunError("the crawl brought no document", {**rows, **dict(hosts[:MOST_FAILURES_SHOWN]), **first}, fix)
+    return RunError(
+        "the crawl brought no document", {**rows, **dict(hosts[:MOST_FAILURES_SHOWN]), **first}, fix
+    )
 
 
 def _seal(run: Run, session: Session) -> FinishedRun:
@@ -179,7 +209,9 @@ def _seal(run: Run, session: Session) -> FinishedRun:
     outbox.check()
     with frontier.durably():
         frontier.set_fact("sealing", run.id)
-    shutil.rmtree(run.path / CAPTURES, ignore_errors=True)  # what is there is of no call that this frontier knows
+    shutil.rmtree(
+        run.path / CAPTURES, ignore_errors=True
+    )  # what is there is of no call that this frontier knows
     move_files(frontier, outbox.folder, run.path / CAPTURES)
     with storage.commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table({0: entries}), file, compression="zstd")
@@ -200,18 +232,23 @@ def details_of(session: Session) -> dict[str, Any]:
     """What the manifest says of a call beside its counts."""
     frontier = session.frontier
     licences: dict[str, dict[str, int]] = {}
-    for source, licence, count in frontier.table("SELECT source, licence, documents FROM licence ORDER BY 1, 2"):
+    for source, licence, count in frontier.table(
+        "SELECT source, licence, documents FROM licence ORDER BY 1, 2"
+    ):
         licences.setdefault(source, {})[licence] = count
     return {
         "crawl": frontier.fact("crawl"),
         "policy": session.config.policy,
         "licences": licences,
-        "fetched": dict(frontier.table("SELECT source, captures FROM fetched WHERE captures > 0 ORDER BY 1")),
+        "fetched": dict(
+            frontier.table("SELECT source, captures FROM fetched WHERE captures > 0 ORDER BY 1")
+        ),
         "unreachable": dict(frontier.table("SELECT place, why FROM shut ORDER BY 1")),
         "failures": sorted(text for (text,) in frontier.table("SELECT text FROM failure")),
         "queued": frontier.queued(),
         "waiting": {
-            host: {"queued": count, "why": why_waiting(session, host)} for host, count in frontier.queued_hosts()
+            host: {"queued": count, "why": why_waiting(session, host)}
+            for host, count in frontier.queued_hosts()
         },
         "takedowns": len(frontier.takedowns()),
     }
@@ -253,7 +290,11 @@ def takedowns_of(frontier: Frontier) -> list[Takedown]:
 def sources_of_shard(config: CrawlConfig) -> list[Source]:
     """The sources this process crawls. Sources that share a host stay together: one process asks it, one pace holds."""
     number, of = map(int, config.shard.split("/"))
-    return [source for source in config.sources if int(digest(_first_host(config, source))[:15], 16) % of == number - 1]
+    return [
+        source
+        for source in config.sources
+        if int(digest(_first_host(config, source))[:15], 16) % of == number - 1
+    ]
 
 
 def _first_host(config: CrawlConfig, source: Source) -> str:
@@ -280,12 +321,16 @@ def summary(run: FinishedRun) -> list[str]:
         f"  stored {counts['kept']}{_reasons(counts, 'dropped')}{_reasons(counts, 'quarantined', 'failed ')}",
     ]
     for source, licences in run.details["licences"].items():
-        lines.append(f"  {source}: " + ", ".join(f"{count} {licence}" for licence, count in licences.items()))
+        lines.append(
+            f"  {source}: " + ", ".join(f"{count} {licence}" for licence, count in licences.items())
+        )
     lines += [f"  {host}: {what}" for host, what in run.details["unreachable"].items()]
     failures = run.details["failures"]
     lines += [f"  failed  {text}" for text in failures[:MOST_FAILURES_SHOWN]]
     if len(failures) > MOST_FAILURES_SHOWN:
-        lines.append(f"  and {len(failures) - MOST_FAILURES_SHOWN} more failures, all in {run.path.name}/manifest.json")
+        lines.append(
+            f"  and {len(failures) - MOST_FAILURES_SHOWN} more failures, all in {run.path.name}/manifest.json"
+        )
     for host, waiting in run.details.get("waiting", {}).items():
         lines.append(f"  {host}: {waiting['queued']} requests still queued; {waiting['why']}")
     if run.details.get("takedowns"):
@@ -296,5 +341,9 @@ def summary(run: FinishedRun) -> list[str]:
 
 
 def _reasons(counts: Mapping[str, int], fate: str, word: str = "dropped ") -> str:
-    found = {name.partition(":")[2]: count for name, count in counts.items() if name.startswith(f"{fate}:")}
+    found = {
+        name.partition(":")[2]: count
+        for name, count in counts.items()
+        if name.startswith(f"{fate}:")
+    }
     return "".join(f" | {word}{reason} {count}" for reason, count in sorted(found.items()))

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from w3lib.url import canonicalize_url
 
-from crawlers.addresses import host_of
-from gristmill.ledger import Fate
+from crawlers.downloader.addresses import host_of
+from gristmill.runs.ledger import Fate
 
 Interval = Literal["discovery", "documents", "never"]
 
@@ -74,7 +74,11 @@ class Outcome:
 
     def add(self, said: Ask | Found | Shut) -> None:
         """Take one thing that a spider said."""
-        kinds: tuple[tuple[type, list[Any]], ...] = ((Ask, self.asks), (Found, self.found), (Shut, self.shut))
+        kinds: tuple[tuple[type, list[Any]], ...] = (
+            (Ask, self.asks),
+            (Found, self.found),
+            (Shut, self.shut),
+        )
         next(into for kind, into in kinds if isinstance(said, kind)).append(said)
 
 

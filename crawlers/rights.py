@@ -1,7 +1,7 @@
 """What a source says about the use of its text, read as signals, and one pure function that judges them.
 
 Signals are plain (name, value) pairs kept as evidence beside every capture. Reading them never decides anything; `judge`
-does, with the licence vocabulary and the policies of `gristmill.rights`.
+does, with the licence vocabulary and the policies of `gristmill.rights.policy`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from typing import Any
 
 from parsel import Selector
 
-from gristmill.rights import OPT_OUTS, UNKNOWN, RightsPolicy, normalize_licence, status_refusals, why_refused
+from gristmill.rights.policy import (
+    OPT_OUTS,
+    UNKNOWN,
+    RightsPolicy,
+    normalize_licence,
+    status_refusals,
+    why_refused,
+)
 
 AGENT = "gristmill"
 LICENCE_TIERS = (("rel=license", "rightsinfo"), ("json-ld license",), ("footer link",))
@@ -54,7 +61,9 @@ def judge(signals: Sequence[Signal], policy: RightsPolicy) -> Verdict:
 def _licence(signals: Sequence[Signal]) -> str:
     """The licence of the strongest kind of statement that names one; `unknown` where two of a kind disagree."""
     for tier in LICENCE_TIERS:
-        named = {licence_of(signal.value) for signal in signals if signal.signal in tier} - {UNKNOWN}
+        named = {licence_of(signal.value) for signal in signals if signal.signal in tier} - {
+            UNKNOWN
+        }
         if named:
             return named.pop() if len(named) == 1 else UNKNOWN
     return UNKNOWN
@@ -62,7 +71,9 @@ def _licence(signals: Sequence[Signal]) -> str:
 
 def licence_of(text: str) -> str:
     """The SPDX id of a licence's name or address; addresses at spdx.org carry it in their path."""
-    if found := re.match(r"https?://spdx\.org/licenses/([\w.+-]+?)(?:\.html|\.json)?/?$", text.strip()):
+    if found := re.match(
+        r"https?://spdx\.org/licenses/([\w.+-]+?)(?:\.html|\.json)?/?$", text.strip()
+    ):
         return normalize_licence(found[1])
     return normalize_licence(text)
 
@@ -117,12 +128,18 @@ def page_signals(headers: Mapping[str, Sequence[str]], page: Selector | None) ->
     out += [Signal("tdm-reservation header", value) for value in headers.get("tdm-reservation", ())]
     out += [Signal("tdm-policy header", value) for value in headers.get("tdm-policy", ())]
     out += [Signal("Content-Usage", value) for value in headers.get("content-usage", ())]
-    out += [Signal("rel=license", url) for value in headers.get("link", ()) for url in _linked_licences(value)]
+    out += [
+        Signal("rel=license", url)
+        for value in headers.get("link", ())
+        for url in _linked_licences(value)
+    ]
     return tuple(dict.fromkeys([*out, *(_html_signals(page) if page is not None else ())]))
 
 
 def _linked_licences(header: str) -> list[str]:
-    return re.findall(r'<([^>]+)>\s*;[^,]*\brel=(?:"(?:[^",]* )?license(?: [^",]*)?"|license\b(?!-))', header)
+    return re.findall(
+        r'<([^>]+)>\s*;[^,]*\brel=(?:"(?:[^",]* )?license(?: [^",]*)?"|license\b(?!-))', header
+    )
 
 
 def _html_signals(page: Selector) -> Iterator[Signal]:
@@ -148,7 +165,9 @@ def _linked_data_signals(text: str) -> Iterator[Signal]:
     for thing in _things(found):
         if isinstance(licence := thing.get("license"), str):
             yield Signal("json-ld license", licence)
-        if isinstance(free := thing.get("isAccessibleForFree"), bool | str) and not _is_no_text(thing):
+        if isinstance(free := thing.get("isAccessibleForFree"), bool | str) and not _is_no_text(
+            thing
+        ):
             yield Signal("json-ld isAccessibleForFree", str(free))
 
 
@@ -156,7 +175,9 @@ def _is_no_text(thing: Mapping[str, Any]) -> bool:
     """Whether a thing is an event, a place or a product: what it costs to go there says nothing about the page."""
     kinds = thing.get("@type")
     named = kinds if isinstance(kinds, list) else [kinds]
-    return any(str(kind).endswith(("Event", "Place", "Product", "Attraction", "Museum")) for kind in named)
+    return any(
+        str(kind).endswith(("Event", "Place", "Product", "Attraction", "Museum")) for kind in named
+    )
 
 
 def _things(found: Any) -> Iterator[dict[str, Any]]:
@@ -165,12 +186,19 @@ def _things(found: Any) -> Iterator[dict[str, Any]]:
         if isinstance(thing, dict):
             yield thing
             graph = thing.get("@graph")
-            yield from (part for part in graph if isinstance(part, dict)) if isinstance(graph, list) else ()
+            yield from (
+                (part for part in graph if isinstance(part, dict))
+                if isinstance(graph, list)
+                else ()
+            )
 
 
 def status_signals(status: Mapping[str, Any]) -> tuple[Signal, ...]:
     """The refusals of a Mastodon status and its account."""
-    return tuple(Signal("mastodon", word) for word in dict.fromkeys(found.word for found in status_refusals(status)))
+    return tuple(
+        Signal("mastodon", word)
+        for word in dict.fromkeys(found.word for found in status_refusals(status))
+    )
 
 
 def rightsinfo_signals(query: Mapping[str, Any]) -> tuple[Signal, ...]:

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from crawlers.addresses import bare
 from crawlers.config import CrawlConfig, Source
-from crawlers.frontier import Ended, Frontier, Row
-from crawlers.outbox import Outbox
+from crawlers.downloader.addresses import bare
+from crawlers.frontier.outbox import Outbox
+from crawlers.frontier.store import Ended, Frontier, Row
 from crawlers.outcome import Outcome
 from crawlers.rights import Verdict
 from gristmill.progress import Progress
-from gristmill.rights import POLICIES, RightsPolicy
+from gristmill.rights.policy import POLICIES, RightsPolicy
 
 LONGEST_PAUSE = 300.0
 """Seconds that a call waits for a host or a request; what is due later stays queued for the next call."""
@@ -63,16 +63,25 @@ class Session:
             row, outcome, ended, lang=source.lang or "", limit=source.max_documents, later=later
         )
         pages, size, since = self._spent.get(row.host, (0, 0, time.time()))
-        self._spent[row.host] = pages + len(outcome.captures), size + sum(map(len, outcome.captures)), since
+        self._spent[row.host] = (
+            pages + len(outcome.captures),
+            size + sum(map(len, outcome.captures)),
+            since,
+        )
         self._came(source, outcome)
         return queued
 
     def is_spent(self, host: str) -> bool:
         """Whether a host gave all that one call may take from it; what it has queued waits for the next call."""
-        polite, (pages, size, since) = self.config.politeness, self._spent.get(host, (0, 0, time.time()))
+        polite, (pages, size, since) = (
+            self.config.politeness,
+            self._spent.get(host, (0, 0, time.time())),
+        )
         limits = (
-            (pages, polite.pages_per_host), (size, polite.bytes_per_host), (time.time() - since, polite.seconds_per_host),
-        )  # fmt: skip
+            (pages, polite.pages_per_host),
+            (size, polite.bytes_per_host),
+            (time.time() - since, polite.seconds_per_host),
+        )
         return any(limit is not None and used >= limit for used, limit in limits)
 
     def note(self, source: Source, outcome: Outcome) -> None:
@@ -89,7 +98,9 @@ class Session:
         self.outbox.came(outcome.captures)
         self.documents[source.name] = self.documents.get(source.name, 0) + len(outcome.found)
         if outcome.found:
-            self.progress.advance(len(outcome.found), note=f"{(self.outbox.bytes + self.outbox.waiting) / 1e6:.1f} MB")
+            self.progress.advance(
+                len(outcome.found), note=f"{(self.outbox.bytes + self.outbox.waiting) / 1e6:.1f} MB"
+            )
 
     def hold(self, host: str, seconds: float, *, strike: bool = False) -> None:
         """Ask nothing of a host for so long, in later calls too; a strike makes the next pause without a given length longer."""

@@ -16,8 +16,19 @@ def main() -> None:
     folder = Path(sys.argv[1])
     files = sorted(str(path) for path in folder.glob("data-*.arrow"))
     mapped = datasets.load_from_disk(str(folder))
-    print("load_from_disk          ", len(mapped), "documents;", mapped[0]["id"], len(mapped[0]["input_ids"]), "tokens")
-    print("Dataset.from_file       ", len(datasets.Dataset.from_file(files[0])), "documents in the first shard")
+    print(
+        "load_from_disk          ",
+        len(mapped),
+        "documents;",
+        mapped[0]["id"],
+        len(mapped[0]["input_ids"]),
+        "tokens",
+    )
+    print(
+        "Dataset.from_file       ",
+        len(datasets.Dataset.from_file(files[0])),
+        "documents in the first shard",
+    )
     loaded = datasets.load_dataset("arrow", data_files=files, split="train")
     print('load_dataset("arrow")   ', len(loaded), "documents")
 

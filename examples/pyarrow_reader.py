@@ -34,7 +34,9 @@ def documents(folder: str) -> Iterator[tuple[str, np.ndarray]]:
     for batch in batches(folder):
         column = batch["input_ids"]
         values, offsets = column.values.to_numpy(), column.offsets.to_numpy()
-        for id, (start, stop) in zip(batch["id"].to_pylist(), itertools.pairwise(offsets), strict=True):
+        for id, (start, stop) in zip(
+            batch["id"].to_pylist(), itertools.pairwise(offsets), strict=True
+        ):
             yield id, values[start:stop]
 
 

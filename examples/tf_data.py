@@ -21,7 +21,10 @@ def documents(folder: str) -> Iterator[np.ndarray]:
         raise FileNotFoundError(f"no shards in {folder}: give the folder of a split, as .../train")
     for path in paths:
         for batch in pa.ipc.open_stream(pa.memory_map(str(path))):
-            ids, offsets = batch["input_ids"].values.to_numpy(), batch["input_ids"].offsets.to_numpy()
+            ids, offsets = (
+                batch["input_ids"].values.to_numpy(),
+                batch["input_ids"].offsets.to_numpy(),
+            )
             yield from (ids[a:b].astype(np.int32) for a, b in itertools.pairwise(offsets))
 
 
@@ -40,16 +43,25 @@ def dataset(folder: str, length: int, batch: int, end: int = 3):  # type: ignore
     import tensorflow as tf
 
     signature = tf.TensorSpec((length,), tf.int32)
-    rows = tf.data.Dataset.from_generator(lambda: windows(folder, length, end), output_signature=signature)
+    rows = tf.data.Dataset.from_generator(
+        lambda: windows(folder, length, end), output_signature=signature
+    )
     return rows.shuffle(1000, seed=0).batch(batch, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--end", type=int, default=3, help="the id between documents; another in imported tokenizers")
+    parser.add_argument(
+        "--end",
+        type=int,
+        default=3,
+        help="the id between documents; another in imported tokenizers",
+    )
     options = parser.parse_args()
     for batch in dataset(options.folder, options.length, options.batch, options.end).take(1):
         print(f"a batch: {tuple(batch.shape)}")

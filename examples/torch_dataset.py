@@ -34,7 +34,9 @@ class TokenWindows(Dataset):
     def _open(self) -> None:
         paths = sorted(Path(self.folder).glob("data-*.arrow"))
         if not paths:
-            raise FileNotFoundError(f"no shards in {self.folder}: give the folder of a split, as .../train")
+            raise FileNotFoundError(
+                f"no shards in {self.folder}: give the folder of a split, as .../train"
+            )
         if cut := [path for path in paths if _ending(path) != END_OF_STREAM]:
             raise ValueError(f"{cut[0]} is cut off: see `gristmill shards verify`")
         tables = [pa.ipc.open_stream(pa.memory_map(str(path))).read_all() for path in paths]
@@ -42,7 +44,9 @@ class TokenWindows(Dataset):
         self._values = [chunk.values.to_numpy() for chunk in chunks]  # views of the mapped files
         self._offsets = [chunk.offsets.to_numpy() for chunk in chunks]
         lengths = np.concatenate([np.diff(offsets) + 1 for offsets in self._offsets])
-        self._starts = np.r_[0, np.cumsum(lengths)]  # of every document in the stream, its end id counted
+        self._starts = np.r_[
+            0, np.cumsum(lengths)
+        ]  # of every document in the stream, its end id counted
         self._first = np.cumsum([0, *(len(offsets) - 1 for offsets in self._offsets)])
 
     def __len__(self) -> int:
@@ -76,21 +80,32 @@ class TokenWindows(Dataset):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder")
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--end", type=int, default=3, help="the id between documents; another in imported tokenizers")
+    parser.add_argument(
+        "--end",
+        type=int,
+        default=3,
+        help="the id between documents; another in imported tokenizers",
+    )
     options = parser.parse_args()
     windows = TokenWindows(options.folder, options.length, end=options.end)
     if not len(windows):
         raise SystemExit(
             f"{options.folder} is shorter than one window of {options.length} tokens: give a smaller --length"
         )
-    loader = DataLoader(windows, batch_size=options.batch, shuffle=True, num_workers=options.workers)
+    loader = DataLoader(
+        windows, batch_size=options.batch, shuffle=True, num_workers=options.workers
+    )
     for inputs, targets in loader:
-        print(f"{len(windows)} windows; a batch: {tuple(inputs.shape)}, next token of the first: {int(targets[0, 0])}")
+        print(
+            f"{len(windows)} windows; a batch: {tuple(inputs.shape)}, next token of the first: {int(targets[0, 0])}"
+        )
         break
 
 

@@ -17,22 +17,32 @@ import typer
 
 from gristmill.errors import GristmillError, Stopped, UserError
 from gristmill.progress import say as say  # rooms say what they do through the command line
-from gristmill.runs import FinishedRun
+from gristmill.runs.run import FinishedRun
 
 GROUP = "gristmill.commands"
 
-InOption = Annotated[list[str] | None, typer.Option("--in", help="Run folder, file, folder, glob or URL; repeatable.")]
+InOption = Annotated[
+    list[str] | None,
+    typer.Option("--in", help="Run folder, file, folder, glob or URL; repeatable."),
+]
 OutOption = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="TOML file.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="Override one key, e.g. optim.learning_rate=3e-4; repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Override one key, e.g. optim.learning_rate=3e-4; repeatable."),
 ]
-ForceOption = Annotated[bool, typer.Option("--force", help="Throw a finished run of these settings away and redo it.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the run's path.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Throw a finished run of these settings away and redo it.")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of the run's path.")
+]
 WorkersOption = Annotated[
     int,
     typer.Option(
-        "--workers", min=1, help="How many work at once, as threads or processes; the output does not depend on it."
+        "--workers",
+        min=1,
+        help="How many work at once, as threads or processes; the output does not depend on it.",
     ),
 ]
 
@@ -52,7 +62,16 @@ def conclude(
     """
     say(*summary)
     if as_json:
-        print(json.dumps({"path": str(run.path), "counts": dict(run.counts), **_timings(run), **(extra or {})}))
+        print(
+            json.dumps(
+                {
+                    "path": str(run.path),
+                    "counts": dict(run.counts),
+                    **_timings(run),
+                    **(extra or {}),
+                }
+            )
+        )
     else:
         print(run.path)
     if code := run.exit_code if exit_code is None else exit_code:
@@ -66,7 +85,7 @@ def _timings(run: FinishedRun) -> dict[str, Any]:
 
 def build_app() -> typer.Typer:
     """The whole command line: the core's commands and those of every room that is installed."""
-    from gristmill import core_commands
+    from reports import commands as core_commands
 
     app = typer.Typer(
         name="gristmill",
@@ -114,7 +133,9 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         # Not `app(...)`: typer would turn Ctrl-C into code 130, and the EOFError of a cut gzip into a silent abort.
         command = typer.main.get_command(build_app())
-        with command.make_context("gristmill", list(sys.argv[1:] if arguments is None else arguments)) as context:
+        with command.make_context(
+            "gristmill", list(sys.argv[1:] if arguments is None else arguments)
+        ) as context:
             command.invoke(context)
         return 0
     except typer.Exit as ended:
@@ -123,7 +144,9 @@ def run(arguments: list[str] | None = None) -> int:
         return _tell(error)
     except KeyboardInterrupt as stop:
         return _tell(
-            Stopped(f"stopped by {stop.args[0] if stop.args else 'Ctrl-C'}; the same command continues where it was")
+            Stopped(
+                f"stopped by {stop.args[0] if stop.args else 'Ctrl-C'}; the same command continues where it was"
+            )
         )
     except Exception as error:
         return _tell_any(error)
@@ -160,7 +183,9 @@ def _tell_any(error: Exception) -> int:
     if isinstance(error, typer.Abort):
         return Stopped.exit_code
     if isinstance(error, BrokenPipeError):  # `gristmill runs list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the last flush must not complain again
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # the last flush must not complain again
         return 1
     if isinstance(error, OSError) and (mend := _OF_THE_MACHINE.get(error.errno or 0)):
         what, fix = mend

@@ -46,17 +46,25 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError("there is no such configuration file", {"file": path}, _near_file(path)) from None
+        raise ConfigError(
+            "there is no such configuration file", {"file": path}, _near_file(path)
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fix = "mend that line; strings stand in quotes, and `gristmill config show STEP` prints a whole valid file"
-        raise ConfigError("this configuration is not valid TOML", {"file": path, "problem": error}, fix) from None
+        raise ConfigError(
+            "this configuration is not valid TOML", {"file": path, "problem": error}, fix
+        ) from None
     except OSError as error:
         where = {"file": path, "problem": error.strerror}
-        raise ConfigError("this configuration file cannot be read", where, "give a TOML file you may read") from None
+        raise ConfigError(
+            "this configuration file cannot be read", where, "give a TOML file you may read"
+        ) from None
 
 
 def _near_file(path: Path) -> str:
-    near = sorted(str(found) for found in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    near = (
+        sorted(str(found) for found in path.parent.glob("*.toml")) if path.parent.is_dir() else []
+    )
     return f"choose one of {', '.join(near)}" if near else "give the path of a TOML file"
 
 
@@ -83,7 +91,9 @@ def _apply(table: dict[str, Any], override: str) -> None:
 def _parse_value(raw: str) -> Any:
     """Read a value as TOML would; anything that is not one TOML value as a whole is the bare string itself."""
     try:
-        values = tomllib.loads(f"value = [{raw}]")["value"]  # in brackets no comment or second line can hide
+        values = tomllib.loads(f"value = [{raw}]")[
+            "value"
+        ]  # in brackets no comment or second line can hide
     except tomllib.TOMLDecodeError:
         return raw
     return values[0] if len(values) == 1 else raw
@@ -97,7 +107,9 @@ def _explain(model: type[Config], error: pydantic.ValidationError, origin: str) 
         rows[key] = _problem(detail)
         if detail["type"] == "extra_forbidden":
             fixes.append(_suggestion(model, detail["loc"], key))
-    return ConfigError("this configuration cannot be run", rows, " ".join(fixes) or "change the values given above")
+    return ConfigError(
+        "this configuration cannot be run", rows, " ".join(fixes) or "change the values given above"
+    )
 
 
 def _problem(detail: ErrorDetails) -> str:
@@ -151,7 +163,11 @@ def _emit(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> 
 
 
 def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _literal(name)
+    return (
+        name
+        if name.replace("_", "").replace("-", "").isalnum() and name.isascii()
+        else _literal(name)
+    )
 
 
 def _literal(value: Any) -> str:
@@ -162,7 +178,9 @@ def _literal(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_literal, value)) + "]"
     if isinstance(value, dict):
-        inner = (f"{_key(key)} = {_literal(item)}" for key, item in value.items() if item is not None)
+        inner = (
+            f"{_key(key)} = {_literal(item)}" for key, item in value.items() if item is not None
+        )
         return "{" + ", ".join(inner) + "}"
     return repr(value)
 

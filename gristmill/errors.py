@@ -27,7 +27,9 @@ class UserError(GristmillError):
 
     exit_code = 2
 
-    def __init__(self, what: str, where: Mapping[str, object] | None = None, fix: str | None = None) -> None:
+    def __init__(
+        self, what: str, where: Mapping[str, object] | None = None, fix: str | None = None
+    ) -> None:
         self.what, self.where, self.fix = what, dict(where or {}), fix
         super().__init__(self._text())
 

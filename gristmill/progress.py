@@ -26,9 +26,13 @@ class Progress:
     ...     bar.advance(1, note="12 quarantined")
     """
 
-    def __init__(self, label: str, *, total: float | None = None, unit: str = "", done: float = 0.0) -> None:
+    def __init__(
+        self, label: str, *, total: float | None = None, unit: str = "", done: float = 0.0
+    ) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self.done = self._before = done  # what an earlier, stopped run did is no work of this one: not in the rate
+        self.done = self._before = (
+            done  # what an earlier, stopped run did is no work of this one: not in the rate
+        )
         self._note = ""
         self._started = self._last_line = time.monotonic()
         self._told = self.done
@@ -38,17 +42,29 @@ class Progress:
     def __enter__(self) -> "Progress":
         self._started = self._last_line = time.monotonic()
         if sys.stderr.isatty():
-            texts = [TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("label", "state")]
-            columns = (texts[0], BarColumn(), texts[1])  # no markup: a note may hold a name from the web
+            texts = [
+                TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("label", "state")
+            ]
+            columns = (
+                texts[0],
+                BarColumn(),
+                texts[1],
+            )  # no markup: a note may hold a name from the web
             self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task("", total=self.total, label=self.label, state="")
             self._bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if kind is None and time.monotonic() - self._started >= SECONDS_BETWEEN_LINES and self._told != self.done:
+        if (
+            kind is None
+            and time.monotonic() - self._started >= SECONDS_BETWEEN_LINES
+            and self._told != self.done
+        ):
             self._line()
 
     def advance(self, amount: float = 1.0, *, note: str | None = None) -> None:
@@ -62,7 +78,9 @@ class Progress:
         now = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, completed=done, state=self.state(now - self._started))
-        elif now - self._last_line >= (SECONDS_UNCHANGED if self._told == done else SECONDS_BETWEEN_LINES):
+        elif now - self._last_line >= (
+            SECONDS_UNCHANGED if self._told == done else SECONDS_BETWEEN_LINES
+        ):
             self._line()
 
     def state(self, elapsed: float) -> str:

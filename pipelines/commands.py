@@ -9,32 +9,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gristmill import cli, runs
+from gristmill import cli
 from gristmill.errors import ConfigError, InputError, UserError
-from gristmill.runs import FinishedRun
-from pipelines import lookup_commands, tokenizer_commands
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun
+from pipelines import lookup_commands
+from pipelines.tokenizer import commands as tokenizer_commands
 
 if TYPE_CHECKING:
     from pipelines.config import PrepareConfig
-    from pipelines.dedup.estimate import Estimate
+    from pipelines.decide.dedup.estimate import Estimate
     from pipelines.prepare import How
 
-RunnerOption = Annotated[str, typer.Option("--runner", help="FnApiRunner, or PortableRunner with LOOPBACK workers.")]
-MemoryOption = Annotated[str, typer.Option("--memory", help="Working memory for grouping band keys, e.g. 512M or 4G.")]
+RunnerOption = Annotated[
+    str, typer.Option("--runner", help="FnApiRunner, or PortableRunner with LOOPBACK workers.")
+]
+MemoryOption = Annotated[
+    str, typer.Option("--memory", help="Working memory for grouping band keys, e.g. 512M or 4G.")
+]
 TokenizerOption = Annotated[
-    Path | None, typer.Option("--tokenizer", help="A finished tokenizer run; without it one is trained.")
+    Path | None,
+    typer.Option("--tokenizer", help="A finished tokenizer run; without it one is trained."),
 ]
 NewTokenizerOption = Annotated[
-    bool, typer.Option("--new-tokenizer", help="Train one even where only a threshold changed since the last.")
+    bool,
+    typer.Option(
+        "--new-tokenizer", help="Train one even where only a threshold changed since the last."
+    ),
 ]
 EstimateOption = Annotated[
-    bool, typer.Option("--estimate", help="Only say what it will take: memory, bytes regrouped, disk, time.")
+    bool,
+    typer.Option(
+        "--estimate", help="Only say what it will take: memory, bytes regrouped, disk, time."
+    ),
 ]
 DocumentsOption = Annotated[
-    int | None, typer.Option("--documents", min=1, help="With --estimate: for so many documents, without a run.")
+    int | None,
+    typer.Option(
+        "--documents", min=1, help="With --estimate: for so many documents, without a run."
+    ),
 ]
 PlanOption = Annotated[
-    bool, typer.Option("--plan", help="Only print the mixture: shares, and how often documents are written.")
+    bool,
+    typer.Option(
+        "--plan", help="Only print the mixture: shares, and how often documents are written."
+    ),
 ]
 PASS_ON = {"allow_extra_args": True}
 """What stands behind `--` is Beam's; anything else we do not know is refused."""
@@ -92,7 +111,9 @@ def prepare(
     _tell_packed(packed)
     runs_made = {run.step: str(run.path) for run in (annotated, decided, trained, packed)}
     code = _over_budget(annotated, settings.errors.budget)
-    cli.conclude(packed, [_next(packed)], as_json=as_json, extra={"runs": runs_made}, exit_code=code)
+    cli.conclude(
+        packed, [_next(packed)], as_json=as_json, extra={"runs": runs_made}, exit_code=code
+    )
 
 
 def annotate(
@@ -197,7 +218,10 @@ def pack(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    decided, trained = _one(inputs, out, "decide"), _tokenizer(tokenizer) or runs.latest(out, "tokenizer")
+    decided, trained = (
+        _one(inputs, out, "decide"),
+        _tokenizer(tokenizer) or runs.latest(out, "tokenizer"),
+    )
     if plan:
         typer.echo("\n".join(steps.pack_plan(decided, trained, settings.pack, how)))
         return
@@ -231,8 +255,12 @@ def export_text(
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
     run = steps.run_export_text(_one(inputs, out, "decide"), settings.export_text, how)
     size = sum(file.bytes for file in run.data_files("text/"))
-    cli.say(f"export-text  {run.counts['kept']} documents, {size / 1e6:.1f} MB{_reasons(run)} -> {run.path / 'text'}")
-    load = f'"{run.path}"'  # where README.md states the types of columns, which JSON leaves to guesses
+    cli.say(
+        f"export-text  {run.counts['kept']} documents, {size / 1e6:.1f} MB{_reasons(run)} -> {run.path / 'text'}"
+    )
+    load = (
+        f'"{run.path}"'  # where README.md states the types of columns, which JSON leaves to guesses
+    )
     if settings.export_text.format == "parquet":
         load = f'"parquet", data_files="{run.path / "text"}/*.parquet"'
     needs = "   (with zstandard installed)" if settings.export_text.ending.endswith(".zst") else ""
@@ -258,7 +286,9 @@ def compile_kernels() -> None:
 
 
 def pseudonym(
-    author: Annotated[str, typer.Argument(help="The author's account URL or name, as the source gives it.")],
+    author: Annotated[
+        str, typer.Argument(help="The author's account URL or name, as the source gives it.")
+    ],
     config: cli.ConfigOption = None,
     overrides: cli.SetOption = None,
 ) -> None:
@@ -266,12 +296,14 @@ def pseudonym(
 
     Example: gristmill pseudonym https://social.example/@name --set annotate.author_key=the-key-of-the-corpus
     """
-    from pipelines.annotate import pseudonym as keyed
+    from pipelines.annotate.graph import pseudonym as keyed
 
     settings = _settings(config, overrides)
     found = keyed(author, settings.annotate.author_key)
     if found is None:
-        raise ConfigError("a pseudonym needs the key of the corpus", fix="--set annotate.author_key=...")
+        raise ConfigError(
+            "a pseudonym needs the key of the corpus", fix="--set annotate.author_key=..."
+        )
     typer.echo(found)
 
 
@@ -288,14 +320,18 @@ def beam_options(arguments: list[str]) -> tuple[str, ...]:
     """The options behind `--`, for Beam; raises UserError for a stray argument, which is an input without --in."""
     if stray := [word for word in arguments if not word.startswith("--")]:
         raise UserError(
-            "an argument too many", {"given": " ".join(stray)}, f"inputs are named with --in: --in {stray[0]}"
+            "an argument too many",
+            {"given": " ".join(stray)},
+            f"inputs are named with --in: --in {stray[0]}",
         )
     return tuple(arguments)
 
 
-def _how(context: typer.Context, out: Path, workers: int, runner: str, memory: str, force: bool) -> "How":
+def _how(
+    context: typer.Context, out: Path, workers: int, runner: str, memory: str, force: bool
+) -> "How":
     """The options of one command, as its steps take them."""
-    from pipelines.engine import Engine
+    from pipelines.engine.launch import Engine
     from pipelines.prepare import How
 
     engine = Engine(runner=runner, workers=workers, beam=beam_options(context.args))
@@ -325,13 +361,19 @@ def _tokenizer(path: Path | None) -> FinishedRun | None:
     return runs.open_run(path, step="tokenizer") if path else None
 
 
-def _kept_tokenizer(decided: FinishedRun, settings: "PrepareConfig", how: "How", *, new: bool) -> FinishedRun | None:
+def _kept_tokenizer(
+    decided: FinishedRun, settings: "PrepareConfig", how: "How", *, new: bool
+) -> FinishedRun | None:
     """The tokenizer that a moved threshold leaves in place, told; None where one is to be trained."""
     from pipelines import prepare as steps
 
-    found = None if new or how.force else steps.earlier_tokenizer(decided, settings.tokenizer, how.out)
+    found = (
+        None if new or how.force else steps.earlier_tokenizer(decided, settings.tokenizer, how.out)
+    )
     if found and decided.id not in {source["name"] for source in found.manifest["inputs"]}:
-        cli.say(f"tokenizer  kept: only thresholds changed since {found.path} (--new-tokenizer trains another)")
+        cli.say(
+            f"tokenizer  kept: only thresholds changed since {found.path} (--new-tokenizer trains another)"
+        )
         return found
     return None
 
@@ -342,31 +384,49 @@ def _over_budget(run: FinishedRun, budget: int) -> int:
 
 def _tell_annotated(run: FinishedRun) -> None:
     counts = run.counts
-    cli.say(f"annotate  read {counts['read']} records: kept {counts['kept']} documents{_reasons(run)} -> {run.path}")
+    cli.say(
+        f"annotate  read {counts['read']} records: kept {counts['kept']} documents{_reasons(run)} -> {run.path}"
+    )
     if counts["quarantined"]:
-        cli.say(f"  {counts['quarantined']} records could not be read: see `gristmill quarantine {run.path}`")
+        cli.say(
+            f"  {counts['quarantined']} records could not be read: see `gristmill quarantine {run.path}`"
+        )
 
 
 def _tell_decided(run: FinishedRun) -> None:
     if run.details.get("takedowns") and not run.counts.get("dropped:takedown"):
         cli.say(f"decide  none of the {run.details['takedowns']} takedowns met a document")
     if cut := run.details.get("repeated"):
-        sizes = ", ".join(f"{name} {size} bytes" for name, size in sorted(cut.items()) if name != "documents" and size)
-        cli.say(f"decide  repeated text is cut out of {cut['documents']} documents" + (f": {sizes}" if sizes else ""))
-    cli.say(f"decide  kept {run.counts['kept']} of {run.counts['read']}{_reasons(run)} -> {run.path}")
+        sizes = ", ".join(
+            f"{name} {size} bytes"
+            for name, size in sorted(cut.items())
+            if name != "documents" and size
+        )
+        cli.say(
+            f"decide  repeated text is cut out of {cut['documents']} documents"
+            + (f": {sizes}" if sizes else "")
+        )
+    cli.say(
+        f"decide  kept {run.counts['kept']} of {run.counts['read']}{_reasons(run)} -> {run.path}"
+    )
 
 
 def _tell_estimate(found: "Estimate", *, as_json: bool) -> None:
-    from pipelines.dedup.estimate import as_lines
+    from pipelines.decide.dedup.estimate import as_lines
 
-    typer.echo(json.dumps(asdict(found) | {"total": found.total}) if as_json else "\n".join(as_lines(found)))
+    typer.echo(
+        json.dumps(asdict(found) | {"total": found.total})
+        if as_json
+        else "\n".join(as_lines(found))
+    )
 
 
 def _tell_packed(run: FinishedRun) -> None:
-    from pipelines.tokens.mixture import mixture_lines
+    from pipelines.pack.mixture import mixture_lines
 
     splits = ", ".join(
-        f"{name} {s['documents']} documents {s['tokens']} tokens" for name, s in run.details["splits"].items()
+        f"{name} {s['documents']} documents {s['tokens']} tokens"
+        for name, s in run.details["splits"].items()
     )
     cli.say(f"pack  {splits} -> {run.path}")
     if run.details.get("mixture"):

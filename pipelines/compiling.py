@@ -1,6 +1,6 @@
 """Compile the kernels before a run needs them: once on a machine, or while an image of workers is built.
 
-Numba compiles at first use, which takes a minute; what it made lies in the folder of `gristmill.compiled`, and later
+Numba compiles at first use, which takes a minute; what it made lies in the folder of `gristmill.kernel_cache`, and later
 processes only load it.
 """
 
@@ -15,25 +15,30 @@ import llvmlite.binding
 import numpy as np
 import pyarrow as pa
 
-from gristmill.compiled import kernel_files, kernels_digest
+from gristmill.kernel_cache import kernel_files, kernels_digest
 from gristmill.progress import say
-from pipelines.dedup import repeated
-from pipelines.dedup.components import union_labels
-from pipelines.dedup.hash_list import HashList
-from pipelines.exchange import sort_rows
-from pipelines.extract.normalize import normalize_column
+from pipelines.annotate.extract.normalize import normalize_column
+from pipelines.annotate.kernels import fasttext
+from pipelines.annotate.kernels import word_lists as listed
+from pipelines.annotate.signals.language import identifier, language_columns
+from pipelines.annotate.signals.script import script_columns
+from pipelines.annotate.signals.table import hashes_of_lines, signal_columns
+from pipelines.decide.dedup import repeated
+from pipelines.decide.dedup.components import union_labels
+from pipelines.decide.dedup.hash_list import HashList
+from pipelines.engine.exchange import sort_rows
 from pipelines.final_text import final_texts
-from pipelines.kernels import fasttext, listed
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts
-from pipelines.signals.language import identifier, language_columns
-from pipelines.signals.script import script_columns
-from pipelines.signals.table import hashes_of_lines, signal_columns
-from pipelines.tokens.compiled import BPE, UNIGRAM, compile_model, tiny_model
-from pipelines.tokens.encoder import CompiledEncoder
+from pipelines.tokenizer.encoder import CompiledEncoder
+from pipelines.tokenizer.encoding_tables import BPE, UNIGRAM, compile_model, tiny_model
 
 SAMPLES = (
-    ("en", "The old mill, 2,000 years old, stood by the river. Write to miller@example.org or +44 20 7946 0958!\n" * 3),
+    (
+        "en",
+        "The old mill, 2,000 years old, stood by the river. Write to miller@example.org or +44 20 7946 0958!\n"
+        * 3,
+    ),
     ("zh", "这座老磨坊在河边，多年来没有人打开过它的门。"),
     ("th", "โรงสีเก่าตั้งอยู่ริมแม่น้ำ"),
     ("und", "zq"),
@@ -49,7 +54,9 @@ def is_compiled() -> bool:
 def _mark() -> Path:
     """The file that says so: numba's folder may serve other versions and, in a shared home, other processors too."""
     digest = kernels_digest(kernel_files(Path(__file__).parent.parent))
-    made_for = f"{llvmlite.binding.get_host_cpu_name()}-numba{version('numba')}-py{sys.hexversion:x}"
+    made_for = (
+        f"{llvmlite.binding.get_host_cpu_name()}-numba{version('numba')}-py{sys.hexversion:x}"
+    )
     return Path(os.environ["NUMBA_CACHE_DIR"]) / f"compiled-{digest}-{made_for}"
 
 
@@ -79,7 +86,9 @@ def _compile_repeats(text: pa.Array) -> None:
     )
     units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
     hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))
-    runs = repeated.run_rows(batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice)))
+    runs = repeated.run_rows(
+        batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice))
+    )
     places = np.concatenate(list(repeated.later_places([sort_rows(np.concatenate(list(runs)))])))
     words = repeated.covered_words(sort_rows(places), span)
     repeated.cuts_of(batch, repeated.reasons_of_lines(units, nothing, 0), units, words)
@@ -88,7 +97,8 @@ def _compile_repeats(text: pa.Array) -> None:
 def _compile_encoding(text: pa.Array) -> None:
     """Use what `pack` cuts, masks and encodes with: models of a few pieces, by which every text has unknown characters."""
     spans = pa.array(
-        [[{"start": 0, "end": 3}]] * len(text), pa.list_(pa.struct({"start": pa.uint32(), "end": pa.uint32()}))
+        [[{"start": 0, "end": 3}]] * len(text),
+        pa.list_(pa.struct({"start": pa.uint32(), "end": pa.uint32()})),
     )
     texts = final_texts(pa.table({"text": text, "cuts": spans}), mask=False)
     for model_type in (BPE, UNIGRAM):
@@ -102,7 +112,11 @@ def compile_first(step: str) -> None:
         return
     say(f"{step}  compiling kernels, once on this machine: about a minute")
     # Should it fail, on a full disk for one, the run compiles what it uses and tells what is wrong itself.
-    subprocess.run([sys.executable, "-m", "pipelines.compiling"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "pipelines.compiling"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 if __name__ == "__main__":

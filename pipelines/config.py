@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gristmill.config import Config
-from gristmill.rights import POLICIES, RightsPolicy
-from pipelines.dedup.lsh import optimal
+from gristmill.rights.policy import POLICIES, RightsPolicy
+from pipelines.decide.dedup.lsh import optimal
 
 MIB = 1 << 20
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -88,7 +88,7 @@ class Classifier(FromFile):
 class Perplexity(FromFile):
     """How surprised a KenLM model is by a document; it reads the pieces of a `sentencepiece` model, else words.
 
-    `normalize`: as `pipelines.signals.perplexity.normalized` says, or not at all. A sentence is a line, or the whole document.
+    `normalize`: as `pipelines.annotate.signals.perplexity.normalized` says, or not at all. A sentence is a line, or the whole document.
     """
 
     model: str
@@ -113,13 +113,13 @@ class AnnotateConfig(Config):
     author_key: str = ""
     """Key of the pseudonyms of authors, long and secret; without one, authors are left out."""
     signals: dict[str, str] = Field(default_factory=dict)
-    """Signals of one's own: column -> "module:function", see `pipelines.signals.own`."""
+    """Signals of one's own: column -> "module:function", see `pipelines.annotate.signals.custom`."""
     classifiers: dict[str, Classifier] = Field(default_factory=dict)
-    """Columns of classifiers by name, see `pipelines.signals.classifier`."""
+    """Columns of classifiers by name, see `pipelines.annotate.signals.classifier`."""
     word_lists: dict[str, WordList] = Field(default_factory=dict)
-    """Columns of word lists by name, see `pipelines.signals.word_list`."""
+    """Columns of word lists by name, see `pipelines.annotate.signals.word_list`."""
     perplexity: dict[str, Perplexity] = Field(default_factory=dict)
-    """Columns of language models by name, see `pipelines.signals.perplexity`."""
+    """Columns of language models by name, see `pipelines.annotate.signals.perplexity`."""
     only_hashes: bool = False
     """Only what finding copies needs, for those who filter elsewhere: no signals, no personal data, `lang` as stated."""
 
@@ -135,9 +135,13 @@ class AnnotateConfig(Config):
             if not name.isidentifier():
                 raise ValueError(f"`{name}` cannot be a column: use letters, digits and _")
             if names.count(name) > 1:
-                raise ValueError(f"two columns are called `{name}`: choose another name for one of them")
+                raise ValueError(
+                    f"two columns are called `{name}`: choose another name for one of them"
+                )
         if names and self.only_hashes:
-            raise ValueError(f"`only_hashes` leaves out all signals, but `{names[0]}` is one: give up one of them")
+            raise ValueError(
+                f"`only_hashes` leaves out all signals, but `{names[0]}` is one: give up one of them"
+            )
         return self
 
     @field_validator("signals")
@@ -210,13 +214,17 @@ class NearConfig(Config):
         bands, rows = optimal(threshold, PERMUTATIONS)
         chosen = {"bands": bands, "rows": rows}
         if any(given.get(name, value) != value for name, value in chosen.items()):
-            raise ValueError(f"`threshold` chooses {bands} bands of {rows} rows: give it, or `bands` and `rows`")
+            raise ValueError(
+                f"`threshold` chooses {bands} bands of {rows} rows: give it, or `bands` and `rows`"
+            )
         return {"min_similarity": bound_below(threshold), **given, **chosen}
 
     @model_validator(mode="after")
     def _fits(self) -> "NearConfig":
         if self.bands * self.rows > PERMUTATIONS:
-            raise ValueError(f"a signature has 112 elements, {self.bands} bands x {self.rows} rows need more")
+            raise ValueError(
+                f"a signature has 112 elements, {self.bands} bands x {self.rows} rows need more"
+            )
         return self
 
 
@@ -282,9 +290,13 @@ class RepeatedConfig(Config):
     def _needs_another(self) -> "RepeatedConfig":
         for name in ("documents", "hosts"):
             if getattr(self, name) == 1:
-                raise ValueError(f"`{name}` = 1 would cut every line: give 2 or more, or 0 for none")
+                raise ValueError(
+                    f"`{name}` = 1 would cut every line: give 2 or more, or 0 for none"
+                )
         if 0 < self.span_words < 20:
-            raise ValueError(f"runs of {self.span_words} words repeat by chance: give `span_words` of 20 or more, or 0")
+            raise ValueError(
+                f"runs of {self.span_words} words repeat by chance: give `span_words` of 20 or more, or 0"
+            )
         return self
 
 
@@ -305,7 +317,9 @@ class DecideConfig(Config):
     url: UrlConfig = UrlConfig()
     keep_per_cluster: Annotated[int, Field(ge=1)] = 1
     """How many of a cluster of near copies stay, the best first; exact copies never do."""
-    upweight: dict[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    upweight: dict[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict
+    )
     """Size a cluster has at least -> how many times `pack` writes the document that survives it."""
 
     @model_validator(mode="before")
@@ -318,7 +332,9 @@ class DecideConfig(Config):
         if not isinstance(name, str) or name not in PRESETS_OF:
             raise ValueError(f"preset {name!r} is none of {', '.join(PRESETS_OF)}")
         if "presets" in given:
-            raise ValueError("`preset` is for all kinds of source and `presets` for each: give one of them")
+            raise ValueError(
+                "`preset` is for all kinds of source and `presets` for each: give one of them"
+            )
         rest = {key: value for key, value in given.items() if key != "preset"}
         return rest | {"presets": dict.fromkeys(DEFAULT_PRESETS, PRESETS_OF[name])}
 
@@ -359,7 +375,7 @@ class QualityConfig(Config):
 
 
 class MixtureConfig(Config):
-    """How much of the training split each group of documents is, see `pipelines.tokens.mixture`; as they come without `by`.
+    """How much of the training split each group of documents is, see `pipelines.pack.mixture`; as they come without `by`.
 
     `weights`: "lang=zh" or "source=wiki" -> a factor on the share. `size`: bytes of training over bytes kept. `most`: times
     a document is written at most, but for the `upweight` of clusters.
@@ -377,7 +393,9 @@ class MixtureConfig(Config):
         if ("quality" in self.by) != (self.quality is not None):
             raise ValueError('`quality` (signal, bounds) and "quality" in `by` go together')
         if not self.by and self.model_fields_set - {"by"}:
-            raise ValueError('say what documents are grouped by: by = ["source"], ["lang"], ["quality"] or several')
+            raise ValueError(
+                'say what documents are grouped by: by = ["source"], ["lang"], ["quality"] or several'
+            )
         for name in self.weights:
             if name.partition("=")[0] not in self.by or "=" not in name:
                 raise ValueError(f"the weight {name!r} should look like {self.by[0]}=...")
@@ -397,7 +415,9 @@ class PackConfig(Config):
     @model_validator(mode="after")
     def _leaves_training(self) -> "PackConfig":
         if self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+            raise ValueError(
+                f"validation {self.validation} and test {self.test} leave nothing to train on"
+            )
         return self
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from gristmill import runs
 from gristmill.errors import RunError
-from gristmill.runs import FinishedRun
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun
 
 DECIDED = b"gristmill.documents"
 """Key of the decisions' schema metadata: the SHA-256 of the document shard they were made for."""
@@ -31,7 +31,10 @@ def shard_path(folder: str, shard: int) -> str:
 
 def shard_rows(annotated: FinishedRun) -> list[int]:
     """The documents of every shard, by its number."""
-    rows = {int(Path(file.path).stem.removeprefix("part-")): file.rows for file in annotated.data_files("documents/")}
+    rows = {
+        int(Path(file.path).stem.removeprefix("part-")): file.rows
+        for file in annotated.data_files("documents/")
+    }
     return [rows[shard] for shard in range(len(rows))]
 
 
@@ -44,7 +47,9 @@ def check_pair(documents: str, decisions: str, shard: int) -> None:
     """Raise RunError unless both files of a shard have equal rows and the decisions were made for these documents."""
     judged = pq.read_metadata(shard_path(decisions, shard))
     rows = pq.read_metadata(shard_path(documents, shard)).num_rows
-    if (judged.metadata or {}).get(DECIDED) != pairing(documents, shard)[DECIDED] or judged.num_rows != rows:
+    if (judged.metadata or {}).get(DECIDED) != pairing(documents, shard)[
+        DECIDED
+    ] or judged.num_rows != rows:
         raise RunError(
             "these decisions were made for other documents",
             {"decisions": shard_path(decisions, shard), "documents": shard_path(documents, shard)},

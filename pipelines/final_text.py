@@ -14,9 +14,14 @@ from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.edits import apply_edits
 
 PLACEHOLDER = {
-    "email": "<EMAIL>", "key": "<KEY>", "ip": "<IP>", "iban": "<IBAN>", "resident_id": "<ID>", "card": "<CARD>",
+    "email": "<EMAIL>",
+    "key": "<KEY>",
+    "ip": "<IP>",
+    "iban": "<IBAN>",
+    "resident_id": "<ID>",
+    "card": "<CARD>",
     "phone": "<PHONE>",
-}  # fmt: skip
+}
 """Typed and recognizable: a plausible-looking fake could be somebody's."""
 ORDERED = sorted(PLACEHOLDER, key=PLACEHOLDER.__getitem__)
 """Of two types for one span the first here is taken."""
@@ -41,7 +46,9 @@ def final_text(text: str, cuts: Sequence[Span], personal: Sequence[Span], *, mas
     raw = text.encode()
     edits = [(cut["start"], 0, cut["end"], b"") for cut in cuts]
     if mask:
-        edits += [(span["start"], 1, span["end"], PLACEHOLDER[span["type"]].encode()) for span in personal]
+        edits += [
+            (span["start"], 1, span["end"], PLACEHOLDER[span["type"]].encode()) for span in personal
+        ]
     pieces, at = [], 0
     for start, _, end, instead in sorted(edits):
         if end <= at:
@@ -87,11 +94,15 @@ def _spans(column: pa.ListArray, order: int) -> np.ndarray:
     rows, spans = pc.list_parent_indices(column).to_numpy(), pc.list_flatten(column)
     if not len(spans):
         return np.zeros((0, 5), np.int64)
-    starts, ends = (pc.struct_field(spans, name).to_numpy().astype(np.int64) for name in ("start", "end"))
+    starts, ends = (
+        pc.struct_field(spans, name).to_numpy().astype(np.int64) for name in ("start", "end")
+    )
     kinds = np.full(len(spans), -1, np.int64)
     if order:
         names = pc.struct_field(spans, "type").cast(pa.string())
-        kinds = pc.index_in(names, pa.array(ORDERED)).to_numpy(zero_copy_only=False).astype(np.int64)
+        kinds = (
+            pc.index_in(names, pa.array(ORDERED)).to_numpy(zero_copy_only=False).astype(np.int64)
+        )
     return np.column_stack([rows.astype(np.int64), starts, np.full(len(spans), order), ends, kinds])
 
 
@@ -101,7 +112,11 @@ def _edited(text: pa.StringArray, edits: np.ndarray) -> pa.StringArray:
     instead, marks = text_buffers(pa.array([PLACEHOLDER[name] for name in ORDERED], pa.string()))
     size = int(cuts[-1] - cuts[0]) + int(np.diff(marks).max()) * len(edits)
     if size >= 1 << 31:
-        raise ValueError(f"texts of {size} bytes do not fit a string column: make annotate.split_bytes smaller")
+        raise ValueError(
+            f"texts of {size} bytes do not fit a string column: make annotate.split_bytes smaller"
+        )
     out, offsets = np.empty(size, np.uint8), np.zeros(len(text) + 1, np.int32)
     apply_edits(data, cuts, edits, instead, marks, out, offsets)
-    return pa.StringArray.from_buffers(len(text), pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]]))
+    return pa.StringArray.from_buffers(
+        len(text), pa.py_buffer(offsets), pa.py_buffer(out[: offsets[-1]])
+    )

@@ -12,21 +12,37 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gristmill import cli, runs, storage
+from gristmill import cli
 from gristmill.errors import ConfigError, UserError
+from gristmill.runs import run as runs
+from gristmill.runs import storage
 
 if TYPE_CHECKING:
     from pipelines.config import DecideConfig
 
-KindOption = Annotated[str | None, typer.Option("--kind", help="Only rules for this kind of source, e.g. web.")]
-LangOption = Annotated[str | None, typer.Option("--lang", help="The thresholds for this language, e.g. zh.")]
-ListJsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON list instead of a table.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run.")]
+KindOption = Annotated[
+    str | None, typer.Option("--kind", help="Only rules for this kind of source, e.g. web.")
+]
+LangOption = Annotated[
+    str | None, typer.Option("--lang", help="The thresholds for this language, e.g. zh.")
+]
+ListJsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON list instead of a table.")
+]
+RunArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run.")
+]
 PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write.")]
 RuleOption = Annotated[str | None, typer.Option("--rule", help="Only this rule.")]
-OneLangOption = Annotated[str | None, typer.Option("--lang", help="Only documents in this language, e.g. zh.")]
-OneKindOption = Annotated[str | None, typer.Option("--kind", help="Only documents of this kind of source, e.g. web.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Which of equally near documents are shown.")]
+OneLangOption = Annotated[
+    str | None, typer.Option("--lang", help="Only documents in this language, e.g. zh.")
+]
+OneKindOption = Annotated[
+    str | None, typer.Option("--kind", help="Only documents of this kind of source, e.g. web.")
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, help="Which of equally near documents are shown.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +73,11 @@ def rules(
     _print(found, as_json)
 
 
-def signals(config: cli.ConfigOption = None, overrides: cli.SetOption = None, as_json: ListJsonOption = False) -> None:
+def signals(
+    config: cli.ConfigOption = None,
+    overrides: cli.SetOption = None,
+    as_json: ListJsonOption = False,
+) -> None:
     """List every column of a document: its meaning with unit, where the definition comes from, and its type.
 
     With a configuration the columns that it adds are listed too, from functions, classifiers and word lists.
@@ -65,10 +85,10 @@ def signals(config: cli.ConfigOption = None, overrides: cli.SetOption = None, as
     Examples: gristmill signals --json; gristmill signals --config configs/prepare/default.toml
     """
     from gristmill.config import load
-    from gristmill.document import DOCUMENT_SCHEMA
+    from gristmill.corpus.document import DOCUMENT_SCHEMA
+    from pipelines.annotate.signals.chosen import chosen_columns
+    from pipelines.annotate.signals.table import SIGNAL_FIELDS
     from pipelines.config import PrepareConfig
-    from pipelines.signals.chosen import chosen_columns
-    from pipelines.signals.table import SIGNAL_FIELDS
 
     own = chosen_columns(load(PrepareConfig, config, overrides or []).annotate)
     rows = []
@@ -98,37 +118,55 @@ def explore(
     """
     from gristmill.config import load
     from pipelines.config import PrepareConfig
-    from pipelines.explore.collect import Choice, collect
-    from pipelines.explore.page import headline, page
-    from pipelines.explore.source import open_source
+    from reports.explore.collect import Choice, collect
+    from reports.explore.page import headline, page
+    from reports.explore.source import open_source
 
     if out.is_dir():
-        raise UserError("the page must be a file", {"out": out}, f"for example --out {out / 'explore.html'}")
+        raise UserError(
+            "the page must be a file", {"out": out}, f"for example --out {out / 'explore.html'}"
+        )
     started = time.monotonic()
     chosen = load(PrepareConfig, config, overrides or []).decide if config or overrides else None
-    facts = collect(open_source(runs.open_run(run), chosen), Choice(rule=rule, lang=lang, kind=kind, seed=seed))
+    facts = collect(
+        open_source(runs.open_run(run), chosen), Choice(rule=rule, lang=lang, kind=kind, seed=seed)
+    )
     data = page(facts).encode()
     storage.commit_bytes(out, data)
-    cli.say(f"explore  {headline(facts)}", f"  {len(data) / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s")
+    cli.say(
+        f"explore  {headline(facts)}",
+        f"  {len(data) / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s",
+    )
     typer.echo(str(out))
 
 
-def rule_rows(config: "DecideConfig", *, kind: str | None = None, lang: str | None = None) -> list[dict[str, Any]]:
+def rule_rows(
+    config: "DecideConfig", *, kind: str | None = None, lang: str | None = None
+) -> list[dict[str, Any]]:
     """The rules in use with their thresholds for `lang`; without one, for languages that have none of their own.
 
     Raises ConfigError for a kind of source that is not configured.
     """
-    from pipelines.rules import chosen_rules
+    from pipelines.decide.rules import chosen_rules
 
     if kind is not None and kind not in config.presets:
-        raise ConfigError("no such kind of source", {"given": kind}, f"choose from {', '.join(sorted(config.presets))}")
+        raise ConfigError(
+            "no such kind of source",
+            {"given": kind},
+            f"choose from {', '.join(sorted(config.presets))}",
+        )
     rows = []
     for rule in chosen_rules(config):
         kinds = [name for name, presets in config.presets.items() if rule.judges(name, presets)]
         if kind is not None and kind not in kinds:
             continue
         low, high = rule.bounds(lang or "")
-        row = {"reason": rule.name, "signal": rule.signal, "min": _number(low), "max": _number(high)}
+        row = {
+            "reason": rule.name,
+            "signal": rule.signal,
+            "min": _number(low),
+            "max": _number(high),
+        }
         rows.append(row | {"preset": rule.preset, "kinds": " ".join(kinds)})
     return rows
 
@@ -143,7 +181,9 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for place, name in enumerate(rows[0] if rows else ("nothing",)):
-        table.add_column(name, no_wrap=place == 0, overflow="fold")  # the first is what one has to type
+        table.add_column(
+            name, no_wrap=place == 0, overflow="fold"
+        )  # the first is what one has to type
     for row in rows:
         table.add_row(*(escape(_cell(value)) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False)

@@ -14,19 +14,19 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from gristmill import cli, hashing, receipts, runs
+from gristmill import cli, hashing
 from gristmill.config import Config
-from gristmill.document import refuse_hashes_only
+from gristmill.corpus.document import refuse_hashes_only
 from gristmill.errors import ConfigError, InputError, RunError
-from gristmill.runs import FinishedRun, Input, Run
-from gristmill.takedown import NAME as TAKEDOWNS
-from gristmill.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
-from pipelines import annotate as annotating
-from pipelines import decide as deciding
-from pipelines import engine, splits
-from pipelines import export_text as exporting
-from pipelines import pack as packing
-from pipelines import tokenizer as tokenizing
+from gristmill.rights.takedown import NAME as TAKEDOWNS
+from gristmill.rights.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
+from gristmill.runs import receipts
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun, Input, Run
+from pipelines.annotate import graph as annotating
+from pipelines.annotate import splits
+from pipelines.annotate.readers.records import Split
+from pipelines.annotate.signals.chosen import chosen_columns, forget
 from pipelines.compiling import compile_first
 from pipelines.config import (
     AnnotateConfig,
@@ -37,19 +37,22 @@ from pipelines.config import (
     PrepareConfig,
     TokenizerConfig,
 )
-from pipelines.decide_jobs import cut_sums, run_jobs, spread_of
-from pipelines.dedup.estimate import Estimate, estimate
-from pipelines.dedup.graph import Work
+from pipelines.decide import graph as deciding
+from pipelines.decide.dedup.estimate import Estimate, estimate
+from pipelines.decide.dedup.graph import Work
+from pipelines.decide.jobs import cut_sums, run_jobs, spread_of
+from pipelines.decide.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
 from pipelines.document_shards import documents_of, shard_path, shard_rows
-from pipelines.export_features import write_readme
-from pipelines.pack_jobs import mixture_details, plan_mixture, tell_plan
-from pipelines.pack_jobs import run_jobs as run_pack_jobs
-from pipelines.read.records import Split
-from pipelines.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
-from pipelines.signals.chosen import chosen_columns, forget
-from pipelines.tokens.mixture import as_lines, left_out
-from pipelines.tokens.shuffle import STAGE as SHUFFLED
-from pipelines.tokens.training_process import train_apart
+from pipelines.engine import launch as engine
+from pipelines.export_text import graph as exporting
+from pipelines.export_text.features import write_readme
+from pipelines.pack import graph as packing
+from pipelines.pack.jobs import mixture_details, plan_mixture, tell_plan
+from pipelines.pack.jobs import run_jobs as run_pack_jobs
+from pipelines.pack.mixture import as_lines, left_out
+from pipelines.pack.shuffle import STAGE as SHUFFLED
+from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.training_process import train_apart
 
 THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
 """What of the configuration of `decide` may differ while `prepare` keeps a tokenizer."""
@@ -65,7 +68,9 @@ class How:
     force: bool = False
 
 
-def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How) -> FinishedRun:
+def run_annotate(
+    inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How
+) -> FinishedRun:
     """Annotate files and crawl runs."""
     given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
     given += own_inputs(config)
@@ -90,17 +95,28 @@ def run_annotate(inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, 
             forget()
         took = engine.run(
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
-            how.engine, mode=mode, label="annotate", folder=run.path, stages=stages,
-        )  # fmt: skip
+            how.engine,
+            mode=mode,
+            label="annotate",
+            folder=run.path,
+            stages=stages,
+        )
         gc.unfreeze()  # what `AnnotateSplit.setup` froze, where that ran in this process
-        read = {number: receipt.read for number, receipt in receipts.load(run.path, annotating.STAGE).items()}
+        read = {
+            number: receipt.read
+            for number, receipt in receipts.load(run.path, annotating.STAGE).items()
+        }
         details = {
             "splits": len(plan),
-            "whole": sorted({split.input_name for split in plan if split.note and split.kind != "remainder"}),
+            "whole": sorted(
+                {split.input_name for split in plan if split.note and split.kind != "remainder"}
+            ),
             "input_files": splits.listed(files, plan, read),
             "passed_over": passed_over,
         }
-        return runs.seal_from_receipts(run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took)
+        return runs.seal_from_receipts(
+            run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took
+        )
 
 
 def workers_of(plan: Sequence[Split], config: AnnotateConfig) -> engine.Mode:
@@ -117,13 +133,19 @@ def own_inputs(config: AnnotateConfig) -> list[Input]:
     """The files of the user's columns, opened once to see that they can be used, and the libraries they need: others make a new run."""
     columns = chosen_columns(config)
     if taken := [column.key for column in columns if column.name in annotating.SCHEMA.names]:
-        raise ConfigError("documents already have a column of this name", {"key": taken[0]}, "choose another name")
+        raise ConfigError(
+            "documents already have a column of this name", {"key": taken[0]}, "choose another name"
+        )
     for column in columns:
         column.open()
     libraries = sorted({name for column in columns for name in column.libraries})
     return [
         *(Input(f"library {name}", version(name), "") for name in libraries),
-        *(Input(f"signal {column.name}", sha256, path) for column in columns for path, sha256 in column.files),
+        *(
+            Input(f"signal {column.name}", sha256, path)
+            for column in columns
+            for path, sha256 in column.files
+        ),
     ]
 
 
@@ -141,7 +163,9 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     with _start("decide", hashed, given, deciding, how) as run:
         if run.finished:
             return _found(run.finished)
-        if len(takedowns) or config.takedown:  # workers read the run's own copy: the list may be edited while they work
+        if (
+            len(takedowns) or config.takedown
+        ):  # workers read the run's own copy: the list may be edited while they work
             copy = run.path / TAKEDOWNS
             write_takedowns(copy, takedowns.rows)
             config = config.model_copy(update={"takedown": str(copy)})
@@ -150,9 +174,18 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         stages = {deciding.KEYS: shards, deciding.SETTLE: shards, deciding.STAGE: shards}
         _say_reused(run, stages)
         rows = shard_rows(annotated)
-        spread = spread_of(sum(rows), shards, config, memory=how.memory, workers=how.engine.workers, folder=run.path)
+        spread = spread_of(
+            sum(rows),
+            shards,
+            config,
+            memory=how.memory,
+            workers=how.engine.workers,
+            folder=run.path,
+        )
         compile_first(deciding.STAGE)
-        took = run_jobs(Work(str(run.path), documents, config, spread), rows, how.engine, how.memory)
+        took = run_jobs(
+            Work(str(run.path), documents, config, spread), rows, how.engine, how.memory
+        )
         details = {
             "reasons": legend(rules),
             "rules": [rule.record() for rule in rules],
@@ -160,7 +193,9 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             "takedowns": len(takedowns),
             **({"repeated": cut_sums(run.path)} if config.repeated.is_asked else {}),
         }
-        return runs.seal_from_receipts(run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took)
+        return runs.seal_from_receipts(
+            run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took
+        )
 
 
 def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
@@ -174,18 +209,26 @@ def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
         for run in runs.calls_of(crawl)
     }
     lists = [run.path / TAKEDOWNS for run in newest.values() if run.data_files(TAKEDOWNS)]
-    return TakedownList([*given.rows, *(row for path in lists for row in read_takedowns(path).rows)])
+    return TakedownList(
+        [*given.rows, *(row for path in lists for row in read_takedowns(path).rows)]
+    )
 
 
 def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:
     """What `decide` will take for so many documents."""
-    spread = spread_of(documents, 1, config, memory=how.memory, workers=how.engine.workers, folder=how.out)
+    spread = spread_of(
+        documents, 1, config, memory=how.memory, workers=how.engine.workers, folder=how.out
+    )
     return estimate(documents, config, spread, how.memory, how.engine.workers)
 
 
 def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
     """Raise RunError where the documents lack a column that this version writes."""
-    written = annotating.HASHES_SCHEMA if annotated.manifest["config"].get("only_hashes") else annotating.SCHEMA
+    written = (
+        annotating.HASHES_SCHEMA
+        if annotated.manifest["config"].get("only_hashes")
+        else annotating.SCHEMA
+    )
     there = pq.read_schema(shard_path(documents, 0)).names if shards else written.names
     if lacking := sorted(set(written.names) - set(there)):
         raise RunError(
@@ -195,7 +238,9 @@ def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
         )
 
 
-def _refuse_lacking_signals(annotated: FinishedRun, rules: Sequence[Rule], config: DecideConfig) -> None:
+def _refuse_lacking_signals(
+    annotated: FinishedRun, rules: Sequence[Rule], config: DecideConfig
+) -> None:
     """Raise RunError where documents with `only_hashes` lack what the configuration judges by."""
     if needed := _judged_by(rules, config):
         fix = "decide with decide.preset=none, no rules and no decide.min_language_score"
@@ -204,7 +249,9 @@ def _refuse_lacking_signals(annotated: FinishedRun, rules: Sequence[Rule], confi
 
 def _judged_by(rules: Sequence[Rule], config: DecideConfig) -> list[str]:
     """What of the columns that `only_hashes` leaves out the configuration judges by."""
-    signals = {rule.signal for rule in rules} | ({"lang_score"} if config.min_language_score else set())
+    signals = {rule.signal for rule in rules} | (
+        {"lang_score"} if config.min_language_score else set()
+    )
     return sorted(signals - set(annotating.HASHES_SCHEMA.names))
 
 
@@ -215,7 +262,9 @@ def check_only_hashes(config: PrepareConfig, *, tokenizer: bool) -> None:
         "pack.mask_personal=false": ["personal"] if config.pack.mask_personal else [],
         "--tokenizer RUN": [] if tokenizer else ["personal"],
     }
-    if config.annotate.only_hashes and (wanted := [fix for fix, columns in needs.items() if columns]):
+    if config.annotate.only_hashes and (
+        wanted := [fix for fix, columns in needs.items() if columns]
+    ):
         lacking = ", ".join(dict.fromkeys(name for columns in needs.values() for name in columns))
         what = "annotate.only_hashes leaves out what later steps need"
         raise ConfigError(what, {"they need": lacking}, f"give {' and '.join(wanted)}")
@@ -239,23 +288,41 @@ def _refuse_idle_rows(takedowns: TakedownList, path: str | None) -> None:
 def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
     """Train a tokenizer on the kept documents of a decide run."""
     annotated = documents_of(decided)
-    refuse_hashes_only(annotated, ["personal"], "pack with the tokenizer of other documents (--tokenizer)")
+    refuse_hashes_only(
+        annotated, ["personal"], "pack with the tokenizer of other documents (--tokenizer)"
+    )
     with _start("tokenizer", config, [decided.as_input()], tokenizing, how) as run:
         if run.finished:
             return _found(run.finished)
         if not decided.counts["kept"]:
-            raise InputError("no document was kept: there is nothing to train a tokenizer on", {"run": decided.path})
-        (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+            raise InputError(
+                "no document was kept: there is nothing to train a tokenizer on",
+                {"run": decided.path},
+            )
+        (shards, documents), (_, decisions) = (
+            _shards(annotated, "documents"),
+            _shards(decided, "decisions"),
+        )
         stages = {tokenizing.STAGE: shards}
         _say_reused(run, stages)
         took = engine.run(
-            lambda pipeline: tokenizing.candidates(pipeline, str(run.path), documents, decisions, config.seed, shards),
-            how.engine, mode="threads", label="sample", folder=run.path, stages=stages,
-        )  # fmt: skip
-        nodes = tokenizing.training_nodes(tokenizing.load_candidates(run.path, shards), decided, config)
+            lambda pipeline: tokenizing.candidates(
+                pipeline, str(run.path), documents, decisions, config.seed, shards
+            ),
+            how.engine,
+            mode="threads",
+            label="sample",
+            folder=run.path,
+            stages=stages,
+        )
+        nodes = tokenizing.training_nodes(
+            tokenizing.load_candidates(run.path, shards), decided, config
+        )
         if not len(nodes):
             raise InputError(
-                "no document is left to train on", {"tokenizer.weights": config.weights}, "weigh some above 0"
+                "no document is left to train on",
+                {"tokenizer.weights": config.weights},
+                "weigh some above 0",
             )
         cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(nodes)} documents")
         work = (str(run.path), documents, decisions, nodes, config)
@@ -264,13 +331,18 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
         return run.finish(counts={"documents": len(nodes)}, details=details, telemetry=took)
 
 
-def earlier_tokenizer(decided: FinishedRun, config: TokenizerConfig, out: Path) -> FinishedRun | None:
+def earlier_tokenizer(
+    decided: FinishedRun, config: TokenizerConfig, out: Path
+) -> FinishedRun | None:
     """The newest tokenizer of `out` for the same documents and choice but for thresholds; its own one comes first.
 
     A moved threshold moves the sample a little. A new vocabulary for that would make every model trained before
     incomparable with the next, so the tokenizer stays until another is asked for.
     """
-    code, wanted = hashing.code_digest(tokenizing.CODE, tokenizing.LIBRARIES), config.model_dump(mode="json")
+    code, wanted = (
+        hashing.code_digest(tokenizing.CODE, tokenizing.LIBRARIES),
+        config.model_dump(mode="json"),
+    )
     fitting = [
         (source.id == decided.id, place, run)
         for place, run in enumerate(runs.list_runs(out, "tokenizer"))
@@ -284,12 +356,17 @@ def earlier_tokenizer(decided: FinishedRun, config: TokenizerConfig, out: Path) 
 def _alike_but_thresholds(one: FinishedRun, other: FinishedRun) -> bool:
     """Whether two decide runs read the same documents by the same code, rights, presets and takedowns."""
     kept = [
-        {key: value for key, value in run.manifest["config"].items() if key not in THRESHOLDS} for run in (one, other)
+        {key: value for key, value in run.manifest["config"].items() if key not in THRESHOLDS}
+        for run in (one, other)
     ]
-    return kept[0] == kept[1] and all(one.manifest[key] == other.manifest[key] for key in ("step", "inputs", "code"))
+    return kept[0] == kept[1] and all(
+        one.manifest[key] == other.manifest[key] for key in ("step", "inputs", "code")
+    )
 
 
-def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> FinishedRun:
+def run_pack(
+    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
+) -> FinishedRun:
     """Pack the kept documents of a decide run into token shards."""
     with _start("pack", config, [decided.as_input(), tokenizer.as_input()], packing, how) as run:
         if run.finished:
@@ -299,9 +376,14 @@ def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, h
         tell_plan(groups, config)
         _say_reused(run, {packing.ENCODE: shards})
         compile_first(packing.ENCODE)
-        metadata = {"gristmill.tokenizer": str(tokenizer.details["tokenizer"]), "gristmill.run": run.id}
+        metadata = {
+            "gristmill.tokenizer": str(tokenizer.details["tokenizer"]),
+            "gristmill.run": run.id,
+        }
         vocabulary = int(tokenizer.details["vocab_size"])
-        outputs, took = run_pack_jobs(run, work, groups, config, shards, how.engine, how.memory, metadata, vocabulary)
+        outputs, took = run_pack_jobs(
+            run, work, groups, config, shards, how.engine, how.memory, metadata, vocabulary
+        )
         tokens = packing.count_tokens(run.path, outputs)
         packing.check_complete(run.path, shards, tokens)
         details: dict[str, Any] = {
@@ -311,10 +393,16 @@ def run_pack(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, h
             "mixture": mixture_details(run.path, groups, shards),
         }
         return runs.seal_from_receipts(
-            run, {packing.ENCODE: shards, SHUFFLED: outputs.total}, ledger_stage=packing.ENCODE, details=details,
+            run,
+            {packing.ENCODE: shards, SHUFFLED: outputs.total},
+            ledger_stage=packing.ENCODE,
+            details=details,
             counts={"tokens": sum(split["tokens"] for split in tokens.values())},
-            extra_files=packing.write_sidecars(run.path, tokenizer.path / "tokenizer", outputs, run.id), telemetry=took,
-        )  # fmt: skip
+            extra_files=packing.write_sidecars(
+                run.path, tokenizer.path / "tokenizer", outputs, run.id
+            ),
+            telemetry=took,
+        )
 
 
 def _pack_work(
@@ -324,11 +412,18 @@ def _pack_work(
     annotated = documents_of(decided)
     if config.mask_personal:
         refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
-    (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
-    return packing.Work(str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {}), shards
+    (shards, documents), (_, decisions) = (
+        _shards(annotated, "documents"),
+        _shards(decided, "decisions"),
+    )
+    return packing.Work(
+        str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {}
+    ), shards
 
 
-def pack_plan(decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How) -> list[str]:
+def pack_plan(
+    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
+) -> list[str]:
     """The table of the mixture that `run_pack` would write, for people; without one, by language as it comes."""
     if not config.mixture.by:
         config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
@@ -342,7 +437,10 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
     annotated = documents_of(decided)
     if config.mask_personal:
         refuse_hashes_only(annotated, ["personal"], "export with export_text.mask_personal=false")
-    (shards, documents), (_, decisions) = _shards(annotated, "documents"), _shards(decided, "decisions")
+    (shards, documents), (_, decisions) = (
+        _shards(annotated, "documents"),
+        _shards(decided, "decisions"),
+    )
     schema = exporting.written_schema(documents, decisions, config)
     with _start("export-text", config, [decided.as_input()], exporting, how) as run:
         if run.finished:
@@ -353,18 +451,29 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
         work = exporting.Work(str(run.path), documents, decisions)
         took = engine.run(
             lambda pipeline: exporting.export(pipeline, work, config, shards),
-            how.engine, mode="threads" if config.format == "parquet" else "processes", label="export-text",
-            folder=run.path, stages=stages,
-        )  # fmt: skip
+            how.engine,
+            mode="threads" if config.format == "parquet" else "processes",
+            label="export-text",
+            folder=run.path,
+            stages=stages,
+        )
         told = [write_readme(run.path, schema)] if config.format == "jsonl" else []
-        return runs.seal_from_receipts(run, stages, ledger_stage=exporting.STAGE, extra_files=told, telemetry=took)
+        return runs.seal_from_receipts(
+            run, stages, ledger_stage=exporting.STAGE, extra_files=told, telemetry=took
+        )
 
 
 def _start(
     step: str, config: Config, inputs: Sequence[Input], room: ModuleType, how: How
 ) -> AbstractContextManager[Run]:
     return runs.start(
-        step, out=how.out, config=config, inputs=inputs, code=room.CODE, libraries=room.LIBRARIES, force=how.force
+        step,
+        out=how.out,
+        config=config,
+        inputs=inputs,
+        code=room.CODE,
+        libraries=room.LIBRARIES,
+        force=how.force,
     )
 
 
@@ -372,7 +481,9 @@ def _pattern(source: FinishedRun | Input) -> str:
     if isinstance(source, Input):
         return source.path
     if source.step != "crawl":
-        raise RunError("annotate reads files or crawl runs", {"run": source.path, "is a run of": source.step})
+        raise RunError(
+            "annotate reads files or crawl runs", {"run": source.path, "is a run of": source.step}
+        )
     return str(source.path / "captures")
 
 
@@ -390,10 +501,14 @@ def _found(run: FinishedRun) -> FinishedRun:
 def _say_passed_over(names: Sequence[str]) -> None:
     if names:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        cli.say(f"annotate  passed over {len(names)} files that no reader knows: {', '.join(names[:5])}{more}")
+        cli.say(
+            f"annotate  passed over {len(names)} files that no reader knows: {', '.join(names[:5])}{more}"
+        )
 
 
 def _say_reused(run: Run, stages: Mapping[str, int]) -> None:
     for stage, total in stages.items():
         if reused := len(receipts.load(run.path, stage)):
-            cli.say(f"{run.step}  {reused} of {total} splits of `{stage}` were done before and are reused")
+            cli.say(
+                f"{run.step}  {reused} of {total} splits of `{stage}` were done before and are reused"
+            )

@@ -29,7 +29,9 @@ MACHINE_PATH = re.compile(r"(?:^|[\s\"'=(])(?:/home/|/root/|/Users/|/work/|/mnt/
 
 def sources(package: str) -> list[Path]:
     """The Python files of a package."""
-    return sorted(path for path in (ROOT / package).rglob("*.py") if "__pycache__" not in path.parts)
+    return sorted(
+        path for path in (ROOT / package).rglob("*.py") if "__pycache__" not in path.parts
+    )
 
 
 EVERY_FILE = [path for package in PACKAGES for path in sources(package)]
@@ -50,7 +52,9 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
             above = package[: len(package) - node.level + 1] if node.level else ()
             yield ".".join([*above, *([node.module] if node.module else [])]), node.lineno
         elif isinstance(node, ast.Call) and _names(node.func) in ("import_module", "__import__"):
-            yield from ((a.value, node.lineno) for a in node.args[:1] if isinstance(a, ast.Constant))
+            yield from (
+                (a.value, node.lineno) for a in node.args[:1] if isinstance(a, ast.Constant)
+            )
 
 
 def _names(node: ast.expr) -> str:
@@ -82,19 +86,21 @@ def test_a_package_imports_no_framework_of_another_room(package):
     assert trespasses(package, FOREIGN_TO[package]) == []
 
 
-def test_an_import_inside_a_function_and_a_dynamic_one_are_seen_by_these_checks(tmp_path, monkeypatch):
+def test_an_import_inside_a_function_and_a_dynamic_one_are_seen_by_these_checks(
+    tmp_path, monkeypatch
+):
     room = tmp_path / "training"
     room.mkdir()
     (room / "a.py").write_text(
-        '"""A."""\ndef f():\n    import crawlers.warc\n    from bias_audit import stats\n'
-        'def g():\n    importlib.import_module("pipelines.pack")\nfrom . import b\nfrom ..crawlers import c\n'
+        '"""A."""\ndef f():\n    import crawlers.downloader.warc\n    from bias_audit import stats\n'
+        'def g():\n    importlib.import_module("pipelines.pack.graph")\nfrom . import b\nfrom ..crawlers import c\n'
     )
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     assert trespasses("training", ("crawlers", "bias_audit", "pipelines")) == [
         "training/a.py:8 imports crawlers",
-        "training/a.py:3 imports crawlers.warc",
+        "training/a.py:3 imports crawlers.downloader.warc",
         "training/a.py:4 imports bias_audit",
-        "training/a.py:6 imports pipelines.pack",
+        "training/a.py:6 imports pipelines.pack.graph",
     ]
     assert trespasses("training", ("training",)) == ["training/a.py:7 imports training"]
 
@@ -106,21 +112,36 @@ def test_no_test_framework_is_imported_by_the_source(package):
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter, in the repository."""
-    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("package", [p for p in PACKAGES if (ROOT / p / "commands.py").is_file()])
 def test_the_commands_of_a_room_load_without_any_framework(package):
-    heavy = ("torch", "apache_beam", "scrapy", "twisted", "transformers", "datasets", "numba", "sentencepiece")
+    heavy = (
+        "torch",
+        "apache_beam",
+        "scrapy",
+        "twisted",
+        "transformers",
+        "datasets",
+        "numba",
+        "sentencepiece",
+    )
     code = f"import sys, {package}.commands; print([name for name in {heavy!r} if name in sys.modules])"
     done = run_python(code)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
 def test_the_core_loads_without_any_framework():
-    modules = ", ".join(f"gristmill.{path.stem}" for path in sources(CORE) if path.parent.name == CORE)
+    modules = ", ".join(
+        f"gristmill.{path.stem}" for path in sources(CORE) if path.parent.name == CORE
+    )
     modules = modules.replace("gristmill.__init__", "gristmill")
-    done = run_python(f"import sys, {modules}; print([n for n in {FRAMEWORKS!r} if n in sys.modules])")
+    done = run_python(
+        f"import sys, {modules}; print([n for n in {FRAMEWORKS!r} if n in sys.modules])"
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
@@ -147,7 +168,9 @@ def test_a_module_has_a_name_that_says_something(path):
 @pytest.mark.parametrize("path", EVERY_FILE, ids=label)
 def test_no_string_holds_an_absolute_path_of_some_machine(path):
     strings = [
-        node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        node
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
     assert [node.value for node in strings if MACHINE_PATH.search(node.value)] == []
 
@@ -159,8 +182,14 @@ def test_a_file_can_be_read_in_one_sitting(path):
 
 @pytest.mark.parametrize("path", EVERY_FILE, ids=label)
 def test_a_function_fits_on_a_page(path):
-    functions = [n for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = {n.name: n.end_lineno - n.lineno + 1 for n in functions if n.end_lineno - n.lineno + 1 > MAX_FUNCTION}
+    functions = [
+        n for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    long = {
+        n.name: n.end_lineno - n.lineno + 1
+        for n in functions
+        if n.end_lineno - n.lineno + 1 > MAX_FUNCTION
+    }
     assert long == {}
 
 
@@ -173,8 +202,16 @@ def test_no_work_is_left_undone_behind_a_marker(path):
 @pytest.mark.parametrize("path", EVERY_FILE, ids=label)
 def test_only_the_command_line_prints(path):
     allowed = {"gristmill/cli.py", "gristmill/progress.py"}
-    calls = [n.lineno for n in ast.walk(tree_of(path)) if isinstance(n, ast.Call) and _names(n.func) == "print"]
-    prints = [n for n in calls if "console" not in path.read_text(encoding="utf-8").splitlines()[n - 1].lower()]
+    calls = [
+        n.lineno
+        for n in ast.walk(tree_of(path))
+        if isinstance(n, ast.Call) and _names(n.func) == "print"
+    ]
+    prints = [
+        n
+        for n in calls
+        if "console" not in path.read_text(encoding="utf-8").splitlines()[n - 1].lower()
+    ]
     assert prints == [] or label(path) in allowed
 
 

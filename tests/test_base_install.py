@@ -30,7 +30,9 @@ def closure(name: str, extras: set[str], seen: set[str]) -> set[str]:
     seen.add(key)
     for text in requires:
         requirement = Requirement(text)
-        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras | {""}):
+        if requirement.marker is None or any(
+            requirement.marker.evaluate({"extra": extra}) for extra in extras | {""}
+        ):
             closure(requirement.name, requirement.extras, seen)
     return seen
 
@@ -60,20 +62,37 @@ sys.meta_path.insert(0, Barred())
 
 
 @pytest.mark.slow
-def test_a_base_only_environment_imports_every_module_of_core_and_pipelines(tmp_path: Path, repository: Path) -> None:
+def test_a_base_only_environment_imports_every_module_of_core_and_pipelines(
+    tmp_path: Path, repository: Path
+) -> None:
     """The real thing: a new virtual environment, the base dependencies, nothing else."""
     place = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
     pip = [str(place / "bin/python"), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "--constraint", str(repository / "constraints.txt"), str(repository)], check=True)
-    done = subprocess.run([str(place / "bin/python"), "-c", MODULES], capture_output=True, text=True, cwd=tmp_path)
+    subprocess.run(
+        [*pip, "--constraint", str(repository / "constraints.txt"), str(repository)], check=True
+    )
+    done = subprocess.run(
+        [str(place / "bin/python"), "-c", MODULES], capture_output=True, text=True, cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_wheel_ships_the_five_packages_and_nothing_else(tmp_path: Path, repository: Path) -> None:
+def test_the_wheel_ships_the_five_packages_and_nothing_else(
+    tmp_path: Path, repository: Path
+) -> None:
     import zipfile
 
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    build = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(tmp_path),
+    ]
     subprocess.run(build, check=True, cwd=repository, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     roots = {name.split("/")[0] for name in names if ".dist-info" not in name}

@@ -31,7 +31,11 @@ def test_links_lead_to_files_that_are_there(repository: Path, name: str) -> None
 
 
 def test_the_tree_in_the_readmes_is_the_tree(repository: Path) -> None:
-    folders = {path.name for path in repository.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    folders = {
+        path.name
+        for path in repository.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    }
     ignored = {"runs", "state", "build", "dist"} | {
         name for name in folders if name.endswith(".egg-info") or name == "__pycache__"
     }
@@ -65,7 +69,9 @@ def options(command: object) -> set[str]:
 def test_commands_in_the_documents_exist_with_their_options(repository: Path, name: str) -> None:
     text = (repository / name).read_text(encoding="utf-8")
     known = commands()
-    lines = [line for block in FENCE.findall(text) for line in block.splitlines() if "gristmill " in line]
+    lines = [
+        line for block in FENCE.findall(text) for line in block.splitlines() if "gristmill " in line
+    ]
     for line in lines:
         words = line.split("gristmill ", 1)[1].split()
         verb = next(words[:n] for n in (2, 1) if " ".join(words[:n]) in known)
@@ -80,13 +86,18 @@ def test_make_targets_in_the_documents_exist(repository: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     for name in DOCUMENTS:
         text = (repository / name).read_text(encoding="utf-8")
-        told = set(re.findall(r"`make ([a-z-]+)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE))
+        told = set(re.findall(r"`make ([a-z-]+)", text)) | set(
+            re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)
+        )
         assert told <= targets, name
 
 
 def test_the_command_surface_is_the_one_checked_in(repository: Path) -> None:
     """Adding or removing a command or an option is a decision: it changes this file by hand."""
-    lines = [f"{name}: {' '.join(sorted(options(command)))}" for name, command in sorted(commands().items())]
+    lines = [
+        f"{name}: {' '.join(sorted(options(command)))}"
+        for name, command in sorted(commands().items())
+    ]
     checked_in = (repository / "tests/command_surface.txt").read_text(encoding="utf-8").splitlines()
     assert lines == checked_in
 
@@ -103,7 +114,9 @@ def test_help_needs_neither_torch_nor_beam_nor_scrapy() -> None:
         "import sys; from gristmill.cli import run; run(['--help']);"
         "print([name for name in ('torch', 'apache_beam', 'scrapy', 'transformers') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "[]"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
+from gristmill.corpus.shards import shard_name, shard_schema, write_dataset_files, write_shard
 
 DOCUMENTS = [[10, 11, 12], [13], [], [14, 15, 16, 17, 18], [19, 20]]
 STREAM = [n for ids in DOCUMENTS for n in [*ids, 3]]
@@ -20,15 +20,24 @@ def folder(tmp_path_factory):
     """A split of two shards, the first of two batches."""
     made, schema = tmp_path_factory.mktemp("run") / "train", shard_schema(100, {})
     for number, batches in enumerate(([DOCUMENTS[:2], DOCUMENTS[2:3]], [DOCUMENTS[3:]])):
-        write_shard(made / shard_name(number, 2), [batch_of(ids, schema) for ids in batches], schema)
+        write_shard(
+            made / shard_name(number, 2), [batch_of(ids, schema) for ids in batches], schema
+        )
     write_dataset_files(made, [shard_name(number, 2) for number in range(2)], fingerprint="0" * 16)
     return made
 
 
 def batch_of(documents, schema):
-    columns = [documents, [[0] if ids else [] for ids in documents], ["x"] * len(documents), ["s"] * len(documents)]
+    columns = [
+        documents,
+        [[0] if ids else [] for ids in documents],
+        ["x"] * len(documents),
+        ["s"] * len(documents),
+    ]
     columns += [["en"] * len(documents), [len(ids) for ids in documents]]
-    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+    return pa.record_batch(
+        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def example(repository: Path, name: str):
@@ -79,7 +88,9 @@ def test_pyarrow_alone_sees_that_a_shard_was_cut_between_two_messages(repository
 
 def test_another_end_of_text_stands_between_documents(repository, folder):
     other = [0 if n == 3 else n for n in STREAM]
-    inputs, targets = example(repository, "torch_dataset").TokenWindows(str(folder), len(STREAM) - 1, end=0)[0]
+    inputs, targets = example(repository, "torch_dataset").TokenWindows(
+        str(folder), len(STREAM) - 1, end=0
+    )[0]
     assert [*inputs.tolist(), int(targets[-1])] == other
     [found] = example(repository, "tf_data").windows(str(folder), len(STREAM), 0)
     assert found.tolist() == other
@@ -97,7 +108,9 @@ def test_tensorflow_reads_them(repository, folder):
     pytest.importorskip("tensorflow", reason="tensorflow is not installed")
     batches = list(example(repository, "tf_data").dataset(str(folder), 2, 2))
     assert all(batch.shape == (2, 2) for batch in batches)
-    assert sorted(np.concatenate([batch.numpy().ravel() for batch in batches]).tolist()) <= sorted(STREAM)
+    assert sorted(np.concatenate([batch.numpy().ravel() for batch in batches]).tolist()) <= sorted(
+        STREAM
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The README of an exported model: what it is, how to load it, and how its tokenizer reads text from the web."""
 
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 
 CAUSAL = """\
 ---
@@ -52,5 +52,8 @@ def model_card(model: Decoder | Bert) -> str:
     template = CAUSAL if isinstance(model, Decoder) else MASKED
     parameters = sum(weight.numel() for weight in model.parameters())
     return template.format(
-        parameters=parameters, vocabulary=model.vocabulary, length=model.length, half=model.length // 2
+        parameters=parameters,
+        vocabulary=model.vocabulary,
+        length=model.length,
+        half=model.length // 2,
     )

@@ -13,10 +13,15 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from gristmill import storage
 from gristmill.hashing import sha256_file
+from gristmill.runs import storage
 
-MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+MODEL, OPTIMIZER, STATE, MANIFEST = (
+    "model.safetensors",
+    "optimizer.safetensors",
+    "state.json",
+    "manifest.json",
+)
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -33,7 +38,9 @@ def folder_of(run: Path, step: int) -> Path:
     return run / f"step-{step}"
 
 
-def save_checkpoint(run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, counters: Counters) -> Path:
+def save_checkpoint(
+    run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, counters: Counters
+) -> Path:
     """Write one checkpoint, manifest last."""
     folder = folder_of(run, counters.step)
     _commit_tensors(folder / MODEL, dict(model.state_dict()))
@@ -46,14 +53,18 @@ def save_checkpoint(run: Path, model: nn.Module, optimizer: torch.optim.Optimize
 
 def complete_steps(run: Path) -> list[int]:
     """The steps that have a manifest, oldest first."""
-    return sorted(int(path.parent.name.removeprefix("step-")) for path in run.glob(f"step-*/{MANIFEST}"))
+    return sorted(
+        int(path.parent.name.removeprefix("step-")) for path in run.glob(f"step-*/{MANIFEST}")
+    )
 
 
 def damaged_files(folder: Path) -> list[str]:
     """The files of a checkpoint that are not what its manifest says; empty = intact."""
     hashes: dict[str, str] = storage.read_json(folder / MANIFEST)["sha256"]
     return [
-        name for name, known in hashes.items() if not (folder / name).is_file() or sha256_file(folder / name) != known
+        name
+        for name, known in hashes.items()
+        if not (folder / name).is_file() or sha256_file(folder / name) != known
     ]
 
 
@@ -98,7 +109,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     named = model.named_parameters()
-    return {f"{moment}.{name}": optimizer.state[weight][moment] for name, weight in named for moment in MOMENTS}
+    return {
+        f"{moment}.{name}": optimizer.state[weight][moment]
+        for name, weight in named
+        for moment in MOMENTS
+    }
 
 
 def _commit_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gristmill import cli, config, runs
+from gristmill import cli, config
 from gristmill.errors import MissingExtra, UserError
+from gristmill.runs import run as runs
 from training.config import PretrainConfig
 
 ModelOption = Annotated[Path, typer.Option("--model", help="A pretrain run, or its export folder.")]
-PromptOption = Annotated[str, typer.Option("--prompt", help="The text to continue, or a text with [MASK] to fill.")]
-TokensOption = Annotated[int, typer.Option("--tokens", min=1, help="How many tokens to draw at most.")]
+PromptOption = Annotated[
+    str, typer.Option("--prompt", help="The text to continue, or a text with [MASK] to fill.")
+]
+TokensOption = Annotated[
+    int, typer.Option("--tokens", min=1, help="How many tokens to draw at most.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="The same seed draws the same text.")]
 
 
@@ -40,7 +45,9 @@ def pretrain(
     settings = config.load(PretrainConfig, config_file, overrides or ())
     packs = [Path(name) for name in source or ()] or [runs.latest(out, "pack").path]
     if len(packs) > 1:
-        raise UserError("one pack run is trained on at a time", {"given": ", ".join(map(str, packs))})
+        raise UserError(
+            "one pack run is trained on at a time", {"given": ", ".join(map(str, packs))}
+        )
     _prepare_torch()
     from training.pretrain import pretrain as train
 
@@ -58,13 +65,15 @@ def pretrain(
     )
 
 
-def generate(model: ModelOption, prompt: PromptOption, tokens: TokensOption = 48, seed: SeedOption = 1) -> None:
+def generate(
+    model: ModelOption, prompt: PromptOption, tokens: TokensOption = 48, seed: SeedOption = 1
+) -> None:
     """Let a trained model continue a text, or fill its masks.
 
     Example: gristmill generate --model runs/pretrain-4c3309136629 --prompt "The baker's daughter"
     """
     _prepare_torch()
-    from training.speak import speak
+    from training.generate_text import speak
 
     typer.echo(speak(model, prompt, tokens=tokens, seed=seed))
 

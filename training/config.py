@@ -20,7 +20,9 @@ class ModelConfig(Config):
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:
         if self.width % (2 * self.heads):
-            raise ValueError("width must be an even multiple of heads: rotary positions turn pairs of channels")
+            raise ValueError(
+                "width must be an even multiple of heads: rotary positions turn pairs of channels"
+            )
         return self
 
 
@@ -81,5 +83,7 @@ class PretrainConfig(Config):
     @model_validator(mode="after")
     def _warmup_ends_before_the_run(self) -> Self:
         if self.optim.warmup_steps > self.loop.steps:
-            raise ValueError(f"optim.warmup_steps ({self.optim.warmup_steps}) exceeds loop.steps ({self.loop.steps})")
+            raise ValueError(
+                f"optim.warmup_steps ({self.optim.warmup_steps}) exceeds loop.steps ({self.loop.steps})"
+            )
         return self

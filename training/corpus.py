@@ -5,10 +5,10 @@ from pathlib import Path
 
 import sentencepiece as spm
 
+from gristmill.corpus.shards import open_shard
 from gristmill.errors import InputError
 from gristmill.hashing import sha256_file
-from gristmill.runs import FinishedRun
-from gristmill.shards import open_shard
+from gristmill.runs.run import FinishedRun
 from training.data import Special, Split
 
 SPECIAL_PIECES = {
@@ -63,17 +63,24 @@ def refuse_too_small(corpus: Corpus, split: Split, *, samples: int, length: int)
     if samples:
         return
     pack = corpus.pack
-    where: dict[str, object] = {"pack run": pack.path, "documents": split.documents, "tokens": split.tokens}
+    where: dict[str, object] = {
+        "pack run": pack.path,
+        "documents": split.documents,
+        "tokens": split.tokens,
+    }
     fix = "pack more documents, or lower data.sequence_length"
     if split is corpus.validation:
         where["pack.validation"] = pack.manifest["config"].get("validation", "not named")
         read = {
-            source["name"].partition("-")[0]: pack.path.parent / source["name"] for source in pack.manifest["inputs"]
+            source["name"].partition("-")[0]: pack.path.parent / source["name"]
+            for source in pack.manifest["inputs"]
         }
         given = "".join(f" {option} {read[step]}" for option, step in PACK_READS if step in read)
         fix = f"`gristmill pack{given} --set pack.validation={LARGER_SHARE}`, or lower data.sequence_length"
     raise InputError(
-        f"the {split.name} split is too small for one sample", {**where, "data.sequence_length": length}, fix
+        f"the {split.name} split is too small for one sample",
+        {**where, "data.sequence_length": length},
+        fix,
     )
 
 
@@ -82,22 +89,34 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     model = folder / "tokenizer.model"
     if (folder / "tokenizer.json").is_file() and not model.is_file():
         fix = "train one with `gristmill tokenizer train`, and pack the documents with it"
-        raise InputError("training needs a sentencepiece tokenizer, and this one was imported", {"folder": folder}, fix)
+        raise InputError(
+            "training needs a sentencepiece tokenizer, and this one was imported",
+            {"folder": folder},
+            fix,
+        )
     if not model.is_file():
-        raise InputError("there is no sentencepiece model", {"file": model}, "pack the documents again")
+        raise InputError(
+            "there is no sentencepiece model", {"file": model}, "pack the documents again"
+        )
     try:
         pieces = spm.SentencePieceProcessor(model_file=str(model))
     except RuntimeError as error:
         fix = "copy it again, or pack the documents again"
-        raise InputError("this sentencepiece model cannot be read", {"file": model, "problem": error}, fix) from None
+        raise InputError(
+            "this sentencepiece model cannot be read", {"file": model, "problem": error}, fix
+        ) from None
     wrong = {
-        piece: pieces.piece_to_id(piece) for id_, piece in SPECIAL_PIECES.items() if pieces.id_to_piece(id_) != piece
+        piece: pieces.piece_to_id(piece)
+        for id_, piece in SPECIAL_PIECES.items()
+        if pieces.id_to_piece(id_) != piece
     }
     if wrong:
         wanted = ", ".join(f"{piece}={id_.value}" for id_, piece in SPECIAL_PIECES.items())
         fix = f"train the tokenizer with `gristmill tokenizer train`: it fixes {wanted}"
         raise InputError(
-            "this tokenizer has other special ids than training needs", {"file": model, "found": wrong}, fix
+            "this tokenizer has other special ids than training needs",
+            {"file": model, "found": wrong},
+            fix,
         )
     return Tokenizer(folder, sha256_file(model), pieces)
 
@@ -107,7 +126,9 @@ def _open_split(pack: FinishedRun, name: str, tokenizer: Tokenizer) -> Split:
     for known in pack.data_files(f"{name}/"):
         if not known.path.endswith(".arrow"):
             continue
-        table = open_shard(pack.path / known.path, size=known.bytes, rows=known.rows if known.rows >= 0 else None)
+        table = open_shard(
+            pack.path / known.path, size=known.bytes, rows=known.rows if known.rows >= 0 else None
+        )
         made_with = (table.schema.metadata or {}).get(b"gristmill.tokenizer", b"").decode()
         if made_with != tokenizer.sha256:
             raise InputError(

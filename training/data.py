@@ -44,7 +44,9 @@ class Split:
         self._blocks = [_values(batch["input_ids"]) for batch in chunks]
         self._block_starts = _running([np.array([len(block)]) for block in self._blocks])
         self.token_starts = _running(lengths)
-        self.byte_starts = _running([batch["bytes"].to_numpy(zero_copy_only=False) for batch in chunks])
+        self.byte_starts = _running(
+            [batch["bytes"].to_numpy(zero_copy_only=False) for batch in chunks]
+        )
         self.sentence_rows = _running([np.diff(_offsets(batch["sentences"])) for batch in chunks])
         self.sentence_starts = self._sentences(chunks)
 
@@ -128,7 +130,10 @@ class CausalWindows:
         documents = np.arange(self._document_of(begin), self._document_of(end - 1) + 1)
         ids = np.empty(self.length + 1, dtype=np.int64)
         is_text = np.ones(self.length + 1, dtype=bool)
-        for special, places in ((Special.BOS, self._starts[documents]), (Special.EOS, self._starts[documents + 1] - 1)):
+        for special, places in (
+            (Special.BOS, self._starts[documents]),
+            (Special.EOS, self._starts[documents + 1] - 1),
+        ):
             inside = places[(places >= begin) & (places < end)] - begin
             ids[inside], is_text[inside] = special, False
         ids[is_text] = self.split.text(*self._text_between(begin, end))
@@ -166,7 +171,9 @@ class SegmentPairs:
 
     def __init__(self, split: Split, length: int) -> None:
         self.split = split
-        self._chunks, self._chunk_rows = _plan_chunks(split, length - 3)  # [CLS] first [SEP] second [SEP]
+        self._chunks, self._chunk_rows = _plan_chunks(
+            split, length - 3
+        )  # [CLS] first [SEP] second [SEP]
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -204,7 +211,11 @@ class SegmentPairs:
 
 def _plan_chunks(split: Split, room: int) -> tuple[Int64, Int64]:
     """Chunks as rows (begin, end, document), and where the chunks of each document begin."""
-    starts, sentences, rows = split.token_starts.tolist(), split.sentence_starts, split.sentence_rows.tolist()
+    starts, sentences, rows = (
+        split.token_starts.tolist(),
+        split.sentence_starts,
+        split.sentence_rows.tolist(),
+    )
     chunks: list[tuple[int, int, int]] = []
     chunk_rows = [0]
     for document in range(split.documents):
@@ -222,5 +233,9 @@ def _chunk_end(begin: int, after: int, sentences: Int64, room: int) -> int:
     """The last sentence border that still fits; within a sentence only where one sentence fills the room."""
     if after - begin <= room:
         return after
-    border = int(sentences[np.searchsorted(sentences, begin + room, side="right") - 1]) if len(sentences) else begin
+    border = (
+        int(sentences[np.searchsorted(sentences, begin + room, side="right") - 1])
+        if len(sentences)
+        else begin
+    )
     return border if border > begin else begin + room

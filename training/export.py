@@ -13,15 +13,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from gristmill import storage
 from gristmill.errors import GristmillError
+from gristmill.runs import storage
 from training.card import model_card
 from training.corpus import Tokenizer
 from training.data import FIRST_TEXT_ID, Special
 from training.export_tokenizer import PROBES, check_ids, write_tokenizer
-from training.model import bert, decoder
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models import bert, decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 
 MAX_DIFFERENCE = 2e-5
 
@@ -42,7 +42,11 @@ def write_export(folder: Path, model: Decoder | Bert, tokenizer: Tokenizer) -> N
 
 def _generation_config(model: Decoder) -> JsonObject:
     """How `generate` ends where its caller says nothing; half of what the model reads is left to the prompt."""
-    ids = {"bos_token_id": Special.BOS.value, "eos_token_id": Special.EOS.value, "pad_token_id": Special.PAD.value}
+    ids = {
+        "bos_token_id": Special.BOS.value,
+        "eos_token_id": Special.EOS.value,
+        "pad_token_id": Special.PAD.value,
+    }
     # No max_length: transformers warns as soon as a caller gives the usual max_new_tokens beside it.
     return {**ids, "max_new_tokens": model.length // 2}
 
@@ -50,7 +54,10 @@ def _generation_config(model: Decoder) -> JsonObject:
 def llama_form(model: Decoder) -> tuple[JsonObject, dict[str, Tensor]]:
     """The decoder as LlamaForCausalLM knows it."""
     shape = model.shape
-    tensors = {"model.embed_tokens.weight": model.embedding.weight, "model.norm.weight": model.norm.weight}
+    tensors = {
+        "model.embed_tokens.weight": model.embedding.weight,
+        "model.norm.weight": model.norm.weight,
+    }
     for number, block in enumerate(model.blocks):
         assert isinstance(block, decoder.Block)
         to = f"model.layers.{number}."
@@ -106,7 +113,10 @@ def bert_form(model: Bert) -> tuple[JsonObject, dict[str, Tensor]]:
         to = f"bert.encoder.layer.{number}."
         weights, biases = layer.qkv.weight.chunk(3), layer.qkv.bias.chunk(3)
         for name, weight, bias in zip(("query", "key", "value"), weights, biases, strict=True):
-            tensors |= {f"{to}attention.self.{name}.weight": weight, f"{to}attention.self.{name}.bias": bias}
+            tensors |= {
+                f"{to}attention.self.{name}.weight": weight,
+                f"{to}attention.self.{name}.bias": bias,
+            }
         tensors |= {
             **_layer(f"{to}attention.output.dense", layer.out),
             **_layer(f"{to}attention.output.LayerNorm", layer.attention_norm),
@@ -152,7 +162,9 @@ def _layer(name: str, module: torch.nn.Linear | torch.nn.LayerNorm) -> dict[str,
     return {f"{name}.weight": module.weight, f"{name}.bias": module.bias}
 
 
-def check_export(folder: Path, model: Decoder | Bert, tokenizer: Tokenizer, texts: Sequence[str]) -> JsonObject:
+def check_export(
+    folder: Path, model: Decoder | Bert, tokenizer: Tokenizer, texts: Sequence[str]
+) -> JsonObject:
     """Reload the folder as a stranger would; raises GristmillError unless logits and ids are ours. Returns the proof."""
     with quiet_transformers():
         difference = _logit_difference(folder, model)
@@ -178,7 +190,10 @@ def _logit_difference(folder: Path, model: Decoder | Bert) -> float:
     tokens, pairs = model(ids, segments, seen)
     both = hf.BertForPreTraining.from_pretrained(folder, local_files_only=True).eval()(**named)
     masked = hf.AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True).eval()(**named)
-    pretraining = [(tokens[seen], both.prediction_logits[seen]), (pairs, both.seq_relationship_logits)]
+    pretraining = [
+        (tokens[seen], both.prediction_logits[seen]),
+        (pairs, both.seq_relationship_logits),
+    ]
     return max(
         _within_limit(folder, "BertForPreTraining", pretraining),
         _within_limit(folder, "AutoModelForMaskedLM", [(tokens[seen], masked.logits[seen])]),
@@ -188,7 +203,9 @@ def _logit_difference(folder: Path, model: Decoder | Bert) -> float:
 def _within_limit(folder: Path, name: str, logits: Sequence[tuple[Tensor, Tensor]]) -> float:
     found = max(float((ours - theirs).abs().max()) for ours, theirs in logits)
     if not found <= MAX_DIFFERENCE:  # NaN fails too
-        raise GristmillError(f"export refused: {name} of {folder} computes other logits than we do, by {found:.2e}")
+        raise GristmillError(
+            f"export refused: {name} of {folder} computes other logits than we do, by {found:.2e}"
+        )
     return found
 
 

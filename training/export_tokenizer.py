@@ -7,8 +7,8 @@ import tokenizers
 from tokenizers import AddedToken, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
 
-from gristmill import storage
 from gristmill.errors import GristmillError
+from gristmill.runs import storage
 from training.corpus import SPECIAL_PIECES, Tokenizer
 from training.data import Special
 
@@ -40,7 +40,10 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length:
         settings["split_special_tokens"] = False
         settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     else:
-        settings["model_input_names"] = ["input_ids", "attention_mask"]  # generate() refuses segment ids
+        settings["model_input_names"] = [
+            "input_ids",
+            "attention_mask",
+        ]  # generate() refuses segment ids
         settings["padding_side"] = "left"  # several prompts at once are continued at their ends
     fast.post_processor = _frame(masked)
     storage.commit_bytes(folder / "tokenizer.json", fast.to_str(pretty=True).encode())
@@ -49,11 +52,21 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length:
 
 def _frame(masked: bool) -> TemplateProcessing:
     """What surrounds one text, and two."""
-    special = {id_: (SPECIAL_PIECES[id_], id_.value) for id_ in (Special.BOS, Special.CLS, Special.SEP)}
+    special = {
+        id_: (SPECIAL_PIECES[id_], id_.value) for id_ in (Special.BOS, Special.CLS, Special.SEP)
+    }
     if masked:
-        single, pair, used = "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", (Special.CLS, Special.SEP)
-        return TemplateProcessing(single=single, pair=pair, special_tokens=[special[id_] for id_ in used])
-    return TemplateProcessing(single="<s> $A", pair="<s> $A $B", special_tokens=[special[Special.BOS]])
+        single, pair, used = (
+            "[CLS] $A [SEP]",
+            "[CLS] $A [SEP] $B:1 [SEP]:1",
+            (Special.CLS, Special.SEP),
+        )
+        return TemplateProcessing(
+            single=single, pair=pair, special_tokens=[special[id_] for id_ in used]
+        )
+    return TemplateProcessing(
+        single="<s> $A", pair="<s> $A $B", special_tokens=[special[Special.BOS]]
+    )
 
 
 def _open_masks(fast: tokenizers.Tokenizer) -> None:
@@ -81,7 +94,10 @@ def check_ids(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> int:
         found = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         wanted = tokenizer.pieces.encode(text)
         if found != wanted:
-            where = next((i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b), len(wanted))
+            where = next(
+                (i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b),
+                len(wanted),
+            )
             raise GristmillError(
                 f"export refused: AutoTokenizer of {folder} gives other ids than sentencepiece for {text[:60]!r}: "
                 f"{found[where : where + 5]}, not {wanted[where : where + 5]}, from token {where} on"

@@ -10,8 +10,8 @@ from torch import Tensor
 from training.config import PretrainConfig
 from training.corpus import Corpus
 from training.data import FIRST_TEXT_ID, Special, Split
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 from training.sampler import shuffled
 
 Logits = Callable[[Tensor], Tensor]
@@ -32,7 +32,9 @@ class Sampling:
 
 
 @torch.no_grad()
-def continue_ids(logits: Logits, prompt: Sequence[int], sampling: Sampling, *, length: int) -> list[int]:
+def continue_ids(
+    logits: Logits, prompt: Sequence[int], sampling: Sampling, *, length: int
+) -> list[int]:
     """Ids drawn after `prompt` until </s>; the model sees the last `length` tokens."""
     generator = torch.Generator().manual_seed(sampling.seed)
     ids = list(prompt)
@@ -56,28 +58,44 @@ def guesses(logits: Logits, ids: Sequence[int], *, count: int = 5) -> list[list[
     rows[:, :FIRST_TEXT_ID] = -torch.inf
     best = torch.softmax(rows, dim=-1).topk(count)
     return [
-        [(int(token), round(float(chance), 4)) for token, chance in zip(tokens, chances, strict=True)]
+        [
+            (int(token), round(float(chance), 4))
+            for token, chance in zip(tokens, chances, strict=True)
+        ]
         for tokens, chances in zip(best.indices, best.values, strict=True)
     ]
 
 
-def report_samples(model: Decoder | Bert, corpus: Corpus, config: PretrainConfig) -> dict[str, object]:
+def report_samples(
+    model: Decoder | Bert, corpus: Corpus, config: PretrainConfig
+) -> dict[str, object]:
     """What the finished model says to the beginnings of some validation documents."""
     beginnings = _beginnings(corpus.validation, config)
     if isinstance(model, Decoder):
-        return {"kind": "continuation", "samples": [_continuation(model, corpus, ids, config) for ids in beginnings]}
+        return {
+            "kind": "continuation",
+            "samples": [_continuation(model, corpus, ids, config) for ids in beginnings],
+        }
     return {"kind": "fill_mask", "samples": [_filled(model, corpus, ids) for ids in beginnings]}
 
 
 def _beginnings(split: Split, config: PretrainConfig) -> list[list[int]]:
-    documents = shuffled(np.arange(min(SAMPLES, split.documents)), split.documents, (config.seed, SAMPLE_KEY))
+    documents = shuffled(
+        np.arange(min(SAMPLES, split.documents)), split.documents, (config.seed, SAMPLE_KEY)
+    )
     room = min(PROMPT_TOKENS, config.data.sequence_length - 2)
     spans = [(int(split.token_starts[d]), int(split.token_starts[d + 1])) for d in documents]
-    return [split.text(begin, min(end, begin + room)).tolist() for begin, end in spans if end > begin]
+    return [
+        split.text(begin, min(end, begin + room)).tolist() for begin, end in spans if end > begin
+    ]
 
 
-def _continuation(model: Decoder, corpus: Corpus, prompt: list[int], config: PretrainConfig) -> dict[str, object]:
-    drawn = continue_ids(model, [Special.BOS, *prompt], Sampling(seed=config.seed), length=model.length)
+def _continuation(
+    model: Decoder, corpus: Corpus, prompt: list[int], config: PretrainConfig
+) -> dict[str, object]:
+    drawn = continue_ids(
+        model, [Special.BOS, *prompt], Sampling(seed=config.seed), length=model.length
+    )
     decode = corpus.tokenizer.pieces.decode
     whole, start = decode([*prompt, *drawn]), decode(prompt)
     return {"prompt": start, "text": whole.removeprefix(start)}
@@ -97,5 +115,7 @@ def _filled(model: Bert, corpus: Corpus, ids: list[int]) -> dict[str, object]:
         "before": pieces.decode(ids[:place]),
         "answer": pieces.id_to_piece(ids[place]),
         "after": pieces.decode(ids[place + 1 :]),
-        "guesses": [{"piece": pieces.id_to_piece(token), "probability": chance} for token, chance in found],
+        "guesses": [
+            {"piece": pieces.id_to_piece(token), "probability": chance} for token, chance in found
+        ],
     }

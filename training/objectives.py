@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from training.config import PretrainConfig
 from training.data import FIRST_TEXT_ID, CausalWindows, Int64, SegmentPairs, Special, Split
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 from training.sampler import Draw
 
 IGNORE = -100
@@ -73,7 +73,9 @@ class Causal:
     def loss_sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy of every target, summed."""
         logits: Tensor = model(*batch.inputs)
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE, reduction="sum")
+        loss = F.cross_entropy(
+            logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE, reduction="sum"
+        )
         return {"causal": loss}
 
 
@@ -103,13 +105,21 @@ class MaskedAndNextSentence:
 
     def sample(self, number: int, epoch: int) -> MaskedPair:
         """Make one sample."""
-        rng = np.random.Generator(np.random.Philox(key=np.array([self._seed << 32 | epoch, number], dtype=np.uint64)))
+        rng = np.random.Generator(
+            np.random.Philox(key=np.array([self._seed << 32 | epoch, number], dtype=np.uint64))
+        )
         pair = self.pairs.pair(number, rng)
         parts = [pair.first] if pair.second is None else [pair.first, pair.second]
         texts = [self._split.text(*part).astype(np.int64) for part in parts]
         ids = np.concatenate([[Special.CLS], *(np.append(text, Special.SEP) for text in texts)])
         segments = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
-        label = IGNORE if pair.from_elsewhere is None else FROM_ELSEWHERE if pair.from_elsewhere else FOLLOWS
+        label = (
+            IGNORE
+            if pair.from_elsewhere is None
+            else FROM_ELSEWHERE
+            if pair.from_elsewhere
+            else FOLLOWS
+        )
         shown, labels = mask_tokens(ids, rng, rate=self._rate, vocabulary=self._vocabulary)
         return MaskedPair(shown, labels, np.concatenate([[0], segments]), label)
 
@@ -145,7 +155,9 @@ class MaskedAndNextSentence:
         return {"mlm": mlm, "nsp": nsp}
 
 
-def mask_tokens(ids: Int64, rng: np.random.Generator, *, rate: float, vocabulary: int) -> tuple[Int64, Int64]:
+def mask_tokens(
+    ids: Int64, rng: np.random.Generator, *, rate: float, vocabulary: int
+) -> tuple[Int64, Int64]:
     """Choose `rate` of the text tokens (at least one) as targets; returns what the model sees, and the labels."""
     text = np.flatnonzero(ids >= FIRST_TEXT_ID)
     count = max(1, round(len(text) * rate))
@@ -165,7 +177,9 @@ def _pad(rows: list[Int64], filler: int) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def build_objective(split: Split, config: PretrainConfig, *, vocabulary: int) -> Causal | MaskedAndNextSentence:
+def build_objective(
+    split: Split, config: PretrainConfig, *, vocabulary: int
+) -> Causal | MaskedAndNextSentence:
     """The configured objective over one split."""
     if config.objective == "causal":
         return Causal(split, config)
@@ -175,4 +189,6 @@ def build_objective(split: Split, config: PretrainConfig, *, vocabulary: int) ->
 def build_model(config: PretrainConfig, *, vocabulary: int) -> Decoder | Bert:
     """The network the configured objective trains, freshly initialised from the seed."""
     kind = Decoder if config.objective == "causal" else Bert
-    return kind(config.model, vocabulary=vocabulary, length=config.data.sequence_length, seed=config.seed)
+    return kind(
+        config.model, vocabulary=vocabulary, length=config.data.sequence_length, seed=config.seed
+    )

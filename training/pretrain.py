@@ -4,10 +4,11 @@ import itertools
 import resource
 from pathlib import Path
 
-from gristmill import runs, storage
 from gristmill.cli import say
 from gristmill.progress import clock
-from gristmill.runs import FinishedRun, Run
+from gristmill.runs import run as runs
+from gristmill.runs import storage
+from gristmill.runs.run import FinishedRun, Run
 from training.checkpoint import complete_steps
 from training.config import PretrainConfig
 from training.corpus import Corpus, open_corpus
@@ -15,17 +16,31 @@ from training.export import check_export, write_export
 from training.generate import report_samples
 from training.trainer import Trainer, read_metrics
 
-CODE = ("training", "gristmill/config.py", "gristmill/hashing.py", "gristmill/shards.py", "gristmill/storage.py")
+CODE = (
+    "training",
+    "gristmill/config.py",
+    "gristmill/hashing.py",
+    "gristmill/corpus/shards.py",
+    "gristmill/runs/storage.py",
+)
 LIBRARIES = ("torch", "numpy", "safetensors", "sentencepiece", "tokenizers")
 TEXTS_TO_CHECK = 200
 
 
-def pretrain(source: Path, config: PretrainConfig, out: Path, *, force: bool = False) -> FinishedRun:
+def pretrain(
+    source: Path, config: PretrainConfig, out: Path, *, force: bool = False
+) -> FinishedRun:
     """Train on a pack run; a finished run of the same settings is returned as it is."""
     pack = runs.open_run(source, step="pack")
     inputs = [pack.as_input()]
     with runs.start(
-        "pretrain", out=out, config=config, inputs=inputs, code=CODE, libraries=LIBRARIES, force=force
+        "pretrain",
+        out=out,
+        config=config,
+        inputs=inputs,
+        code=CODE,
+        libraries=LIBRARIES,
+        force=force,
     ) as run:
         return run.finished or _train(run, open_corpus(pack), config)
 
@@ -41,7 +56,11 @@ def _train(run: Run, corpus: Corpus, config: PretrainConfig) -> FinishedRun:
     storage.commit_json(run.path / "samples.json", report_samples(trainer.model, corpus, config))
     last = [row for row in read_metrics(run.path / "metrics.jsonl") if "validation_loss" in row]
     return run.finish(
-        counts={"steps": config.loop.steps, "tokens": trainer.counters.tokens, "parameters": parameters},
+        counts={
+            "steps": config.loop.steps,
+            "tokens": trainer.counters.tokens,
+            "parameters": parameters,
+        },
         details={
             "objective": config.objective,
             "tokenizer": corpus.tokenizer.sha256,
@@ -49,7 +68,10 @@ def _train(run: Run, corpus: Corpus, config: PretrainConfig) -> FinishedRun:
             "last_validation": last[-1],
             "export": proof,
         },
-        telemetry={**telemetry, "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024},
+        telemetry={
+            **telemetry,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        },
     )
 
 
@@ -75,4 +97,8 @@ def _texts(corpus: Corpus) -> list[str]:
     split = corpus.validation
     starts = split.token_starts[: TEXTS_TO_CHECK + 1].tolist()
     spans = itertools.pairwise(starts)
-    return [corpus.tokenizer.pieces.decode(split.text(begin, end).tolist()) for begin, end in spans if end > begin]
+    return [
+        corpus.tokenizer.pieces.decode(split.text(begin, end).tolist())
+        for begin, end in spans
+        if end > begin
+    ]

@@ -28,7 +28,9 @@ def shuffled(positions: Indices, size: int, key: tuple[int, int]) -> Indices:
     return values.astype(np.int64)
 
 
-def _feistel(values: NDArray[np.uint64], half: np.uint64, keys: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _feistel(
+    values: NDArray[np.uint64], half: np.uint64, keys: NDArray[np.uint64]
+) -> NDArray[np.uint64]:
     mask = (np.uint64(1) << half) - np.uint64(1)
     left, right = values >> half, values & mask
     for key in keys:

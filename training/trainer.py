@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from gristmill import storage
 from gristmill.cli import say
 from gristmill.errors import Stopped, UserError
 from gristmill.progress import Progress
+from gristmill.runs import storage
 from training.checkpoint import (
     Counters,
     complete_steps,
@@ -74,14 +74,19 @@ def train_step(
     return StepResult(parts, grad_norm, sum(batch.tokens for batch in batches))
 
 
-def accumulate(model: nn.Module, objective: Objective, batches: Sequence[Batch]) -> dict[str, float]:
+def accumulate(
+    model: nn.Module, objective: Objective, batches: Sequence[Batch]
+) -> dict[str, float]:
     """Add the gradients of all micro-batches; returns the mean loss of each part."""
     totals = _total_counts(batches)
     if not any(totals.values()):
         raise ValueError("this step has no target: every label is masked")
     parts = dict.fromkeys(totals, 0.0)
     for batch in batches:
-        means = {name: part / max(1, totals[name]) for name, part in objective.loss_sums(model, batch).items()}
+        means = {
+            name: part / max(1, totals[name])
+            for name, part in objective.loss_sums(model, batch).items()
+        }
         torch.stack(list(means.values())).sum().backward()  # type: ignore[no-untyped-call]
         for name, mean in means.items():
             parts[name] += mean.item()
@@ -93,16 +98,25 @@ def _total_counts(batches: Sequence[Batch]) -> dict[str, int]:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, objective: Objective, draw: Draw, micro_batch: int) -> dict[str, float]:
+def evaluate(
+    model: nn.Module, objective: Objective, draw: Draw, micro_batch: int
+) -> dict[str, float]:
     """Mean losses over the drawn samples, and bits per byte of the text that was predicted."""
     batches = [objective.batch(part) for part in micro_draws(draw, micro_batch)]
     sums = [objective.loss_sums(model, batch) for batch in batches]
     totals = _total_counts(batches)
-    parts = {name: sum(found[name].item() for found in sums) / max(1, count) for name, count in totals.items()}
+    parts = {
+        name: sum(found[name].item() for found in sums) / max(1, count)
+        for name, count in totals.items()
+    }
     main = next(iter(parts))
     text_bytes = sum(batch.text_bytes for batch in batches)
     bits = parts[main] * totals[main] / math.log(2) / text_bytes if text_bytes else math.nan
-    named = {f"validation_{name}_loss": round(value, 6) for name, value in parts.items()} if len(parts) > 1 else {}
+    named = (
+        {f"validation_{name}_loss": round(value, 6) for name, value in parts.items()}
+        if len(parts) > 1
+        else {}
+    )
     bits_name = "bits_per_byte" if main == "causal" else "masked_bits_per_byte"
     return {"validation_loss": round(sum(parts.values()), 6), **named, bits_name: round(bits, 6)}
 
@@ -140,8 +154,13 @@ class Trainer:
         self.optimizer = build_optimizer(self.model, config.optim)
         self.objective = build_objective(corpus.train, config, vocabulary=vocabulary)
         self.validation = build_objective(corpus.validation, config, vocabulary=vocabulary)
-        for objective, split in ((self.objective, corpus.train), (self.validation, corpus.validation)):
-            refuse_too_small(corpus, split, samples=len(objective), length=config.data.sequence_length)
+        for objective, split in (
+            (self.objective, corpus.train),
+            (self.validation, corpus.validation),
+        ):
+            refuse_too_small(
+                corpus, split, samples=len(objective), length=config.data.sequence_length
+            )
         self.sampler = Sampler(len(self.objective), config.loop.batch, config.seed)
         self.counters = Counters()
         self.metrics = Metrics(folder / "metrics.jsonl")
@@ -151,11 +170,17 @@ class Trainer:
         self._resume()
         started, first = time.monotonic(), self.counters
         loop = self.config.loop
-        with Progress("pretrain", total=loop.steps, unit="steps", done=first.step) as bar, stop_requests() as stops:
+        with (
+            Progress("pretrain", total=loop.steps, unit="steps", done=first.step) as bar,
+            stop_requests() as stops,
+        ):
             while self.counters.step < loop.steps:
                 result = self._step()
                 bar.advance(note=f"loss {result.loss:.3f}")
-                due = self.counters.step % loop.checkpoint_every == 0 or self.counters.step == loop.steps
+                due = (
+                    self.counters.step % loop.checkpoint_every == 0
+                    or self.counters.step == loop.steps
+                )
                 if due or stops:
                     self._save()
                 if stops and self.counters.step < loop.steps:
@@ -165,7 +190,9 @@ class Trainer:
                     )
         keep_only(self.folder, self._kept())
         return _telemetry(
-            self.counters.tokens - first.tokens, time.monotonic() - started, self.counters.step - first.step
+            self.counters.tokens - first.tokens,
+            time.monotonic() - started,
+            self.counters.step - first.step,
         )
 
     def seconds_a_step(self) -> float:
@@ -194,9 +221,18 @@ class Trainer:
         rate = learning_rate(step, loop.steps, optim)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        batches = [self.objective.batch(part) for part in micro_draws(self.sampler.draw(step), loop.micro_batch)]
+        batches = [
+            self.objective.batch(part)
+            for part in micro_draws(self.sampler.draw(step), loop.micro_batch)
+        ]
         try:
-            result = train_step(self.model, self.objective, batches, self.optimizer, max_grad_norm=optim.max_grad_norm)
+            result = train_step(
+                self.model,
+                self.objective,
+                batches,
+                self.optimizer,
+                max_grad_norm=optim.max_grad_norm,
+            )
         except FloatingPointError as error:
             raise self._diverged(step + 1, rate, error) from None
         self.counters = Counters(step + 1, self.counters.tokens + result.tokens)
@@ -207,10 +243,18 @@ class Trainer:
 
     def _row(self, result: StepResult, rate: float) -> dict[str, float]:
         parts = (
-            {f"{name}_loss": round(value, 6) for name, value in result.parts.items()} if len(result.parts) > 1 else {}
+            {f"{name}_loss": round(value, 6) for name, value in result.parts.items()}
+            if len(result.parts) > 1
+            else {}
         )
         counters = {"step": self.counters.step, "tokens": self.counters.tokens}
-        return {**counters, "loss": round(result.loss, 6), **parts, "lr": rate, "grad_norm": round(result.grad_norm, 6)}
+        return {
+            **counters,
+            "loss": round(result.loss, 6),
+            **parts,
+            "lr": rate,
+            "grad_norm": round(result.grad_norm, 6),
+        }
 
     def _diverged(self, step: int, rate: float, error: FloatingPointError) -> UserError:
         return UserError(
@@ -222,7 +266,9 @@ class Trainer:
     def _validate(self) -> dict[str, float]:
         size = len(self.validation)
         samples = np.arange(min(size, self.config.loop.validation_samples))
-        draw = Draw(shuffled(samples, size, (self.config.seed, VALIDATION_KEY)), np.zeros_like(samples))
+        draw = Draw(
+            shuffled(samples, size, (self.config.seed, VALIDATION_KEY)), np.zeros_like(samples)
+        )
         return evaluate(self.model, self.validation, draw, self.config.loop.micro_batch)
 
     def _save(self) -> None:
@@ -234,7 +280,9 @@ class Trainer:
         """The newest checkpoints of the regular rhythm: what stays must not depend on where a run was stopped."""
         loop = self.config.loop
         regular = [
-            step for step in complete_steps(self.folder) if step % loop.checkpoint_every == 0 or step == loop.steps
+            step
+            for step in complete_steps(self.folder)
+            if step % loop.checkpoint_every == 0 or step == loop.steps
         ]
         return set(regular[-loop.keep_checkpoints :])
 
@@ -257,8 +305,12 @@ class Metrics:
 
     def cut_after(self, step: int) -> None:
         """Drop what a killed process wrote beyond its last checkpoint, a half line included."""
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() and step else []
-        whole = [line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step]
+        lines = (
+            self.path.read_bytes().splitlines(keepends=True) if self.path.exists() and step else []
+        )
+        whole = [
+            line for line in lines if line.endswith(b"\n") and json.loads(line)["step"] <= step
+        ]
         storage.commit_bytes(self.path, b"".join(whole))
 
 

@@ -16,7 +16,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datatrove.executor import LocalPipelineExecutor
-from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+from datatrove.pipeline.dedup import (
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
 from datatrove.pipeline.dedup.minhash import MinhashConfig
 from datatrove.pipeline.filters import LambdaFilter
 from datatrove.pipeline.readers import ParquetReader
@@ -49,10 +54,19 @@ def stages(corpus: str, folder: Path, lang: str) -> dict[str, tuple[list[object]
         for to in (dropped, kept)
     )
     return {
-        "signatures": ([*read, MinhashDedupSignature(sigs, config=config, language=LANGUAGES[lang])], TASKS),
+        "signatures": (
+            [*read, MinhashDedupSignature(sigs, config=config, language=LANGUAGES[lang])],
+            TASKS,
+        ),
         "buckets": ([MinhashDedupBuckets(sigs, buckets, config=config)], BUCKETS),
-        "clusters": ([MinhashDedupCluster(buckets, removals, config=config, save_cluster_id=True)], 1),
-        "filter": ([*read, MinhashDedupFilter(removals, excluded, load_cluster_ids=True), written], TASKS),
+        "clusters": (
+            [MinhashDedupCluster(buckets, removals, config=config, save_cluster_id=True)],
+            1,
+        ),
+        "filter": (
+            [*read, MinhashDedupFilter(removals, excluded, load_cluster_ids=True), written],
+            TASKS,
+        ),
     }
 
 
@@ -62,7 +76,9 @@ def run(corpus: str, folder: Path, lang: str) -> dict[str, float]:
     for name, (pipeline, tasks) in stages(corpus, folder, lang).items():
         started = time.perf_counter()
         logs = str(folder / "logs" / name)
-        LocalPipelineExecutor(pipeline=pipeline, tasks=tasks, workers=min(WORKERS, tasks), logging_dir=logs).run()
+        LocalPipelineExecutor(
+            pipeline=pipeline, tasks=tasks, workers=min(WORKERS, tasks), logging_dir=logs
+        ).run()
         seconds[f"{lang} {name}"] = round(time.perf_counter() - started, 2)
     return seconds
 

@@ -24,10 +24,26 @@ from datatrove.utils.word_tokenizers import load_word_tokenizer
 from memory import most_memory
 
 NO_QUALITY = dict.fromkeys(
-    ["min_doc_words", "max_doc_words", "min_avg_word_length", "max_avg_word_length", "max_symbol_word_ratio",
-     "max_bullet_lines_ratio", "max_ellipsis_lines_ratio", "max_non_alpha_words_ratio", "min_stop_words"]
-)  # fmt: skip
-NO_REPETITION = {"dup_line_frac": None, "dup_para_frac": None, "dup_line_char_frac": None, "dup_para_char_frac": None, "top_n_grams": (), "dup_n_grams": ()}  # fmt: skip
+    [
+        "min_doc_words",
+        "max_doc_words",
+        "min_avg_word_length",
+        "max_avg_word_length",
+        "max_symbol_word_ratio",
+        "max_bullet_lines_ratio",
+        "max_ellipsis_lines_ratio",
+        "max_non_alpha_words_ratio",
+        "min_stop_words",
+    ]
+)
+NO_REPETITION = {
+    "dup_line_frac": None,
+    "dup_para_frac": None,
+    "dup_line_char_frac": None,
+    "dup_para_char_frac": None,
+    "top_n_grams": (),
+    "dup_n_grams": (),
+}
 NO_FINEWEB = {
     "line_punct_thr": 0.0,
     "short_line_thr": 1.0,
@@ -35,9 +51,13 @@ NO_FINEWEB = {
     "new_line_ratio": float("inf"),
 }
 QUALITY = {
-    "too_few_words": "min_doc_words", "too_many_words": "max_doc_words", "symbols": "max_symbol_word_ratio",
-    "bullets": "max_bullet_lines_ratio", "ellipses": "max_ellipsis_lines_ratio", "letters": "max_non_alpha_words_ratio",
-}  # fmt: skip
+    "too_few_words": "min_doc_words",
+    "too_many_words": "max_doc_words",
+    "symbols": "max_symbol_word_ratio",
+    "bullets": "max_bullet_lines_ratio",
+    "ellipses": "max_ellipsis_lines_ratio",
+    "letters": "max_non_alpha_words_ratio",
+}
 TOP, REPEATED = {2: 0.2, 3: 0.18, 4: 0.16}, {5: 0.15, 6: 0.14, 7: 0.13, 8: 0.12, 9: 0.11, 10: 0.10}
 
 
@@ -67,16 +87,21 @@ def rules(language: str) -> dict[str, object]:
         "repeated_line_chars": repetition(dup_line_char_frac=0.2),
         "repeated_paragraph_chars": repetition(dup_para_char_frac=0.2),
         **{f"top_{n}gram": repetition(top_n_grams=((n, share),)) for n, share in TOP.items()},
-        **{f"repeated_{n}grams": repetition(dup_n_grams=((n, share),)) for n, share in REPEATED.items()},
+        **{
+            f"repeated_{n}grams": repetition(dup_n_grams=((n, share),))
+            for n, share in REPEATED.items()
+        },
         "c4": C4QualityFilter(language=language),
         "line_ends": fineweb(line_punct_thr=0.12),
         "short_lines": fineweb(short_line_thr=0.67),
         "repeated_chars": fineweb(char_duplicates_ratio=0.01),
         "line_breaks": fineweb(new_line_ratio=0.3),
-    }  # fmt: skip
+    }
 
 
-def fineweb2_rules(language: str, bounds: dict[str, dict[str, float]], stop_words: list[str]) -> dict[str, object]:
+def fineweb2_rules(
+    language: str, bounds: dict[str, dict[str, float]], stop_words: list[str]
+) -> dict[str, object]:
     """One filter per rule of FineWeb-2's pipeline, by our names: bounds are {name: {"min" or "max": number}}."""
 
     def filters(name: str, low: float | None, high: float | None) -> object:
@@ -87,15 +112,25 @@ def fineweb2_rules(language: str, bounds: dict[str, dict[str, float]], stop_word
                 )
             case ["repeated", grams] if grams.endswith("grams"):
                 spans = ((int(grams.removesuffix("grams")), high),)
-                return GopherRepetitionFilter(**NO_REPETITION | {"dup_n_grams": spans}, language=language)
+                return GopherRepetitionFilter(
+                    **NO_REPETITION | {"dup_n_grams": spans}, language=language
+                )
             case ["repeated", "lines"]:
-                return GopherRepetitionFilter(**NO_REPETITION | {"dup_line_frac": high}, language=language)
+                return GopherRepetitionFilter(
+                    **NO_REPETITION | {"dup_line_frac": high}, language=language
+                )
             case ["line", "ends"]:
-                return FineWebQualityFilter(**NO_FINEWEB | {"line_punct_thr": low}, language=language)
+                return FineWebQualityFilter(
+                    **NO_FINEWEB | {"line_punct_thr": low}, language=language
+                )
             case ["line", "breaks"]:
-                return FineWebQualityFilter(**NO_FINEWEB | {"new_line_ratio": high}, language=language)
+                return FineWebQualityFilter(
+                    **NO_FINEWEB | {"new_line_ratio": high}, language=language
+                )
             case ["repeated", "chars"]:
-                return FineWebQualityFilter(**NO_FINEWEB | {"char_duplicates_ratio": high}, language=language)
+                return FineWebQualityFilter(
+                    **NO_FINEWEB | {"char_duplicates_ratio": high}, language=language
+                )
             case ["stop", "words"]:
                 on = {"min_stop_words": low, "stop_words": stop_words}
             case ["word", "length"]:
@@ -104,7 +139,9 @@ def fineweb2_rules(language: str, bounds: dict[str, dict[str, float]], stop_word
                 on = {QUALITY[name.removeprefix("fw2_")]: high if low is None else low}
         return GopherQualityFilter(**NO_QUALITY | on, language=language)
 
-    return {name: filters(name, bound.get("min"), bound.get("max")) for name, bound in bounds.items()}
+    return {
+        name: filters(name, bound.get("min"), bound.get("max")) for name, bound in bounds.items()
+    }
 
 
 def drops(rule: object, text: str) -> bool:
@@ -118,11 +155,15 @@ def drops(rule: object, text: str) -> bool:
 def main() -> None:
     """Judge every text, then time the filters as shipped."""
     source, language, out, seconds, *fineweb2 = sys.argv[1:]
-    texts = [json.loads(line) for line in Path(source).read_text(encoding="utf-8").split("\n") if line]
+    texts = [
+        json.loads(line) for line in Path(source).read_text(encoding="utf-8").split("\n") if line
+    ]
     shipped = [
-        GopherRepetitionFilter(language=language), GopherQualityFilter(language=language),
-        C4QualityFilter(filter_no_terminal_punct=False, language=language), FineWebQualityFilter(language=language),
-    ]  # fmt: skip
+        GopherRepetitionFilter(language=language),
+        GopherQualityFilter(language=language),
+        C4QualityFilter(filter_no_terminal_punct=False, language=language),
+        FineWebQualityFilter(language=language),
+    ]
     for rule in shipped:
         drops(rule, texts[0])
     done, size, started = 0, 0, time.process_time()
@@ -134,10 +175,18 @@ def main() -> None:
     # The tokenizer of all filters: their speed is known now, so it may keep the words of the text that each rule asks for.
     tokenizer = load_word_tokenizer(language)
     tokenizer.word_tokenize = lru_cache(maxsize=1)(tokenizer.word_tokenize)
-    single = fineweb2_rules(language, **json.loads(Path(fineweb2[0]).read_text())) if fineweb2 else rules(language)
-    verdicts = [[name for name, rule in single.items() if drops(rule, text)] for text in texts[:done]]
+    single = (
+        fineweb2_rules(language, **json.loads(Path(fineweb2[0]).read_text()))
+        if fineweb2
+        else rules(language)
+    )
+    verdicts = [
+        [name for name, rule in single.items() if drops(rule, text)] for text in texts[:done]
+    ]
     Path(out).write_text(
-        json.dumps({"rules": list(single), "cpu": cpu, "bytes": size, "peak": peak, "verdicts": verdicts})
+        json.dumps(
+            {"rules": list(single), "cpu": cpu, "bytes": size, "peak": peak, "verdicts": verdicts}
+        )
     )
 
 

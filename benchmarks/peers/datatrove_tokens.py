@@ -22,12 +22,17 @@ def main() -> None:
         steps = [
             JsonlReader(corpus, glob_pattern="*.jsonl"),
             DocumentTokenizer(
-                str(out / "tokens"), tokenizer_name_or_path=tokenizer, local_working_dir=str(out / "work"), eos_token=None,
+                str(out / "tokens"),
+                tokenizer_name_or_path=tokenizer,
+                local_working_dir=str(out / "work"),
+                eos_token=None,
                 seed=1,
             ),
-        ]  # fmt: skip
+        ]
         tasks = len(list(Path(corpus).glob("*.jsonl")))
-        LocalPipelineExecutor(steps, tasks=tasks, workers=workers, logging_dir=str(out / "logs")).run()
+        LocalPipelineExecutor(
+            steps, tasks=tasks, workers=workers, logging_dir=str(out / "logs")
+        ).run()
         size = sum(path.stat().st_size for path in (out / "tokens").glob("*.ds"))
     print(json.dumps({"tokens": size // 2}))
 

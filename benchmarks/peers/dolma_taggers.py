@@ -18,7 +18,9 @@ TAGGERS = ("gopher_v2", "c4_v2")
 def main() -> None:
     """Tag texts until SECONDS of CPU are over."""
     source, _, out, seconds = sys.argv[1:]
-    texts = [json.loads(line) for line in Path(source).read_text(encoding="utf-8").split("\n") if line]
+    texts = [
+        json.loads(line) for line in Path(source).read_text(encoding="utf-8").split("\n") if line
+    ]
     taggers = [TaggerRegistry.get(name)() for name in TAGGERS]
     done, size, started = 0, 0, time.process_time()
     while done < len(texts) and time.process_time() - started < float(seconds):

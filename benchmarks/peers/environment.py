@@ -7,7 +7,13 @@ from pathlib import Path
 
 HOME = Path.home() / ".cache/gristmill/peers"
 PACKAGES = {
-    "datatrove": ["datatrove[processing,io]==0.10.*", "spacy[ja]", "jieba", "pythainlp==5.4.0", "python-crfsuite"],
+    "datatrove": [
+        "datatrove[processing,io]==0.10.*",
+        "spacy[ja]",
+        "jieba",
+        "pythainlp==5.4.0",
+        "python-crfsuite",
+    ],
     "dolma": ["dolma==1.2.*"],
     "rensa": ["rensa==0.5.*", "numpy", "pyarrow"],
     "text-dedup": ["text-dedup==0.4.0"],

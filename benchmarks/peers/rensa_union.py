@@ -35,7 +35,10 @@ def batches(corpus: Path) -> Iterator[tuple[list[str], np.ndarray]]:
         for group in range(parquet.num_row_groups):
             table = parquet.read_row_group(group, columns=["id", "text"])
             sets = [shingles(text) for text in table["text"].to_pylist()]
-            yield table["id"].to_pylist(), np.array(RMinHash.digests_from_token_sets(sets, BANDS * ROWS, 1), np.uint32)
+            yield (
+                table["id"].to_pylist(),
+                np.array(RMinHash.digests_from_token_sets(sets, BANDS * ROWS, 1), np.uint32),
+            )
 
 
 def roots(digests: np.ndarray) -> list[int]:
@@ -50,7 +53,9 @@ def roots(digests: np.ndarray) -> list[int]:
 
     for band in range(BANDS):
         first: dict[bytes, int] = {}
-        for row, part in enumerate(np.ascontiguousarray(digests[:, band * ROWS : (band + 1) * ROWS])):
+        for row, part in enumerate(
+            np.ascontiguousarray(digests[:, band * ROWS : (band + 1) * ROWS])
+        ):
             a, b = root(first.setdefault(part.tobytes(), row)), root(row)
             parent[max(a, b)] = min(a, b)
     return [root(x) for x in range(len(parent))]
@@ -65,9 +70,20 @@ def main() -> None:
     ids = [name for names, _ in parts for name in names]
     found = np.array(roots(np.concatenate([digests for _, digests in parts])))
     alone = np.bincount(found, minlength=len(found))[found] == 1
-    columns = {"id": ids, "cluster": np.where(alone, -1, found), "keep": found == np.arange(len(found))}
+    columns = {
+        "id": ids,
+        "cluster": np.where(alone, -1, found),
+        "keep": found == np.arange(len(found)),
+    }
     pq.write_table(pa.table(columns), out)
-    print(json.dumps({"digests": round(signed - started, 2), "clusters": round(time.perf_counter() - signed, 2)}))
+    print(
+        json.dumps(
+            {
+                "digests": round(signed - started, 2),
+                "clusters": round(time.perf_counter() - signed, 2),
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

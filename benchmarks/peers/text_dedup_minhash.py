@@ -19,8 +19,15 @@ from datasets import load_from_disk
 from text_dedup import minhash
 
 OPTIONS = {
-    "path": "parquet", "split": "train", "column": "text", "ngram": "5", "b": "14", "r": "8", "num_perm": "112", "num_proc": "2",
-}  # fmt: skip
+    "path": "parquet",
+    "split": "train",
+    "column": "text",
+    "ngram": "5",
+    "b": "14",
+    "r": "8",
+    "num_perm": "112",
+    "num_proc": "2",
+}
 
 
 def main() -> None:
@@ -28,8 +35,14 @@ def main() -> None:
     corpus, out = Path(sys.argv[1]), sys.argv[2]
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        given = {"data_files": f"{corpus}/part-*.parquet", "output": f"{folder}/out", "cache_dir": f"{folder}/cache"}
-        arguments = [word for name, value in (OPTIONS | given).items() for word in (f"--{name}", value)]
+        given = {
+            "data_files": f"{corpus}/part-*.parquet",
+            "output": f"{folder}/out",
+            "cache_dir": f"{folder}/cache",
+        }
+        arguments = [
+            word for name, value in (OPTIONS | given).items() for word in (f"--{name}", value)
+        ]
         minhash.main.main(arguments, standalone_mode=False)
         seconds = time.perf_counter() - started
         kept = set(load_from_disk(f"{folder}/out")["id"])
@@ -41,7 +54,9 @@ def main() -> None:
     roots = [minhash.uf.find(row) for row in range(len(ids))]
     sizes = Counter(roots)
     clusters = [root if sizes[root] > 1 else -1 for root in roots]
-    pq.write_table(pa.table({"id": ids, "cluster": clusters, "keep": [name in kept for name in ids]}), out)
+    pq.write_table(
+        pa.table({"id": ids, "cluster": clusters, "keep": [name in kept for name in ids]}), out
+    )
     print(json.dumps({"command": round(seconds, 2)}))
 
 

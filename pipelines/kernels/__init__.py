@@ -1,5 +1,5 @@
 """Numba kernels over Arrow buffers. Importing this package chooses the folder of the compiled code."""
 
-from gristmill.compiled import choose_cache
+from gristmill.kernel_cache import choose_cache
 
 choose_cache()

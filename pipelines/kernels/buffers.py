@@ -15,7 +15,13 @@ def text_buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     if text.null_count:  # what lies under a null may have a length
         text = pc.fill_null(text, "")
     _, offsets, data = text.buffers()
-    cuts = np.frombuffer(offsets, np.int32, len(text) + 1, text.offset * 4) if offsets else np.zeros(1, np.int32)
+    cuts = (
+        np.frombuffer(offsets, np.int32, len(text) + 1, text.offset * 4)
+        if offsets
+        else np.zeros(1, np.int32)
+    )
     values = np.frombuffer(data, np.uint8) if data and data.size else np.zeros(0, np.uint8)
-    values.flags.writeable = False  # as mapped files are: kernels are compiled for one kind of array only
+    values.flags.writeable = (
+        False  # as mapped files are: kernels are compiled for one kind of array only
+    )
     return values, cuts

@@ -107,7 +107,9 @@ def _fold_line(data, at, stop, fold, out):  # type: ignore[no-untyped-def]
         if byte < 0x80:
             code = fold[byte]
             at += 1
-        elif 0xE4 <= byte <= 0xE9:  # U+4000 to U+9FFF: neither case nor space, three bytes as they are
+        elif (
+            0xE4 <= byte <= 0xE9
+        ):  # U+4000 to U+9FFF: neither case nor space, three bytes as they are
             out[end], out[end + 1], out[end + 2] = byte, data[at + 1], data[at + 2]
             end, last, at = end + 3, np.uint32(byte), at + 3
             continue
@@ -163,7 +165,10 @@ def folded_texts(data: np.ndarray, offsets: np.ndarray) -> Folded:
     longest = int(np.diff(starts).max(initial=0))
     scratch = np.empty((_most_folded(longest) + 15) // 8, np.uint64)
     hashes, ends = np.empty(breaks + len(starts) - 1, np.uint64), np.zeros(len(starts), np.int32)
-    folded, cuts = np.empty(_most_folded(int(starts[-1] - starts[0])), np.uint8), np.zeros(len(starts), np.int64)
+    folded, cuts = (
+        np.empty(_most_folded(int(starts[-1] - starts[0])), np.uint8),
+        np.zeros(len(starts), np.int64),
+    )
     _fold_texts(data, starts, fold_table(), scratch, hashes, ends, folded, cuts)
     return Folded(folded[: cuts[-1]], cuts, hashes[: ends[-1]], ends)
 

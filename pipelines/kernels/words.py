@@ -29,7 +29,9 @@ def decode(data: np.ndarray, at: int) -> tuple[int, int]:
     if first < 0xE0:
         return (int(first & 0x1F) << 6) | int(data[at + 1] & 0x3F), 2
     if first < 0xF0:
-        return (int(first & 0x0F) << 12) | (int(data[at + 1] & 0x3F) << 6) | int(data[at + 2] & 0x3F), 3
+        return (int(first & 0x0F) << 12) | (int(data[at + 1] & 0x3F) << 6) | int(
+            data[at + 2] & 0x3F
+        ), 3
     high = (int(first & 0x07) << 18) | (int(data[at + 1] & 0x3F) << 12)
     return high | (int(data[at + 2] & 0x3F) << 6) | int(data[at + 3] & 0x3F), 4
 
@@ -56,7 +58,13 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
         joins = inside and not alone and (kind in (LETTER, DIGIT))
         if inside and kind == MARK:
             joins = True
-        if inside and not alone and has_letter and (code == 0x27 or code == 0x2019) and at + size < stop:
+        if (
+            inside
+            and not alone
+            and has_letter
+            and (code == 0x27 or code == 0x2019)
+            and at + size < stop
+        ):
             after, _ = decode(data, at + size)
             joins = after < classes.shape[0] and classes[after] == LETTER
             kind = OTHER
@@ -85,7 +93,12 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
         chars += 1
         at += size
     if inside:
-        ends[count], lengths[count], hashes[count], letters[count] = at, length, mix64(h), has_letter
+        ends[count], lengths[count], hashes[count], letters[count] = (
+            at,
+            length,
+            mix64(h),
+            has_letter,
+        )
         count += 1
     return count, chars
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill import runs
 from gristmill.config import Config
-from gristmill.runs import FinishedRun
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun
 
 LEGEND = ("too_short", "blocked_word", "duplicate")
 
@@ -25,8 +25,14 @@ class Settings(Config):
     name: str = "plain"
 
 
-def finish(step: str, out: Path, name: str, inputs: Sequence[FinishedRun], files: dict[str, pa.Table],
-           details: dict | None = None) -> FinishedRun:  # fmt: skip
+def finish(
+    step: str,
+    out: Path,
+    name: str,
+    inputs: Sequence[FinishedRun],
+    files: dict[str, pa.Table],
+    details: dict | None = None,
+) -> FinishedRun:
     sources = [run.as_input() for run in inputs]
     with runs.start(step, out=out, config=Settings(name=name), inputs=sources) as run:
         for path, rows in files.items():
@@ -35,22 +41,35 @@ def finish(step: str, out: Path, name: str, inputs: Sequence[FinishedRun], files
         return run.finish(details=details)
 
 
-def prepare(out: Path, name: str, parts: Sequence[Sequence[Row]]) -> tuple[FinishedRun, FinishedRun]:
+def prepare(
+    out: Path, name: str, parts: Sequence[Sequence[Row]]
+) -> tuple[FinishedRun, FinishedRun]:
     """An annotate run and the decide run over it; each list of rows becomes one file."""
     documents, verdicts = {}, []
     for number, rows in enumerate(parts):
         texts, sources, langs, reasons = zip(*rows, strict=True)
-        documents[f"documents/part-{number:05d}.parquet"] = pa.table({
-            "id": pa.array([f"{number}-{i}" for i in range(len(rows))]),
-            "text": pa.array(texts), "source": pa.array(sources), "lang": pa.array(langs),
-        })  # fmt: skip
-        verdicts.append(pa.table({
-            "keep": pa.array([bits == 0 for bits in reasons]), "reasons": pa.array(reasons, pa.uint64()),
-        }))  # fmt: skip
+        documents[f"documents/part-{number:05d}.parquet"] = pa.table(
+            {
+                "id": pa.array([f"{number}-{i}" for i in range(len(rows))]),
+                "text": pa.array(texts),
+                "source": pa.array(sources),
+                "lang": pa.array(langs),
+            }
+        )
+        verdicts.append(
+            pa.table(
+                {
+                    "keep": pa.array([bits == 0 for bits in reasons]),
+                    "reasons": pa.array(reasons, pa.uint64()),
+                }
+            )
+        )
     annotate = finish("annotate", out, name, [], documents)
     hashes = [file.sha256 for file in annotate.data_files("documents/")]
     decisions = {
-        f"decisions/part-{number:05d}.parquet": rows.replace_schema_metadata({"gristmill.documents": made_for})
+        f"decisions/part-{number:05d}.parquet": rows.replace_schema_metadata(
+            {"gristmill.documents": made_for}
+        )
         for number, (rows, made_for) in enumerate(zip(verdicts, hashes, strict=True))
     }
     return annotate, finish("decide", out, name, [annotate], decisions, {"reasons": list(LEGEND)})
@@ -73,10 +92,15 @@ def sealed(tmp_path) -> Callable[..., FinishedRun]:
     """Write a run of any step that reads `inputs`; `fill` puts files into it."""
 
     def build(
-        step: str, name: str, inputs: Sequence[FinishedRun], fill: Callable[[Path], None] | None = None
+        step: str,
+        name: str,
+        inputs: Sequence[FinishedRun],
+        fill: Callable[[Path], None] | None = None,
     ) -> FinishedRun:
         sources = [run.as_input() for run in inputs]
-        with runs.start(step, out=tmp_path / "runs", config=Settings(name=name), inputs=sources) as run:
+        with runs.start(
+            step, out=tmp_path / "runs", config=Settings(name=name), inputs=sources
+        ) as run:
             if fill is not None:
                 fill(run.path)
             return run.finish()
@@ -84,8 +108,15 @@ def sealed(tmp_path) -> Callable[..., FinishedRun]:
     return build
 
 
-SPECIALS = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "cls_token": "[CLS]",
-            "sep_token": "[SEP]", "mask_token": "[MASK]"}  # fmt: skip
+SPECIALS = {
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 
 
 def save_tokenizer(folder: Path, texts: Sequence[str]) -> int:
@@ -96,7 +127,9 @@ def save_tokenizer(folder: Path, texts: Sequence[str]) -> int:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=list(SPECIALS.values()), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=list(SPECIALS.values()), show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **SPECIALS).save_pretrained(folder)
     return tokenizer.get_vocab_size()
@@ -114,9 +147,19 @@ def causal_folder(tmp_path_factory) -> Path:
     size = save_tokenizer(folder, [pair.stereo for lang in ("en", "zh") for pair in load(lang)])
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    config = LlamaConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-                         num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=96, bos_token_id=2,
-                         eos_token_id=3, pad_token_id=0, initializer_range=0.5)  # fmt: skip
+    config = LlamaConfig(
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=96,
+        bos_token_id=2,
+        eos_token_id=3,
+        pad_token_id=0,
+        initializer_range=0.5,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
@@ -133,7 +176,15 @@ def masked_folder(tmp_path_factory) -> Path:
     size = save_tokenizer(folder, [pair.stereo for lang in ("en", "zh") for pair in load(lang)])
     torch.manual_seed(2)
     torch.set_num_threads(1)
-    config = BertConfig(vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, pad_token_id=0,
-                        num_attention_heads=2, max_position_embeddings=96, initializer_range=0.5)  # fmt: skip
+    config = BertConfig(
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        pad_token_id=0,
+        num_attention_heads=2,
+        max_position_embeddings=96,
+        initializer_range=0.5,
+    )
     BertForMaskedLM(config).save_pretrained(folder)
     return folder

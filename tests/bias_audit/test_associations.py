@@ -34,7 +34,9 @@ def controlled(seed: int, *, sentences: int = 60, shares: dict[str, float] = PLA
     return [" ".join(lines[i : i + 3]) for i in range(0, len(lines), 3)]
 
 
-def associate(prepared, texts: list[str], lang: str = "en", min_count: int = 5, prior: float = 0.1) -> Associations:
+def associate(
+    prepared, texts: list[str], lang: str = "en", min_count: int = 5, prior: float = 0.1
+) -> Associations:
     corpus = open_corpus(*prepared([(text, "wiki", lang, 0) for text in texts]))
     found = LanguageScan(lang, corpus.legend, min_count=min_count, prior_share=prior)
     for batch in corpus.batches():
@@ -61,11 +63,19 @@ def test_a_permuted_control_finds_nothing(prepared):
     for seed in range(6):
         random = np.random.default_rng(seed)
         texts = controlled(seed)
-        pronouns = iter(random.permutation([w for text in texts for w in text.split() if w in ("She", "He")]))
-        shuffled = [" ".join(next(pronouns) if w in ("She", "He") else w for w in text.split()) for text in texts]
-        rows = gender(associate(lambda part, s=seed: prepared(part, name=f"control-{s}"), shuffled).rows())
+        pronouns = iter(
+            random.permutation([w for text in texts for w in text.split() if w in ("She", "He")])
+        )
+        shuffled = [
+            " ".join(next(pronouns) if w in ("She", "He") else w for w in text.split())
+            for text in texts
+        ]
+        rows = gender(
+            associate(lambda part, s=seed: prepared(part, name=f"control-{s}"), shuffled).rows()
+        )
         values += [
-            row["log_odds"]["value"] / (row["log_odds"]["high"] - row["log_odds"]["low"]) for row in rows.values()
+            row["log_odds"]["value"] / (row["log_odds"]["high"] - row["log_odds"]["low"])
+            for row in rows.values()
         ]
         found += sum(row["p_holm"] < 0.05 for row in rows.values())
     assert found <= 1
@@ -73,7 +83,12 @@ def test_a_permuted_control_finds_nothing(prepared):
 
 
 def test_counts_z_and_ppmi_are_those_worked_out_by_hand(prepared):
-    texts = ["She is a nurse."] * 6 + ["He is a nurse."] * 2 + ["He is a pilot."] * 8 + ["Nothing here."] * 4
+    texts = (
+        ["She is a nurse."] * 6
+        + ["He is a nurse."] * 2
+        + ["He is a pilot."] * 8
+        + ["Nothing here."] * 4
+    )
     found = associate(prepared, texts, min_count=2, prior=100 / 72)
     rows = gender(found.rows())
     a = 100 * 8 / 72
@@ -86,13 +101,21 @@ def test_counts_z_and_ppmi_are_those_worked_out_by_hand(prepared):
     assert rows["nurse"]["ppmi"] == [pytest.approx(np.log2(6 * 20 / (6 * 8)), abs=1e-4), 0.0]
     assert rows["pilot"]["ppmi"] == [None, pytest.approx(np.log2(8 * 20 / (10 * 8)), abs=1e-4)]
     (totals, _, _) = found.totals()
-    assert totals["sentences"] == [6, 10] and totals["words"] == [24, 40] and totals["all_sentences"] == 20
+    assert (
+        totals["sentences"] == [6, 10]
+        and totals["words"] == [24, 40]
+        and totals["all_sentences"] == 20
+    )
 
 
 def test_a_rare_word_seen_beside_one_group_only_is_pulled_towards_zero(prepared):
     texts = ["He is a miner."] * 5 + ["She is a nurse."] * 200 + ["He is a pilot."] * 200
     weak, strong = (
-        gender(associate(lambda part, s=share: prepared(part, name=f"prior-{s}"), texts, prior=share).rows())["miner"]
+        gender(
+            associate(
+                lambda part, s=share: prepared(part, name=f"prior-{s}"), texts, prior=share
+            ).rows()
+        )["miner"]
         for share in (0.001, 0.1)
     )
     assert weak["log_odds"]["value"] < strong["log_odds"]["value"] - 2 < 0
@@ -108,7 +131,10 @@ def test_sentences_that_mention_both_groups_count_for_neither(prepared):
 def test_one_document_that_repeats_itself_is_weaker_evidence_than_many(prepared):
     lines = ["She is a nurse. "] * 40 + ["He is a nurse. "] * 40
     spread = associate(lambda part: prepared(part, name="many"), lines)
-    bunched = associate(lambda part: prepared(part, name="ten"), ["".join(lines[i : i + 8]) for i in range(0, 80, 8)])
+    bunched = associate(
+        lambda part: prepared(part, name="ten"),
+        ["".join(lines[i : i + 8]) for i in range(0, 80, 8)],
+    )
     wide, narrow = gender(bunched.rows())["nurse"], gender(spread.rows())["nurse"]
     assert wide["counts"] == narrow["counts"] == [40, 40]
     assert wide["z"] == narrow["z"] == 0
@@ -137,7 +163,9 @@ def test_dropped_documents_are_not_counted():
     found = Associations(words, min_count=1, prior_share=0.1)
     import pyarrow as pa
 
-    scan = matcher.scan(pa.array(["She is a nurse.", "He is a pilot."]), matcher.compile_lexicon(words))
+    scan = matcher.scan(
+        pa.array(["She is a nurse.", "He is a pilot."]), matcher.compile_lexicon(words)
+    )
     found.add(scan, np.array([True, False]))
     assert found.totals()[0]["sentences"] == [1, 0]
     assert found.sentences == 1

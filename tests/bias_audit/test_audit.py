@@ -12,8 +12,9 @@ from bias_audit import commands
 from bias_audit.audit import find_subject, open_model
 from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
 from bias_audit.definitions import DEFINITIONS, SCHEMA
-from gristmill import cli, config, runs
+from gristmill import cli, config
 from gristmill.errors import InputError, RunError, UserError
+from gristmill.runs import run as runs
 
 SMALL = AuditConfig(
     corpus=CorpusConfig(min_count=2, prior_share=0.1, min_documents=3),
@@ -76,7 +77,9 @@ def test_runs_of_two_corpora_are_refused(corpus, prepared, out):
         find_subject([corpus[1], other[1]], [])
 
 
-def test_a_tokenizer_of_another_corpus_does_not_make_a_pack_one_of_two(corpus, prepared, out, sealed):
+def test_a_tokenizer_of_another_corpus_does_not_make_a_pack_one_of_two(
+    corpus, prepared, out, sealed
+):
     annotate, decide = corpus
     other = prepared(ROWS[:5], out=out, name="other")
     pack = sealed("pack", "p", [decide, sealed("tokenizer", "t", [other[1]])])
@@ -107,15 +110,28 @@ def test_a_corpus_is_audited_without_any_model(corpus, out):
     assert audit["schema"] == SCHEMA and audit["definitions"] == DEFINITIONS
     assert audit["models"] == [] and audit["probes"] == []
     assert {key: audit["corpus"][key] for key in ("documents", "kept", "not_scanned")} == {
-        "documents": 18, "kept": 15, "not_scanned": {"de": 1},
-    }  # fmt: skip
+        "documents": 18,
+        "kept": 15,
+        "not_scanned": {"de": 1},
+    }
     assert {(row["source"], row["lang"]) for row in audit["corpus"]["slices"]} == {
-        ("web", "en"), ("wiki", "en"), ("(all)", "en"), ("wiki", "zh"), ("(all)", "zh"),
-    }  # fmt: skip
+        ("web", "en"),
+        ("wiki", "en"),
+        ("(all)", "en"),
+        ("wiki", "zh"),
+        ("(all)", "zh"),
+    }
     terms = {row["term"]: row["log_odds"]["value"] for row in audit["corpus"]["associations"]}
     assert terms["nurse"] > 0 > terms["pilot"]
-    blocked = {row["group"]: row for row in audit["rules"]["rows"] if row["reason"] == "blocked_word"}
-    assert blocked["religion/muslim"]["drop_rate"] == {"value": 1.0, "low": 0.438503, "high": 1.0, "n": 3}
+    blocked = {
+        row["group"]: row for row in audit["rules"]["rows"] if row["reason"] == "blocked_word"
+    }
+    assert blocked["religion/muslim"]["drop_rate"] == {
+        "value": 1.0,
+        "low": 0.438503,
+        "high": 1.0,
+        "n": 3,
+    }
     assert blocked["religion/muslim"]["other_drop_rate"]["value"] == 0.0
     assert {card["kind"] for card in audit["lexicons"]} == {"groups", "occupations", "adjectives"}
 
@@ -230,5 +246,10 @@ def test_an_unfinished_run_is_refused(tmp_path):
 
 
 def test_the_default_configuration_file_is_the_default(repository):
-    assert config.load(AuditConfig, repository / "configs" / "audit" / "default.toml") == AuditConfig()
-    assert config.load(AuditConfig, repository / "configs" / "audit" / "demo.toml").probes.templates == 2
+    assert (
+        config.load(AuditConfig, repository / "configs" / "audit" / "default.toml") == AuditConfig()
+    )
+    assert (
+        config.load(AuditConfig, repository / "configs" / "audit" / "demo.toml").probes.templates
+        == 2
+    )

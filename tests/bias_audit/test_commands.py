@@ -13,7 +13,8 @@ from bias_audit.audit import gates, plan
 from bias_audit.commands import with_models
 from bias_audit.config import AuditConfig, GateConfig, ProbesConfig
 from bias_audit.probe import load
-from gristmill import cli, runs
+from gristmill import cli
+from gristmill.runs import run as runs
 
 QUICK = ProbesConfig(languages=("en",), templates=1, resamples=100, quality_sentences=10)
 ROWS = [("She is a nurse.", "wiki", "en", 0), ("He is a pilot.", "wiki", "en", 0)]
@@ -37,8 +38,10 @@ def test_a_pack_brings_every_finished_model_trained_on_it_and_says_which(pack, s
     first, second = (sealed("pretrain", name, [pack]) for name in ("a", "b"))
     assert ids(with_models([pack], chosen=True)) == [pack.id, first.id, second.id]
     assert capsys.readouterr().err.splitlines() == [
-        f"audit  {pack.id}: 2 finished pretrain runs were trained on it", f"  {first.id}", f"  {second.id}",
-    ]  # fmt: skip
+        f"audit  {pack.id}: 2 finished pretrain runs were trained on it",
+        f"  {first.id}",
+        f"  {second.id}",
+    ]
 
 
 def test_models_of_another_pack_and_unfinished_ones_are_left_out(pack, prepared, sealed, out):
@@ -107,13 +110,20 @@ def settings(tmp_path):
 def trained(pack, sealed, causal_folder, masked_folder):
     """Two models trained on the pack."""
     return [
-        sealed("pretrain", folder.name, [pack], lambda path, folder=folder: shutil.copytree(folder, path / "export"))
+        sealed(
+            "pretrain",
+            folder.name,
+            [pack],
+            lambda path, folder=folder: shutil.copytree(folder, path / "export"),
+        )
         for folder in (causal_folder, masked_folder)
     ]
 
 
 @pytest.mark.usefixtures("command_line")
-def test_without_in_and_model_all_models_of_the_newest_pack_are_audited(trained, out, settings, capsys):
+def test_without_in_and_model_all_models_of_the_newest_pack_are_audited(
+    trained, out, settings, capsys
+):
     assert cli.run(["audit", "--out", str(out), "--config", settings()]) == 0
     said = capsys.readouterr()
     audit = runs.open_run(said.out.strip(), step="audit")
@@ -128,14 +138,19 @@ def test_without_in_and_model_all_models_of_the_newest_pack_are_audited(trained,
 @pytest.mark.usefixtures("command_line")
 def test_a_model_that_is_named_is_the_only_one(trained, out, settings, capsys):
     path = str(trained[1].path)
-    assert cli.run(["audit", "--model", path, "--out", str(out), "--config", settings(), "--json"]) == 0
+    assert (
+        cli.run(["audit", "--model", path, "--out", str(out), "--config", settings(), "--json"])
+        == 0
+    )
     said = capsys.readouterr()
     assert json.loads(said.out)["counts"]["models"] == 1
     assert "with 1 model:" in said.err and "were trained on it" not in said.err
 
 
 @pytest.mark.usefixtures("command_line")
-def test_a_configured_gate_that_fails_ends_with_four_now_and_in_a_rerun(trained, out, settings, capsys):
+def test_a_configured_gate_that_fails_ends_with_four_now_and_in_a_rerun(
+    trained, out, settings, capsys
+):
     words = [
         "audit",
         "--model",
@@ -158,30 +173,51 @@ def test_a_configured_gate_that_fails_ends_with_four_now_and_in_a_rerun(trained,
 
 
 @pytest.mark.usefixtures("command_line")
-def test_without_a_configured_gate_a_model_that_cannot_be_measured_is_no_failure(trained, out, settings, capsys):
-    assert cli.run(["audit", "--model", str(trained[0].path), "--out", str(out), "--config", settings()]) == 0
+def test_without_a_configured_gate_a_model_that_cannot_be_measured_is_no_failure(
+    trained, out, settings, capsys
+):
+    assert (
+        cli.run(
+            ["audit", "--model", str(trained[0].path), "--out", str(out), "--config", settings()]
+        )
+        == 0
+    )
     assert "gate failed" not in capsys.readouterr().err
 
 
 def rows(*able: bool, lang: str = "en") -> list[dict]:
-    axes = [{"lang": lang, "axis": f"axis {i}", "verdict": {"measurable": one}} for i, one in enumerate(able)]
+    axes = [
+        {"lang": lang, "axis": f"axis {i}", "verdict": {"measurable": one}}
+        for i, one in enumerate(able)
+    ]
     return [{"lang": lang, "axis": "(all)", "verdict": {"measurable": False}}, *axes]
 
 
-@pytest.mark.parametrize(("asked", "passed"), [(0.5, True), (0.51, False), (1.0, False), (0.01, True)])
+@pytest.mark.parametrize(
+    ("asked", "passed"), [(0.5, True), (0.51, False), (1.0, False), (0.01, True)]
+)
 def test_a_gate_passes_where_enough_axes_of_a_language_are_measurable(asked, passed):
     (gate,) = gates([{"name": "m", "rows": rows(True, False)}], GateConfig(measurable=asked))
     assert gate == {
-        "gate": "measurable", "model": "m", "lang": "en", "asked": asked, "found": 1, "of": 2, "passed": passed,
-    }  # fmt: skip
+        "gate": "measurable",
+        "model": "m",
+        "lang": "en",
+        "asked": asked,
+        "found": 1,
+        "of": 2,
+        "passed": passed,
+    }
 
 
 def test_every_model_and_language_has_its_own_gate_and_none_is_asked_by_default():
     models = [{"name": name, "rows": rows(True) + rows(False, lang="zh")} for name in ("m", "n")]
     found = gates(models, GateConfig(measurable=1.0))
     assert [(gate["model"], gate["lang"], gate["passed"]) for gate in found] == [
-        ("m", "en", True), ("m", "zh", False), ("n", "en", True), ("n", "zh", False),
-    ]  # fmt: skip
+        ("m", "en", True),
+        ("m", "zh", False),
+        ("n", "en", True),
+        ("n", "zh", False),
+    ]
     assert gates(models, AuditConfig().gate) == []
 
 
@@ -211,7 +247,10 @@ def test_the_pairs_of_a_model_can_be_read_by_a_person(trained, out):
         "female",
         "The nurse said that she would be late.",
     )
-    assert (nurse["anti"]["group"], nurse["anti"]["sentence"]) == ("male", "The nurse said that he would be late.")
+    assert (nurse["anti"]["group"], nurse["anti"]["sentence"]) == (
+        "male",
+        "The nurse said that he would be late.",
+    )
     for pair in found:
         stereo, anti = pair["stereo"], pair["anti"]
         assert stereo["log_likelihood"] < 0 and stereo["tokens"] > 0
@@ -223,7 +262,9 @@ def test_the_pairs_of_a_model_can_be_read_by_a_person(trained, out):
 def test_the_rates_of_audit_json_can_be_counted_again_from_the_pairs(trained, out):
     run = commands.perform([], [trained[0].path], AuditConfig(probes=QUICK), out, force=False)
     audit = json.loads((run.path / "audit.json").read_text(encoding="utf-8"))
-    pairs = [json.loads(line) for line in run.files("pairs/")[0].read_text(encoding="utf-8").splitlines()]
+    pairs = [
+        json.loads(line) for line in run.files("pairs/")[0].read_text(encoding="utf-8").splitlines()
+    ]
     for row in audit["models"][0]["rows"]:
         mine = [pair for pair in pairs if row["axis"] in ("(all)", pair["axis"])]
         wins = [pair["prefers_stereotype"] for pair in mine]

@@ -25,18 +25,20 @@ def test_every_row_meets_its_own_decision(prepared):
     second = [("d", "news", "zh", 0)]
     corpus = open_corpus(*prepared(first, second))
     assert read(corpus) == [
-        ("a", "wiki", "en", True, 0), ("c", "wiki", "en", False, 6), ("b", "news", "zh", False, 1),
+        ("a", "wiki", "en", True, 0),
+        ("c", "wiki", "en", False, 6),
+        ("b", "news", "zh", False, 1),
         ("d", "news", "zh", True, 0),
-    ]  # fmt: skip
+    ]
     assert corpus.rows == 4
     assert corpus.legend == ("too_short", "blocked_word", "duplicate")
 
 
 def test_files_longer_than_a_batch_stay_aligned(prepared):
     rows = [(str(i), "wiki", "en", i % 3) for i in range(4_500)]
-    assert [(int(text), reasons) for text, _, _, _, reasons in read(open_corpus(*prepared(rows)))] == [
-        (i, i % 3) for i in range(4_500)
-    ]
+    assert [
+        (int(text), reasons) for text, _, _, _, reasons in read(open_corpus(*prepared(rows)))
+    ] == [(i, i % 3) for i in range(4_500)]
 
 
 def test_without_decisions_every_document_is_kept(prepared):
@@ -70,7 +72,9 @@ def decide_with(sealed, annotate, rows: int, metadata: dict[str, str] | None):
     def fill(path) -> None:
         (path / "decisions").mkdir()
         table = pa.table({"keep": [True] * rows, "reasons": pa.array([0] * rows, pa.uint64())})
-        pq.write_table(table.replace_schema_metadata(metadata), path / "decisions" / "part-00000.parquet")
+        pq.write_table(
+            table.replace_schema_metadata(metadata), path / "decisions" / "part-00000.parquet"
+        )
 
     return sealed("decide", f"{rows}-{metadata}", [annotate], fill)
 
@@ -85,7 +89,9 @@ def test_decisions_with_another_number_of_rows_are_refused_whatever_they_name(pr
     annotate, _ = prepared([("a", "wiki", "en", 0)])
     (file,) = annotate.data_files("documents/")
     with pytest.raises(RunError, match=r"part-00000.parquet \(2 rows\)"):
-        open_corpus(annotate, decide_with(sealed, annotate, 2, {"gristmill.documents": file.sha256}))
+        open_corpus(
+            annotate, decide_with(sealed, annotate, 2, {"gristmill.documents": file.sha256})
+        )
 
 
 def test_one_bad_pair_among_several_files_is_enough(prepared):

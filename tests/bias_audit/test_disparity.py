@@ -11,9 +11,13 @@ from bias_audit.scanners import LanguageScan
 SHORT, BLOCKED = 1, 2
 
 
-def measure(prepared, rows, *, min_documents: int = 1, langs: tuple[str, ...] = ("en",)) -> dict[tuple[str, str], dict]:
+def measure(
+    prepared, rows, *, min_documents: int = 1, langs: tuple[str, ...] = ("en",)
+) -> dict[tuple[str, str], dict]:
     corpus = open_corpus(*prepared(rows))
-    scans = {lang: LanguageScan(lang, corpus.legend, min_count=5, prior_share=0.1) for lang in langs}
+    scans = {
+        lang: LanguageScan(lang, corpus.legend, min_count=5, prior_share=0.1) for lang in langs
+    }
     for batch in corpus.batches():
         if batch.lang in scans:
             scans[batch.lang].add(batch)
@@ -24,10 +28,12 @@ def measure(prepared, rows, *, min_documents: int = 1, langs: tuple[str, ...] = 
 def planted() -> list[tuple[str, str, str, int]]:
     """100 Muslim documents of which 40 are blocked, 200 others of which 20 are; 30 of each are too short."""
     rows = [
-        ("A Muslim family.", "web", "en", (BLOCKED if i < 40 else 0) | (SHORT if i % 10 < 3 else 0)) for i in range(100)
+        ("A Muslim family.", "web", "en", (BLOCKED if i < 40 else 0) | (SHORT if i % 10 < 3 else 0))
+        for i in range(100)
     ]
     return rows + [
-        ("A happy family.", "web", "en", (BLOCKED if i < 20 else 0) | (SHORT if i >= 170 else 0)) for i in range(200)
+        ("A happy family.", "web", "en", (BLOCKED if i < 20 else 0) | (SHORT if i >= 170 else 0))
+        for i in range(200)
     ]
 
 
@@ -75,7 +81,9 @@ def test_a_difference_that_only_comes_from_the_source_disappears_when_strata_are
 
 
 def test_a_difference_that_only_comes_from_length_disappears_too(prepared):
-    rows = [("he " * 100, "web", "en", 0) for _ in range(40)] + [("rain " * 100, "web", "en", 0) for _ in range(10)]
+    rows = [("he " * 100, "web", "en", 0) for _ in range(40)] + [
+        ("rain " * 100, "web", "en", 0) for _ in range(10)
+    ]
     rows += [("he left", "web", "en", SHORT if i % 2 else 0) for i in range(10)]
     rows += [("rain left", "web", "en", SHORT if i % 2 else 0) for i in range(40)]
     row = measure(prepared, rows)["too_short", "gender/male"]

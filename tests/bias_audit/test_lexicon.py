@@ -26,7 +26,9 @@ def test_every_list_names_version_licence_source_and_limits(lang):
     cards = load(lang).cards
     assert [card["kind"] for card in cards] == ["groups", "occupations", "adjectives"]
     for card in cards:
-        assert card["licence"] == "CC0-1.0" and card["version"] and card["source"] and card["limits"]
+        assert (
+            card["licence"] == "CC0-1.0" and card["version"] and card["source"] and card["limits"]
+        )
         assert card["lang"] == lang and len(card["sha256"]) == 64
 
 
@@ -42,7 +44,11 @@ def test_no_occupation_names_a_gender(lang):
         kind: {s for s, i in lexicon.entries if i >= 0 and lexicon.labels[i].kind == kind}
         for kind in ("group", "occupations")
     }
-    gendered = {s for s, i in lexicon.entries if i >= 0 and lexicon.labels[i].axis == "gender" and len(s) > 1}
+    gendered = {
+        s
+        for s, i in lexicon.entries
+        if i >= 0 and lexicon.labels[i].axis == "gender" and len(s) > 1
+    }
     parts = {part for name in by_kind["occupations"] for part in name.split()}
     assert not parts & gendered
     if lang == "zh":

@@ -62,7 +62,9 @@ def test_the_scorer_is_chosen_by_the_architecture(causal, masked):
 def test_causal_scores_equal_a_reference_that_starts_behind_the_first_token(causal):
     texts = [text for pair in PAIRS for text in pair]
     scores = causal.sentences(texts)
-    assert [score.total for score in scores] == pytest.approx([causal_reference(causal, t) for t in texts], abs=2e-3)
+    assert [score.total for score in scores] == pytest.approx(
+        [causal_reference(causal, t) for t in texts], abs=2e-3
+    )
     assert [score.tokens for score in scores] == [len(causal.encode(text)) for text in texts]
 
 
@@ -85,15 +87,21 @@ def test_masked_scores_equal_a_reference_over_the_shared_tokens(masked):
     for (stereo, anti), score in zip(PAIRS, all_pairs(masked, PAIRS), strict=True):
         first, second = masked.encode(stereo), masked.encode(anti)
         places = shared(first, second)
-        assert score.stereo.total == pytest.approx(masked_reference(masked, first, [a for a, _ in places]), abs=2e-3)
-        assert score.anti.total == pytest.approx(masked_reference(masked, second, [b for _, b in places]), abs=2e-3)
+        assert score.stereo.total == pytest.approx(
+            masked_reference(masked, first, [a for a, _ in places]), abs=2e-3
+        )
+        assert score.anti.total == pytest.approx(
+            masked_reference(masked, second, [b for _, b in places]), abs=2e-3
+        )
         assert score.stereo.tokens == score.anti.tokens == len(places) < len(first)
 
 
 def test_masked_sentences_are_scored_over_all_their_tokens(masked):
     ids = masked.encode(PAIRS[0][0])
     (score,) = masked.sentences([PAIRS[0][0]])
-    assert score.total == pytest.approx(masked_reference(masked, ids, list(range(len(ids)))), abs=2e-3)
+    assert score.total == pytest.approx(
+        masked_reference(masked, ids, list(range(len(ids)))), abs=2e-3
+    )
     assert score.tokens == len(ids)
 
 
@@ -102,13 +110,17 @@ def test_no_special_token_is_added_by_the_tokenizer_itself(causal):
 
 
 def test_a_literal_mask_in_a_probe_is_text(masked):
-    assert masked.tokenizer.mask_token_id not in masked.encode(f"the {masked.tokenizer.mask_token} nurse")
+    assert masked.tokenizer.mask_token_id not in masked.encode(
+        f"the {masked.tokenizer.mask_token} nurse"
+    )
 
 
 def test_many_pairs_come_back_complete_and_in_their_own_places(causal, masked):
     pairs = [(probe.stereo, probe.anti) for probe in load_probes("en")[:70]]
     last, alone = all_pairs(causal, pairs)[69], all_pairs(causal, pairs[69:])[0]
-    assert (last.stereo.total, last.anti.total) == pytest.approx((alone.stereo.total, alone.anti.total), abs=2e-3)
+    assert (last.stereo.total, last.anti.total) == pytest.approx(
+        (alone.stereo.total, alone.anti.total), abs=2e-3
+    )
     assert len(all_pairs(masked, pairs[:40])) == 40
 
 
@@ -117,7 +129,9 @@ def test_scoring_twice_gives_equal_numbers(causal, masked):
         assert all_pairs(scorer, PAIRS) == all_pairs(scorer, PAIRS)
 
 
-def test_a_model_that_does_not_show_its_output_layer_gives_the_same_scores(causal, masked, monkeypatch):
+def test_a_model_that_does_not_show_its_output_layer_gives_the_same_scores(
+    causal, masked, monkeypatch
+):
     for scorer in (causal, masked):
         expected = all_pairs(scorer, PAIRS)
         monkeypatch.setattr(scorer.model, "get_output_embeddings", lambda: None)
@@ -158,7 +172,9 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
         load(tmp_path)
 
 
-def test_a_folder_without_its_output_layer_is_refused_and_not_scored_with_random_weights(masked_folder, tmp_path):
+def test_a_folder_without_its_output_layer_is_refused_and_not_scored_with_random_weights(
+    masked_folder, tmp_path
+):
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "headless"
@@ -185,9 +201,13 @@ def test_a_masked_model_whose_tokenizer_has_no_mask_is_refused(masked_folder, tm
 
 @pytest.mark.parametrize(
     ("names", "kind"),
-    [(["LlamaForCausalLM"], "causal"), (["GPT2LMHeadModel"], "causal"), (["BertForPreTraining"], "masked"),
-     (["BertForMaskedLM"], "masked")],
-)  # fmt: skip
+    [
+        (["LlamaForCausalLM"], "causal"),
+        (["GPT2LMHeadModel"], "causal"),
+        (["BertForPreTraining"], "masked"),
+        (["BertForMaskedLM"], "masked"),
+    ],
+)
 def test_architectures_are_told_apart_by_name(names, kind, tmp_path):
     assert kind_of(names, tmp_path) == kind
 

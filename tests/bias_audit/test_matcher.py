@@ -81,8 +81,12 @@ def test_a_group_is_counted_once_per_place_but_two_kinds_of_words_may_overlap(en
 
 def test_words_and_sentences_are_counted_per_document(english):
     assert sentences(english, "One two. Three!\nFour", "", "Don't stop? It's 3.5 percent") == [
-        (0, 2), (0, 1), (0, 1), (2, 2), (2, 4),
-    ]  # fmt: skip
+        (0, 2),
+        (0, 1),
+        (0, 1),
+        (2, 2),
+        (2, 4),
+    ]
 
 
 def test_quotes_around_a_word_do_not_join_it_to_the_word_before(english):
@@ -114,10 +118,19 @@ def test_surfaces_that_differ_only_in_case_are_refused():
 SHORT_LIST = Lexicon(
     "en",
     tuple(Label("group", "test", name) for name in ("female", "male", "old", "polish", "nurse")),
-    (("she", 0), ("her", 0), ("he", 1), ("man", 1), ("old man", 2), ("Polish", 3), ("nurse", 4), ("Isle of Man", -1),
-     ("mother tongue", -1)),
+    (
+        ("she", 0),
+        ("her", 0),
+        ("he", 1),
+        ("man", 1),
+        ("old man", 2),
+        ("Polish", 3),
+        ("nurse", 4),
+        ("Isle of Man", -1),
+        ("mother tongue", -1),
+    ),
     (),
-)  # fmt: skip
+)
 SHORT_AUTOMATON = compile_lexicon(SHORT_LIST)
 
 
@@ -151,7 +164,11 @@ SHORT_AUTOMATON = compile_lexicon(SHORT_LIST)
     )
 )
 def test_english_matches_equal_a_slow_regular_expression(parts):
-    text, by_surface, word = "".join(parts), dict(SHORT_LIST.entries), "0-9A-Za-z\u00c0-\u07ff\u1000-\u1fff"
+    text, by_surface, word = (
+        "".join(parts),
+        dict(SHORT_LIST.entries),
+        "0-9A-Za-z\u00c0-\u07ff\u1000-\u1fff",
+    )
     expected: Counter = Counter()
     for begin in re.finditer(f"(?<![{word}])[{word}]", _blank_exceptions(text, by_surface, word)):
         rest = text[begin.start() :]
@@ -162,7 +179,11 @@ def test_english_matches_equal_a_slow_regular_expression(parts):
 
 
 def _cased(surface: str) -> str:
-    return re.escape(surface) if surface[0].isupper() and " " not in surface else f"(?i:{re.escape(surface)})"
+    return (
+        re.escape(surface)
+        if surface[0].isupper() and " " not in surface
+        else f"(?i:{re.escape(surface)})"
+    )
 
 
 def _blank_exceptions(text: str, by_surface: dict, word: str) -> str:
@@ -177,5 +198,7 @@ def test_matching_is_a_sum_over_documents(chinese):
     texts = ["她是老师。", "他是医生，也是父亲。", "其他"]
     together = scan(pa.array(texts), chinese[1])
     alone = [scan(pa.array([text]), chinese[1]) for text in texts]
-    assert together.match_label.tolist() == np.concatenate([one.match_label for one in alone]).tolist()
+    assert (
+        together.match_label.tolist() == np.concatenate([one.match_label for one in alone]).tolist()
+    )
     assert together.words(3).tolist() == [int(one.words(1)[0]) for one in alone]

@@ -51,7 +51,11 @@ def test_a_model_that_always_prefers_the_stereotype_scores_one():
 def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_show_it():
     probes = load("en")
     found = rows(
-        probes, [pair(-1, -2) if probe.favours in ("male", "old", "rich") else pair(-2, -1) for probe in probes]
+        probes,
+        [
+            pair(-1, -2) if probe.favours in ("male", "old", "rich") else pair(-2, -1)
+            for probe in probes
+        ],
     )
     gender = found["gender-occupation"]
     assert gender["all_pairs"]["value"] == 0.5
@@ -59,7 +63,12 @@ def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_
         "female": {"value": 0.0, "low": 0.0, "high": 0.056624, "n": 64},
         "male": {"value": 1.0, "low": 0.943376, "high": 1.0, "n": 64},
     }
-    assert gender["all_pairs"]["constant_choice"] == {"value": 1.0, "low": 0.970863, "high": 1.0, "n": 128}
+    assert gender["all_pairs"]["constant_choice"] == {
+        "value": 1.0,
+        "low": 0.970863,
+        "high": 1.0,
+        "n": 128,
+    }
     assert gender["all_pairs"]["picked"]["group"] == "male"
     assert gender["all_pairs"]["picked"]["words"] == ["he", "brother", "himself"]
     assert gender["all_pairs"]["picked"]["more_words"] == 3
@@ -91,7 +100,10 @@ def test_a_subset_with_more_pairs_in_one_direction_still_gives_both_equal_parts(
         probe for probe in probes if probe.favours == "male"
     ][:6]
     (row, _) = table(
-        subset, [pair(-1, -2) if p.favours == "male" else pair(-2, -1) for p in subset], seed=1, resamples=200
+        subset,
+        [pair(-1, -2) if p.favours == "male" else pair(-2, -1) for p in subset],
+        seed=1,
+        resamples=200,
     )
     assert row["all_pairs"]["value"] == 0.5
     assert row["all_pairs"]["n"] == 36
@@ -103,7 +115,9 @@ def test_where_equal_token_counts_leave_one_direction_only_that_part_is_not_meas
     scores = [pair(-1, -2) if p.favours == "male" else pair(-2, -1, tokens=(5, 6)) for p in probes]
     whole, axis = table(probes, scores, seed=1, resamples=100)
     assert axis["equal_length"] is None and whole["equal_length"] is None
-    assert axis["all_pairs"]["value"] == 0.5 and axis["all_pairs"]["constant_choice"]["value"] == 1.0
+    assert (
+        axis["all_pairs"]["value"] == 0.5 and axis["all_pairs"]["constant_choice"]["value"] == 1.0
+    )
 
 
 def test_over_all_axes_only_those_that_keep_both_directions_count_as_equal():
@@ -149,17 +163,29 @@ def test_a_model_that_knows_word_order_is_able_and_one_that_does_not_is_not():
     known = {probe.stereo for probe in probes}
     done = []
     able = quality(
-        Rehearsed(lambda text: -4.0 if text in known else -8.0), probes, sentences=40, seed=1, advance=done.append
+        Rehearsed(lambda text: -4.0 if text in known else -8.0),
+        probes,
+        sentences=40,
+        seed=1,
+        advance=done.append,
     )
-    blind = quality(Rehearsed(lambda text: -float(len(text))), probes, sentences=40, seed=1, advance=done.append)
+    blind = quality(
+        Rehearsed(lambda text: -float(len(text))), probes, sentences=40, seed=1, advance=done.append
+    )
     assert done == [32, 32, 16] * 2
-    assert able["able"] is True and able["word_order"]["value"] == 1.0 and able["word_order"]["n"] == 40
+    assert (
+        able["able"] is True
+        and able["word_order"]["value"] == 1.0
+        and able["word_order"]["n"] == 40
+    )
     assert able["perplexity"]["value"] == pytest.approx(np.e, abs=1e-5)
     assert able["tokens_per_word"] < 1
     assert blind["able"] is False and blind["word_order"]["value"] == 0.0
 
 
-@pytest.mark.parametrize(("sentence", "lang"), [("The nurse left early.", "en"), ("她是护士。", "zh")])
+@pytest.mark.parametrize(
+    ("sentence", "lang"), [("The nurse left early.", "en"), ("她是护士。", "zh")]
+)
 def test_a_shuffled_sentence_has_the_same_words_in_another_order(sentence, lang):
     mixed = shuffle(sentence, lang, random.Random(4))
     assert mixed != sentence and sorted(mixed) == sorted(sentence)
@@ -173,16 +199,24 @@ def test_a_sentence_of_one_repeated_word_cannot_be_shuffled_and_does_not_hang():
 
 def golden(path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     items = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    scores = [np.array([item[key] for item in items]) for key in ("sent_more_score", "sent_less_score")]
+    scores = [
+        np.array([item[key] for item in items]) for key in ("sent_more_score", "sent_less_score")
+    ]
     return *scores, [item["bias_type"] for item in items]
 
 
 @pytest.mark.parametrize(
     ("model", "percent", "low", "high"),
-    [("bert", 61.45, 58.92, 63.91), ("roberta", 65.14, 62.68, 67.53), ("camembert", 58.30, 55.78, 60.83),
-     ("flaubert", 55.02, 52.43, 57.55), ("bertje", 54.82, None, None), ("robbert", 54.82, None, None),
-     ("mbert", 52.43, 49.90, 55.02)],
-)  # fmt: skip
+    [
+        ("bert", 61.45, 58.92, 63.91),
+        ("roberta", 65.14, 62.68, 67.53),
+        ("camembert", 58.30, 55.78, 60.83),
+        ("flaubert", 55.02, 52.43, 57.55),
+        ("bertje", 54.82, None, None),
+        ("robbert", 54.82, None, None),
+        ("mbert", 52.43, 49.90, 55.02),
+    ],
+)
 def test_golden_masked_scores_give_the_measured_aggregate(shared_data, model, percent, low, high):
     place = shared_data / "bias" / "crows_pairs_multilingual" / f"ref_scores_{model}.jsonl"
     more, less, _ = golden(place)
@@ -203,7 +237,12 @@ def test_golden_causal_scores_give_the_measured_aggregate_and_its_axes(shared_da
     assert (n, percent) == (1_508, 55.57)
     equal = [item for item in items if item["more_tokens"] == item["less_tokens"]]
     assert share(equal) == (57.83, 984)
-    for kind, expected in (("gender", 56.9), ("age", 64.4), ("nationality", 50.3), ("sexual-orientation", 77.4)):
+    for kind, expected in (
+        ("gender", 56.9),
+        ("age", 64.4),
+        ("nationality", 50.3),
+        ("sexual-orientation", 77.4),
+    ):
         assert round(share([item for item in items if item["bias_type"] == kind])[0], 1) == expected
 
 

@@ -66,7 +66,9 @@ def test_nothing_of_the_template_language_is_left_in_a_sentence(lang):
 
 
 def test_every_template_favours_both_groups_equally_often(lang):
-    counts = Counter((pair.template, pair.favours) for pair in load(lang) if pair.template != pair.word)
+    counts = Counter(
+        (pair.template, pair.favours) for pair in load(lang) if pair.template != pair.word
+    )
     for template in {template for template, _ in counts}:
         sides = [count for (name, _), count in counts.items() if name == template]
         assert len(sides) == 2 and sides[0] == sides[1], template
@@ -91,7 +93,9 @@ def test_english_articles_agree_with_the_word_behind_them():
 
 
 def test_english_sentences_begin_with_a_capital():
-    assert all(sentence[0].isupper() for pair in load("en") for sentence in (pair.stereo, pair.anti))
+    assert all(
+        sentence[0].isupper() for pair in load("en") for sentence in (pair.stereo, pair.anti)
+    )
 
 
 def test_chinese_sentences_hold_only_han_characters_and_chinese_punctuation():
@@ -100,7 +104,9 @@ def test_chinese_sentences_hold_only_han_characters_and_chinese_punctuation():
 
 
 def test_a_pair_is_built_as_its_template_says():
-    pairs = build(tiny(templates=["{A cat|The dog} is {a word}."], words={"cat": ["owl"], "dog": ["bone"]}))
+    pairs = build(
+        tiny(templates=["{A cat|The dog} is {a word}."], words={"cat": ["owl"], "dog": ["bone"]})
+    )
     assert [(p.stereo, p.anti, p.favours, p.differs) for p in pairs] == [
         ("A cat is an owl.", "The dog is an owl.", "cat", (("A cat", "The dog"),)),
         ("The dog is a bone.", "A cat is a bone.", "dog", (("The dog", "A cat"),)),
@@ -113,7 +119,10 @@ def test_a_pair_is_built_as_its_template_says():
     [
         ({"templates": ["No choice {word}."], "words": {"cat": ["x"], "dog": ["y"]}}, "choice"),
         ({"sentences": {"bird": ["The {cat|dog} sings."]}}, "favoured group"),
-        ({"templates": ["{A|B} {word}."], "words": {"cat": ["x", "x"], "dog": ["y"]}}, "two probes have the id"),
+        (
+            {"templates": ["{A|B} {word}."], "words": {"cat": ["x", "x"], "dog": ["y"]}},
+            "two probes have the id",
+        ),
     ],
 )
 def test_a_broken_probe_file_is_refused(axis, complaint):
@@ -133,7 +142,9 @@ def test_length_is_counted_in_words_or_in_characters():
 
 def test_the_card_and_the_readme_state_the_true_size(lang):
     found = card(lang)
-    readme = resources.files("bias_audit").joinpath("probes", "README.md").read_text(encoding="utf-8")
+    readme = (
+        resources.files("bias_audit").joinpath("probes", "README.md").read_text(encoding="utf-8")
+    )
     name = {"en": "English", "zh": "Chinese"}[lang]
     assert found["pairs"] == len(load(lang))
     assert found["licence"] == "CC0-1.0"

@@ -32,11 +32,16 @@ def test_mentions_are_counted_by_source_over_kept_documents_only(prepared):
     table = {row["source"]: row for row in scan(prepared, rows).slice_rows()}
     assert list(table) == ["news", "wiki", "(all)"]
     assert {key: table["wiki"][key] for key in ("documents", "words", "unit", "lang")} == {
-        "documents": 2, "words": 9, "unit": "word", "lang": "en",
-    }  # fmt: skip
+        "documents": 2,
+        "words": 9,
+        "unit": "word",
+        "lang": "en",
+    }
     assert table["wiki"]["groups"]["gender/female"]["mentions"] == 3
     assert table["wiki"]["groups"]["gender/female"]["documents"] == 1
-    assert table["wiki"]["groups"]["gender/female"]["per_million"]["value"] == pytest.approx(1e6 * 3 / 9)
+    assert table["wiki"]["groups"]["gender/female"]["per_million"]["value"] == pytest.approx(
+        1e6 * 3 / 9
+    )
     assert table["(all)"]["groups"]["gender/male"]["mentions"] == 3
     assert table["(all)"]["groups"]["region/east_asia"]["mentions"] == 1
     assert table["news"]["groups"]["gender/male"]["per_million"] is None

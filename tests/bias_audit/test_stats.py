@@ -47,7 +47,12 @@ def test_an_impossible_estimate_is_refused(value, low, high, n, complaint):
 
 
 def test_an_estimate_is_written_with_its_interval_and_n():
-    assert Estimate(0.12345678, 0.1, 0.2, 7).as_json() == {"value": 0.123457, "low": 0.1, "high": 0.2, "n": 7}
+    assert Estimate(0.12345678, 0.1, 0.2, 7).as_json() == {
+        "value": 0.123457,
+        "low": 0.1,
+        "high": 0.2,
+        "n": 7,
+    }
     assert optional_json(None) is None
 
 
@@ -78,7 +83,10 @@ def test_holm_equals_its_textbook_definition_and_never_lowers_a_p_value(p_values
     adjusted = holm(p_values)
     assert all(after >= before for after, before in zip(adjusted, p_values, strict=True))
     ranked = sorted(p_values)
-    textbook = [max(min(1.0, p * (len(ranked) - i)) for i, p in enumerate(ranked[: j + 1])) for j in range(len(ranked))]
+    textbook = [
+        max(min(1.0, p * (len(ranked) - i)) for i, p in enumerate(ranked[: j + 1]))
+        for j in range(len(ranked))
+    ]
     assert sorted(adjusted) == pytest.approx(sorted(textbook))
 
 
@@ -92,7 +100,9 @@ def test_two_sided_p_equals_scipy(z):
     assert two_sided_p(z) == pytest.approx(2 * reference.norm.sf(abs(z)), rel=1e-9, abs=1e-15)
 
 
-@pytest.mark.parametrize(("n", "points"), [(60, 18.1), (105, 13.7), (262, 8.7), (516, 6.2), (1_508, 3.6), (2_106, 3.1)])
+@pytest.mark.parametrize(
+    ("n", "points"), [(60, 18.1), (105, 13.7), (262, 8.7), (516, 6.2), (1_508, 3.6), (2_106, 3.1)]
+)
 def test_the_detectable_effect_equals_the_measured_table_of_the_notes(n, points):
     assert round(100 * detectable_effect(n), 1) == pytest.approx(points, abs=0.051)
 
@@ -128,7 +138,9 @@ def test_the_risk_ratio_of_a_zero_count_is_finite_and_wide():
 def test_one_stratum_of_mantel_haenszel_is_the_plain_risk_ratio():
     pooled, plain = mantel_haenszel(floats(30, 120, 20, 180)[None, :]), risk_ratio(30, 120, 20, 180)
     assert pooled is not None and plain is not None
-    assert (pooled.value, pooled.low, pooled.high) == pytest.approx((plain.value, plain.low, plain.high))
+    assert (pooled.value, pooled.low, pooled.high) == pytest.approx(
+        (plain.value, plain.low, plain.high)
+    )
 
 
 def test_mantel_haenszel_removes_a_ratio_that_only_comes_from_the_mix_of_strata():
@@ -155,9 +167,16 @@ def test_mantel_haenszel_weighs_strata_as_worked_out_by_hand():
 
 @pytest.mark.parametrize(
     "strata",
-    [[[30, 100, 0, 0], [0, 0, 40, 90]], [[0, 100, 0, 90]], [[4, 100, 4, 100]], [[1, 1, 900, 90_000]]],
+    [
+        [[30, 100, 0, 0], [0, 0, 40, 90]],
+        [[0, 100, 0, 90]],
+        [[4, 100, 4, 100]],
+        [[1, 1, 900, 90_000]],
+    ],
 )
-def test_mantel_haenszel_is_not_measurable_where_few_hits_are_expected_or_no_stratum_compares(strata):
+def test_mantel_haenszel_is_not_measurable_where_few_hits_are_expected_or_no_stratum_compares(
+    strata,
+):
     assert mantel_haenszel(np.array(strata, dtype=np.float64)) is None
 
 
@@ -170,7 +189,9 @@ def test_a_rule_that_hits_only_one_side_is_strong_and_not_lost():
 
 
 def test_a_small_group_that_is_never_hit_is_not_made_to_look_hit():
-    pooled = mantel_haenszel(np.array([[0, 10, 900, 1_000]] + [[0, 1, 10, 1_000]] * 5, dtype=np.float64))
+    pooled = mantel_haenszel(
+        np.array([[0, 10, 900, 1_000]] + [[0, 1, 10, 1_000]] * 5, dtype=np.float64)
+    )
     assert pooled is not None
     assert pooled.value < 0.2
 
@@ -205,7 +226,9 @@ def test_pairs_that_repeat_a_template_count_as_fewer_independent_pairs():
     stereo = np.repeat([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0, 1.0], 20)
     anti = np.zeros(160)
     alone = preference_rate(stereo, anti, seed=2)
-    clustered = preference_rate(stereo, anti, clusters=[[f"t{i // 20}" for i in range(160)]], seed=2)
+    clustered = preference_rate(
+        stereo, anti, clusters=[[f"t{i // 20}" for i in range(160)]], seed=2
+    )
     assert alone.rate.value == clustered.rate.value == 0.625
     assert clustered.rate.high - clustered.rate.low > 3 * (alone.rate.high - alone.rate.low)
     assert clustered.effective_n < 12 < alone.effective_n <= 160
@@ -254,7 +277,9 @@ def test_the_interval_of_the_preference_covers_the_truth_about_as_often_as_it_sa
         templates = random.normal(0.3, 1.0, size=20)
         scores = (templates[:, None] + random.normal(size=(20, 10))).ravel()
         names = [[f"t{i // 10}" for i in range(200)]]
-        rate = preference_rate(scores, np.zeros(200), clusters=names, seed=trial, resamples=200).rate
+        rate = preference_rate(
+            scores, np.zeros(200), clusters=names, seed=trial, resamples=200
+        ).rate
         covered += rate.low <= reference.norm.cdf(0.3 / math.sqrt(2)) <= rate.high
     assert 176 <= covered <= 199
 
@@ -295,12 +320,16 @@ def test_the_log_ratio_is_zero_for_equal_sums_and_changes_sign_with_the_sides():
     assert forward is not None and backward is not None
     assert forward.value == 0
     assert clustered_log_ratio(floats(6, 2), floats(1, 1)).value == pytest.approx(math.log(4))  # type: ignore[union-attr]
-    assert clustered_log_ratio(floats(4, 5), floats(0, 0)).value == pytest.approx(math.log(9.5 / 0.5))  # type: ignore[union-attr]
+    assert clustered_log_ratio(floats(4, 5), floats(0, 0)).value == pytest.approx(
+        math.log(9.5 / 0.5)
+    )  # type: ignore[union-attr]
     assert clustered_log_ratio(floats(4), floats(2)) is None
 
 
 def test_log_odds_follow_monroe_and_others_worked_out_by_hand():
-    delta, variance = log_odds(floats(9, 1), 1_000, floats(1, 1), 2_000, background=floats(0.002, 0.001), prior=500)
+    delta, variance = log_odds(
+        floats(9, 1), 1_000, floats(1, 1), 2_000, background=floats(0.002, 0.001), prior=500
+    )
     assert delta[0] == pytest.approx(math.log(10 / 1_490) - math.log(2 / 2_498))
     assert variance[0] == pytest.approx(1 / 10 + 1 / 2)
     assert delta[1] == pytest.approx(math.log(1.5 / 1_498.5) - math.log(1.5 / 2_498.5))

@@ -41,9 +41,15 @@ strata = st.lists(st.tuples(counts, counts), min_size=1, max_size=6)
 
 
 @given(strata)
-def test_mantel_haenszel_turned_around_is_its_inverse_and_the_order_of_strata_does_not_matter(cells):
+def test_mantel_haenszel_turned_around_is_its_inverse_and_the_order_of_strata_does_not_matter(
+    cells,
+):
     table = np.array([[*first, *second] for first, second in cells], dtype=np.float64)
-    found, turned, mixed = mantel_haenszel(table), mantel_haenszel(table[:, [2, 3, 0, 1]]), mantel_haenszel(table[::-1])
+    found, turned, mixed = (
+        mantel_haenszel(table),
+        mantel_haenszel(table[:, [2, 3, 0, 1]]),
+        mantel_haenszel(table[::-1]),
+    )
     if found is None or turned is None or mixed is None:
         assert found is turned is mixed is None
         return
@@ -67,7 +73,9 @@ def test_a_preference_for_the_other_side_is_what_is_missing_to_one(pairs, seed):
     there = preference_rate(stereo, anti, seed=seed, resamples=60)
     back = preference_rate(anti, stereo, seed=seed, resamples=60)
     assert there.rate.value + back.rate.value == pytest.approx(1)
-    assert there.rate.low == pytest.approx(1 - back.rate.high) and there.p_value == pytest.approx(back.p_value)
+    assert there.rate.low == pytest.approx(1 - back.rate.high) and there.p_value == pytest.approx(
+        back.p_value
+    )
 
 
 documents = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=20)
@@ -90,7 +98,9 @@ def test_a_rate_is_the_same_in_other_units_and_documents_without_size_do_not_cou
     if found is None or scaled is None:
         assert found is scaled is None and (sizes > 0).sum() < 2
         return
-    assert scaled.value == pytest.approx(found.value / 10) and scaled.n == found.n == (sizes > 0).sum()
+    assert (
+        scaled.value == pytest.approx(found.value / 10) and scaled.n == found.n == (sizes > 0).sum()
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), min_size=2, max_size=8))
@@ -104,14 +114,18 @@ def test_log_odds_turned_around_change_their_sign_and_keep_their_variance(cells)
 
 
 @given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 50), st.integers(50, 5_000))
-def test_ppmi_is_the_same_from_either_side_and_doubles_of_chance_are_one_bit(joint, first, second, total):
+def test_ppmi_is_the_same_from_either_side_and_doubles_of_chance_are_one_bit(
+    joint, first, second, total
+):
     assert ppmi(joint, first, second, total) == ppmi(joint, second, first, total)
     assert ppmi(2 * first * second / total, first, second, total) == pytest.approx(1)
 
 
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
-def test_resampled_weights_keep_whole_clusters_together_and_their_number_in_every_draw(size, clusters, seed):
+def test_resampled_weights_keep_whole_clusters_together_and_their_number_in_every_draw(
+    size, clusters, seed
+):
     factor = np.arange(size) % clusters
     weights = pigeonhole(np.ones(size), [factor], np.random.default_rng(seed), 20)
     for cluster in range(min(clusters, size)):
@@ -122,9 +136,12 @@ def test_resampled_weights_keep_whole_clusters_together_and_their_number_in_ever
 
 
 rows_of = st.lists(
-    st.tuples(st.sampled_from(["wiki", "news"]), st.integers(0, 3), st.booleans(), st.integers(1, 60)),
-    min_size=6, max_size=40,
-)  # fmt: skip
+    st.tuples(
+        st.sampled_from(["wiki", "news"]), st.integers(0, 3), st.booleans(), st.integers(1, 60)
+    ),
+    min_size=6,
+    max_size=40,
+)
 
 
 @given(rows_of, st.integers(1, 5))
@@ -135,7 +152,9 @@ def test_drop_rates_do_not_depend_on_how_documents_are_batched(table, step):
         for start in range(0, len(table), size):
             sources, reasons, mentions, words = zip(*table[start : start + size], strict=True)
             bits = np.array(reasons, dtype=np.uint64)
-            batch = Documents("en", pa.array([""] * len(bits)), np.array(sources, dtype=object), bits == 0, bits)
+            batch = Documents(
+                "en", pa.array([""] * len(bits)), np.array(sources, dtype=object), bits == 0, bits
+            )
             found.add(batch, np.array(mentions)[:, None], np.array(words, dtype=np.float64))
         return rows([found], min_documents=1)
 

@@ -11,12 +11,19 @@ import pytest
 import tokenizers
 from hypothesis import settings
 
-from gristmill import runs, storage
 from gristmill.config import Config
-from gristmill.document import DOCUMENT_SCHEMA
+from gristmill.corpus.document import DOCUMENT_SCHEMA
+from gristmill.corpus.shards import (
+    shard_name,
+    shard_schema,
+    write_dataset_dict,
+    write_dataset_files,
+    write_shard,
+)
 from gristmill.hashing import sha256_bytes
-from gristmill.receipts import data_file
-from gristmill.shards import shard_name, shard_schema, write_dataset_dict, write_dataset_files, write_shard
+from gristmill.runs import run as runs
+from gristmill.runs import storage
+from gristmill.runs.receipts import data_file
 
 # A commit waits for the disk: how long that takes says nothing about the code under test.
 settings.register_profile("gristmill", deadline=None)
@@ -66,11 +73,21 @@ PERSONAL = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("typ
 DOCUMENTS = DOCUMENT_SCHEMA.append(pa.field("personal", PERSONAL, nullable=False))
 DECISIONS = pa.schema(
     [
-        ("keep", pa.bool_()), ("reasons", pa.uint64()), ("cluster", pa.int64()), ("cluster_size", pa.int32()),
-        ("kept_id", pa.string()), ("similarity", pa.float32()), ("repeats", pa.int32()),
-        ("cuts", pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())]))),
+        ("keep", pa.bool_()),
+        ("reasons", pa.uint64()),
+        ("cluster", pa.int64()),
+        ("cluster_size", pa.int32()),
+        ("kept_id", pa.string()),
+        ("similarity", pa.float32()),
+        ("repeats", pa.int32()),
+        (
+            "cuts",
+            pa.list_(
+                pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())])
+            ),
+        ),
     ]
-)  # fmt: skip
+)
 LEGEND = ("opt_out", "exact_duplicate", "url_duplicate", "near_duplicate", "too_short")
 
 
@@ -98,37 +115,65 @@ class Family:
             for row, (_, cluster, *_) in enumerate(found):
                 labels.setdefault(cluster, (shard << 32) + row)
                 sizes[cluster] = sizes.get(cluster, 0) + 1
-        annotated = self.seal("annotate", "documents", DOCUMENTS, [[self.document(one[0]) for one in r] for r in rows])
-        decided = [[self.decision(*one, label=labels[one[1]], size=sizes[one[1]]) for one in r] for r in rows]
+        annotated = self.seal(
+            "annotate", "documents", DOCUMENTS, [[self.document(one[0]) for one in r] for r in rows]
+        )
+        decided = [
+            [self.decision(*one, label=labels[one[1]], size=sizes[one[1]]) for one in r]
+            for r in rows
+        ]
         return self.seal("decide", "decisions", DECISIONS, decided, [annotated], **settings)
 
     def seal(self, step, folder, schema, shards, inputs=(), **settings):
         self.made += 1
         config = FamilySettings(word=str(self.made), **settings)
-        with runs.start(step, out=self.out, config=config, inputs=[run.as_input() for run in inputs]) as run:
+        with runs.start(
+            step, out=self.out, config=config, inputs=[run.as_input() for run in inputs]
+        ) as run:
             for number, rows in enumerate(shards):
                 with storage.commit(run.path / folder / f"part-{number:05d}.parquet") as file:
                     pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=2)
             read, kept = (
-                sum(one.get("keep", True) or every for rows in shards for one in rows) for every in (True, False)
+                sum(one.get("keep", True) or every for rows in shards for one in rows)
+                for every in (True, False)
             )
             counts = {"read": read, "kept": kept, "dropped": read - kept, "quarantined": 0}
-            return run.finish(counts=counts, details={"reasons": LEGEND} if step == "decide" else {})
+            return run.finish(
+                counts=counts, details={"reasons": LEGEND} if step == "decide" else {}
+            )
 
     def document(self, id):
         given = {
-            "id": id, "text": f"Text {id}.", "source": "news", "kind": "news", "lang": "en", "lang_score": 0.9, "script": "Latn",
-            "script_share": 1.0, "licence": "MIT", "evidence": [], "opt_out": [], "personal": [],
-        }  # fmt: skip
+            "id": id,
+            "text": f"Text {id}.",
+            "source": "news",
+            "kind": "news",
+            "lang": "en",
+            "lang_score": 0.9,
+            "script": "Latn",
+            "script_share": 1.0,
+            "licence": "MIT",
+            "evidence": [],
+            "opt_out": [],
+            "personal": [],
+        }
         return given | self.columns.get(id, {})
 
-    def decision(self, id, cluster, kept_id=None, similarity=None, reason="near_duplicate", *, label, size):
+    def decision(
+        self, id, cluster, kept_id=None, similarity=None, reason="near_duplicate", *, label, size
+    ):
         kept, single = kept_id is None, cluster is None
         return {
-            "keep": kept, "reasons": 0 if kept else 1 << LEGEND.index(reason), "cluster": -1 if single else label,
-            "cluster_size": 1 if single else size, "kept_id": kept_id, "similarity": similarity, "repeats": size,
-            "cuts": [], **self.decided.get(id, {}),
-        }  # fmt: skip
+            "keep": kept,
+            "reasons": 0 if kept else 1 << LEGEND.index(reason),
+            "cluster": -1 if single else label,
+            "cluster_size": 1 if single else size,
+            "kept_id": kept_id,
+            "similarity": similarity,
+            "repeats": size,
+            "cuts": [],
+            **self.decided.get(id, {}),
+        }
 
 
 @pytest.fixture
@@ -145,7 +190,9 @@ PACK_TEXTS = {
 
 
 def pack_tokenizer():
-    model = tokenizers.models.WordLevel({word: number for number, word in enumerate(PACK_WORDS)}, unk_token="<pad>")
+    model = tokenizers.models.WordLevel(
+        {word: number for number, word in enumerate(PACK_WORDS)}, unk_token="<pad>"
+    )
     return tokenizers.Tokenizer(model).to_str().encode()
 
 
@@ -155,7 +202,9 @@ def pack_rows(split, schema):
     names = [f"{split}-{number}" for number in range(len(ids))]
     langs = ["en" if number % 2 else "zh" for number in range(len(ids))]
     columns = [ids, starts, names, ["wiki"] * len(ids), langs, [2 * len(row) for row in ids]]
-    return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema)
+    return pa.record_batch(
+        [pa.array(c, f.type) for c, f in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def make_pack(out, *, two=2):
@@ -170,18 +219,31 @@ def make_pack(out, *, two=2):
             cuts = np.linspace(0, batch.num_rows, count + 1).astype(int).tolist()
             for name, start, stop in zip(names, cuts[:-1], cuts[1:], strict=True):
                 write_shard(
-                    run.path / split / name, [batch.slice(start, 1), batch.slice(start + 1, stop - start - 1)], schema
+                    run.path / split / name,
+                    [batch.slice(start, 1), batch.slice(start + 1, stop - start - 1)],
+                    schema,
                 )
                 written.append(data_file(run.path, f"{split}/{name}", rows=stop - start))
             write_dataset_files(run.path / split, names, fingerprint="0" * 16)
-            written += [data_file(run.path, f"{split}/{name}") for name in ("state.json", "dataset_info.json")]
+            written += [
+                data_file(run.path, f"{split}/{name}")
+                for name in ("state.json", "dataset_info.json")
+            ]
         write_dataset_dict(run.path, list(PACK_TEXTS))
         written.append(data_file(run.path, "dataset_dict.json"))
         (run.path / "tokenizer").mkdir()
         (run.path / "tokenizer/tokenizer.json").write_bytes(raw)
-        (run.path / "tokenizer/special_tokens_map.json").write_text(json.dumps({"eos_token": "</s>"}))
-        written += [data_file(run.path, f"tokenizer/{name}") for name in ("tokenizer.json", "special_tokens_map.json")]
-        sums = {split: {"documents": len(rows), "tokens": sum(map(len, rows))} for split, rows in PACK_TEXTS.items()}
+        (run.path / "tokenizer/special_tokens_map.json").write_text(
+            json.dumps({"eos_token": "</s>"})
+        )
+        written += [
+            data_file(run.path, f"tokenizer/{name}")
+            for name in ("tokenizer.json", "special_tokens_map.json")
+        ]
+        sums = {
+            split: {"documents": len(rows), "tokens": sum(map(len, rows))}
+            for split, rows in PACK_TEXTS.items()
+        }
         details = {"tokenizer": sha256_bytes(raw), "vocab_size": len(PACK_WORDS), "splits": sums}
         return run.finish(details=details, files=written)
 
@@ -211,10 +273,19 @@ def reseal(run, *, rows=None, **details):
 @pytest.fixture(scope="session")
 def packs():
     """A writer of pack runs, what is in them, and ways to damage them."""
-    ids = {split: [[PACK_WORDS.index(word) for word in words] for words in rows] for split, rows in PACK_TEXTS.items()}
+    ids = {
+        split: [[PACK_WORDS.index(word) for word in words] for words in rows]
+        for split, rows in PACK_TEXTS.items()
+    }
     return SimpleNamespace(
-        make=make_pack, change=change_file, resealed=reseal, words=PACK_WORDS, texts=PACK_TEXTS, ids=ids, tokenizer=pack_tokenizer,
-    )  # fmt: skip
+        make=make_pack,
+        change=change_file,
+        resealed=reseal,
+        words=PACK_WORDS,
+        texts=PACK_TEXTS,
+        ids=ids,
+        tokenizer=pack_tokenizer,
+    )
 
 
 @pytest.fixture

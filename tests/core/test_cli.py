@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from gristmill import cli, errors, runs, storage
+from gristmill import cli, errors
 from gristmill.config import Config
+from gristmill.runs import run as runs
+from gristmill.runs import storage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -71,7 +73,11 @@ def test_a_command_that_returns_ends_with_0(ending):
     ("error", "code", "message"),
     [
         (errors.GristmillError("broken"), 1, "error: broken\n"),
-        (errors.UserError("wrong", {"file": "a"}, "mend it"), 2, "error: wrong\n  file    a\n  to fix  mend it\n"),
+        (
+            errors.UserError("wrong", {"file": "a"}, "mend it"),
+            2,
+            "error: wrong\n  file    a\n  to fix  mend it\n",
+        ),
         (errors.ConfigError("wrong"), 2, "error: wrong\n"),
         (errors.InputError("wrong"), 2, "error: wrong\n"),
         (errors.RunError("wrong"), 2, "error: wrong\n"),
@@ -80,7 +86,9 @@ def test_a_command_that_returns_ends_with_0(ending):
         (errors.Stopped("a worker died"), 75, "stopped: a worker died\n"),
     ],
 )
-def test_every_error_of_the_tree_ends_with_its_code_and_its_message_on_stderr(ending, error, code, message):
+def test_every_error_of_the_tree_ends_with_its_code_and_its_message_on_stderr(
+    ending, error, code, message
+):
     assert ending(raising(error)) == (code, "", message)
 
 
@@ -109,7 +117,13 @@ def test_debug_shows_the_traceback_and_keeps_the_code(ending, error):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["work", "--unknown"], ["unknown"], ["work", "--count", "many"], ["work", "extra"], ["--unknown", "work"]],
+    [
+        ["work", "--unknown"],
+        ["unknown"],
+        ["work", "--count", "many"],
+        ["work", "extra"],
+        ["--unknown", "work"],
+    ],
     ids=" ".join,
 )
 def test_a_mistyped_command_line_ends_with_2_and_says_what_is_wrong(ending, arguments):
@@ -142,7 +156,10 @@ def test_a_full_disk_is_told_as_such_and_ends_with_2(ending, number, filename):
     code, out, err = ending(raising(OSError(number, os.strerror(number), filename)))
     assert (code, out) == (2, "")
     place = f"  file    {filename}\n" if filename else ""
-    assert err == f"error: the disk is full\n{place}  to fix  free some space and run it again; it continues\n"
+    assert (
+        err
+        == f"error: the disk is full\n{place}  to fix  free some space and run it again; it continues\n"
+    )
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
@@ -157,13 +174,17 @@ def test_ctrl_c_ends_with_75_and_says_that_the_same_command_continues(ending):
     assert (code, err) == (75, "stopped by Ctrl-C; the same command continues where it was\n")
 
 
-@pytest.mark.parametrize("message", ["stopped by SIGTERM after step 3; continue", "a worker died; continue"])
+@pytest.mark.parametrize(
+    "message", ["stopped by SIGTERM after step 3; continue", "a worker died; continue"]
+)
 def test_an_early_end_says_stopped_once(ending, message):
     code, _, err = ending(raising(errors.Stopped(message)))
     assert (code, err.count("stopped"), err.endswith(f"{message}\n")) == (75, 1, True)
 
 
-def test_ctrl_c_inside_a_run_leaves_it_unfinished_and_the_same_command_finishes_it(ending, tmp_path):
+def test_ctrl_c_inside_a_run_leaves_it_unfinished_and_the_same_command_finishes_it(
+    ending, tmp_path
+):
     def stopped(as_json):
         with runs.start("annotate", out=tmp_path, config=Settings()) as run:
             storage.commit_bytes(run.path / "a", b"x")
@@ -175,7 +196,9 @@ def test_ctrl_c_inside_a_run_leaves_it_unfinished_and_the_same_command_finishes_
     assert "finished" in ending(None, "runs", "list", "--out", str(tmp_path))[1]
 
 
-@pytest.mark.parametrize("command", [["runs", "list", "--out"], ["runs", "show"], ["runs", "verify"], ["quarantine"]])
+@pytest.mark.parametrize(
+    "command", [["runs", "list", "--out"], ["runs", "show"], ["runs", "verify"], ["quarantine"]]
+)
 def test_looking_at_what_is_not_there_ends_with_2_and_a_way_out(ending, tmp_path, command):
     code, out, err = ending(None, *command, str(tmp_path / "none"))
     assert (code, out) == (2, "")
@@ -190,7 +213,9 @@ def test_a_step_that_writes_below_a_file_ends_with_2(ending, tmp_path):
 
 
 def test_a_cut_gzip_that_nobody_caught_is_an_internal_error_and_not_a_silent_stop(ending):
-    code, _, err = ending(raising(EOFError("Compressed file ended before the end-of-stream marker was reached")))
+    code, _, err = ending(
+        raising(EOFError("Compressed file ended before the end-of-stream marker was reached"))
+    )
     assert code == 1
     assert err.startswith("internal error: EOFError: Compressed file ended")
 
@@ -228,14 +253,18 @@ def sealed(tmp_path, **options):
 
 def test_the_summary_goes_to_stderr_and_the_path_is_the_last_line_of_stdout(ending, tmp_path):
     run = sealed(tmp_path)
-    code, out, err = ending(lambda as_json: cli.conclude(run, ["kept 3", "next: decide"], as_json=as_json))
+    code, out, err = ending(
+        lambda as_json: cli.conclude(run, ["kept 3", "next: decide"], as_json=as_json)
+    )
     assert (code, out, err) == (0, f"{run.path}\n", "kept 3\nnext: decide\n")
 
 
 def test_json_is_one_object_with_path_counts_timings_and_more(ending, tmp_path):
     run = sealed(tmp_path)
     code, out, err = ending(
-        lambda as_json: cli.conclude(run, ["x"], as_json=as_json, extra={"more": "中"}), "work", "--json"
+        lambda as_json: cli.conclude(run, ["x"], as_json=as_json, extra={"more": "中"}),
+        "work",
+        "--json",
     )
     found = json.loads(out)
     assert (code, err, out.count("\n")) == (0, "x\n", 1)
@@ -248,9 +277,13 @@ def test_json_is_one_object_with_path_counts_timings_and_more(ending, tmp_path):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_run_sealed_with_a_code_ends_with_it_again_and_still_tells_its_path(ending, tmp_path, as_json):
+def test_a_run_sealed_with_a_code_ends_with_it_again_and_still_tells_its_path(
+    ending, tmp_path, as_json
+):
     run = sealed(tmp_path, exit_code=3)
-    code, out, _ = ending(lambda as_json: cli.conclude(run, as_json=as_json), *(["work"] + ["--json"] * as_json))
+    code, out, _ = ending(
+        lambda as_json: cli.conclude(run, as_json=as_json), *(["work"] + ["--json"] * as_json)
+    )
     assert code == 3
     assert str(run.path) in out.splitlines()[-1]
 
@@ -287,18 +320,22 @@ def test_config_show_prints_what_would_run_and_its_overrides(ending, tmp_path, m
         def load():
             return Settings
 
-    monkeypatch.setattr("gristmill.run_commands.entry_points", lambda group: [Point])
+    monkeypatch.setattr("reports.run_tools.commands.entry_points", lambda group: [Point])
     assert ending(None, "config", "show", "work", "--set", "word=b") == (0, 'word = "b"\n', "")
     code, _, err = ending(None, "config", "show", "wrok")
     assert (code, err) == (2, "error: no such step\n  given   wrok\n  to fix  choose one of work\n")
 
 
-def test_doctor_tells_the_machine_and_ends_with_2_where_a_base_package_is_missing(ending, monkeypatch):
-    from gristmill import doctor
+def test_doctor_tells_the_machine_and_ends_with_2_where_a_base_package_is_missing(
+    ending, monkeypatch
+):
+    from reports.run_tools import doctor
 
     code, out, _ = ending(None, "doctor")
     assert (code, "pyarrow" in out, "cores" in out) == (0, True, True)
-    monkeypatch.setattr(doctor, "installed", lambda package: None if package == "pyarrow" else "1.0")
+    monkeypatch.setattr(
+        doctor, "installed", lambda package: None if package == "pyarrow" else "1.0"
+    )
     code, out, _ = ending(None, "doctor")
     assert code == 2
     assert "pip install 'gristmill'" in out
@@ -327,7 +364,12 @@ cli.main(["work"])
 def process(body, **options):
     command = [sys.executable, "-c", PROCESS.format(body=body)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, **options
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        **options,
     )
 
 
@@ -335,7 +377,9 @@ def process(body, **options):
 def test_a_signal_ends_the_process_with_75_even_where_a_thread_would_wait_for_ever(name, told):
     import signal
 
-    running = process("import threading; threading.Thread(target=threading.Event().wait).start(); time.sleep(60)")
+    running = process(
+        "import threading; threading.Thread(target=threading.Event().wait).start(); time.sleep(60)"
+    )
     assert running.stdout.readline() == "working\n"
     running.send_signal(getattr(signal, name))
     out, err = running.communicate(timeout=30)
@@ -354,8 +398,16 @@ def test_a_reader_that_closes_the_pipe_early_gets_no_internal_error():
 def test_every_entry_point_of_the_rooms_names_a_module_of_this_repository():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     points = project["entry-points"]["gristmill.commands"]
-    rooms = {"crawl": "crawlers", "prepare": "pipelines", "train": "training", "audit": "bias_audit"}
-    assert points.items() <= {name: f"{room}.commands:register" for name, room in rooms.items()}.items()
+    rooms = {
+        "crawl": "crawlers",
+        "prepare": "pipelines",
+        "train": "training",
+        "audit": "bias_audit",
+    }
+    assert (
+        points.items()
+        <= {name: f"{room}.commands:register" for name, room in rooms.items()}.items()
+    )
     assert all((REPOSITORY / rooms[name] / "commands.py").is_file() for name in points)
     assert project["scripts"] == {"gristmill": "gristmill.cli:main"}
 

@@ -107,14 +107,21 @@ def test_an_override_is_read_as_toml_and_else_as_the_bare_text(override, expecte
     assert load(Settings, None, [override]) == expected
 
 
-@pytest.mark.parametrize("override", ["seed", "=1", ".seed=1", "optimizer..rate=1", "optimizer.=1", ""])
+@pytest.mark.parametrize(
+    "override", ["seed", "=1", ".seed=1", "optimizer..rate=1", "optimizer.=1", ""]
+)
 def test_an_override_without_a_key_or_a_value_is_refused(override):
-    assert refused(Settings, None, [override]).what == "an override must look like section.key=value"
+    assert (
+        refused(Settings, None, [override]).what == "an override must look like section.key=value"
+    )
 
 
 def test_an_override_through_a_plain_value_is_refused(tmp_path):
     error = refused(Settings, written(tmp_path, "seed = 2\n"), ["seed.low=1"])
-    assert (error.what, error.where["key"]) == ("an override goes through a value that is no section", "seed")
+    assert (error.what, error.where["key"]) == (
+        "an override goes through a value that is no section",
+        "seed",
+    )
 
 
 def test_an_unknown_key_names_the_nearest_of_its_section(tmp_path):
@@ -125,14 +132,20 @@ def test_an_unknown_key_names_the_nearest_of_its_section(tmp_path):
 
 
 def test_an_unknown_key_inside_a_list_or_a_table_of_sections_names_the_nearest(tmp_path):
-    error = refused(Settings, written(tmp_path, '[[sources]]\nname = "a"\nadress = "b"\n[presets.small]\nwarmpu = 1\n'))
+    error = refused(
+        Settings,
+        written(tmp_path, '[[sources]]\nname = "a"\nadress = "b"\n[presets.small]\nwarmpu = 1\n'),
+    )
     assert error.fix == (
         "did you mean `address` instead of `sources.0.adress`? did you mean `warmup` instead of `presets.small.warmpu`?"
     )
 
 
 def test_a_key_of_another_section_is_named_with_that_section():
-    assert refused(Settings, None, ["warmup=1"]).fix == "did you mean `optimizer.warmup` instead of `warmup`?"
+    assert (
+        refused(Settings, None, ["warmup=1"]).fix
+        == "did you mean `optimizer.warmup` instead of `warmup`?"
+    )
 
 
 def test_an_unknown_key_like_no_other_lists_the_keys_of_its_section():
@@ -153,13 +166,19 @@ def test_every_mistake_of_a_file_is_told_at_once():
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_a_number_that_is_not_finite_is_refused(value):
-    assert list(refused(Settings, None, [f"optimizer.rate={value}"]).where) == ["file", "optimizer.rate"]
+    assert list(refused(Settings, None, [f"optimizer.rate={value}"]).where) == [
+        "file",
+        "optimizer.rate",
+    ]
 
 
 def test_a_missing_file_names_the_files_beside_it(tmp_path):
     near = written(tmp_path, "")
     error = refused(Settings, tmp_path / "seting.toml")
-    assert (error.what, error.fix) == ("there is no such configuration file", f"choose one of {near}")
+    assert (error.what, error.fix) == (
+        "there is no such configuration file",
+        f"choose one of {near}",
+    )
     assert refused(Settings, tmp_path / "no" / "x.toml").fix == "give the path of a TOML file"
 
 
@@ -168,7 +187,9 @@ def test_a_folder_given_for_a_file_is_the_users_error(tmp_path):
     assert refused(Settings, tmp_path).what == "this configuration file cannot be read"
 
 
-@pytest.mark.parametrize("content", [b"seed = ", b"seed = 1\nseed = 2\n", b"\xff\xfe", b'title = "\xff"'])
+@pytest.mark.parametrize(
+    "content", [b"seed = ", b"seed = 1\nseed = 2\n", b"\xff\xfe", b'title = "\xff"']
+)
 def test_a_file_that_is_no_toml_is_refused_with_its_name(tmp_path, content):
     path = tmp_path / "bad.toml"
     path.write_bytes(content)
@@ -199,7 +220,9 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
 floats = st.floats(allow_nan=False, allow_infinity=False)
 leaves = texts | st.integers() | floats | st.booleans()
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=12
+    leaves,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=12,
 )
 
 
@@ -213,7 +236,10 @@ def test_any_nested_table_with_any_keys_reads_back_equal(tmp_path_factory, table
 
 
 optimizers = st.builds(
-    Optimizer, rate=floats, betas=st.tuples(floats, floats), warmup=st.none() | st.integers(0, 10**30)
+    Optimizer,
+    rate=floats,
+    betas=st.tuples(floats, floats),
+    warmup=st.none() | st.integers(0, 10**30),
 )
 
 
@@ -224,7 +250,9 @@ optimizers = st.builds(
         title=texts,
         fast=st.booleans(),
         optimizer=optimizers,
-        sources=st.lists(st.builds(Source, name=texts, address=st.none() | texts), max_size=3).map(tuple),
+        sources=st.lists(st.builds(Source, name=texts, address=st.none() | texts), max_size=3).map(
+            tuple
+        ),
         presets=st.dictionaries(texts, optimizers, max_size=3),
     )
 )

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill import document
-from gristmill.document import DOCUMENT_SCHEMA, as_text, slice_batches
+from gristmill.corpus import document
+from gristmill.corpus.document import DOCUMENT_SCHEMA, as_text, slice_batches
 from gristmill.errors import InputError
 
 KINDS = {
@@ -68,7 +68,15 @@ def test_a_column_of_nothing_but_nulls_is_text_without_text():
     assert as_text(pa.nulls(3)).type == pa.string()
 
 
-INVALID = [b"\xff", b"ok\x80", b"\xc0\x80", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe4\xb8", "中".encode("gb18030")]
+INVALID = [
+    b"\xff",
+    b"ok\x80",
+    b"\xc0\x80",
+    b"\xed\xa0\x80",
+    b"\xf5\x80\x80\x80",
+    b"\xe4\xb8",
+    "中".encode("gb18030"),
+]
 
 
 @pytest.mark.parametrize("bad", INVALID, ids=repr)
@@ -80,7 +88,9 @@ def test_binary_that_is_not_utf8_is_refused(bad, kind):
 
 def lying(data):
     """A `string` array whose bytes are not checked, as a writer without care makes them."""
-    return pa.StringArray.from_buffers(1, pa.array([0, len(data)], pa.int32()).buffers()[1], pa.py_buffer(data))
+    return pa.StringArray.from_buffers(
+        1, pa.array([0, len(data)], pa.int32()).buffers()[1], pa.py_buffer(data)
+    )
 
 
 @pytest.mark.parametrize("bad", INVALID, ids=repr)
@@ -107,7 +117,14 @@ def test_bad_bytes_outside_of_a_slice_do_not_matter():
 
 
 @pytest.mark.parametrize(
-    "values", [pa.array([1]), pa.array([1.5]), pa.array([["a"]]), pa.array([True]), pa.array([1]).dictionary_encode()]
+    "values",
+    [
+        pa.array([1]),
+        pa.array([1.5]),
+        pa.array([["a"]]),
+        pa.array([True]),
+        pa.array([1]).dictionary_encode(),
+    ],
 )
 def test_a_column_that_is_no_text_is_refused_with_its_type(values):
     with pytest.raises(InputError, match="a text column must hold strings"):
@@ -123,7 +140,9 @@ def test_a_column_that_32_bit_offsets_cannot_hold_is_refused(monkeypatch, kind):
 
 
 def test_a_dictionary_of_long_texts_is_refused_before_it_is_unrolled():
-    long = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), pa.array(["x" * (1 << 20)]))
+    long = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 5000, pa.int32()), pa.array(["x" * (1 << 20)])
+    )
     before = pa.total_allocated_bytes()
     with pytest.raises(InputError, match="larger than 2 GiB"):
         as_text(long)
@@ -136,7 +155,9 @@ rows = st.lists(st.none() | st.text(max_size=20), max_size=60)
 @given(rows, st.integers(1, 9), st.integers(1, 60), st.lists(st.integers(0, 60), max_size=3))
 def test_batches_cover_every_row_once_in_order_within_their_bounds(values, most, text_bytes, cuts):
     edges = sorted({0, len(values), *(cut for cut in cuts if cut <= len(values))})
-    numbered = pa.table({"n": pa.array(range(len(values)), pa.int64()), "text": pa.array(values, pa.string())})
+    numbered = pa.table(
+        {"n": pa.array(range(len(values)), pa.int64()), "text": pa.array(values, pa.string())}
+    )
     pieces = [numbered.slice(a, b - a) for a, b in itertools.pairwise(edges)]
     table = pa.concat_tables(pieces) if pieces else numbered
     batches = list(slice_batches(table, rows=most, text_bytes=text_bytes))
@@ -151,7 +172,11 @@ def test_batches_cover_every_row_once_in_order_within_their_bounds(values, most,
 @given(rows, st.integers(1, 9), st.integers(1, 60))
 def test_a_batch_is_never_smaller_than_its_bounds_force(values, most, text_bytes):
     sizes = [len((value or "").encode()) for value in values]
-    batches = list(slice_batches(pa.table({"text": pa.array(values, pa.string())}), rows=most, text_bytes=text_bytes))
+    batches = list(
+        slice_batches(
+            pa.table({"text": pa.array(values, pa.string())}), rows=most, text_bytes=text_bytes
+        )
+    )
     ends = [sum(batch.num_rows for batch in batches[: i + 1]) for i in range(len(batches))]
     for batch, end in zip(batches[:-1], ends, strict=False):
         assert batch.num_rows == most or sum(sizes[end - batch.num_rows : end + 1]) > text_bytes
@@ -174,7 +199,11 @@ def test_a_document_larger_than_the_bound_is_a_batch_of_its_own():
 
 
 @pytest.mark.parametrize(
-    "table", [pa.table({"text": pa.array([], pa.string())}), pa.table({"text": pa.chunked_array([], pa.string())})]
+    "table",
+    [
+        pa.table({"text": pa.array([], pa.string())}),
+        pa.table({"text": pa.chunked_array([], pa.string())}),
+    ],
 )
 def test_an_empty_table_has_no_batch(table):
     assert list(slice_batches(table)) == []
@@ -189,22 +218,61 @@ def test_the_default_bounds_are_those_of_the_design():
 
 def test_the_document_has_these_columns_and_each_says_what_it_is():
     assert DOCUMENT_SCHEMA.names == [
-        "id", "text", "title", "url", "source", "kind", "lang", "lang_score", "script", "script_share",
-        "stated_lang", "published", "fetched", "licence",
-        "evidence", "opt_out", "author", "capture",
-    ]  # fmt: skip
+        "id",
+        "text",
+        "title",
+        "url",
+        "source",
+        "kind",
+        "lang",
+        "lang_score",
+        "script",
+        "script_share",
+        "stated_lang",
+        "published",
+        "fetched",
+        "licence",
+        "evidence",
+        "opt_out",
+        "author",
+        "capture",
+    ]
     assert all(field.metadata[b"is"] for field in DOCUMENT_SCHEMA)
-    required = {"id", "text", "source", "kind", "lang", "lang_score", "script", "script_share", "licence"}
+    required = {
+        "id",
+        "text",
+        "source",
+        "kind",
+        "lang",
+        "lang_score",
+        "script",
+        "script_share",
+        "licence",
+    }
     assert {field.name for field in DOCUMENT_SCHEMA if not field.nullable} == required
 
 
 def test_a_document_survives_parquet(tmp_path):
     row = {
-        "id": "0" * 32, "text": "grist 石磨", "title": None, "url": "https://e.org", "source": "s", "kind": "wiki", "lang": "en",
-        "lang_score": 0.5, "script": "Latn", "script_share": 1.0, "stated_lang": None, "published": None, "fetched": 1_700_000_000_000, "licence": "CC0-1.0",
-        "evidence": [{"signal": "rel=license", "value": "x"}], "opt_out": ["noai"], "author": None,
+        "id": "0" * 32,
+        "text": "grist 石磨",
+        "title": None,
+        "url": "https://e.org",
+        "source": "s",
+        "kind": "wiki",
+        "lang": "en",
+        "lang_score": 0.5,
+        "script": "Latn",
+        "script_share": 1.0,
+        "stated_lang": None,
+        "published": None,
+        "fetched": 1_700_000_000_000,
+        "licence": "CC0-1.0",
+        "evidence": [{"signal": "rel=license", "value": "x"}],
+        "opt_out": ["noai"],
+        "author": None,
         "capture": {"file": "a.warc.gz", "offset": 1 << 40, "item": 3},
-    }  # fmt: skip
+    }
     table = pa.Table.from_pylist([row], DOCUMENT_SCHEMA)
     pq.write_table(table, tmp_path / "d.parquet")
     assert pq.read_table(tmp_path / "d.parquet", schema=DOCUMENT_SCHEMA).equals(table)

@@ -23,7 +23,10 @@ def test_a_user_error_says_what_where_and_how_to_mend_in_aligned_rows():
         "  configuration  tiny.toml\n"
         "  to fix         point [data].run elsewhere"
     )
-    assert (error.what, error.fix) == ("these shards were made with another tokenizer", "point [data].run elsewhere")
+    assert (error.what, error.fix) == (
+        "these shards were made with another tokenizer",
+        "point [data].run elsewhere",
+    )
     assert error.where == {"shards": "runs/pack-e41a", "configuration": "tiny.toml"}
 
 
@@ -36,17 +39,28 @@ def test_where_and_fix_may_be_left_out():
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
-        ("GristmillError", 1), ("UserError", 2), ("ConfigError", 2), ("InputError", 2), ("RunError", 2),
-        ("MissingExtra", 2), ("BudgetExceeded", 3), ("GateFailed", 4), ("Stopped", 75),
+        ("GristmillError", 1),
+        ("UserError", 2),
+        ("ConfigError", 2),
+        ("InputError", 2),
+        ("RunError", 2),
+        ("MissingExtra", 2),
+        ("BudgetExceeded", 3),
+        ("GateFailed", 4),
+        ("Stopped", 75),
     ],
-)  # fmt: skip
+)
 def test_every_error_of_the_tree_has_the_exit_code_that_the_drawing_gives(kind, code):
     assert getattr(errors, kind).exit_code == code
     assert kind in str(errors.__doc__)
 
 
 def test_the_drawing_shows_every_error_there_is():
-    kinds = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    kinds = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
     assert {name for name in kinds if name not in str(errors.__doc__)} == set()
 
 
@@ -65,12 +79,22 @@ def test_a_missing_package_names_the_extra_that_brings_it():
 
 def without_a_way_out(path):
     """Where a file makes an error of the user's without a third argument, `fix`."""
-    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
     users = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id in USERS]
-    return [call.lineno for call in users if len(call.args) < 3 and "fix" not in {k.arg for k in call.keywords}]
+    return [
+        call.lineno
+        for call in users
+        if len(call.args) < 3 and "fix" not in {k.arg for k in call.keywords}
+    ]
 
 
-@pytest.mark.parametrize("path", sorted(CORE.rglob("*.py")), ids=lambda path: path.relative_to(CORE).as_posix())
+@pytest.mark.parametrize(
+    "path", sorted(CORE.rglob("*.py")), ids=lambda path: path.relative_to(CORE).as_posix()
+)
 def test_every_error_of_the_users_says_what_to_do_now(path):
     assert without_a_way_out(path) == []
 

@@ -22,7 +22,11 @@ from gristmill.hashing import (
 
 texts = st.text(max_size=12)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=10,
 )
@@ -45,7 +49,10 @@ def test_the_sha256_of_a_file_equals_that_of_its_bytes(tmp_path):
     (tmp_path / "f").write_bytes(data)
     assert sha256_file(tmp_path / "f") == sha256_bytes(data) == hashlib.sha256(data).hexdigest()
     (tmp_path / "empty").write_bytes(b"")
-    assert sha256_file(tmp_path / "empty") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert (
+        sha256_file(tmp_path / "empty")
+        == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )
 
 
 @given(json_values)
@@ -79,7 +86,11 @@ def test_two_documents_share_an_id_only_if_all_three_parts_are_equal(one, other)
     assert (document_id(*one) == document_id(*other)) == (one == other)
 
 
-@given(st.text(st.characters(codec="ascii"), min_size=1, max_size=9), st.integers(0, 9), st.integers(0, 9))
+@given(
+    st.text(st.characters(codec="ascii"), min_size=1, max_size=9),
+    st.integers(0, 9),
+    st.integers(0, 9),
+)
 def test_moving_a_letter_from_one_part_to_the_next_changes_the_id(text, first, second):
     first, second = sorted((min(first, len(text)), min(second, len(text))))
     split = (text[:first], text[first:second], text[second:].encode())
@@ -96,7 +107,9 @@ def test_an_id_is_32_hex_digits(triple):
 @given(st.lists(parts, max_size=5))
 def test_ids_of_many_documents_are_those_of_each(triples):
     sources, locators = ([triple[i].encode() for triple in triples] for i in (0, 1))
-    contents = [memoryview(content) if i % 2 else content for i, (_, _, content) in enumerate(triples)]
+    contents = [
+        memoryview(content) if i % 2 else content for i, (_, _, content) in enumerate(triples)
+    ]
     assert document_ids(sources, locators, contents) == [document_id(*triple) for triple in triples]
 
 
@@ -134,7 +147,9 @@ def test_the_digest_of_code_covers_a_folder_or_one_file(house):
     assert code_digest(["room", "room/a.py"]) == code_digest(["room"])
 
 
-@pytest.mark.parametrize("name", ["b.py", "words/zh.toml", "words/names.txt", "probes.jsonl", "table.tsv", "rule.json"])
+@pytest.mark.parametrize(
+    "name", ["b.py", "words/zh.toml", "words/names.txt", "probes.jsonl", "table.tsv", "rule.json"]
+)
 def test_a_new_or_changed_file_changes_the_digest_of_code_whatever_its_kind(house, name):
     digests = [code_digest(["room"])]
     for content in ("1", "2"):

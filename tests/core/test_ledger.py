@@ -6,14 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.errors import GristmillError, UserError
-from gristmill.ledger import FATES, LEDGER_SCHEMA, Entry, Tally, Unbalanced, check_balance, ledger_table, totals
+from gristmill.runs.ledger import (
+    FATES,
+    LEDGER_SCHEMA,
+    Entry,
+    Tally,
+    Unbalanced,
+    check_balance,
+    ledger_table,
+    totals,
+)
 
 KEPT = Entry("wiki", "en", "kept", "", 3, 300)
 SHORT = Entry("wiki", "en", "dropped", "too_short", 2, 20)
 BROKEN = Entry("wiki", "und", "quarantined", "truncated", 1, 0)
 
 words = st.sampled_from(["a", "b", "中"])
-fates = st.sampled_from([("kept", ""), ("dropped", "short"), ("dropped", "dup"), ("quarantined", "bytes")])
+fates = st.sampled_from(
+    [("kept", ""), ("dropped", "short"), ("dropped", "dup"), ("quarantined", "bytes")]
+)
 records = st.lists(st.tuples(fates, words, words, st.integers(0, 2**40)), max_size=40)
 
 
@@ -63,7 +74,8 @@ def test_a_fate_that_never_happened_has_no_entry():
 
 
 @pytest.mark.parametrize(
-    ("fate", "reason"), [("kept", "why"), ("dropped", ""), ("quarantined", ""), ("lost", "x"), ("", ""), ("Kept", "")]
+    ("fate", "reason"),
+    [("kept", "why"), ("dropped", ""), ("quarantined", ""), ("lost", "x"), ("", ""), ("Kept", "")],
 )
 def test_a_kept_entry_has_no_reason_and_any_other_has_one(fate, reason):
     with pytest.raises(ValueError, match="a kept entry has no reason, any other has one"):
@@ -78,7 +90,9 @@ def test_a_negative_count_is_refused(documents, size):
 
 @pytest.mark.parametrize("read", [5, 7, 0])
 def test_a_record_lost_or_invented_is_a_fault_of_ours_with_its_place(read):
-    with pytest.raises(Unbalanced, match=rf"^split 4: read {read} records, but 6 have a fate$") as caught:
+    with pytest.raises(
+        Unbalanced, match=rf"^split 4: read {read} records, but 6 have a fate$"
+    ) as caught:
         check_balance(read, [KEPT, SHORT, BROKEN], where="split 4")
     assert isinstance(caught.value, GristmillError) and not isinstance(caught.value, UserError)
     assert caught.value.exit_code == 1
@@ -91,17 +105,26 @@ def test_a_balanced_ledger_passes():
 
 def test_the_funnel_of_three_entries():
     assert totals([KEPT, SHORT, BROKEN, SHORT]) == {
-        "dropped": 4, "dropped:too_short": 4, "kept": 3, "quarantined": 1, "quarantined:truncated": 1,
-    }  # fmt: skip
+        "dropped": 4,
+        "dropped:too_short": 4,
+        "kept": 3,
+        "quarantined": 1,
+        "quarantined:truncated": 1,
+    }
     assert totals([]) == {"dropped": 0, "kept": 0, "quarantined": 0}
 
 
 def test_the_table_has_one_row_an_entry_sorted_by_split_and_entry():
     table = ledger_table({10: [KEPT], 2: [SHORT, BROKEN, KEPT], 3: []})
     assert table.schema == LEDGER_SCHEMA
-    assert [(row["split"], row["fate"], row["documents"], row["bytes"]) for row in table.to_pylist()] == [
-        (2, "dropped", 2, 20), (2, "kept", 3, 300), (2, "quarantined", 1, 0), (10, "kept", 3, 300),
-    ]  # fmt: skip
+    assert [
+        (row["split"], row["fate"], row["documents"], row["bytes"]) for row in table.to_pylist()
+    ] == [
+        (2, "dropped", 2, 20),
+        (2, "kept", 3, 300),
+        (2, "quarantined", 1, 0),
+        (10, "kept", 3, 300),
+    ]
     table.validate(full=True)
 
 
@@ -112,7 +135,10 @@ def test_an_empty_ledger_is_a_table_with_all_columns():
 
 
 @given(
-    st.dictionaries(st.integers(0, 99), records.map(lambda found: tally_of(found).entries()), max_size=4), st.randoms()
+    st.dictionaries(
+        st.integers(0, 99), records.map(lambda found: tally_of(found).entries()), max_size=4
+    ),
+    st.randoms(),
 )
 def test_the_order_in_which_splits_finish_does_not_change_the_table(by_split, random):
     shuffled = list(by_split.items())

@@ -18,8 +18,13 @@ def make(*arguments, **environment):
     """`make -n`: what would be run, and what is complained of."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(
-        ["make", "-n", *arguments], cwd=REPOSITORY, env={**clean, **environment}, capture_output=True, text=True, check=False
-    )  # fmt: skip
+        ["make", "-n", *arguments],
+        cwd=REPOSITORY,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def last(done):

@@ -35,7 +35,9 @@ def test_what_is_quick_prints_nothing(time, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_plain_line_with_rate_and_time_left_comes_every_ten_seconds_on_stderr_and_a_last_one(time, capsys):
+def test_a_plain_line_with_rate_and_time_left_comes_every_ten_seconds_on_stderr_and_a_last_one(
+    time, capsys
+):
     with Progress("annotate", total=25, unit="splits") as bar:
         for _ in range(25):
             time.pass_by(1)
@@ -58,7 +60,9 @@ def test_the_last_line_comes_once_also_where_the_last_update_printed_it(time, ca
     assert capsys.readouterr().err.splitlines() == ["annotate  2/2 splits | 0.1/s | in 0:20"]
 
 
-def test_a_line_is_not_repeated_while_nothing_is_finished_but_once_a_minute_as_a_sign_of_life(time, capsys):
+def test_a_line_is_not_repeated_while_nothing_is_finished_but_once_a_minute_as_a_sign_of_life(
+    time, capsys
+):
     with Progress("annotate", total=9, unit="splits") as bar:
         for _ in range(1300):  # polled ten times a second, as the launcher does
             time.pass_by(0.1)
@@ -73,7 +77,9 @@ def test_a_line_is_not_repeated_while_nothing_is_finished_but_once_a_minute_as_a
 
 
 @pytest.mark.parametrize("seconds", [0.01, 0.5, 3, 9.9, 10, 61])
-def test_never_are_two_lines_closer_than_ten_seconds_but_the_last(time, capsys, monkeypatch, seconds):
+def test_never_are_two_lines_closer_than_ten_seconds_but_the_last(
+    time, capsys, monkeypatch, seconds
+):
     moments = []
     monkeypatch.setattr(progress, "say", lambda line: moments.append(time.now))
     with Progress("work", total=400) as bar:
@@ -148,7 +154,14 @@ def test_more_than_the_total_tells_how_long_it_took_and_no_negative_time():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0:00"), (9.4, "0:09"), (59.6, "1:00"), (3599, "59:59"), (3600, "1:00:00"), (90_061, "25:01:01")],
+    [
+        (0, "0:00"),
+        (9.4, "0:09"),
+        (59.6, "1:00"),
+        (3599, "59:59"),
+        (3600, "1:00:00"),
+        (90_061, "25:01:01"),
+    ],
 )
 def test_a_time_is_told_in_minutes_and_hours(seconds, text):
     assert clock(seconds) == text

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill import receipts, storage
-from gristmill.ledger import Entry, Unbalanced
-from gristmill.receipts import DataFile, Receipt, data_file
+from gristmill.runs import receipts, storage
+from gristmill.runs.ledger import Entry, Unbalanced
+from gristmill.runs.receipts import DataFile, Receipt, data_file
 
 KEPT = Entry("wiki", "en", "kept", "", 2, 20)
 
@@ -17,7 +17,9 @@ def split_done(folder, split, *, stage="annotate", content=b"data"):
     """Write one split's file and its receipt, as a worker does."""
     path = f"documents/part-{split:05d}.parquet"
     storage.commit_bytes(folder / path, content)
-    receipt = Receipt(stage, split, 2, (KEPT,), (data_file(folder, path, rows=2),), {"seen": ["中"]})
+    receipt = Receipt(
+        stage, split, 2, (KEPT,), (data_file(folder, path, rows=2),), {"seen": ["中"]}
+    )
     receipts.commit(folder, receipt)
     return receipt
 
@@ -38,13 +40,23 @@ def test_a_receipt_reads_back_equal(tmp_path):
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
 entries = st.lists(
     st.builds(
-        Entry, texts, texts, st.just("dropped"), texts.filter(bool), st.integers(0, 2**40), st.integers(0, 2**60)
+        Entry,
+        texts,
+        texts,
+        st.just("dropped"),
+        texts.filter(bool),
+        st.integers(0, 2**40),
+        st.integers(0, 2**60),
     ),
     max_size=4,
 ).map(tuple)
 
 
-@given(entries, st.integers(0, 10**7), st.dictionaries(texts, st.integers() | texts | st.none(), max_size=3))
+@given(
+    entries,
+    st.integers(0, 10**7),
+    st.dictionaries(texts, st.integers() | texts | st.none(), max_size=3),
+)
 def test_any_receipt_reads_back_equal(tmp_path_factory, found, split, details):
     folder = tmp_path_factory.mktemp("run")
     receipt = Receipt("s", split, sum(entry.documents for entry in found), found, (), details)
@@ -91,11 +103,40 @@ GARBLED = {
     "null": b"null",
     "a missing key": json.dumps({k: v for k, v in WHOLE.items() if k != "files"}).encode(),
     "an unknown field": json.dumps({**WHOLE, "files": [{"path": "a", "weight": 3}]}).encode(),
-    "an impossible fate": json.dumps({**WHOLE, "entries": [{"source": "s", "lang": "l", "fate": "lost", "reason": "r", "documents": 0, "bytes": 0}]}).encode(),
-    "no balance": json.dumps({**WHOLE, "read": 9, "entries": [{"source": "s", "lang": "l", "fate": "kept", "reason": "", "documents": 1, "bytes": 0}]}).encode(),
+    "an impossible fate": json.dumps(
+        {
+            **WHOLE,
+            "entries": [
+                {
+                    "source": "s",
+                    "lang": "l",
+                    "fate": "lost",
+                    "reason": "r",
+                    "documents": 0,
+                    "bytes": 0,
+                }
+            ],
+        }
+    ).encode(),
+    "no balance": json.dumps(
+        {
+            **WHOLE,
+            "read": 9,
+            "entries": [
+                {
+                    "source": "s",
+                    "lang": "l",
+                    "fate": "kept",
+                    "reason": "",
+                    "documents": 1,
+                    "bytes": 0,
+                }
+            ],
+        }
+    ).encode(),
     "another split": json.dumps({**WHOLE, "split": 5}).encode(),
     "another stage": json.dumps({**WHOLE, "stage": "decide"}).encode(),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("content", GARBLED.values(), ids=GARBLED.keys())

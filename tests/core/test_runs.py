@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from gristmill import receipts, runs, storage
 from gristmill.config import Config
 from gristmill.errors import GristmillError, InputError, RunError, UserError
-from gristmill.ledger import Entry, Unbalanced
-from gristmill.receipts import Receipt, data_file
-from gristmill.runs import Input
+from gristmill.runs import receipts, storage
+from gristmill.runs import run as runs
+from gristmill.runs.ledger import Entry, Unbalanced
+from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.run import Input
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -73,8 +74,8 @@ ONE, TWO = Input("wiki", "1" * 64, "/here/wiki"), Input("news", "2" * 64, "/here
         {"inputs": [TWO, ONE]},
         {"inputs": [Input("wiki", "3" * 64, "/here/wiki")]},
         {"inputs": []},
-        {"code": ["gristmill/ledger.py"]},
-        {"code": ["gristmill/hashing.py", "gristmill/ledger.py"]},
+        {"code": ["gristmill/runs/ledger.py"]},
+        {"code": ["gristmill/hashing.py", "gristmill/runs/ledger.py"]},
         {"libraries": ["numpy"]},
         {"sequence": 1},
     ],
@@ -171,7 +172,9 @@ def test_an_output_folder_that_cannot_be_made_is_the_users_to_mend(tmp_path, pla
     assert (error.exit_code, error.what) == (2, "no folder can be made here")
     assert error.where["folder"].parent == out
     assert error.where["problem"].startswith(f"{problem}: {out}")
-    assert error.fix == "give --out a place that is there, or can be made, and that you may write to"
+    assert (
+        error.fix == "give --out a place that is there, or can be made, and that you may write to"
+    )
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENODEV, errno.EIO])
@@ -207,7 +210,11 @@ def test_a_sealed_run_tells_what_was_done(tmp_path):
     )
     assert (run.step, run.id, run.path) == ("annotate", run.path.name, tmp_path / run.id)
     assert (run.counts, run.details, run.exit_code) == ({"kept": 3}, {"reasons": ["short"]}, 0)
-    assert [(f.path, f.bytes) for f in run.data_files()] == [("data/a", 1), ("data/b", 2), ("top.txt", 1)]
+    assert [(f.path, f.bytes) for f in run.data_files()] == [
+        ("data/a", 1),
+        ("data/b", 2),
+        ("top.txt", 1),
+    ]
     assert run.files("data/") == [run.path / "data/a", run.path / "data/b"]
     assert run.file("top.txt").read_bytes() == b"t"
     assert run.manifest["inputs"] == [{"name": "wiki", "identity": "1" * 64}]
@@ -218,7 +225,9 @@ def test_the_manifest_is_the_last_file_written(tmp_path, monkeypatch):
     written = []
     commit = storage.commit_json
     monkeypatch.setattr(
-        storage, "commit_json", lambda path, value: (written.append(Path(path).name), commit(path, value))
+        storage,
+        "commit_json",
+        lambda path, value: (written.append(Path(path).name), commit(path, value)),
     )
     finished(tmp_path)
     assert written == ["telemetry.json", "manifest.json"]
@@ -241,7 +250,13 @@ def test_a_manifest_holds_no_time_and_no_path_of_the_machine(tmp_path):
 
 def test_bookkeeping_hidden_and_unfinished_files_are_not_data(tmp_path):
     with start(tmp_path) as run:
-        for name in ("data/a", "spill/keys", "receipts/annotate/00000.json", ".hidden", "data/.part-1-a"):
+        for name in (
+            "data/a",
+            "spill/keys",
+            "receipts/annotate/00000.json",
+            ".hidden",
+            "data/.part-1-a",
+        ):
             (run.path / name).parent.mkdir(parents=True, exist_ok=True)
             (run.path / name).write_bytes(b"x")
         sealed = run.finish()
@@ -287,7 +302,9 @@ def test_what_is_no_folder_is_no_run(tmp_path, place):
 def test_a_damaged_manifest_is_refused(tmp_path, content):
     run = finished(tmp_path)
     (run.path / "manifest.json").write_bytes(content)
-    with pytest.raises(RunError, match=r"manifest of this run is damaged|written by another version"):
+    with pytest.raises(
+        RunError, match=r"manifest of this run is damaged|written by another version"
+    ):
         runs.open_run(run.path)
 
 
@@ -302,7 +319,10 @@ def test_a_run_of_another_step_is_refused_where_one_step_is_needed(tmp_path):
     run = finished(tmp_path)
     assert runs.open_run(run.path, step="annotate").id == run.id
     error = refused(runs.open_run, run.path, step="pack")
-    assert (error.what, error.where["is a run of"]) == ("a run of `pack` is needed here", "annotate")
+    assert (error.what, error.where["is a run of"]) == (
+        "a run of `pack` is needed here",
+        "annotate",
+    )
 
 
 def test_a_file_that_is_not_in_the_manifest_is_refused(tmp_path):
@@ -318,7 +338,9 @@ def test_a_file_of_another_size_than_sealed_is_refused_when_it_is_asked_for(tmp_
     file = run.path / "data/a.bin"
     file.unlink() if damage == "gone" else file.write_bytes(b"ab" if damage == "cut" else b"abcd")
     assert refused(run.file, "data/a.bin").what == "a file of this run is missing or cut"
-    assert refused(run.files, "data/").fix.startswith("copy the run again from where it is whole, or remove its folder")
+    assert refused(run.files, "data/").fix.startswith(
+        "copy the run again from where it is whole, or remove its folder"
+    )
 
 
 def test_an_intact_run_verifies(tmp_path):
@@ -359,7 +381,9 @@ def test_a_finished_run_again_is_found_with_its_exit_code_and_nothing_is_written
     with start(tmp_path) as again:
         assert again.finished is not None
         assert (again.finished.id, again.finished.exit_code) == (run.id, 3)
-    assert {path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()} == before
+    assert {
+        path: path.stat().st_mtime_ns for path in run.path.rglob("*") if path.is_file()
+    } == before
 
 
 def test_an_unfinished_run_is_continued_with_what_is_there(tmp_path):
@@ -394,7 +418,9 @@ def test_force_killed_in_the_middle_does_not_leave_a_run_that_looks_finished(tmp
     assert not (run.path / "manifest.json").exists()
 
 
-def test_a_full_disk_while_sealing_leaves_the_run_unfinished_and_the_next_start_seals_it(tmp_path, monkeypatch):
+def test_a_full_disk_while_sealing_leaves_the_run_unfinished_and_the_next_start_seals_it(
+    tmp_path, monkeypatch
+):
     def full(path, value):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
@@ -409,7 +435,10 @@ def test_a_full_disk_while_sealing_leaves_the_run_unfinished_and_the_next_start_
 
 # ---- receipts become a run
 
-KEPT, DROPPED = Entry("wiki", "en", "kept", "", 2, 20), Entry("wiki", "en", "dropped", "short", 1, 3)
+KEPT, DROPPED = (
+    Entry("wiki", "en", "kept", "", 2, 20),
+    Entry("wiki", "en", "dropped", "short", 1, 3),
+)
 BAD = Entry("wiki", "und", "quarantined", "utf8", 1, 0)
 
 
@@ -435,14 +464,22 @@ def test_the_ledger_and_the_counts_are_the_sum_of_the_receipts(tmp_path):
         work(run)
         sealed = seal(run, counts={"tokens": 9}, details={"a": 1})
     assert sealed.counts == {
-        "read": 8, "kept": 4, "dropped": 2, "dropped:short": 2, "quarantined": 2, "quarantined:utf8": 2, "tokens": 9,
-    }  # fmt: skip
+        "read": 8,
+        "kept": 4,
+        "dropped": 2,
+        "dropped:short": 2,
+        "quarantined": 2,
+        "quarantined:utf8": 2,
+        "tokens": 9,
+    }
     assert sealed.details == {"a": 1}
     assert [row["split"] for row in sealed.ledger()] == [0, 0, 0, 1, 1, 1]
     assert runs.all_entries(sealed) == sorted([KEPT, DROPPED, BAD]) * 2
     assert [(f.path, f.rows) for f in sealed.data_files()] == [
-        ("documents/part-00000", 2), ("documents/part-00001", 2), ("ledger.parquet", 6),
-    ]  # fmt: skip
+        ("documents/part-00000", 2),
+        ("documents/part-00001", 2),
+        ("ledger.parquet", 6),
+    ]
     assert sealed.verify() == []
 
 
@@ -471,7 +508,9 @@ def test_a_missing_receipt_is_named_and_nothing_is_sealed(tmp_path):
 def test_records_that_were_read_but_have_no_fate_are_never_sealed(tmp_path):
     with start(tmp_path) as run:
         receipts.commit(run.path, Receipt("annotate", 0, 5))
-        with pytest.raises(Unbalanced, match="annotate, split 0: read 5 records, but 0 have a fate"):
+        with pytest.raises(
+            Unbalanced, match="annotate, split 0: read 5 records, but 0 have a fate"
+        ):
             seal(run, splits=1)
     assert not (run.path / "manifest.json").exists()
 
@@ -494,7 +533,9 @@ def test_a_run_killed_after_some_splits_and_continued_has_the_same_manifest(tmp_
         assert work(run, splits=4) == [1, 2, 3]
         continued = seal(run, splits=4)
     assert runs.manifest_digest(continued) == runs.manifest_digest(whole)
-    assert (continued.path / "ledger.parquet").read_bytes() == (whole.path / "ledger.parquet").read_bytes()
+    assert (continued.path / "ledger.parquet").read_bytes() == (
+        whole.path / "ledger.parquet"
+    ).read_bytes()
 
 
 def test_a_split_whose_file_was_cut_is_done_again(tmp_path):
@@ -513,8 +554,9 @@ def test_a_committed_file_whose_receipt_a_kill_prevented_is_swept_and_told(tmp_p
         storage.commit_bytes(run.path / "plan.parquet", b"beside the folders: ours")
         sealed = seal(run)
     assert sorted(path.name for path in (run.path / "documents").iterdir() if path.is_file()) == [
-        "part-00000", "part-00001",
-    ]  # fmt: skip
+        "part-00000",
+        "part-00001",
+    ]
     assert (run.path / "plan.parquet").exists()
     assert sealed.verify() == []
     assert capsys.readouterr().err == (
@@ -547,15 +589,18 @@ def test_half_written_files_of_a_killed_attempt_are_removed_and_told_once(tmp_pa
     for _ in range(2):
         with start(tmp_path) as run:
             assert list((run.path / "documents").iterdir()) == []
-    assert capsys.readouterr().err == "annotate  removed 2 half-written files of an attempt that was stopped\n"
+    assert (
+        capsys.readouterr().err
+        == "annotate  removed 2 half-written files of an attempt that was stopped\n"
+    )
 
 
 KILLED = """
 import os, sys
-from gristmill import receipts, runs, storage
+from gristmill.runs import receipts, run as runs, storage
 from gristmill.config import Config
-from gristmill.ledger import Entry
-from gristmill.receipts import Receipt, data_file
+from gristmill.runs.ledger import Entry
+from gristmill.runs.receipts import Receipt, data_file
 class Settings(Config):
     threshold: float = 0.5
     word: str = "a"
@@ -571,7 +616,9 @@ with runs.start("annotate", out=sys.argv[1], config=Settings()) as run:
 """
 
 
-def test_a_process_killed_between_a_file_and_its_receipt_is_continued_with_that_split_only(tmp_path):
+def test_a_process_killed_between_a_file_and_its_receipt_is_continued_with_that_split_only(
+    tmp_path,
+):
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == -9
@@ -587,7 +634,7 @@ def test_a_process_killed_between_a_file_and_its_receipt_is_continued_with_that_
 
 HOLDER = """
 import sys
-from gristmill import runs, storage
+from gristmill.runs import run as runs, storage
 from gristmill.config import Config
 class Settings(Config):
     threshold: float = 0.5
@@ -603,7 +650,9 @@ with runs.start("annotate", out=sys.argv[1], config=Settings()) as run:
 def holder(out):
     """Another process that holds a run until it is killed or told to go on; returns it and the run's path."""
     command = [sys.executable, "-c", HOLDER, str(out)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    )
     return process, Path(process.stdout.readline().strip())
 
 
@@ -631,7 +680,9 @@ def test_of_two_processes_that_start_the_same_run_one_writes_and_the_other_finds
 
 def test_a_force_cannot_empty_a_run_that_another_process_writes(tmp_path):
     process, path = holder(tmp_path)
-    assert refused(start(tmp_path, force=True).__enter__).what == "another process is writing this run"
+    assert (
+        refused(start(tmp_path, force=True).__enter__).what == "another process is writing this run"
+    )
     assert (path / "data/a.bin").exists()
     process.kill()
     process.wait()
@@ -699,14 +750,22 @@ def test_a_run_that_is_asked_for_again_is_the_latest_again(tmp_path):
 def test_a_step_without_a_run_says_which_command_makes_one(tmp_path):
     error = refused(runs.latest, tmp_path, "pack")
     assert error.what == "there is no finished run of `pack`"
-    assert error.fix == "run `gristmill pack` first, name the run with --in, or the folder of your runs with --out"
-    assert refused(runs.latest, tmp_path, "tokenizer").fix.startswith("run `gristmill tokenizer train` first")
+    assert (
+        error.fix
+        == "run `gristmill pack` first, name the run with --in, or the folder of your runs with --out"
+    )
+    assert refused(runs.latest, tmp_path, "tokenizer").fix.startswith(
+        "run `gristmill tokenizer train` first"
+    )
 
 
 def test_a_step_whose_run_lies_a_folder_deeper_says_where(tmp_path):
     finished(tmp_path / "demo", "pack")
     error = refused(runs.latest, tmp_path, "pack")
-    assert error.fix == f"there is one in {tmp_path}/demo: give --out {tmp_path}/demo, or name the run itself with --in"
+    assert (
+        error.fix
+        == f"there is one in {tmp_path}/demo: give --out {tmp_path}/demo, or name the run itself with --in"
+    )
 
 
 def test_a_strangers_folder_with_a_manifest_beside_the_runs_is_passed_over(tmp_path):
@@ -728,18 +787,36 @@ def test_a_chain_holds_every_run_once_and_after_all_that_it_read(tmp_path):
     crawl, annotate, decide, pack = chained(tmp_path)
     assert [run.step for run in runs.chain(pack)] == ["crawl", "annotate", "decide", "pack"]
     assert [run.step for run in runs.chain(crawl)] == ["crawl"]
-    assert [run.step for run in runs.chain(annotate, pack, decide)] == ["crawl", "annotate", "decide", "pack"]
+    assert [run.step for run in runs.chain(annotate, pack, decide)] == [
+        "crawl",
+        "annotate",
+        "decide",
+        "pack",
+    ]
     assert runs.chain() == []
 
 
-def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unless_that_is_asked_for(tmp_path):
+def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unless_that_is_asked_for(
+    tmp_path,
+):
     crawl, annotate, decide, _ = chained(tmp_path)
     stricter = finished(tmp_path, "decide", inputs=[annotate.as_input(), ONE])
     tokenizer = finished(tmp_path, "tokenizer", inputs=[decide.as_input()])
     pack = finished(tmp_path, "pack", inputs=[stricter.as_input(), tokenizer.as_input()])
-    assert [run.id for run in runs.corpus_line(pack)] == [crawl.id, annotate.id, stricter.id, tokenizer.id, pack.id]
+    assert [run.id for run in runs.corpus_line(pack)] == [
+        crawl.id,
+        annotate.id,
+        stricter.id,
+        tokenizer.id,
+        pack.id,
+    ]
     assert decide.id in {run.id for run in runs.chain(pack)}
-    assert [run.step for run in runs.corpus_line(tokenizer)] == ["crawl", "annotate", "decide", "tokenizer"]
+    assert [run.step for run in runs.corpus_line(tokenizer)] == [
+        "crawl",
+        "annotate",
+        "decide",
+        "tokenizer",
+    ]
 
 
 def test_a_chain_is_found_from_inside_the_folder_and_through_a_link(tmp_path, monkeypatch):
@@ -757,9 +834,13 @@ def test_parents_that_are_gone_and_raw_files_are_left_out(tmp_path):
     assert runs.parents(annotate) == []
 
 
-def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one_that_was_read(tmp_path):
+def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one_that_was_read(
+    tmp_path,
+):
     _, annotate, decide, _ = chained(tmp_path)
-    with start(tmp_path, "annotate", inputs=[runs.latest(tmp_path, "crawl").as_input(), ONE], force=True) as run:
+    with start(
+        tmp_path, "annotate", inputs=[runs.latest(tmp_path, "crawl").as_input(), ONE], force=True
+    ) as run:
         storage.commit_bytes(run.path / "data/a.bin", b"other")
         assert run.id == annotate.id
         run.finish()
@@ -798,7 +879,10 @@ def test_an_unfinished_run_folder_is_refused_and_not_read_as_files(tmp_path, lef
     if left == "receipts":
         (run.path / ".lock").unlink()
         receipts.commit(run.path, Receipt("annotate", 0, 0))
-    assert refused(runs.resolve_input, str(run.path)).what == "this run is unfinished: it has no manifest"
+    assert (
+        refused(runs.resolve_input, str(run.path)).what
+        == "this run is unfinished: it has no manifest"
+    )
 
 
 @pytest.mark.parametrize("pattern", ["data", "data/a.jsonl", "data/*.jsonl"])
@@ -818,7 +902,17 @@ def test_the_manifest_is_what_its_readers_of_other_languages_expect(tmp_path):
     run = finished(tmp_path)
     manifest = json.loads((run.path / "manifest.json").read_bytes())
     assert sorted(manifest) == [
-        "code", "config", "counts", "details", "exit_code", "files", "format", "id", "inputs", "step", "version",
-    ]  # fmt: skip
+        "code",
+        "config",
+        "counts",
+        "details",
+        "exit_code",
+        "files",
+        "format",
+        "id",
+        "inputs",
+        "step",
+        "version",
+    ]
     sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert manifest["files"] == [{"path": "data/a.bin", "bytes": 3, "sha256": sha, "rows": -1}]

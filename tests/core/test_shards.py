@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill import shards, storage
-from gristmill.errors import InputError
-from gristmill.shards import (
+from gristmill.corpus import shards
+from gristmill.corpus.shards import (
     END_OF_STREAM,
     open_shard,
     shard_name,
@@ -22,6 +21,8 @@ from gristmill.shards import (
     write_dataset_files,
     write_shard,
 )
+from gristmill.errors import InputError
+from gristmill.runs import storage
 
 SCHEMA = shard_schema(1000, {"gristmill.tokenizer": "ab" * 32})
 
@@ -70,7 +71,9 @@ def test_any_batches_read_back_equal_with_their_schema(tmp_path_factory, batches
 
 
 @given(st.lists(documents, min_size=1, max_size=3), st.integers(0, 18), st.integers(0, 18))
-def test_a_view_of_a_sliced_shard_has_exactly_its_documents(tmp_path_factory, batches, start, length):
+def test_a_view_of_a_sliced_shard_has_exactly_its_documents(
+    tmp_path_factory, batches, start, length
+):
     path = tmp_path_factory.mktemp("shard") / "s.arrow"
     table = open_shard(written(path, *batches)).slice(start, length)
     assert views(table) == [ids for found in batches for ids in found][start : start + length]
@@ -100,7 +103,13 @@ def test_a_sliced_view_allocates_nothing_either(tmp_path):
 
 @pytest.mark.parametrize(
     ("vocabulary", "kind"),
-    [(300, "uint16"), (65_535, "uint16"), (65_536, "uint16"), (65_537, "uint32"), (256_000, "uint32")],
+    [
+        (300, "uint16"),
+        (65_535, "uint16"),
+        (65_536, "uint16"),
+        (65_537, "uint32"),
+        (256_000, "uint32"),
+    ],
 )
 def test_ids_are_16_bits_wide_exactly_where_the_vocabulary_fits(tmp_path, vocabulary, kind):
     schema = shard_schema(vocabulary, {})
@@ -143,7 +152,10 @@ def test_a_shard_without_documents_opens(tmp_path):
 
 def test_the_tokenizer_is_named_in_the_schema(tmp_path):
     table = open_shard(written(tmp_path / "s.arrow", [[1]]))
-    assert table.schema.metadata == {b"gristmill.format": b"shards/1", b"gristmill.tokenizer": b"ab" * 32}
+    assert table.schema.metadata == {
+        b"gristmill.format": b"shards/1",
+        b"gristmill.tokenizer": b"ab" * 32,
+    }
 
 
 def test_shards_are_named_so_that_they_sort():
@@ -222,7 +234,9 @@ def test_an_arrow_file_with_a_footer_is_refused_as_a_shard(tmp_path):
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_gives_an_input_error_or_a_table_but_never_another_failure(tmp_path_factory, position, change):
+def test_a_changed_byte_gives_an_input_error_or_a_table_but_never_another_failure(
+    tmp_path_factory, position, change
+):
     path = written(tmp_path_factory.mktemp("shard") / "s.arrow", [[1, 2, 3]], [[4]])
     data = bytearray(path.read_bytes())
     data[position % len(data)] ^= change
@@ -235,7 +249,7 @@ READ_ALL_CHANGED = """
 import sys
 from pathlib import Path
 from gristmill.errors import InputError
-from gristmill.shards import open_shard, token_view
+from gristmill.corpus.shards import open_shard, token_view
 data, place = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
 for position in range(0, len(data), 3):
     changed = bytearray(data)
@@ -266,7 +280,9 @@ def dataset(tmp_path):
     folder = tmp_path / "train"
     names = [shard_name(n, 2) for n in range(2)]
     for n, name in enumerate(names):
-        write_shard(folder / name, [batch_of([[n, 1], [2]], first=2 * n), batch_of([[3]], first=9)], SCHEMA)
+        write_shard(
+            folder / name, [batch_of([[n, 1], [2]], first=2 * n), batch_of([[3]], first=9)], SCHEMA
+        )
     write_dataset_files(folder, names, fingerprint="0123456789abcdef0123")
     return folder
 
@@ -297,7 +313,10 @@ def test_datasets_opens_one_shard_as_a_file(datasets, dataset):
 
 def test_datasets_loads_the_shards_as_data_files(datasets, dataset, tmp_path):
     loaded = datasets.load_dataset(
-        "arrow", data_files={"train": str(dataset / "*.arrow")}, split="train", cache_dir=str(tmp_path / "cache")
+        "arrow",
+        data_files={"train": str(dataset / "*.arrow")},
+        split="train",
+        cache_dir=str(tmp_path / "cache"),
     )
     assert loaded["input_ids"][:] == EXPECTED
 
@@ -309,10 +328,16 @@ def test_datasets_opens_a_folder_of_splits_as_one(datasets, dataset):
     write_dataset_dict(dataset.parent, ["train", "test"])
     loaded = datasets.load_from_disk(str(dataset.parent))
     assert isinstance(loaded, datasets.DatasetDict)
-    assert {split: rows["input_ids"][:] for split, rows in loaded.items()} == {"train": EXPECTED, "test": [[7]]}
+    assert {split: rows["input_ids"][:] for split, rows in loaded.items()} == {
+        "train": EXPECTED,
+        "test": [[7]],
+    }
     assert sorted(path.name for path in dataset.iterdir()) == [
-        "data-00000-of-00002.arrow", "data-00001-of-00002.arrow", "dataset_info.json", "state.json",
-    ]  # fmt: skip
+        "data-00000-of-00002.arrow",
+        "data-00001-of-00002.arrow",
+        "dataset_info.json",
+        "state.json",
+    ]
 
 
 def test_the_two_files_beside_the_shards_are_equal_for_equal_shards(dataset, tmp_path):

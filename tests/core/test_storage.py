@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill import storage
 from gristmill.errors import InputError
+from gristmill.runs import storage
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def place(request, tmp_path, bucket):
 
 def names(folder):
     """Everything below a folder, temporaries included."""
-    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()
+    )
 
 
 def write_and_fail(path, error):
@@ -63,7 +65,9 @@ def test_a_file_is_not_there_before_its_block_ends(place):
     assert storage.exists(f"{place}/file")
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), KeyboardInterrupt(), SystemExit(3), GeneratorExit()]
+)
 def test_an_exception_in_the_block_leaves_nothing_and_passes_on(place, error):
     with pytest.raises(type(error)):
         write_and_fail(f"{place}/file", error)
@@ -97,7 +101,9 @@ def test_two_writers_of_one_file_leave_one_whole_file(tmp_path):
     assert names(tmp_path) == ["file"]
 
 
-def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_end(tmp_path, monkeypatch):
+def test_the_bytes_reach_the_disk_before_the_name_and_the_name_before_the_end(
+    tmp_path, monkeypatch
+):
     steps = []
     fsync, replace = os.fsync, os.replace
 
@@ -133,7 +139,9 @@ def test_a_path_without_a_protocol_is_local(path):
     assert storage.is_local(path)
 
 
-def test_a_url_that_went_through_a_path_object_is_refused_and_not_written_to_a_local_folder(tmp_path, monkeypatch):
+def test_a_url_that_went_through_a_path_object_is_refused_and_not_written_to_a_local_folder(
+    tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="memory:/bucket/file"):
         storage.commit_bytes(Path("memory://bucket/file"), b"x")
@@ -145,13 +153,16 @@ def test_a_url_that_went_through_a_path_object_is_refused_and_not_written_to_a_l
 
 def python(code, *arguments, **options):
     return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)], stdout=subprocess.PIPE, text=True, **options
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
     )
 
 
 KILLED_IN_THE_MIDDLE = """
 import sys
-from gristmill import storage
+from gristmill.runs import storage
 with storage.commit(sys.argv[1] + "/file") as file:
     file.write(b"x" * 200_000)
     file.flush()
@@ -160,7 +171,9 @@ with storage.commit(sys.argv[1] + "/file") as file:
 """
 
 
-def test_a_writer_killed_in_the_middle_leaves_no_file_at_the_name_and_a_sweep_removes_the_rest(tmp_path):
+def test_a_writer_killed_in_the_middle_leaves_no_file_at_the_name_and_a_sweep_removes_the_rest(
+    tmp_path,
+):
     writer = python(KILLED_IN_THE_MIDDLE, tmp_path, stdin=subprocess.PIPE)
     assert writer.stdout.readline() == "written\n"
     writer.kill()
@@ -198,7 +211,8 @@ import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
 import pyarrow as pa, pyarrow.parquet as pq
-from gristmill import shards, storage
+from gristmill.corpus import shards
+from gristmill.runs import storage
 try:
     if sys.argv[2] == "bytes":
         storage.commit_bytes(sys.argv[1], b"x" * 100_000)
@@ -249,7 +263,13 @@ def test_an_object_is_uploaded_with_one_call_after_the_block_ended(bucket, monke
 
 
 def test_a_sweep_takes_only_what_writers_left_behind(tmp_path):
-    for name in ("a/.part-123-x.json", "a/b/.part-9-y", "keep.part-1", "a/part-00000.parquet", ".lock"):
+    for name in (
+        "a/.part-123-x.json",
+        "a/b/.part-9-y",
+        "keep.part-1",
+        "a/part-00000.parquet",
+        ".lock",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     assert storage.sweep(tmp_path) == 2
@@ -257,7 +277,10 @@ def test_a_sweep_takes_only_what_writers_left_behind(tmp_path):
 
 
 def test_many_threads_commit_side_by_side(tmp_path):
-    threads = [threading.Thread(target=storage.commit_bytes, args=(tmp_path / f"{n}", b"%d" % n)) for n in range(30)]
+    threads = [
+        threading.Thread(target=storage.commit_bytes, args=(tmp_path / f"{n}", b"%d" % n))
+        for n in range(30)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -277,7 +300,8 @@ json_values = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(st.characters(codec="utf-8")),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
     ),
     max_leaves=8,
 )
@@ -342,7 +366,8 @@ def tree(place):
 
 def listed(pattern, place):
     return [
-        info.path.split(place.removeprefix("memory://").rstrip("/") + "/", 1)[1] for info in storage.listing(pattern)
+        info.path.split(place.removeprefix("memory://").rstrip("/") + "/", 1)[1]
+        for info in storage.listing(pattern)
     ]
 
 
@@ -399,7 +424,9 @@ def test_the_files_of_unfinished_writers_are_not_listed(tmp_path):
     assert [info.path for info in storage.listing(tmp_path)] == [str(tmp_path / "a")]
 
 
-@pytest.mark.parametrize("name", ["corpus.part-0001.jsonl", "my.part-2/a.jsonl", "part-00000.parquet"])
+@pytest.mark.parametrize(
+    "name", ["corpus.part-0001.jsonl", "my.part-2/a.jsonl", "part-00000.parquet"]
+)
 def test_a_file_whose_own_name_speaks_of_parts_is_listed(tmp_path, name):
     storage.commit_bytes(tmp_path / name, b"1")
     assert [info.path for info in storage.listing(tmp_path)] == [str(tmp_path / name)]
@@ -407,7 +434,9 @@ def test_a_file_whose_own_name_speaks_of_parts_is_listed(tmp_path, name):
 
 def test_a_file_whose_name_looks_like_a_glob_is_found_by_that_name(tmp_path):
     storage.commit_bytes(tmp_path / "data[1].jsonl", b"1")
-    assert [info.path for info in storage.listing(tmp_path / "data[1].jsonl")] == [str(tmp_path / "data[1].jsonl")]
+    assert [info.path for info in storage.listing(tmp_path / "data[1].jsonl")] == [
+        str(tmp_path / "data[1].jsonl")
+    ]
 
 
 def test_files_behind_links_are_listed_where_the_links_are(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gristmill.errors import InputError
-from gristmill.takedown import (
+from gristmill.rights.takedown import (
     KINDS,
     Takedown,
     TakedownList,
@@ -40,7 +40,9 @@ def refused(tmp_path, text):
 
 
 def test_an_id_an_author_an_address_and_a_domain_each_cover_their_document():
-    takedowns = listing(("id", "a1"), ("author", "f00"), ("url", "https://e.org/x"), ("domain", "gone.org"))
+    takedowns = listing(
+        ("id", "a1"), ("author", "f00"), ("url", "https://e.org/x"), ("domain", "gone.org")
+    )
     assert takedowns.covers(id="a1")
     assert takedowns.covers(id="z", author="f00")
     assert takedowns.covers(id="z", url="https://e.org/x")
@@ -55,14 +57,22 @@ def test_a_value_of_one_kind_does_not_cover_another_kind():
 
 
 @pytest.mark.parametrize(
-    "url", ["https://gone.org", "http://www.gone.org/", "https://a.b.GONE.org:8443/x", "//gone.org/x"]
+    "url",
+    ["https://gone.org", "http://www.gone.org/", "https://a.b.GONE.org:8443/x", "//gone.org/x"],
 )
 def test_a_domain_covers_itself_and_its_subdomains_on_any_port(url):
     assert listing(("domain", "gone.org")).covers(id="z", url=url)
 
 
 @pytest.mark.parametrize(
-    "url", ["https://notgone.org", "https://gone.org.example", "https://org", "https://example/gone.org", ""]
+    "url",
+    [
+        "https://notgone.org",
+        "https://gone.org.example",
+        "https://org",
+        "https://example/gone.org",
+        "",
+    ],
 )
 def test_a_domain_covers_no_other_domain(url):
     assert not listing(("domain", "gone.org")).covers(id="z", url=url)
@@ -72,7 +82,9 @@ def test_a_subdomain_does_not_cover_its_parent():
     assert not listing(("domain", "blog.gone.org")).covers(id="z", url="https://gone.org/")
 
 
-@pytest.mark.parametrize("value", ["GONE.org", "gone.org.", "*.gone.org", ".gone.org", " gone.org "])
+@pytest.mark.parametrize(
+    "value", ["GONE.org", "gone.org.", "*.gone.org", ".gone.org", " gone.org "]
+)
 def test_a_domain_may_be_spelled_as_people_spell_it(tmp_path, value):
     path = written(tmp_path, f"kind,value,reason,date\ndomain,{value},asked,2026-11-23\n")
     assert read_takedowns(path).covers(id="z", url="https://www.gone.org/x")
@@ -88,8 +100,12 @@ def test_a_domain_that_could_never_match_is_refused_with_its_line(tmp_path, valu
 
 
 def test_a_domain_in_its_own_script_covers_its_punycode_and_the_other_way_round():
-    assert listing(("domain", "bücher.example")).covers(id="z", url="https://xn--bcher-kva.example/x")
-    assert listing(("domain", "xn--bcher-kva.example")).covers(id="z", url="https://www.bücher.example/x")
+    assert listing(("domain", "bücher.example")).covers(
+        id="z", url="https://xn--bcher-kva.example/x"
+    )
+    assert listing(("domain", "xn--bcher-kva.example")).covers(
+        id="z", url="https://www.bücher.example/x"
+    )
 
 
 SAME = [
@@ -107,8 +123,14 @@ SAME = [
     ("https://example.org./a", "https://example.org/a"),
     ("https://user:secret@example.org/a", "https://example.org/a"),
     ("https://zh.wikipedia.org/wiki/石磨", "https://zh.wikipedia.org/wiki/%E7%9F%B3%E7%A3%A8"),
-    ("https://zh.wikipedia.org/wiki/%e7%9f%b3%e7%a3%a8", "https://zh.wikipedia.org/wiki/%E7%9F%B3%E7%A3%A8"),
-    ("https://en.wikipedia.org/wiki/Mill_(grinding)", "https://en.wikipedia.org/wiki/Mill_%28grinding%29"),
+    (
+        "https://zh.wikipedia.org/wiki/%e7%9f%b3%e7%a3%a8",
+        "https://zh.wikipedia.org/wiki/%E7%9F%B3%E7%A3%A8",
+    ),
+    (
+        "https://en.wikipedia.org/wiki/Mill_(grinding)",
+        "https://en.wikipedia.org/wiki/Mill_%28grinding%29",
+    ),
     ("https://example.org/a b", "https://example.org/a%20b"),
     ("https://example.org/?q=石", "https://example.org/?q=%E7%9F%B3"),
     ("https://bücher.example/a", "https://xn--bcher-kva.example/a"),
@@ -141,7 +163,10 @@ def test_two_addresses_of_different_pages_stay_different(one, other):
 
 
 def test_an_address_is_compared_in_this_form():
-    assert normalize_url("HTTP://Example.org:80/A b/石/?q=1#x") == "https://example.org/A%20b/%E7%9F%B3?q=1"
+    assert (
+        normalize_url("HTTP://Example.org:80/A b/石/?q=1#x")
+        == "https://example.org/A%20b/%E7%9F%B3?q=1"
+    )
 
 
 @given(st.text(max_size=40))
@@ -152,19 +177,35 @@ def test_an_address_is_compared_in_this_form():
 def test_any_text_as_an_address_is_compared_without_failing_and_only_once(text):
     once = normalize_url(text)
     assert normalize_url(once) == once
-    assert isinstance(listing(("domain", "x.org"), ("url", "https://x.org/a")).covers(id="z", url=text), bool)
+    assert isinstance(
+        listing(("domain", "x.org"), ("url", "https://x.org/a")).covers(id="z", url=text), bool
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["http://[", "http://[::1", "https://a:99999/x", "https://a:b/", "http://\x00", "%", "https://a/%zz"]
+    "text",
+    [
+        "http://[",
+        "http://[::1",
+        "https://a:99999/x",
+        "https://a:b/",
+        "http://\x00",
+        "%",
+        "https://a/%zz",
+    ],
 )
 def test_a_broken_address_of_one_document_does_not_stop_the_others(text):
-    mask = listing(("url", "https://e.org/a")).mask(["1", "2"], [text, "http://e.org/a"], [None, None])
+    mask = listing(("url", "https://e.org/a")).mask(
+        ["1", "2"], [text, "http://e.org/a"], [None, None]
+    )
     assert mask == [False, True]
 
 
 @given(
-    st.from_regex(r"https?://[a-z]{1,8}\.org(/[a-zA-Z0-9_.%~()é石-]{0,6}){0,3}(\?[a-z=&%0-9]{0,6})?", fullmatch=True)
+    st.from_regex(
+        r"https?://[a-z]{1,8}\.org(/[a-zA-Z0-9_.%~()é石-]{0,6}){0,3}(\?[a-z=&%0-9]{0,6})?",
+        fullmatch=True,
+    )
 )
 def test_every_address_covers_itself(url):
     assert listing(("url", url)).covers(id="z", url=url)
@@ -173,18 +214,27 @@ def test_every_address_covers_itself(url):
 @pytest.mark.parametrize(
     ("url", "host"),
     [
-        ("https://Www.Example.ORG:8080/x", "www.example.org"), ("https://example.org./", "example.org"),
-        ("http://u:p@h.org/", "h.org"), ("example.org/x", "example.org"), ("", ""), ("/only/a/path", ""), ("http://[", ""),
+        ("https://Www.Example.ORG:8080/x", "www.example.org"),
+        ("https://example.org./", "example.org"),
+        ("http://u:p@h.org/", "h.org"),
+        ("example.org/x", "example.org"),
+        ("", ""),
+        ("/only/a/path", ""),
+        ("http://[", ""),
         ("https://[::1]:80/", "::1"),
     ],
-)  # fmt: skip
+)
 def test_the_host_of_an_address(url, host):
     assert host_of(url) == host
 
 
 def test_a_mask_tells_for_every_row_what_covers_tells():
     takedowns = listing(("id", "1"), ("author", "x"), ("domain", "gone.org"))
-    ids, urls, authors = ["1", "2", "3", "4"], [None, "http://gone.org", None, None], [None, None, "x", "y"]
+    ids, urls, authors = (
+        ["1", "2", "3", "4"],
+        [None, "http://gone.org", None, None],
+        [None, None, "x", "y"],
+    )
     assert takedowns.mask(ids, urls, authors) == [True, True, True, False]
     assert TakedownList().mask(ids, urls, authors) == [False] * 4
 
@@ -209,7 +259,13 @@ rows = (
         cells,
         st.dates(),
     )
-    | st.builds(Takedown, st.just("domain"), st.from_regex(r"[a-z]{1,6}\.org", fullmatch=True), cells, st.dates())
+    | st.builds(
+        Takedown,
+        st.just("domain"),
+        st.from_regex(r"[a-z]{1,6}\.org", fullmatch=True),
+        cells,
+        st.dates(),
+    )
 )
 
 
@@ -221,7 +277,10 @@ def test_any_list_reads_back_equal(tmp_path_factory, takedowns):
 
 
 def test_a_list_is_written_sorted_with_its_header(tmp_path):
-    rows = [Takedown("url", "https://e.org/a", 'said "no", twice', DAY), Takedown("domain", "gone.org", "asked", DAY)]
+    rows = [
+        Takedown("url", "https://e.org/a", 'said "no", twice', DAY),
+        Takedown("domain", "gone.org", "asked", DAY),
+    ]
     write_takedowns(tmp_path / "list.csv", rows)
     assert (tmp_path / "list.csv").read_text() == (
         'kind,value,reason,date\ndomain,gone.org,asked,2026-11-23\nurl,https://e.org/a,"said ""no"", twice",2026-11-23\n'
@@ -265,7 +324,10 @@ def test_a_list_saved_by_a_spreadsheet_is_read(tmp_path, text):
             "kind,value,reason,date\nid,1,,2026-11-23\n",
             f"a takedown needs a kind of {', '.join(KINDS)}, a value and a reason",
         ),
-        ("kind,value,reason,date\nid,1,asked,23.11.2026\n", "a takedown's date must look like 2026-11-23"),
+        (
+            "kind,value,reason,date\nid,1,asked,23.11.2026\n",
+            "a takedown's date must look like 2026-11-23",
+        ),
     ],
 )
 def test_a_list_that_cannot_be_understood_is_refused(tmp_path, text, what):
@@ -284,7 +346,9 @@ def test_a_mistake_is_told_with_its_file_and_line(tmp_path):
 
 def test_a_list_that_is_not_utf8_is_refused(tmp_path):
     with pytest.raises(InputError, match="must be UTF-8"):
-        read_takedowns(written(tmp_path, "kind,value,reason,date\nid,é,asked,2026-11-23\n", "latin-1"))
+        read_takedowns(
+            written(tmp_path, "kind,value,reason,date\nid,é,asked,2026-11-23\n", "latin-1")
+        )
 
 
 def test_a_missing_list_is_refused_and_never_taken_as_empty(tmp_path):
@@ -294,7 +358,8 @@ def test_a_missing_list_is_refused_and_never_taken_as_empty(tmp_path):
 
 def test_every_row_comes_with_its_line_a_wrong_one_as_its_error(tmp_path):
     path = written(
-        tmp_path, 'kind,value,reason,date\nid,1,"two\nlines",2026-11-23\n\nid,2,asked,soon\nid,3,asked,2026-11-23\n'
+        tmp_path,
+        'kind,value,reason,date\nid,1,"two\nlines",2026-11-23\n\nid,2,asked,soon\nid,3,asked,2026-11-23\n',
     )
     rows = list(read_lines(path))
     assert [line for line, _ in rows] == [3, 5, 6]

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from crawlers.config import CrawlConfig
-from crawlers.demo_site import DemoSite
-from crawlers.frontier import Frontier
-from crawlers.outbox import Outbox
+from crawlers.demo.site import DemoSite
+from crawlers.frontier.outbox import Outbox
+from crawlers.frontier.store import Frontier
 from crawlers.session import Session
 from gristmill.progress import Progress
-from gristmill.runs import FinishedRun, open_run
+from gristmill.runs.run import FinishedRun, open_run
 
 PAGES = Path(__file__).parent / "pages"
 COMMAND = "import typer\nfrom gristmill import cli\nfrom crawlers import commands\napp = typer.Typer()\ncommands.register(app)\ncli.build_app = lambda: app\ncli.main()"
@@ -61,13 +61,19 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = urlsplit(self.path).path
-        self.server.headers[path].append({name.lower(): value for name, value in self.headers.items()})
+        self.server.headers[path].append(
+            {name.lower(): value for name, value in self.headers.items()}
+        )
         self.server.asked[path].append(time.monotonic())
         answer = self.server.answers.get(path, (404, {}, b""))
         status, headers, body = answer(self.server, self.path) if callable(answer) else answer
         body = body.replace(b"{url}", self.server.url.encode())
         self.send_response(status)
-        for name, value in {"Content-Type": "text/html", **headers, "Content-Length": str(len(body))}.items():
+        for name, value in {
+            "Content-Type": "text/html",
+            **headers,
+            "Content-Length": str(len(body)),
+        }.items():
             self.send_header(name, value.replace("{url}", self.server.url))
         self.end_headers()
         self.wfile.write(body)
@@ -83,7 +89,9 @@ def serve() -> Iterator[Callable[[dict], Watched]]:
 
     def start(answers):
         server = Watched(answers)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         running.append(server)
         return server
 
@@ -143,9 +151,12 @@ def gristmill(
 
 @pytest.fixture(scope="session")
 def demo_crawl(
-    gristmill: Callable[..., subprocess.CompletedProcess[str]], tmp_path_factory: pytest.TempPathFactory
+    gristmill: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> FinishedRun:
     """One finished crawl of the demo site, shared by all tests that only read it."""
-    done = gristmill("crawl", "--config", "configs/crawl/demo.toml", "--out", tmp_path_factory.mktemp("runs"))
+    done = gristmill(
+        "crawl", "--config", "configs/crawl/demo.toml", "--out", tmp_path_factory.mktemp("runs")
+    )
     assert done.returncode == 0, done.stderr
     return open_run(done.stdout.strip().splitlines()[-1], step="crawl")

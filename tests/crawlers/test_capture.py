@@ -11,11 +11,17 @@ from scrapy import Request
 from scrapy.http import HtmlResponse, Response
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.capture import CaptureMiddleware, capture_format, earlier_of, exchange_of, validators
-from crawlers.frontier import Row
+from crawlers.downloader.capture import (
+    CaptureMiddleware,
+    capture_format,
+    earlier_of,
+    exchange_of,
+    validators,
+)
+from crawlers.downloader.warc import Earlier, capture_records, payload_digest
+from crawlers.frontier.store import Row
 from crawlers.outcome import Validators
 from crawlers.rights import Signal
-from crawlers.warc import Earlier, capture_records, payload_digest
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 BODY = "<p>水</p>".encode()
@@ -23,7 +29,9 @@ BEFORE = Validators('"1"', None, payload_digest(BODY), "2026-01-01T00:00:00Z")
 NEVER_ASKED = Validators()
 
 
-def response(status: int = 200, kind: str | None = "text/html; charset=utf-8", **headers: str) -> Response:
+def response(
+    status: int = 200, kind: str | None = "text/html; charset=utf-8", **headers: str
+) -> Response:
     told = {"Content-Type": kind, **headers} if kind else headers
     return HtmlResponse(
         "https://example.org/a",
@@ -66,12 +74,20 @@ def test_only_a_good_answer_of_a_kind_we_read_is_content(wanted, status, kind, f
     ],
 )
 def test_an_error_of_a_wiki_is_no_content_though_its_status_is_200(body, format):
-    assert capture_format("mediawiki-api", Response("https://example.org/api.php", body=body)) == format
+    assert (
+        capture_format("mediawiki-api", Response("https://example.org/api.php", body=body))
+        == format
+    )
 
 
 def test_headers_of_the_transfer_give_way_to_the_length_of_the_stored_body():
     answer = response(
-        **{"Content-Encoding": "gzip", "Content-Length": "999", "Transfer-Encoding": "chunked", "X-Kept": "yes"}
+        **{
+            "Content-Encoding": "gzip",
+            "Content-Length": "999",
+            "Transfer-Encoding": "chunked",
+            "X-Kept": "yes",
+        }
     )
     stored = exchange_of(Request("https://example.org/a"), answer)
     assert stored.response_headers == [
@@ -82,7 +98,9 @@ def test_headers_of_the_transfer_give_way_to_the_length_of_the_stored_body():
 
 
 def test_a_header_said_twice_is_stored_twice():
-    answer = Response("https://example.org/a", headers={"X-Robots-Tag": ["noai", "otherbot: noindex"]})
+    answer = Response(
+        "https://example.org/a", headers={"X-Robots-Tag": ["noai", "otherbot: noindex"]}
+    )
     kept = [
         value
         for name, value in exchange_of(Request("https://example.org/a"), answer).response_headers
@@ -98,7 +116,10 @@ def test_the_proxy_that_serves_the_demo_leaves_no_trace():
         meta={"proxy": "http://127.0.0.1:1"},
     )
     stored = exchange_of(asked, Response("http://news.demo.test/a?b=1", ip_address="127.0.0.1"))
-    assert stored.request_headers == [("Host", "news.demo.test"), ("Accept", "*/*")] and stored.address is None
+    assert (
+        stored.request_headers == [("Host", "news.demo.test"), ("Accept", "*/*")]
+        and stored.address is None
+    )
 
 
 def test_header_bytes_come_back_as_they_were():
@@ -108,7 +129,8 @@ def test_header_bytes_come_back_as_they_were():
 
 
 @pytest.mark.parametrize(
-    ("status", "reason"), [(200, "OK"), (404, "Not Found"), (451, "Unavailable For Legal Reasons"), (599, "Status")]
+    ("status", "reason"),
+    [(200, "OK"), (404, "Not Found"), (451, "Unavailable For Legal Reasons"), (599, "Status")],
 )
 def test_the_status_line_has_a_reason(status, reason):
     assert exchange_of(Request("https://example.org/a"), response(status)).reason == reason
@@ -116,7 +138,17 @@ def test_the_status_line_has_a_reason(status, reason):
 
 def row(before: Validators = NEVER_ASKED) -> Row:
     return Row(
-        1, "n", "example.org", "https://example.org/a", "parse_article", "html", {}, True, "documents", 0, before
+        1,
+        "n",
+        "example.org",
+        "https://example.org/a",
+        "parse_article",
+        "html",
+        {},
+        True,
+        "documents",
+        0,
+        before,
     )
 
 
@@ -153,7 +185,9 @@ def test_what_was_asked_beside_the_queue_is_never_a_revisit():
 @pytest.fixture
 def captured(session_of):
     """A function sending an answer of a row through the middleware; returns the request's meta."""
-    session = session_of({"kind": "news", "name": "n", "sites": ["https://example.org"], "lang": "en"})
+    session = session_of(
+        {"kind": "news", "name": "n", "sites": ["https://example.org"], "lang": "en"}
+    )
     spider = SimpleNamespace(session=session, source=session.config.sources[0])
     middleware = CaptureMiddleware.from_crawler(SimpleNamespace(spider=spider))
 
@@ -167,11 +201,16 @@ def captured(session_of):
 
 
 def kinds(meta: dict) -> list[str]:
-    return [r.rec_type for r in ArchiveIterator(io.BytesIO(b"".join(meta["captures"])), check_digests="raise")]
+    return [
+        r.rec_type
+        for r in ArchiveIterator(io.BytesIO(b"".join(meta["captures"])), check_digests="raise")
+    ]
 
 
 def test_a_first_answer_travels_as_one_piece_with_its_verdict_and_validators(captured):
-    meta = captured(row(), response(**{"X-Robots-Tag": "noai"}), Signal("robots.txt use", "ai-train=no"))
+    meta = captured(
+        row(), response(**{"X-Robots-Tag": "noai"}), Signal("robots.txt use", "ai-train=no")
+    )
     assert len(meta["captures"]) == 1
     assert kinds(meta) == ["request", "response", "metadata"]
     assert (meta["captured_as"], meta["revisit"]) == ("html", False)
@@ -191,7 +230,9 @@ def test_a_revisit_hands_on_the_capture_that_has_the_payload_not_itself(captured
     assert first["validators"] == replace(BEFORE, etag='"2"')
     again = captured(row(first["validators"]), response(ETag='"3"'))
     (told,) = [
-        r.rec_headers for r in ArchiveIterator(io.BytesIO(b"".join(again["captures"]))) if r.rec_type == "revisit"
+        r.rec_headers
+        for r in ArchiveIterator(io.BytesIO(b"".join(again["captures"])))
+        if r.rec_type == "revisit"
     ]
     assert told["WARC-Refers-To-Date"] == "2026-01-01T00:00:00Z"
 

@@ -36,13 +36,16 @@ def test_the_demo_crawl_asks_only_hosts_that_cannot_exist(repository):
     assert all(host.endswith(".demo.test") for host in re.findall(r"http://([^/\"]+)", text))
 
 
-@pytest.mark.parametrize("contact", ["me@example.org", "https://example.org/crawl", " http://a.org/x "])
+@pytest.mark.parametrize(
+    "contact", ["me@example.org", "https://example.org/crawl", " http://a.org/x "]
+)
 def test_a_contact_is_an_address_or_a_page(contact):
     assert user_agent(config(contact=contact)) == f"gristmill/{__version__} (+{contact.strip()})"
 
 
 @pytest.mark.parametrize(
-    "contact", ["", "me", "me@home", "example.org", "https://", "me@example.org and more", "a@b.c\r\nX: y"]
+    "contact",
+    ["", "me", "me@home", "example.org", "https://", "me@example.org and more", "a@b.c\r\nX: y"],
 )
 def test_anything_else_is_refused(contact):
     with pytest.raises(ConfigError, match="contact"):
@@ -57,8 +60,14 @@ def test_anything_else_is_refused(contact):
         ({"sources": [{**WIKI, "name": "Not A Name"}]}, "name"),
         ({"sources": [{**WIKI, "api": "https://w.example.org/index.php"}]}, "api"),
         ({"sources": [{"kind": "news", "name": "n"}]}, "needs `sites` or `feeds`"),
-        ({"sources": [{"kind": "news", "name": "n", "feeds": ["ftp://e.org/f"]}]}, "not an http address"),
-        ({"sources": [{"kind": "social", "name": "s", "server": "https://s.example/path"}]}, "server"),
+        (
+            {"sources": [{"kind": "news", "name": "n", "feeds": ["ftp://e.org/f"]}]},
+            "not an http address",
+        ),
+        (
+            {"sources": [{"kind": "social", "name": "s", "server": "https://s.example/path"}]},
+            "server",
+        ),
         ({"sources": [{**WIKI, "max_documents": 0}]}, "max_documents"),
         ({"sources": [WIKI], "policy": "anything"}, "policy"),
         ({"sources": [WIKI], "shard": "3/2"}, "there are only 2"),
@@ -76,7 +85,10 @@ def test_impossible_crawls_are_refused(table, message, tmp_path):
     def inline_table(found):
         return "{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in found.items()) + "}"
 
-    told = {key: inline_table(value) if isinstance(value, dict) else json.dumps(value) for key, value in table.items()}
+    told = {
+        key: inline_table(value) if isinstance(value, dict) else json.dumps(value)
+        for key, value in table.items()
+    }
     lines = [f"{key} = {value}" for key, value in told.items() if key != "sources"]
     inline = ", ".join(map(inline_table, table["sources"]))
     path = tmp_path / "crawl.toml"
@@ -100,4 +112,8 @@ def test_what_is_asked_again_is_due_after_its_hours_or_never(monkeypatch):
 
 def test_a_host_has_no_limits_of_a_call_unless_they_are_given():
     polite = config().politeness
-    assert (polite.pages_per_host, polite.bytes_per_host, polite.seconds_per_host) == (None, None, None)
+    assert (polite.pages_per_host, polite.bytes_per_host, polite.seconds_per_host) == (
+        None,
+        None,
+        None,
+    )

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gristmill.runs import all_entries, open_run
+from gristmill.runs.run import all_entries, open_run
 
 PAGE = b"<html><body><article><p>Some words.</p></article></body></html>"
 Answer = tuple[int, Mapping[str, str], bytes] | Callable[["Handler"], None]
@@ -52,7 +52,11 @@ class Case:
 
 def html(*metas: str, **headers: str) -> Answer:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return 200, named, f"<html><head>{''.join(metas)}</head><body><p>Some words.</p></body></html>".encode()
+    return (
+        200,
+        named,
+        f"<html><head>{''.join(metas)}</head><body><p>Some words.</p></body></html>".encode(),
+    )
 
 
 def robots(text: str, status: int = 200) -> dict[str, Answer]:
@@ -130,43 +134,138 @@ CASES = [
     # robots.txt (RFC 9309)
     Case("robots-404", {"kept": 2}, pages=("/a", "/b")),
     Case("robots-403", KEPT, robots("", 403)),
-    Case("robots-500-html", UNREACHABLE, robots("<html>oops</html>", 500), asked={"/a": 0, "/sitemap.xml": 0}),
+    Case(
+        "robots-500-html",
+        UNREACHABLE,
+        robots("<html>oops</html>", 500),
+        asked={"/a": 0, "/sitemap.xml": 0},
+    ),
     Case("robots-503", UNREACHABLE, robots("", 503), asked={"/a": 0}),
     Case("robots-429", UNREACHABLE, robots("", 429), asked={"/a": 0}),
-    Case("robots-moved", {"dropped:robots": 1}, {
-        "/robots.txt": moves("/r2.txt"), "/r2.txt": (200, {}, b"User-agent: *\nDisallow: /a\nSitemap: {url}/sitemap.xml")}, asked={"/a": 0}),
-    Case("robots-moved-for-ever", UNREACHABLE, {"/robots.txt": moves("/robots.txt")}, asked={"/a": 0}),
-    Case("robots-disallow", {"kept": 1, "dropped:robots": 1}, robots("User-agent: *\nDisallow: /b"), ("/a", "/b"), {"/a": 1, "/b": 0}),
-    Case("robots-our-group", KEPT, robots("User-agent: *\nDisallow: /\n\nUser-agent: Gristmill\nDisallow: /x\n"), asked={"/a": 1}),
-    Case("robots-longest-match", {"kept": 1, "dropped:robots": 1}, robots("User-agent: *\nDisallow: /a\nAllow: /a/b$"), ("/a/b", "/a/c")),
-    Case("robots-encoded", {"dropped:robots": 1}, robots("User-agent: *\nDisallow: /%62%61"), ("/ba",), {"/ba": 0}),
-    Case("crawl-delay", {"kept": 3}, robots("User-agent: *\nCrawl-delay: 0.7\n"), ("/a", "/b", "/c"), gap=("pages", 0.65)),
+    Case(
+        "robots-moved",
+        {"dropped:robots": 1},
+        {
+            "/robots.txt": moves("/r2.txt"),
+            "/r2.txt": (200, {}, b"User-agent: *\nDisallow: /a\nSitemap: {url}/sitemap.xml"),
+        },
+        asked={"/a": 0},
+    ),
+    Case(
+        "robots-moved-for-ever", UNREACHABLE, {"/robots.txt": moves("/robots.txt")}, asked={"/a": 0}
+    ),
+    Case(
+        "robots-disallow",
+        {"kept": 1, "dropped:robots": 1},
+        robots("User-agent: *\nDisallow: /b"),
+        ("/a", "/b"),
+        {"/a": 1, "/b": 0},
+    ),
+    Case(
+        "robots-our-group",
+        KEPT,
+        robots("User-agent: *\nDisallow: /\n\nUser-agent: Gristmill\nDisallow: /x\n"),
+        asked={"/a": 1},
+    ),
+    Case(
+        "robots-longest-match",
+        {"kept": 1, "dropped:robots": 1},
+        robots("User-agent: *\nDisallow: /a\nAllow: /a/b$"),
+        ("/a/b", "/a/c"),
+    ),
+    Case(
+        "robots-encoded",
+        {"dropped:robots": 1},
+        robots("User-agent: *\nDisallow: /%62%61"),
+        ("/ba",),
+        {"/ba": 0},
+    ),
+    Case(
+        "crawl-delay",
+        {"kept": 3},
+        robots("User-agent: *\nCrawl-delay: 0.7\n"),
+        ("/a", "/b", "/c"),
+        gap=("pages", 0.65),
+    ),
     # a busy or broken server
-    Case("retry-after-seconds", KEPT, {"/a": then_page((429, {"Retry-After": "1"}, b""))}, asked={"/a": 2}, gap=("/a", 1.0)),
+    Case(
+        "retry-after-seconds",
+        KEPT,
+        {"/a": then_page((429, {"Retry-After": "1"}, b""))},
+        asked={"/a": 2},
+        gap=("/a", 1.0),
+    ),
     Case("retry-after-date", KEPT, {"/a": in_two_seconds}, asked={"/a": 2}, gap=("/a", 0.9)),
-    Case("retry-after-503", KEPT, {"/a": then_page((503, {"Retry-After": "1"}, b""))}, asked={"/a": 2}, gap=("/a", 1.0)),
+    Case(
+        "retry-after-503",
+        KEPT,
+        {"/a": then_page((503, {"Retry-After": "1"}, b""))},
+        asked={"/a": 2},
+        gap=("/a", 1.0),
+    ),
     Case("retry-after-a-day", {}, {"/a": (429, {"Retry-After": "86400"}, b"")}, asked={"/a": 1}),
-    Case("too-many-for-ever", {"quarantined:http_429": 1}, {"/a": (429, {"Retry-After": "0"}, b"")}, asked={"/a": 3}),
+    Case(
+        "too-many-for-ever",
+        {"quarantined:http_429": 1},
+        {"/a": (429, {"Retry-After": "0"}, b"")},
+        asked={"/a": 3},
+    ),
     Case("page-500", {"quarantined:http_500": 1}, {"/a": (500, {}, b"")}, asked={"/a": 3}),
     Case("page-500-once", KEPT, {"/a": then_page((500, {}, b""))}, asked={"/a": 2}),
     Case("page-404", {"quarantined:http_404": 1}, {"/a": (404, {}, b"")}, asked={"/a": 1}),
     Case("breaks-off", {"quarantined:dataloss": 1}, {"/a": breaks_off}, asked={"/a": 3}),
     Case("slow-loris", {"quarantined:timeout": 1}, {"/a": drips}, asked={"/a": 3}),
-    Case("10-gigabytes", {"quarantined:too_large": 1}, {"/a": claims_10_gigabytes}, asked={"/a": 1}),
-    Case("gzip-bomb", {"quarantined:too_large": 1}, {"/a": (200, {"Content-Encoding": "gzip"}, BOMB)}, asked={"/a": 1}),
-    Case("broken-gzip", {"quarantined:broken_encoding": 1}, {"/a": (200, {"Content-Encoding": "gzip"}, b"no gzip")}),
-    Case("broken-charset", KEPT, {"/a": (200, {"Content-Type": "text/html; charset=klingon"}, b"<p>\xff\xfe\x80 words")}),
+    Case(
+        "10-gigabytes", {"quarantined:too_large": 1}, {"/a": claims_10_gigabytes}, asked={"/a": 1}
+    ),
+    Case(
+        "gzip-bomb",
+        {"quarantined:too_large": 1},
+        {"/a": (200, {"Content-Encoding": "gzip"}, BOMB)},
+        asked={"/a": 1},
+    ),
+    Case(
+        "broken-gzip",
+        {"quarantined:broken_encoding": 1},
+        {"/a": (200, {"Content-Encoding": "gzip"}, b"no gzip")},
+    ),
+    Case(
+        "broken-charset",
+        KEPT,
+        {"/a": (200, {"Content-Type": "text/html; charset=klingon"}, b"<p>\xff\xfe\x80 words")},
+    ),
     Case("empty-page", KEPT, {"/a": (200, {}, b"")}),
-    Case("a-picture", {"dropped:not_html": 1}, {"/a": (200, {"Content-Type": "image/png"}, b"\x89PNG")}),
+    Case(
+        "a-picture",
+        {"dropped:not_html": 1},
+        {"/a": (200, {"Content-Type": "image/png"}, b"\x89PNG")},
+    ),
     Case("self-signed", UNREACHABLE, asked={"/robots.txt": 0, "/a": 0}),
     # redirects and addresses
     Case("moved", KEPT, {"/a": moves("/b"), "/b": (200, {}, PAGE)}, asked={"/a": 1, "/b": 1}),
-    Case("moved-to-another-page", {"kept": 1, "dropped:redirect_to_known": 1}, {"/a": moves("/b")}, ("/a", "/b"), {"/a": 1}),
+    Case(
+        "moved-to-another-page",
+        {"kept": 1, "dropped:redirect_to_known": 1},
+        {"/a": moves("/b")},
+        ("/a", "/b"),
+        {"/a": 1},
+    ),
     Case("moved-for-ever", {"quarantined:redirects": 1}, {"/a": goes_on_for_ever}),
-    Case("moved-to-another-host", {"dropped:other_host": 1}, {"/a": moves("http://other.invalid/a")}),
-    Case("moved-to-a-private-address", {"quarantined:private_address": 2}, {"/a": moves(f"{PRIVATE_ELSEWHERE}/latest/meta-data")},
-         source={"feeds": [f"{PRIVATE_ELSEWHERE}/feed"]}),
-    Case("moved-to-what-is-forbidden", {"dropped:robots": 1}, {**robots("User-agent: *\nDisallow: /b"), "/a": moves("/b")}, asked={"/b": 0}),
+    Case(
+        "moved-to-another-host", {"dropped:other_host": 1}, {"/a": moves("http://other.invalid/a")}
+    ),
+    Case(
+        "moved-to-a-private-address",
+        {"quarantined:private_address": 2},
+        {"/a": moves(f"{PRIVATE_ELSEWHERE}/latest/meta-data")},
+        source={"feeds": [f"{PRIVATE_ELSEWHERE}/feed"]},
+    ),
+    Case(
+        "moved-to-what-is-forbidden",
+        {"dropped:robots": 1},
+        {**robots("User-agent: *\nDisallow: /b"), "/a": moves("/b")},
+        asked={"/b": 0},
+    ),
     # refusals
     Case("x-robots-noai", OPT_OUT, {"/a": html(X_Robots_Tag="noai")}),
     Case("x-robots-noindex", OPT_OUT, {"/a": html(X_Robots_Tag="noindex, nofollow")}),
@@ -174,17 +273,55 @@ CASES = [
     Case("meta-noai", OPT_OUT, {"/a": html(meta("robots", "index, NoAI"))}),
     Case("tdm-header", OPT_OUT, {"/a": html(tdm_reservation="1")}),
     Case("tdm-meta", OPT_OUT, {"/a": html(meta("tdm-reservation", "1"))}),
-    Case("tdm-header-over-meta", KEPT, {"/a": html(meta("tdm-reservation", "1"), tdm_reservation="0")}),
-    Case("tdmrep-json", {"kept": 1, "dropped:opt_out": 1}, {
-        "/.well-known/tdmrep.json": (200, JSON, b'[{"location": "/a*", "tdm-reservation": 1, "tdm-policy": "https://x/p"}]')}, ("/a", "/b")),
-    Case("tdmrep-json-broken", KEPT, {"/.well-known/tdmrep.json": (200, JSON, b'[{"location": 5}, {"loc')}),
-    Case("ai-txt", OPT_OUT, {"/ai.txt": (200, {"Content-Type": "text/plain"}, b"User-Agent: *\nDisallow: /\n")}),
-    Case("ai-txt-that-is-a-page", KEPT, {"/ai.txt": (200, {}, b"<html>User-Agent: *\nDisallow: /\n</html>")}),
-    Case("robots-for-ai", OPT_OUT, robots("User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n\nUser-agent: *\nDisallow:\n")),
-    Case("content-signal", OPT_OUT, robots("User-agent: *\nContent-Signal: search=yes, ai-train=no\nAllow: /\n")),
+    Case(
+        "tdm-header-over-meta",
+        KEPT,
+        {"/a": html(meta("tdm-reservation", "1"), tdm_reservation="0")},
+    ),
+    Case(
+        "tdmrep-json",
+        {"kept": 1, "dropped:opt_out": 1},
+        {
+            "/.well-known/tdmrep.json": (
+                200,
+                JSON,
+                b'[{"location": "/a*", "tdm-reservation": 1, "tdm-policy": "https://x/p"}]',
+            )
+        },
+        ("/a", "/b"),
+    ),
+    Case(
+        "tdmrep-json-broken",
+        KEPT,
+        {"/.well-known/tdmrep.json": (200, JSON, b'[{"location": 5}, {"loc')},
+    ),
+    Case(
+        "ai-txt",
+        OPT_OUT,
+        {"/ai.txt": (200, {"Content-Type": "text/plain"}, b"User-Agent: *\nDisallow: /\n")},
+    ),
+    Case(
+        "ai-txt-that-is-a-page",
+        KEPT,
+        {"/ai.txt": (200, {}, b"<html>User-Agent: *\nDisallow: /\n</html>")},
+    ),
+    Case(
+        "robots-for-ai",
+        OPT_OUT,
+        robots("User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /\n\nUser-agent: *\nDisallow:\n"),
+    ),
+    Case(
+        "content-signal",
+        OPT_OUT,
+        robots("User-agent: *\nContent-Signal: search=yes, ai-train=no\nAllow: /\n"),
+    ),
     Case("content-usage", OPT_OUT, {"/a": html(Content_Usage="train-ai=n")}),
-    Case("paywall", OPT_OUT, {"/a": html('<script type="application/ld+json">{"isAccessibleForFree": false}</script>')}),
-]  # fmt: skip
+    Case(
+        "paywall",
+        OPT_OUT,
+        {"/a": html('<script type="application/ld+json">{"isAccessibleForFree": false}</script>')},
+    ),
+]
 
 
 class Server(ThreadingHTTPServer):
@@ -241,7 +378,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def toml_of(source: Mapping[str, Any]) -> str:
-    return "[[sources]]\n" + "\n".join(f"{key} = {json.dumps(value)}" for key, value in source.items())
+    return "[[sources]]\n" + "\n".join(
+        f"{key} = {json.dumps(value)}" for key, value in source.items()
+    )
 
 
 def self_signed(folder: Path, address: str) -> tuple[Path, Path]:
@@ -250,13 +389,21 @@ def self_signed(folder: Path, address: str) -> tuple[Path, Path]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(datetime.UTC)
     made = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
+        name,
+        name,
+        key.public_key(),
+        x509.random_serial_number(),
+        now,
+        now + datetime.timedelta(days=1),
     )
     names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
     signed = made.add_extension(names, critical=False).sign(key, hashes.SHA256())
     pem = serialization.Encoding.PEM
     secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    for path, data in ((folder / "cert.pem", signed.public_bytes(pem)), (folder / "key.pem", secret)):
+    for path, data in (
+        (folder / "cert.pem", signed.public_bytes(pem)),
+        (folder / "key.pem", secret),
+    ):
         path.write_bytes(data)
     return folder / "cert.pem", folder / "key.pem"
 
@@ -274,14 +421,18 @@ def crawled(gristmill, tmp_path_factory):
     """The one crawl: the servers by the name of their case, and the sealed run."""
     folder = tmp_path_factory.mktemp("conformance")
     servers = {
-        case.name: Server(case, f"127.0.{2 + number // 200}.{1 + number % 200}") for number, case in enumerate(CASES)
+        case.name: Server(case, f"127.0.{2 + number // 200}.{1 + number % 200}")
+        for number, case in enumerate(CASES)
     }
     with_tls(servers["self-signed"], folder)
     for server in servers.values():
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+        ).start()
     hosts = [server.server_address[0] for server in servers.values()]
     sources = [
-        {"kind": "news", "name": name, "sites": [server.url], **server.case.source} for name, server in servers.items()
+        {"kind": "news", "name": name, "sites": [server.url], **server.case.source}
+        for name, server in servers.items()
     ]
     sources.append(
         {
@@ -291,8 +442,9 @@ def crawled(gristmill, tmp_path_factory):
         }
     )
     polite = "delay = 0.0\nautothrottle = false\nbackoff = 0.0\nretries = 2\ntimeout = 1.5\nmax_bytes = 1000000\nconcurrency_per_host = 2\n"
-    text = f'contact = "t@example.org"\nprivate_hosts = {json.dumps(hosts)}\n[politeness]\n{polite}' + "\n".join(
-        map(toml_of, sources)
+    text = (
+        f'contact = "t@example.org"\nprivate_hosts = {json.dumps(hosts)}\n[politeness]\n{polite}'
+        + "\n".join(map(toml_of, sources))
     )
     (folder / "crawl.toml").write_text(text + "\n")
     done = gristmill("crawl", "--config", folder / "crawl.toml", "--out", folder / "runs")
@@ -309,7 +461,9 @@ def crawled(gristmill, tmp_path_factory):
 def fates(crawled) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in all_entries(crawled[1]):
-        found[entry.source][f"{entry.fate}:{entry.reason}" if entry.reason else entry.fate] += entry.documents
+        found[entry.source][f"{entry.fate}:{entry.reason}" if entry.reason else entry.fate] += (
+            entry.documents
+        )
     return found
 
 
@@ -337,15 +491,20 @@ def test_of_an_answer_that_claims_10_gigabytes_hardly_anything_is_taken(crawled)
 
 def test_every_request_says_who_asks_and_carries_no_cookie(crawled):
     for server in (server for server in crawled[0].values() if server.headers):
-        assert server.headers["User-Agent"].startswith("gristmill/") and "t@example.org" in server.headers["User-Agent"]
+        assert (
+            server.headers["User-Agent"].startswith("gristmill/")
+            and "t@example.org" in server.headers["User-Agent"]
+        )
         assert "Cookie" not in server.headers and "Referer" not in server.headers
 
 
 def test_a_name_whose_answer_changes_gives_no_connection_a_private_address(monkeypatch):
-    from crawlers.politeness import PublicResolver
+    from crawlers.downloader.politeness import PublicResolver
 
     answers = iter(["93.184.216.34", "10.0.0.1", "93.184.216.34"])
-    resolver = PublicResolver(SimpleNamespace(), cache_size=0, timeout=1.0)  # a real reactor would stay for other tests
+    resolver = PublicResolver(
+        SimpleNamespace(), cache_size=0, timeout=1.0
+    )  # a real reactor would stay for other tests
     resolver.allowed = frozenset()
     checked, failed = [], []
     for address in answers:

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.demo_site import PLANTED
-from gristmill import runs
-from gristmill.ledger import totals
-from gristmill.runs import FinishedRun, all_entries, open_run
+from crawlers.demo.site import PLANTED
+from gristmill.runs import run as runs
+from gristmill.runs.ledger import totals
+from gristmill.runs.run import FinishedRun, all_entries, open_run
 
 DEMO = ("crawl", "--config", "configs/crawl/demo.toml")
 KEYS = {"source", "kind", "format", "lang_hint", "licence", "evidence", "opt_out", "robots"}
@@ -31,13 +31,25 @@ def captures(run: FinishedRun) -> list[dict]:
             for record in ArchiveIterator(file, check_digests="raise"):
                 headers = record.rec_headers
                 if record.rec_type == "request":
-                    out.append({"url": headers["WARC-Target-URI"], "request": dict(record.http_headers.headers)})
+                    out.append(
+                        {
+                            "url": headers["WARC-Target-URI"],
+                            "request": dict(record.http_headers.headers),
+                        }
+                    )
                 elif record.rec_type == "response":
-                    out[-1] |= {"id": headers["WARC-Record-ID"], "status": int(record.http_headers.get_statuscode())}
-                    out[-1] |= {"digest": headers["WARC-Payload-Digest"], "body": record.content_stream().read()}
+                    out[-1] |= {
+                        "id": headers["WARC-Record-ID"],
+                        "status": int(record.http_headers.get_statuscode()),
+                    }
+                    out[-1] |= {
+                        "digest": headers["WARC-Payload-Digest"],
+                        "body": record.content_stream().read(),
+                    }
                 elif record.rec_type == "metadata":
                     assert (
-                        headers["WARC-Concurrent-To"] == out[-1]["id"] and headers["WARC-Target-URI"] == out[-1]["url"]
+                        headers["WARC-Concurrent-To"] == out[-1]["id"]
+                        and headers["WARC-Target-URI"] == out[-1]["url"]
                     )
                     out[-1]["metadata"] = json.loads(record.content_stream().read())
     return out
@@ -66,7 +78,9 @@ def test_the_ledger_balances_and_every_fate_occurs(demo_crawl):
 
 
 def test_every_capture_has_a_request_a_response_and_its_metadata(demo_crawl, found):
-    assert len(found) == demo_crawl.counts["captures"] == sum(demo_crawl.details["fetched"].values())
+    assert (
+        len(found) == demo_crawl.counts["captures"] == sum(demo_crawl.details["fetched"].values())
+    )
     assert all(set(capture["metadata"]) == KEYS for capture in found)
 
 
@@ -95,7 +109,8 @@ def test_evidence_licences_and_languages_are_recorded(found):
         ("demo-wiki-zh", "zh", "CC0-1.0", "api"),
     }
     assert all(
-        m["evidence"] == [{"signal": "rightsinfo", "value": "https://creativecommons.org/publicdomain/zero/1.0/"}]
+        m["evidence"]
+        == [{"signal": "rightsinfo", "value": "https://creativecommons.org/publicdomain/zero/1.0/"}]
         for m in wiki
     )
     articles = Counter(c["metadata"]["licence"] for c in found if c["metadata"]["format"] == "html")
@@ -103,7 +118,9 @@ def test_evidence_licences_and_languages_are_recorded(found):
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in PLANTED if c.source == "demo-news" and c.outcome == "opt_out"], ids=lambda case: case.name
+    "case",
+    [c for c in PLANTED if c.source == "demo-news" and c.outcome == "opt_out"],
+    ids=lambda case: case.name,
 )
 def test_a_planted_opt_out_page_carries_its_refusal(found, case):
     (capture,) = [c for c in found if c["url"] == case.locator]
@@ -112,11 +129,15 @@ def test_a_planted_opt_out_page_carries_its_refusal(found, case):
 
 def test_nothing_else_on_the_news_site_opts_out(found):
     refused = {c["url"] for c in found if c["metadata"]["opt_out"]}
-    assert refused == {c.locator for c in PLANTED if c.source == "demo-news" and c.outcome == "opt_out"}
+    assert refused == {
+        c.locator for c in PLANTED if c.source == "demo-news" and c.outcome == "opt_out"
+    }
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in PLANTED if c.outcome in ("robots", "unreachable")], ids=lambda case: case.name
+    "case",
+    [c for c in PLANTED if c.outcome in ("robots", "unreachable")],
+    ids=lambda case: case.name,
 )
 def test_what_robots_txt_forbids_is_never_fetched(found, case):
     assert case.locator not in {c["url"] for c in found}
@@ -141,7 +162,9 @@ def test_errors_redirects_and_retries_are_captured_in_turn(found, path, statuses
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in PLANTED if c.source == "demo-news" and c.step != "crawl"], ids=lambda case: case.name
+    "case",
+    [c for c in PLANTED if c.source == "demo-news" and c.step != "crawl"],
+    ids=lambda case: case.name,
 )
 def test_every_other_planted_page_reaches_the_captures(found, case):
     assert case.locator in {c["url"] for c in found}
@@ -165,16 +188,23 @@ def test_no_document_is_captured_twice(found):
 def test_urls_are_stable_and_every_request_says_who_asks(found):
     assert not [c["url"] for c in found if "127.0.0.1" in c["url"]]
     assert all(
-        "demo@example.org" in c["request"]["User-Agent"] and c["request"]["User-Agent"].startswith("gristmill/")
+        "demo@example.org" in c["request"]["User-Agent"]
+        and c["request"]["User-Agent"].startswith("gristmill/")
         for c in found
     )
     assert not [c for c in found if {"cookie", "referer"} & {name.lower() for name in c["request"]}]
 
 
-def test_a_second_run_is_a_no_op_and_a_fresh_one_is_the_next_sequence_with_equal_content(demo_crawl, found, gristmill):
+def test_a_second_run_is_a_no_op_and_a_fresh_one_is_the_next_sequence_with_equal_content(
+    demo_crawl, found, gristmill
+):
     out = demo_crawl.path.parent
     again = gristmill(*DEMO, "--out", out)
-    assert again.returncode == 0 and again.stdout.strip() == str(demo_crawl.path) and "--fresh" in again.stderr
+    assert (
+        again.returncode == 0
+        and again.stdout.strip() == str(demo_crawl.path)
+        and "--fresh" in again.stderr
+    )
     fresh = gristmill(*DEMO, "--out", out, "--fresh", "--json")
     report = json.loads(fresh.stdout)
     assert (
@@ -184,11 +214,15 @@ def test_a_second_run_is_a_no_op_and_a_fresh_one_is_the_next_sequence_with_equal
     newest = gristmill(*DEMO, "--out", out)
     assert newest.stdout.strip() == report["path"]
     content = sorted(
-        (c["url"], c["digest"], json.dumps(c["metadata"])) for c in found if c["metadata"]["format"] != "discovery"
+        (c["url"], c["digest"], json.dumps(c["metadata"]))
+        for c in found
+        if c["metadata"]["format"] != "discovery"
     )
     repeated = captures(open_run(report["path"]))
     assert content == sorted(
-        (c["url"], c["digest"], json.dumps(c["metadata"])) for c in repeated if c["metadata"]["format"] != "discovery"
+        (c["url"], c["digest"], json.dumps(c["metadata"]))
+        for c in repeated
+        if c["metadata"]["format"] != "discovery"
     )
 
 
@@ -238,12 +272,27 @@ def stopped_crawl(tmp_path, repository, environment, command, serve):
     def go(how: signal.Signals):
         gate = threading.Event()
         server = serve(slow_site(gate))
-        lines = ['contact = "t@example.org"', 'private_hosts = ["127.0.0.1"]', "[politeness]", "delay = 0.0"]
-        lines += ["autothrottle = false", "[[sources]]", 'kind = "news"', 'name = "n"', f'sites = ["{server.url}"]']
+        lines = [
+            'contact = "t@example.org"',
+            'private_hosts = ["127.0.0.1"]',
+            "[politeness]",
+            "delay = 0.0",
+        ]
+        lines += [
+            "autothrottle = false",
+            "[[sources]]",
+            'kind = "news"',
+            'name = "n"',
+            f'sites = ["{server.url}"]',
+        ]
         (tmp_path / "slow.toml").write_text("\n".join(lines))
         arguments = ["crawl", "--config", tmp_path / "slow.toml", "--out", tmp_path / "runs"]
         process = subprocess.Popen(
-            [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
+            [*command, *arguments],
+            cwd=repository,
+            env=environment,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             wait_until(lambda: server.asked[PATHS[3]], process)
@@ -257,20 +306,31 @@ def stopped_crawl(tmp_path, repository, environment, command, serve):
     return go
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -9)])
-def test_a_crawl_that_is_stopped_seals_nothing_and_goes_on_where_it_was(stopped_crawl, gristmill, tmp_path, how, code):
+@pytest.mark.parametrize(
+    ("how", "code"), [(signal.SIGINT, 75), (signal.SIGTERM, 75), (signal.SIGKILL, -9)]
+)
+def test_a_crawl_that_is_stopped_seals_nothing_and_goes_on_where_it_was(
+    stopped_crawl, gristmill, tmp_path, how, code
+):
     server, arguments, ended, told = stopped_crawl(how)
     assert ended == code, told
     assert "Traceback" not in told
     assert not list(tmp_path.rglob("manifest.json"))
     if how != signal.SIGKILL:
-        assert f"the crawl was stopped ({how.name}) with 3 requests queued; the same command goes on there" in told
+        assert (
+            f"the crawl was stopped ({how.name}) with 3 requests queued; the same command goes on there"
+            in told
+        )
     done = gristmill(*arguments)
     assert done.returncode == 0, done.stderr
     assert "3 requests queued before" in done.stderr
     run = open_run(done.stdout.strip())
-    assert {path: len(server.asked[path]) for path in PATHS} == {path: 2 if path == PATHS[3] else 1 for path in PATHS}
-    stored = Counter(urlsplit(c["url"]).path for c in captures(run) if c["metadata"]["format"] == "html")
+    assert {path: len(server.asked[path]) for path in PATHS} == {
+        path: 2 if path == PATHS[3] else 1 for path in PATHS
+    }
+    stored = Counter(
+        urlsplit(c["url"]).path for c in captures(run) if c["metadata"]["format"] == "html"
+    )
     assert stored == dict.fromkeys(PATHS, 1)
     assert (run.counts["read"], run.counts["kept"]) == (6, 6)
     assert run.counts["captures"] == len(captures(run))
@@ -284,7 +344,11 @@ def test_a_crawl_that_is_killed_again_and_again_loses_nothing_and_stores_nothing
     arguments = [*DEMO, "--out", tmp_path / "runs"]
     for committed in (5, 40, 90):
         process = subprocess.Popen(
-            [*command, *arguments], cwd=repository, env=environment, stderr=subprocess.PIPE, start_new_session=True
+            [*command, *arguments],
+            cwd=repository,
+            env=environment,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         try:
             wait_until(lambda enough=committed: ended_requests(tmp_path) >= enough, process)
@@ -296,16 +360,23 @@ def test_a_crawl_that_is_killed_again_and_again_loses_nothing_and_stores_nothing
     assert done.returncode == 0, done.stderr
     run = open_run(done.stdout.strip())
     fates = {name: n for name, n in run.counts.items() if name not in ("captures", "bytes")}
-    assert fates == {name: n for name, n in demo_crawl.counts.items() if name not in ("captures", "bytes")}
-    content = [sorted((c["url"], c["digest"]) for c in one if c["metadata"]["format"] != "discovery") for one in
-               (captures(run), found)]  # fmt: skip
+    assert fates == {
+        name: n for name, n in demo_crawl.counts.items() if name not in ("captures", "bytes")
+    }
+    content = [
+        sorted((c["url"], c["digest"]) for c in one if c["metadata"]["format"] != "discovery")
+        for one in (captures(run), found)
+    ]
     assert content[0] == content[1]
 
 
 def ended_requests(folder: Path) -> int:
     """How many requests of a crawl under way are committed, read from beside it."""
     for path in folder.rglob("frontier.sqlite"):
-        with contextlib.suppress(sqlite3.OperationalError), contextlib.closing(sqlite3.connect(path)) as db:
+        with (
+            contextlib.suppress(sqlite3.OperationalError),
+            contextlib.closing(sqlite3.connect(path)) as db,
+        ):
             return int(db.execute("SELECT count(*) FROM request WHERE state > 0").fetchone()[0])
     return 0
 
@@ -328,7 +399,9 @@ def test_what_a_killed_crawl_left_is_thrown_away_by_the_next(tmp_path, gristmill
     left.write_bytes(b"half a file")
     again = gristmill("crawl", "--config", tmp_path / "small.toml", "--out", tmp_path / "b")
     assert again.returncode == 0 and not left.exists()
-    assert [f.path for f in open_run(tmp_path / "b" / name).data_files("captures/")] == ["captures/00000.warc.gz"]
+    assert [f.path for f in open_run(tmp_path / "b" / name).data_files("captures/")] == [
+        "captures/00000.warc.gz"
+    ]
 
 
 @pytest.mark.parametrize("kib", [8, 60, 140, 240])
@@ -339,23 +412,38 @@ def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_the_same_command_
     arguments = ["crawl", "--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs")]
     limited = ["bash", "-c", f'ulimit -f {kib} && exec "$@"', "bash", *command, *arguments]
     done = subprocess.run(
-        limited, cwd=repository, env=environment, capture_output=True, text=True, timeout=60, check=False
+        limited,
+        cwd=repository,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 2, done.stderr
     (state,) = (tmp_path / "runs" / "state").iterdir()
-    assert "error: the disk is full" in done.stderr and f"file    {state / 'frontier.sqlite'}" in done.stderr
+    assert (
+        "error: the disk is full" in done.stderr
+        and f"file    {state / 'frontier.sqlite'}" in done.stderr
+    )
     assert "it continues" in done.stderr and "Traceback" not in done.stderr
     finished = gristmill(*arguments)
     assert finished.returncode == 0, finished.stderr
     run = open_run(finished.stdout.strip())
     assert (run.counts["read"], run.counts["kept"]) == (75, 75)
-    pages = [page["title"] for c in captures(run) for page in json.loads(c["body"])["query"].get("pages", ())]
+    pages = [
+        page["title"]
+        for c in captures(run)
+        for page in json.loads(c["body"])["query"].get("pages", ())
+    ]
     assert len(pages) == len(set(pages)) == 75
 
 
 def test_how_politely_it_is_crawled_may_change_on_the_way(stopped_crawl, gristmill):
     server, arguments, _, _ = stopped_crawl(signal.SIGKILL)
-    done = gristmill(*arguments, "--set", "recrawl.documents=1000", "--set", "politeness.concurrency_per_host=4")
+    done = gristmill(
+        *arguments, "--set", "recrawl.documents=1000", "--set", "politeness.concurrency_per_host=4"
+    )
     run = open_run(done.stdout.strip())
     assert run.counts["kept"] == 6
     assert len(server.asked[PATHS[0]]) == 1

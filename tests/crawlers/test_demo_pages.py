@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from lxml import etree
 from parsel import Selector
 
-from crawlers.demo_pages import news, social, wiki
-from crawlers.demo_pages.article import CC0, Article, render
-from crawlers.demo_pages.planted import NEWS, SOCIAL
-from crawlers.demo_pages.text_file import TEXT_COLUMNS, read_articles
-from crawlers.demo_site import DOWN, HOSTS, DemoSite
+from crawlers.demo.pages import news, social, wiki
+from crawlers.demo.pages.article import CC0, Article, render
+from crawlers.demo.pages.planted import NEWS, SOCIAL
+from crawlers.demo.pages.text_file import TEXT_COLUMNS, read_articles
+from crawlers.demo.site import DOWN, HOSTS, DemoSite
 from crawlers.rights import judge, page_signals
-from crawlers.spiders.readers import next_link, read_feed, read_sitemap, read_wiki
+from crawlers.sources.readers import next_link, read_feed, read_sitemap, read_wiki
 from gristmill.errors import InputError
-from gristmill.rights import POLICIES
+from gristmill.rights.policy import POLICIES
 
 ANY = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=40)
 HOSTILE = [
@@ -39,9 +39,18 @@ TIMELINE = social.build_timeline()
 
 @settings(max_examples=60, deadline=None)
 @example(title="<!--", paragraphs=[], author="</script><script>alert(1)</script>", lang="en")
-@given(title=TEXTS, paragraphs=st.lists(TEXTS, max_size=4), author=TEXTS, lang=st.sampled_from(["en", "zh"]))
-def test_any_text_is_rendered_as_text_and_leaves_the_rights_of_the_page_as_they_are(title, paragraphs, author, lang):
-    article = Article("/a.html", title, lang, "2026-01-01T00:00:00+00:00", tuple(paragraphs), author)
+@given(
+    title=TEXTS,
+    paragraphs=st.lists(TEXTS, max_size=4),
+    author=TEXTS,
+    lang=st.sampled_from(["en", "zh"]),
+)
+def test_any_text_is_rendered_as_text_and_leaves_the_rights_of_the_page_as_they_are(
+    title, paragraphs, author, lang
+):
+    article = Article(
+        "/a.html", title, lang, "2026-01-01T00:00:00+00:00", tuple(paragraphs), author
+    )
     html = render(article, [])
     signals = page_signals({}, Selector(text=html))
     assert judge(signals, POLICIES["strict-eu"]).refused is None
@@ -76,7 +85,14 @@ def test_sitemaps_and_feeds_stay_well_formed_whatever_the_titles_are(rows):
 
 def wiki_titles(path: str, limit: str, **query: str) -> tuple[list[str], int]:
     """All titles of a generator, page by page, and how many calls that took."""
-    asked = {"action": "query", "format": "json", "prop": "info", "gaplimit": limit, "gcmlimit": limit, **query}
+    asked = {
+        "action": "query",
+        "format": "json",
+        "prop": "info",
+        "gaplimit": limit,
+        "gcmlimit": limit,
+        **query,
+    }
     titles, calls = [], 0
     while True:
         batch = wiki.answer(WIKIS[path], asked)
@@ -91,7 +107,9 @@ def wiki_titles(path: str, limit: str, **query: str) -> tuple[list[str], int]:
 @given(limit=st.integers(1, 80))
 @settings(max_examples=15, deadline=None)
 def test_any_limit_pages_through_every_article_once(path, limit):
-    titles, calls = wiki_titles(path, str(limit), generator="allpages", gapfilterredir="nonredirects")
+    titles, calls = wiki_titles(
+        path, str(limit), generator="allpages", gapfilterredir="nonredirects"
+    )
     wanted = [page.title for page in WIKIS[path].pages if not page.redirect]
     assert titles == wanted
     assert calls == -(-len(wanted) // min(limit, 50))
@@ -109,15 +127,19 @@ def test_redirects_are_listed_apart_and_all_together():
 @pytest.mark.parametrize("limit", ["ten", "", "1e3", "99999999999", "5; drop"])
 def test_a_limit_that_is_no_number_is_an_error_of_the_api_and_no_crash(limit):
     found = wiki.answer(
-        WIKIS["/wiki/api.php"], {"action": "query", "format": "json", "generator": "allpages", "gaplimit": limit}
+        WIKIS["/wiki/api.php"],
+        {"action": "query", "format": "json", "generator": "allpages", "gaplimit": limit},
     )
     assert found["error"]["code"] == "badinteger"
 
 
-@pytest.mark.parametrize(("limit", "count"), [("0", 1), ("-7", 1), ("3", 3), ("51", 50), ("max", 50)])
+@pytest.mark.parametrize(
+    ("limit", "count"), [("0", 1), ("-7", 1), ("3", 3), ("51", 50), ("max", 50)]
+)
 def test_a_limit_out_of_range_is_the_nearest_in_range(limit, count):
     found = wiki.answer(
-        WIKIS["/wiki/api.php"], {"action": "query", "format": "json", "generator": "allpages", "gaplimit": limit}
+        WIKIS["/wiki/api.php"],
+        {"action": "query", "format": "json", "generator": "allpages", "gaplimit": limit},
     )
     assert len(found["query"]["pages"]) == count
 
@@ -127,7 +149,13 @@ def test_revisions_have_distinct_ids_and_the_hash_of_their_text(path):
     import hashlib
 
     titles, revisions = [], []
-    query = {"action": "query", "format": "json", "generator": "allpages", "prop": "revisions|info", "gaplimit": "max"}
+    query = {
+        "action": "query",
+        "format": "json",
+        "generator": "allpages",
+        "prop": "revisions|info",
+        "gaplimit": "max",
+    }
     while True:
         batch = wiki.answer(WIKIS[path], query)
         for page in read_wiki(json.dumps(batch).encode()).pages:
@@ -185,7 +213,10 @@ def test_the_summary_counts_what_is_served_and_shows_addresses_that_answer():
         lines = site.summary()
         counts = [int(found) for line in lines for found in re.findall(r"^  \w+ +(\d+)", line)]
         addresses = re.findall(r"http://127\.0\.0\.1:\d+(/\S+)", " ".join(lines))
-        statuses = {path: site.reply("127.0.0.1", f"{path}?action=query&format=json").status for path in addresses}
+        statuses = {
+            path: site.reply("127.0.0.1", f"{path}?action=query&format=json").status
+            for path in addresses
+        }
     assert counts[0] == sum(len(found.pages) for found in WIKIS.values())
     assert counts[2] == len(TIMELINE)
     assert len(statuses) == 5

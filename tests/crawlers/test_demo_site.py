@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from parsel import Selector
 
-from crawlers.demo_pages import planted
-from crawlers.demo_site import HOSTS, NEWS, PLANTED, SOCIAL, DemoSite
+from crawlers.demo.pages import planted
+from crawlers.demo.site import HOSTS, NEWS, PLANTED, SOCIAL, DemoSite
 from crawlers.rights import judge, page_signals, status_signals
-from crawlers.spiders.readers import next_link, read_feed, read_sitemap, read_wiki, sitemap_urls
-from crawlers.spiders.wiki import page_query, site_query
+from crawlers.sources.readers import next_link, read_feed, read_sitemap, read_wiki, sitemap_urls
+from crawlers.sources.wiki import page_query, site_query
 from gristmill.errors import InputError
-from gristmill.rights import POLICIES
+from gristmill.rights.policy import POLICIES
 
 
 def get(site, target: str, host: str | None = None):
@@ -28,7 +28,11 @@ def get(site, target: str, host: str | None = None):
     try:
         connection.request("GET", f"http://{host}{target}" if host else target)
         answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        return (
+            answer.status,
+            {name.lower(): value for name, value in answer.getheaders()},
+            answer.read(),
+        )
     finally:
         connection.close()
 
@@ -61,11 +65,24 @@ def test_category_members_are_those_of_the_category(site):
         prop="info",
     )
     titles = {page["title"] for page in found["query"]["pages"]}
-    assert {"Millbrook", "Carrow", "Old Millbrook", "Weir Lane", "Millbrook (town)"} <= titles and len(titles) == 16
+    assert {
+        "Millbrook",
+        "Carrow",
+        "Old Millbrook",
+        "Weir Lane",
+        "Millbrook (town)",
+    } <= titles and len(titles) == 16
 
 
 def test_a_batch_never_holds_more_than_fifty_pages(site):
-    found = ask_wiki(site, "/zh/wiki/api.php", action="query", format="json", generator="allpages", gaplimit="500")
+    found = ask_wiki(
+        site,
+        "/zh/wiki/api.php",
+        action="query",
+        format="json",
+        generator="allpages",
+        gaplimit="500",
+    )
     assert len(found["query"]["pages"]) == 50 and found["continue"]["gapcontinue"]
 
 
@@ -134,14 +151,18 @@ def test_a_cursor_that_is_no_number_is_a_bad_request(site):
 def test_robots_sitemaps_and_feeds_lead_to_articles(site):
     robots = get(site, "/robots.txt", "news.demo.test")[2].decode()
     (index,) = sitemap_urls(robots, NEWS)
-    children = [url for url, _ in read_sitemap(get(site, urlsplit(index).path, "news.demo.test")[2]).entries]
+    children = [
+        url for url, _ in read_sitemap(get(site, urlsplit(index).path, "news.demo.test")[2]).entries
+    ]
     urls = [
         url
         for child in children
         for url, _ in read_sitemap(get(site, urlsplit(child).path, "news.demo.test")[2]).entries
     ]
     feeds = [
-        url for path in ("/feed.xml", "/atom.xml") for url in read_feed(get(site, path, "news.demo.test")[2], NEWS)
+        url
+        for path in ("/feed.xml", "/atom.xml")
+        for url in read_feed(get(site, path, "news.demo.test")[2], NEWS)
     ]
     assert len(feeds) == 40 and set(feeds) <= set(urls)
     assert len(set(urls)) > 250 and all(url.startswith(NEWS) for url in urls)
@@ -192,7 +213,11 @@ def test_enough_text_is_served_to_train_on(site):
 
 
 def test_every_planted_name_is_unique_and_every_reason_is_there():
-    assert len({case.name for case in PLANTED}) == len({case.locator for case in PLANTED}) == len(PLANTED)
+    assert (
+        len({case.name for case in PLANTED})
+        == len({case.locator for case in PLANTED})
+        == len(PLANTED)
+    )
     wanted = {
         "exact_duplicate",
         "near_duplicate",
@@ -217,7 +242,8 @@ def test_every_planted_name_is_unique_and_every_reason_is_there():
     [
         case
         for case in PLANTED
-        if case.source == "demo-news" and case.name not in ("missing", "broken", "cut_off", "busy", "redirected")
+        if case.source == "demo-news"
+        and case.name not in ("missing", "broken", "cut_off", "busy", "redirected")
     ],
     ids=lambda case: case.name,
 )
@@ -261,13 +287,21 @@ def test_the_robots_txt_of_the_host_that_is_down_fails(site):
 )
 def test_every_planted_opt_out_page_is_judged_as_one(site, case):
     _, headers, body = get(site, urlsplit(case.locator).path, "news.demo.test")
-    signals = page_signals({name: [value] for name, value in headers.items()}, Selector(text=body.decode()))
+    signals = page_signals(
+        {name: [value] for name, value in headers.items()}, Selector(text=body.decode())
+    )
     assert judge(signals, POLICIES["strict-eu"]).refused == "opt_out"
 
 
 def test_exactly_the_planted_statuses_opt_out(site):
-    opted = {s["url"] for s in site._timeline if judge(status_signals(s), POLICIES["strict-eu"]).refused}
-    assert opted == {case.locator for case in PLANTED if case.source == "demo-social" and case.outcome == "opt_out"}
+    opted = {
+        s["url"] for s in site._timeline if judge(status_signals(s), POLICIES["strict-eu"]).refused
+    }
+    assert opted == {
+        case.locator
+        for case in PLANTED
+        if case.source == "demo-social" and case.outcome == "opt_out"
+    }
 
 
 def test_every_planted_status_and_wiki_page_is_there(site):
@@ -280,7 +314,12 @@ def test_every_planted_status_and_wiki_page_is_there(site):
 
 def article(site, url: str) -> str:
     """The prose of a page of the news site, byline left out."""
-    html = get(site, urlsplit(url).path, "news.demo.test")[2].decode().split("<article>")[1].split("</article>")[0]
+    html = (
+        get(site, urlsplit(url).path, "news.demo.test")[2]
+        .decode()
+        .split("<article>")[1]
+        .split("</article>")[0]
+    )
     return " ".join(re.findall(r"<p>(.*?)</p>", html))
 
 
@@ -297,7 +336,11 @@ def test_copies_equal_their_originals_and_near_copies_nearly(site, case):
     parts = list if "zh" in case.name else str.split
     a, b = shingles(parts(copy)), shingles(parts(original))
     similarity = len(a & b) / len(a | b)
-    assert (copy == original and similarity == 1) if case.outcome == "exact_duplicate" else 0.85 < similarity < 1
+    assert (
+        (copy == original and similarity == 1)
+        if case.outcome == "exact_duplicate"
+        else 0.85 < similarity < 1
+    )
 
 
 def test_no_two_statuses_are_equal_but_the_planted_repost_and_its_original(site):
@@ -311,14 +354,24 @@ def test_no_two_statuses_are_equal_but_the_planted_repost_and_its_original(site)
 
 
 def test_the_planted_resident_id_has_a_valid_check_digit_and_a_birthday_in_the_future():
-    assert planted.resident_id("11010519491231002") == "11010519491231002X"  # the example of the standard GB 11643
-    assert planted.RESIDENT_ID[6:10] == "2089" and planted.resident_id(planted.RESIDENT_ID[:17]) == planted.RESIDENT_ID
+    assert (
+        planted.resident_id("11010519491231002") == "11010519491231002X"
+    )  # the example of the standard GB 11643
+    assert (
+        planted.RESIDENT_ID[6:10] == "2089"
+        and planted.resident_id(planted.RESIDENT_ID[:17]) == planted.RESIDENT_ID
+    )
 
 
 def test_any_parquet_or_jsonl_is_served_as_pages(tmp_path):
-    rows = [{"text": f"First line {n}\n\nSecond <b>line</b> {n}", "title": f"Row {n}", "lang": "en"} for n in range(3)]
+    rows = [
+        {"text": f"First line {n}\n\nSecond <b>line</b> {n}", "title": f"Row {n}", "lang": "en"}
+        for n in range(3)
+    ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
-    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"content": row["text"]}) for row in rows))
+    (tmp_path / "a.jsonl").write_text(
+        "\n".join(json.dumps({"content": row["text"]}) for row in rows)
+    )
     for name, title in (("a.parquet", "Row 2"), ("a.jsonl", "First line 2")):
         with DemoSite(text=tmp_path / name) as site:
             html = get(site, "/text/0000003.html", "news.demo.test")[2].decode()
@@ -332,7 +385,11 @@ def test_any_parquet_or_jsonl_is_served_as_pages(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"words": 1}\n', "no text column"), ('{"text": "a"}\nnot json\n', "no JSON"), ("[1]\n", "no JSON object")],
+    [
+        ('{"words": 1}\n', "no text column"),
+        ('{"text": "a"}\nnot json\n', "no JSON"),
+        ("[1]\n", "no JSON object"),
+    ],
 )
 def test_a_file_that_cannot_be_served_is_refused(tmp_path, content, message):
     (tmp_path / "a.jsonl").write_text(content)
@@ -361,7 +418,15 @@ def test_the_command_prints_its_address_and_what_it_serves(repository, environme
         process.terminate()
         _, told = process.communicate(timeout=20)
     assert process.returncode == 0
-    assert [line.split()[0] for line in told.splitlines()] == ["demo", "wiki", "news", "social", "planted", "to", "to"]
+    assert [line.split()[0] for line in told.splitlines()] == [
+        "demo",
+        "wiki",
+        "news",
+        "social",
+        "planted",
+        "to",
+        "to",
+    ]
     assert f"{url}/wiki/api.php" in told
     assert "gristmill crawl --config configs/crawl/demo.toml   (" in told
     assert "Ctrl-C" in told
@@ -369,4 +434,6 @@ def test_the_command_prints_its_address_and_what_it_serves(repository, environme
 
 
 def test_statuses_of_the_social_host_name_it(site):
-    assert json.loads(get(site, "/api/v1/timelines/public?limit=1", "social.demo.test")[2])[0]["url"].startswith(SOCIAL)
+    assert json.loads(get(site, "/api/v1/timelines/public?limit=1", "social.demo.test")[2])[0][
+        "url"
+    ].startswith(SOCIAL)

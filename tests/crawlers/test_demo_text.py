@@ -8,9 +8,9 @@ from collections import Counter
 
 import pytest
 
-from crawlers.demo_text import chinese, english, library
-from crawlers.demo_text.grammar import expand, in_order, paragraphs, pronoun_facts, several
-from crawlers.demo_text.piece import Piece, slug_of
+from crawlers.demo.text import chinese, english, library
+from crawlers.demo.text.grammar import expand, in_order, paragraphs, pronoun_facts, several
+from crawlers.demo.text.piece import Piece, slug_of
 
 HAN = re.compile(r"[一-鿿]")
 
@@ -36,7 +36,9 @@ def test_paragraphs_keep_every_sentence_and_leave_no_single_one_behind():
     assert all(len(part.split()) >= 2 for part in parts)
 
 
-@pytest.mark.parametrize(("pronoun", "sentence"), [("she", "She keeps her tools"), ("they", "They keep their tools")])
+@pytest.mark.parametrize(
+    ("pronoun", "sentence"), [("she", "She keeps her tools"), ("they", "They keep their tools")]
+)
 def test_verbs_and_possessives_follow_the_pronoun(pronoun, sentence):
     assert expand("{S} keep{z} {p} tools", random.Random(0), pronoun_facts(pronoun)) == sentence
 
@@ -52,7 +54,7 @@ def test_the_text_is_the_same_every_time(module):
 
 def test_the_text_does_not_depend_on_the_hash_seed_of_the_process():
     code = (
-        "import hashlib\nfrom crawlers.demo_text import chinese, english, library\n"
+        "import hashlib\nfrom crawlers.demo.text import chinese, english, library\n"
         "text = repr(english.pieces() + chinese.pieces() + library.topics() + library.docstrings())\n"
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
@@ -82,7 +84,9 @@ def test_slugs_are_unique_and_no_slot_or_choice_is_left_open(module):
 
 @pytest.mark.parametrize("module", [english, chinese])
 def test_wiki_titles_are_unique(module):
-    titles = [piece.title for piece in module.pieces() if piece.kind in ("profile", "town", "method")]
+    titles = [
+        piece.title for piece in module.pieces() if piece.kind in ("profile", "town", "method")
+    ]
     assert len(set(titles)) == len(titles)
 
 
@@ -105,7 +109,12 @@ def test_no_two_pieces_are_near_duplicates_by_accident(module):
 
 @pytest.mark.parametrize("module", [english, chinese])
 def test_most_sentences_are_written_once_or_twice_only(module):
-    sentences = Counter(s for piece in module.pieces() for s in re.split(r"(?<=[.。”\"])\s*", piece.text) if len(s) > 5)
+    sentences = Counter(
+        s
+        for piece in module.pieces()
+        for s in re.split(r"(?<=[.。”\"])\s*", piece.text)
+        if len(s) > 5
+    )
     assert sum(1 for count in sentences.values() if count <= 2) / len(sentences) > 0.6
 
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scrapy import Request
 
-from crawlers import frontier as module
 from crawlers.commands import _frontier
 from crawlers.config import CrawlConfig
-from crawlers.frontier import DONE, FAILED, WAITING, Ended, Frontier, Row
+from crawlers.frontier import store as module
+from crawlers.frontier.store import DONE, FAILED, WAITING, Ended, Frontier, Row
 from crawlers.outcome import Ask, Found, Outcome, Shut, Validators
 from gristmill.errors import RunError
-from gristmill.ledger import Entry
+from gristmill.runs.ledger import Entry
 
 
 @pytest.fixture
@@ -50,14 +50,22 @@ def take_one(frontier: Frontier) -> Row:
 
 def content(frontier: Frontier) -> dict[str, list[tuple]]:
     """All that is in the file."""
-    names = [name for (name,) in frontier.table("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1")]
+    names = [
+        name
+        for (name,) in frontier.table(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1"
+        )
+    ]
     return {name: frontier.table(f"SELECT * FROM {name} ORDER BY 1") for name in names}
 
 
 FULL = Outcome(
     captures=[b"one", b"three"],
     asks=[page("b", document=True), page("c")],
-    found=[Found("kept", "", 10, "CC0-1.0"), Found("quarantined", "http_404", where="https://n.example/x")],
+    found=[
+        Found("kept", "", 10, "CC0-1.0"),
+        Found("quarantined", "http_404", where="https://n.example/x"),
+    ],
     shut=[Shut("m.example", "down")],
 )
 
@@ -65,7 +73,10 @@ FULL = Outcome(
 
 
 def test_the_highest_priority_comes_first_and_among_equals_what_came_first(frontier):
-    frontier.add("n", [page("a"), page("b", priority=2), page("c", priority=1), page("d", priority=2), page("e")])
+    frontier.add(
+        "n",
+        [page("a"), page("b", priority=2), page("c", priority=1), page("d", priority=2), page("e")],
+    )
     assert queue(frontier) == ["b", "d", "c", "a", "e"]
     assert urls(frontier.take("n", "n.example", 2)) == ["b", "d"]
 
@@ -84,7 +95,7 @@ def test_a_row_is_what_was_asked(frontier):
     before = Validators()
     assert row == Row(
         1, "n", "n.example", "https://n.example/a", "parse", "html", facts, True, "never", 0, before
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,14 +135,19 @@ def test_an_address_that_is_none_is_left_out_and_costs_the_others_nothing(fronti
 
 
 def test_texts_that_are_no_utf_8_are_stored_with_question_marks(frontier):
-    frontier.note("n", Outcome(found=[Found("quarantined", "x", where="\ud800")], shut=[Shut("\udcff", "\ud800")]))
+    frontier.note(
+        "n",
+        Outcome(found=[Found("quarantined", "x", where="\ud800")], shut=[Shut("\udcff", "\ud800")]),
+    )
     frontier.take_down("https://n.example/\ud800", "deleted", 0)
     assert frontier.table("SELECT text FROM failure") == [("x  ?",)]
     assert frontier.table("SELECT * FROM shut") == [("?", "?")]
     assert frontier.takedowns() == [("https://n.example/?", "deleted", "1970-01-01")]
 
 
-def test_documents_are_queued_up_to_the_budget_over_all_that_brought_them_and_other_pages_are_not_counted(frontier):
+def test_documents_are_queued_up_to_the_budget_over_all_that_brought_them_and_other_pages_are_not_counted(
+    frontier,
+):
     documents = [page(f"d{n}", document=True) for n in range(5)]
     assert frontier.add("n", [*documents[:2], page("a"), *documents[:2]], limit=3) == 3
     assert frontier.asked("n") == 2
@@ -154,7 +170,9 @@ def test_hosts_are_those_of_a_source_that_have_anything_queued_in_order(frontier
     for host in ("c.example", "a.example", "b.example"):
         frontier.add("n", [Ask(f"https://{host}/{n}", "parse") for n in range(20)])
     frontier.add("m", [Ask("https://d.example/", "parse")])
-    assert frontier.hosts("n") == ["a.example", "b.example", "c.example"] and frontier.hosts("m") == ["d.example"]
+    assert frontier.hosts("n") == ["a.example", "b.example", "c.example"] and frontier.hosts(
+        "m"
+    ) == ["d.example"]
     for row in frontier.take("n", "b.example", 100):
         frontier.commit(row, Outcome(), Ended(DONE))
     assert frontier.hosts("n") == ["a.example", "c.example"] and frontier.hosts("x") == []
@@ -170,7 +188,10 @@ def four_ends(frontier: Frontier) -> None:
 def test_only_what_waits_is_woken_while_a_call_runs_and_keeps_the_count_of_its_attempts(frontier):
     four_ends(frontier)
     assert [frontier.next_due(waiting=True), frontier.next_due(waiting=False)] == [100.0, 50.0]
-    assert [frontier.next_due(waiting=True, source="n"), frontier.next_due(waiting=True, source="m")] == [100.0, None]
+    assert [
+        frontier.next_due(waiting=True, source="n"),
+        frontier.next_due(waiting=True, source="m"),
+    ] == [100.0, None]
     assert frontier.wake(99.0, waiting=True) == 0
     assert frontier.wake(200.0, waiting=True, source="m") == 0
     assert frontier.wake(100.0, waiting=True, source="n") == 1
@@ -180,13 +201,22 @@ def test_only_what_waits_is_woken_while_a_call_runs_and_keeps_the_count_of_its_a
 def test_the_next_call_wakes_all_that_is_due_and_counts_attempts_of_done_ones_anew(frontier):
     four_ends(frontier)
     assert frontier.wake(100.0) == 2
-    assert [(row.url[-1], row.attempts) for row in frontier.take("n", "n.example", 9)] == [("a", 1), ("b", 0), ("d", 0)]
+    assert [(row.url[-1], row.attempts) for row in frontier.take("n", "n.example", 9)] == [
+        ("a", 1),
+        ("b", 0),
+        ("d", 0),
+    ]
     assert frontier.next_due(waiting=False) is None and frontier.wake(1e12) == 0
 
 
 def test_queued_counts_what_waits_too_and_known_all(frontier):
     four_ends(frontier)
-    assert (frontier.queued(), frontier.queued("n"), frontier.queued("m"), frontier.known()) == (2, 2, 0, 4)
+    assert (frontier.queued(), frontier.queued("n"), frontier.queued("m"), frontier.known()) == (
+        2,
+        2,
+        0,
+        4,
+    )
 
 
 PLANS = [
@@ -250,8 +280,9 @@ def test_all_that_a_request_came_to_is_written_at_once(frontier):
     assert queue(frontier) == ["b", "c"]
     assert frontier.table("SELECT records FROM outbox ORDER BY id") == [(b"one",), (b"three",)]
     assert frontier.entries() == [
-        Entry("n", "en", "kept", "", 1, 10), Entry("n", "en", "quarantined", "http_404", 1, 0),
-    ]  # fmt: skip
+        Entry("n", "en", "kept", "", 1, 10),
+        Entry("n", "en", "quarantined", "http_404", 1, 0),
+    ]
     assert frontier.documents() == {"n": 2}
     assert frontier.table("SELECT * FROM licence") == [("n", "CC0-1.0", 1)]
     assert frontier.table("SELECT * FROM fetched") == [("n", 2, 1)]
@@ -273,7 +304,9 @@ def test_a_request_that_ends_without_validators_keeps_those_it_had(frontier):
     assert take_one(frontier).before == had
 
 
-@pytest.mark.parametrize("table", ["request", "outbox", "tally", "licence", "fetched", "spent", "failure", "shut"])
+@pytest.mark.parametrize(
+    "table", ["request", "outbox", "tally", "licence", "fetched", "spent", "failure", "shut"]
+)
 def test_a_commit_that_breaks_anywhere_leaves_everything_as_it_was(frontier, table):
     frontier.add("n", [page("a")])
     row, before = take_one(frontier), content(frontier)
@@ -326,7 +359,7 @@ def test_a_disk_that_takes_nothing_more_is_told_with_the_file_and_loses_nothing(
 COMMITS = """
 import sys
 from pathlib import Path
-from crawlers.frontier import *
+from crawlers.frontier.store import *
 from crawlers.outcome import *
 frontier = Frontier(Path(sys.argv[1]))
 frontier.add("n", [Ask("https://n.example/0", "parse")])
@@ -343,14 +376,19 @@ def test_a_process_that_is_killed_loses_no_commit_and_leaves_none_half(tmp_path,
     path, dice, told = tmp_path / "frontier.sqlite", random.Random(5), -1
     for _ in range(6):
         child = subprocess.Popen(
-            [sys.executable, "-c", COMMITS, str(path)], stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", COMMITS, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         assert child.stdout is not None
         for _ in range(dice.randrange(1, 200)):
             told = int(child.stdout.readline())
         child.kill()
         rest, _ = child.communicate()
-        told = max([told, *(int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n"))])
+        told = max(
+            [told, *(int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n"))]
+        )
         assert child.returncode == -signal.SIGKILL
         frontier = Frontier(path)
         ((done,),) = frontier.table("SELECT count(*) FROM request WHERE state = 2")
@@ -385,8 +423,9 @@ def test_the_first_reason_of_a_takedown_stays_and_they_come_in_order(frontier):
     frontier.take_down("https://n.example/a", "opt_out", 20_001 * day - 1)
     frontier.take_down("https://n.example/b", "opt_out", 20_009 * day)
     assert frontier.takedowns() == [
-        ("https://n.example/a", "opt_out", "2024-10-04"), ("https://n.example/b", "deleted", "2024-10-04"),
-    ]  # fmt: skip
+        ("https://n.example/a", "opt_out", "2024-10-04"),
+        ("https://n.example/b", "deleted", "2024-10-04"),
+    ]
     frontier.sealed("run")
     frontier.start_anew()
     assert len(frontier.takedowns()) == 2
@@ -453,12 +492,16 @@ def test_a_file_of_another_format_is_refused_and_left_as_it_is(tmp_path):
     frontier.close()
     assert "its format is gristmill.frontier/9" in refused(path)
     db = sqlite3.connect(path)
-    assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'waiting'").fetchone() == (0,)
+    assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'waiting'").fetchone() == (
+        0,
+    )
     assert db.execute("SELECT * FROM fact ORDER BY 1").fetchall() == before["fact"]
     db.close()
 
 
-@pytest.mark.parametrize("data", [b"no database", b"SQLite format 3\0" + bytes(84), b"\x1f\x8b" * 1000])
+@pytest.mark.parametrize(
+    "data", [b"no database", b"SQLite format 3\0" + bytes(84), b"\x1f\x8b" * 1000]
+)
 def test_a_file_that_is_no_database_is_refused(tmp_path, data):
     path = tmp_path / "frontier.sqlite"
     path.write_bytes(data)
@@ -473,7 +516,10 @@ def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path):
 
 def test_damage_that_is_met_only_later_is_told_by_the_command_with_the_fix(tmp_path):
     settings = CrawlConfig.model_validate(
-        {"contact": "a@b.org", "sources": [{"kind": "news", "name": "n", "sites": ["https://n.example"]}]}
+        {
+            "contact": "a@b.org",
+            "sources": [{"kind": "news", "name": "n", "sites": ["https://n.example"]}],
+        }
     )
     with _frontier(settings, tmp_path, fresh=False) as frontier:
         frontier.add("n", [page(f"{n}", facts={"x": "y" * 200}) for n in range(2000)])
@@ -520,18 +566,28 @@ class Against(RuleBasedStateMachine):
             if ask.url not in self.rows:
                 state, due = (2, later) if ask.later else (0, None)
                 self.rows[ask.url] = SimpleNamespace(
-                    n=len(self.rows), host=ask.host, priority=ask.priority, state=state, due=due, attempts=0
+                    n=len(self.rows),
+                    host=ask.host,
+                    priority=ask.priority,
+                    state=state,
+                    due=due,
+                    attempts=0,
                 )
                 queued += not ask.later
         return queued
 
     asks = st.lists(
         st.builds(
-            lambda host, name, priority, later: Ask(f"https://{host}/{name}", "p", priority=priority, later=later),
-            hosts, names, st.integers(0, 2), st.booleans(),
+            lambda host, name, priority, later: Ask(
+                f"https://{host}/{name}", "p", priority=priority, later=later
+            ),
+            hosts,
+            names,
+            st.integers(0, 2),
+            st.booleans(),
         ),
         max_size=4,
-    )  # fmt: skip
+    )
 
     @rule(asks=asks, later=moments)
     def add(self, asks: list[Ask], later: float) -> None:
@@ -541,15 +597,21 @@ class Against(RuleBasedStateMachine):
         found = [url for url, row in self.rows.items() if row.state == 0 and row.host == host]
         return sorted(found, key=lambda url: (-self.rows[url].priority, self.rows[url].n))
 
-    @rule(host=hosts, skip=st.integers(0, 3), asks=asks, state=st.sampled_from([1, 2, 3]), due=moments)
-    def commit(self, host: str, skip: int, asks: list[Ask], state: module.State, due: float) -> None:
+    @rule(
+        host=hosts, skip=st.integers(0, 3), asks=asks, state=st.sampled_from([1, 2, 3]), due=moments
+    )
+    def commit(
+        self, host: str, skip: int, asks: list[Ask], state: module.State, due: float
+    ) -> None:
         flying = [row.id for row in self.frontier.take("n", host, skip)]
         taken = self.frontier.take("n", host, 1, flying)
         assert [row.url for row in taken] == self.order(host)[skip : skip + 1]
         for row in taken:
             assert row.attempts == self.rows[row.url].attempts
             self.captures += 1
-            queued = self.frontier.commit(row, Outcome([b"x"], asks, [Found("kept")]), Ended(state, due), later=due)
+            queued = self.frontier.commit(
+                row, Outcome([b"x"], asks, [Found("kept")]), Ended(state, due), later=due
+            )
             assert queued == self.told(asks, due)
             self.rows[row.url].__dict__.update(state=state, due=due, attempts=row.attempts + 1)
 
@@ -577,7 +639,9 @@ class Against(RuleBasedStateMachine):
             return
         for host in ("n.example", "m.example"):
             assert [row.url for row in self.frontier.take("n", host, 99)] == self.order(host)
-        assert self.frontier.hosts("n") == sorted({row.host for row in self.rows.values() if row.state == 0})
+        assert self.frontier.hosts("n") == sorted(
+            {row.host for row in self.rows.values() if row.state == 0}
+        )
         dues = [(row.due, row.state) for row in self.rows.values() if row.due is not None]
         assert self.frontier.next_due(waiting=False) == min((due for due, _ in dues), default=None)
         assert self.frontier.next_due(waiting=True, source="n") == min(

@@ -13,14 +13,14 @@ import pytest
 from parsel import Selector
 from scrapy import Request
 
-from crawlers.addresses import host_of, literal
 from crawlers.config import PRODUCT
-from crawlers.politeness import AddressMiddleware, PrivateAddress
+from crawlers.downloader.addresses import host_of, literal
+from crawlers.downloader.politeness import AddressMiddleware, PrivateAddress
+from crawlers.downloader.robots import read_robots
 from crawlers.rights import judge, page_signals
-from crawlers.robots_rules import read_robots
-from crawlers.spiders.news import NewsSpider
-from gristmill.rights import POLICIES
-from gristmill.runs import open_run
+from crawlers.sources.news import NewsSpider
+from gristmill.rights.policy import POLICIES
+from gristmill.runs.run import open_run
 
 ARTICLE = b"<html><body><article><p>Some words.</p></article></body></html>"
 POLITE = "[politeness]\ndelay = %s\nautothrottle = false\nconcurrency_per_host = %d\nretries = 2\nbackoff = 0.0\n"
@@ -28,11 +28,19 @@ AT_ONCE = "[recrawl]\ndiscovery = 0.0\n"
 
 
 def sitemap(*paths):
-    return b"<urlset>" + b"".join(b"<url><loc>{url}%s</loc></url>" % path.encode() for path in paths) + b"</urlset>"
+    return (
+        b"<urlset>"
+        + b"".join(b"<url><loc>{url}%s</loc></url>" % path.encode() for path in paths)
+        + b"</urlset>"
+    )
 
 
 def feed(*paths):
-    return b"<rss>" + b"".join(b"<item><link>{url}%s</link></item>" % path.encode() for path in paths) + b"</rss>"
+    return (
+        b"<rss>"
+        + b"".join(b"<item><link>{url}%s</link></item>" % path.encode() for path in paths)
+        + b"</rss>"
+    )
 
 
 def with_sitemap(*paths, robots=b"User-agent: *\nSitemap: {url}/sitemap.xml\n", **more):
@@ -52,9 +60,14 @@ def crawl(tmp_path, gristmill):
         ]
         for n, source in enumerate(sources):
             body = {"kind": "news", "name": f"n{n}", **source}
-            lines += ["[[sources]]", *(f"{key} = {json.dumps(value)}" for key, value in body.items())]
+            lines += [
+                "[[sources]]",
+                *(f"{key} = {json.dumps(value)}" for key, value in body.items()),
+            ]
         (tmp_path / "crawl.toml").write_text("\n".join(lines) + "\n")
-        done = gristmill("crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs", *options)
+        done = gristmill(
+            "crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs", *options
+        )
         return done, open_run(done.stdout.strip()) if done.returncode == 0 else None
 
     return run
@@ -62,7 +75,12 @@ def crawl(tmp_path, gristmill):
 
 def moments(server, paths=None):
     """When a server was asked, in order."""
-    return sorted(when for path, times in server.asked.items() if paths is None or path in paths for when in times)
+    return sorted(
+        when
+        for path, times in server.asked.items()
+        if paths is None or path in paths
+        for when in times
+    )
 
 
 def is_apart(when, seconds):
@@ -79,20 +97,36 @@ def test_an_address_that_is_percent_encoded_on_its_way_is_no_redirect(serve, cra
 
 
 def test_a_host_with_letters_beyond_ascii_is_one_host_in_both_spellings(session_of):
-    session = session_of({"kind": "news", "name": "n", "feeds": ["https://www.Bücher.example/feed"]})
+    session = session_of(
+        {"kind": "news", "name": "n", "feeds": ["https://www.Bücher.example/feed"]}
+    )
     spider = NewsSpider(source=session.config.sources[0], session=session)
-    assert all(map(spider.is_ours, ["https://bücher.example/a", Request("https://bücher.example/a").url]))
+    assert all(
+        map(spider.is_ours, ["https://bücher.example/a", Request("https://bücher.example/a").url])
+    )
     assert host_of("https://bücher.example/") == "xn--bcher-kva.example"
 
 
 @pytest.mark.parametrize(
-    "host", ["127.1", "0x7f.1", "2130706433", "127.0.0.1.", "0177.0.0.1", "localhost", "a.localhost", "localhost."]
+    "host",
+    [
+        "127.1",
+        "0x7f.1",
+        "2130706433",
+        "127.0.0.1.",
+        "0177.0.0.1",
+        "localhost",
+        "a.localhost",
+        "localhost.",
+    ],
 )
 def test_a_loopback_address_is_seen_in_any_spelling(host):
     assert literal(host) == "127.0.0.1"
 
 
-@pytest.mark.parametrize("host", ["example.org", "fade.example", "1.example", "0x.example", "", "abc", "256.1.1.1"])
+@pytest.mark.parametrize(
+    "host", ["example.org", "fade.example", "1.example", "0x.example", "", "abc", "256.1.1.1"]
+)
 def test_a_name_is_no_address(host):
     assert literal(host) is None
 
@@ -102,7 +136,9 @@ def test_loopback_in_another_spelling_is_refused_before_any_proxy_could_be_asked
     crawler = SimpleNamespace(spider=NewsSpider(source=session.config.sources[0], session=session))
     for host in ("127.1", "0x7f.1", "2130706433", "localhost:80", "0xa9fea9fe"):
         with pytest.raises(PrivateAddress):
-            AddressMiddleware.from_crawler(crawler).process_request(Request(f"http://{host}/", meta={"any_host": True}))
+            AddressMiddleware.from_crawler(crawler).process_request(
+                Request(f"http://{host}/", meta={"any_host": True})
+            )
 
 
 # Answers
@@ -124,26 +160,40 @@ def test_a_robots_txt_on_another_host_names_sitemaps_too(serve, crawl):
     assert run.counts["kept"] == 1
 
 
-def test_what_a_budget_cut_off_is_found_by_the_next_call_in_a_list_that_did_not_change(serve, crawl):
+def test_what_a_budget_cut_off_is_found_by_the_next_call_in_a_list_that_did_not_change(
+    serve, crawl
+):
     def listed(server, _):
         known = server.headers["/sitemap.xml"][-1].get("if-none-match")
-        return (304, {"ETag": '"x"'}, b"") if known else (200, {"ETag": '"x"'}, sitemap("/a", "/b", "/c"))
+        return (
+            (304, {"ETag": '"x"'}, b"")
+            if known
+            else (200, {"ETag": '"x"'}, sitemap("/a", "/b", "/c"))
+        )
 
     pages = {f"/{name}": (200, {}, ARTICLE + name.encode()) for name in "abc"}
     server = serve(with_sitemap(**pages) | {"/sitemap.xml": listed})
-    kept = [crawl({"sites": [server.url], "max_documents": 2}, more=AT_ONCE)[1].counts["kept"] for _ in range(2)]
+    kept = [
+        crawl({"sites": [server.url], "max_documents": 2}, more=AT_ONCE)[1].counts["kept"]
+        for _ in range(2)
+    ]
     assert kept == [2, 1]
 
 
 def test_a_timeline_is_followed_back_to_what_is_known_and_no_further(serve, crawl):
     told = [
-        {"id": str(n), "url": f"http://x.example/{n}", "content": f"word {n}", "account": {}} for n in range(90, 0, -1)
+        {"id": str(n), "url": f"http://x.example/{n}", "content": f"word {n}", "account": {}}
+        for n in range(90, 0, -1)
     ]
 
     def page(_, target):
         before = int(parse_qs(urlsplit(target).query).get("max_id", ["1000"])[0])
         found = [status for status in told if int(status["id"]) < before][:40]
-        link = f'<{{url}}/api/v1/timelines/public?max_id={found[-1]["id"]}>; rel="next"' if found else ""
+        link = (
+            f'<{{url}}/api/v1/timelines/public?max_id={found[-1]["id"]}>; rel="next"'
+            if found
+            else ""
+        )
         return 200, {"Content-Type": "application/json", "Link": link}, json.dumps(found).encode()
 
     server = serve({"/api/v1/timelines/public": page})
@@ -161,14 +211,20 @@ def test_a_timeline_is_followed_back_to_what_is_known_and_no_further(serve, craw
 def test_redirects_keep_the_crawl_delay_too(serve, crawl):
     robots = b"User-agent: *\nCrawl-delay: 0.5\nSitemap: {url}/sitemap.xml\n"
     hops = {f"/r{n}": (302, {"Location": f"/t{n}"}, b"") for n in range(2)}
-    server = serve(with_sitemap(*hops, robots=robots, **hops, **{f"/t{n}": (200, {}, ARTICLE) for n in range(2)}))
+    server = serve(
+        with_sitemap(
+            *hops, robots=robots, **hops, **{f"/t{n}": (200, {}, ARTICLE) for n in range(2)}
+        )
+    )
     _, run = crawl({"sites": [server.url]})
     assert run.counts["kept"] == 2 and is_apart(moments(server, {*hops, "/t0", "/t1"}), 0.5)
 
 
 def test_sources_of_one_host_keep_its_delay_together_and_no_chance_shortens_it(serve, crawl):
     pages = {f"/{n}": (200, {}, ARTICLE) for n in range(4)}
-    server = serve({"/f0": (200, {}, feed("/0", "/1")), "/f1": (200, {}, feed("/2", "/3")), **pages})
+    server = serve(
+        {"/f0": (200, {}, feed("/0", "/1")), "/f1": (200, {}, feed("/2", "/3")), **pages}
+    )
     _, run = crawl({"feeds": [f"{server.url}/f0"]}, {"feeds": [f"{server.url}/f1"]}, delay=0.3)
     assert run.counts["kept"] == 4 and is_apart(moments(server), 0.3)
 
@@ -186,7 +242,13 @@ def test_sources_of_one_host_have_no_more_in_flight_together_than_it_may(serve, 
         return 200, {}, ARTICLE
 
     pages = {f"/{n}": slow for n in range(6)}
-    server = serve({"/f0": (200, {}, feed("/0", "/1", "/2")), "/f1": (200, {}, feed("/3", "/4", "/5")), **pages})
+    server = serve(
+        {
+            "/f0": (200, {}, feed("/0", "/1", "/2")),
+            "/f1": (200, {}, feed("/3", "/4", "/5")),
+            **pages,
+        }
+    )
     started = time.monotonic()
     _, run = crawl({"feeds": [f"{server.url}/f0"]}, {"feeds": [f"{server.url}/f1"]}, most=1)
     assert run.counts["kept"] == 6 and max(most) == 1 and time.monotonic() - started < 8
@@ -196,7 +258,9 @@ def test_no_redirect_leads_to_a_host_that_asked_to_be_left_alone(serve, crawl):
     busy = serve({f"/p{n}": (429, {"Retry-After": "900"}, b"") for n in range(4)})
     place = busy.url.replace("127.0.0.1", "localhost")
     hops = {f"/p{n}": (302, {"Location": f"{place}/p{n}"}, b"") for n in range(4)}
-    _, run = crawl({"sites": [serve(with_sitemap(*hops, **hops)).url], "feeds": [f"{place}/none"]}, most=1)
+    _, run = crawl(
+        {"sites": [serve(with_sitemap(*hops, **hops)).url], "feeds": [f"{place}/none"]}, most=1
+    )
     assert len(moments(busy, hops)) == 1 and run.details["queued"] == 4
 
 
@@ -232,8 +296,15 @@ def test_a_use_that_is_told_for_some_paths_holds_for_these_and_the_longest_alone
     robots = read_robots(
         b"User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /ai-ok/ train-ai=y\nContent-Signal: /blog/ ai-train=no\n"
     )
-    told = {path: robots.uses(PRODUCT, f"https://n.example{path}") for path in ("/a", "/ai-ok/a", "/blog/a")}
-    assert told == {"/a": ("train-ai=n",), "/ai-ok/a": ("train-ai=y",), "/blog/a": ("train-ai=n", "ai-train=no")}
+    told = {
+        path: robots.uses(PRODUCT, f"https://n.example{path}")
+        for path in ("/a", "/ai-ok/a", "/blog/a")
+    }
+    assert told == {
+        "/a": ("train-ai=n",),
+        "/ai-ok/a": ("train-ai=y",),
+        "/blog/a": ("train-ai=n", "ai-train=no"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -241,9 +312,18 @@ def test_a_use_that_is_told_for_some_paths_holds_for_these_and_the_longest_alone
     [
         ('<meta name="robots" content="noai noimageai">', "opt_out"),
         ('<meta name="robots" content="noindex; nofollow">', "opt_out"),
-        ('<script type="application/ld+json">{"isAccessibleForFree": false, "text": "a\nb"}</script>', "opt_out"),
-        ('<script type="application/ld+json; charset=utf-8">{"isAccessibleForFree": false}</script>', "opt_out"),
-        ('<script type="application/ld+json">[{"@type": "MusicEvent", "isAccessibleForFree": false}]</script>', None),
+        (
+            '<script type="application/ld+json">{"isAccessibleForFree": false, "text": "a\nb"}</script>',
+            "opt_out",
+        ),
+        (
+            '<script type="application/ld+json; charset=utf-8">{"isAccessibleForFree": false}</script>',
+            "opt_out",
+        ),
+        (
+            '<script type="application/ld+json">[{"@type": "MusicEvent", "isAccessibleForFree": false}]</script>',
+            None,
+        ),
     ],
 )
 def test_refusals_are_read_as_they_are_written_and_of_the_page_alone(page, refused):

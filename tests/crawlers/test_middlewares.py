@@ -15,8 +15,8 @@ from scrapy.utils.test import get_crawler
 from twisted.internet import defer
 from twisted.internet.error import DNSLookupError
 
-from crawlers.addresses import is_private
-from crawlers.politeness import (
+from crawlers.downloader.addresses import is_private
+from crawlers.downloader.politeness import (
     FIRST_PAUSE,
     AddressMiddleware,
     OtherHost,
@@ -25,7 +25,7 @@ from crawlers.politeness import (
     wait_for,
 )
 from crawlers.session import LONGEST_PAUSE
-from crawlers.spiders.news import NewsSpider
+from crawlers.sources.news import NewsSpider
 
 NEWS = {
     "kind": "news",
@@ -78,14 +78,21 @@ def result_of(deferred):
 # Hosts and addresses as they are written
 
 
-@pytest.mark.parametrize("url", ["https://evil.example/a", "https://n.example.evil.example/", "ftp://n.example/a"])
+@pytest.mark.parametrize(
+    "url", ["https://evil.example/a", "https://n.example.evil.example/", "ftp://n.example/a"]
+)
 def test_no_other_host_is_even_looked_up(addresses, url):
     with pytest.raises(OtherHost):
         addresses.process_request(Request(url))
 
 
 def test_what_a_site_itself_needs_may_come_from_another_host(addresses):
-    assert addresses.process_request(Request("https://cdn.example/robots.txt", meta={"any_host": True})) is None
+    assert (
+        addresses.process_request(
+            Request("https://cdn.example/robots.txt", meta={"any_host": True})
+        )
+        is None
+    )
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/a", "http://[::1]/"])
@@ -115,7 +122,9 @@ def test_a_name_that_points_elsewhere_the_second_time_is_refused_by_what_answere
         addresses.process_response(request, response)
 
 
-@pytest.mark.parametrize(("address", "meta"), [("93.184.216.34", {}), ("127.0.0.1", {"proxy": "http://127.0.0.1:9"})])
+@pytest.mark.parametrize(
+    ("address", "meta"), [("93.184.216.34", {}), ("127.0.0.1", {"proxy": "http://127.0.0.1:9"})]
+)
 def test_an_answer_of_a_public_address_or_of_a_proxy_is_taken(addresses, address, meta):
     request = Request("https://n.example/a", meta=meta)
     response = Response(request.url, ip_address=ipaddress.ip_address(address))
@@ -124,7 +133,14 @@ def test_an_answer_of_a_public_address_or_of_a_proxy_is_taken(addresses, address
 
 @given(st.ip_addresses(v=4))
 def test_what_the_internet_does_not_route_is_private(address):
-    groups = ["10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"]
+    groups = [
+        "10.0.0.0/8",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+    ]
     if any(address in ipaddress.ip_network(group) for group in groups):
         assert is_private(str(address))
         assert is_private(f"::ffff:{address}")
@@ -141,25 +157,42 @@ def test_a_public_name_gives_its_address(looked_up):
     assert PublicResolver.private == {}
 
 
-@pytest.mark.parametrize("answer", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254", "0.0.0.0"])
-def test_a_name_that_points_to_a_private_address_gives_none_and_the_reason_is_kept(looked_up, addresses, answer):
+@pytest.mark.parametrize(
+    "answer", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "::ffff:169.254.169.254", "0.0.0.0"]
+)
+def test_a_name_that_points_to_a_private_address_gives_none_and_the_reason_is_kept(
+    looked_up, addresses, answer
+):
     table, _ = looked_up
     table["n.example"] = answer
     with pytest.raises(DNSLookupError):
         result_of(resolver().getHostByName("n.example"))
     with pytest.raises(PrivateAddress, match="name it in private_hosts"):
-        addresses.process_exception(Request("https://N.example:8443/a"), CannotResolveHostError("no results"))
+        addresses.process_exception(
+            Request("https://N.example:8443/a"), CannotResolveHostError("no results")
+        )
 
 
 def test_a_name_that_is_not_known_stays_an_unknown_host(looked_up, addresses):
     with pytest.raises(DNSLookupError):
         result_of(resolver().getHostByName("n.example"))
-    assert addresses.process_exception(Request("https://n.example/a"), CannotResolveHostError("no results")) is None
+    assert (
+        addresses.process_exception(
+            Request("https://n.example/a"), CannotResolveHostError("no results")
+        )
+        is None
+    )
 
 
 def test_a_private_name_that_the_configuration_names_gives_its_address_in_any_case(looked_up):
     table, _ = looked_up
-    table.update({"intranet.example": "10.0.0.7", "INTRANET.example": "10.0.0.7", "other.example": "10.0.0.7"})
+    table.update(
+        {
+            "intranet.example": "10.0.0.7",
+            "INTRANET.example": "10.0.0.7",
+            "other.example": "10.0.0.7",
+        }
+    )
     found = resolver("intranet.example")
     assert result_of(found.getHostByName("intranet.example")) == "10.0.0.7"
     assert result_of(found.getHostByName("INTRANET.example")) == "10.0.0.7"
@@ -200,11 +233,15 @@ def test_loopback_in_a_form_that_only_the_system_reads_is_a_name_that_points_the
     ],
 )
 def test_a_busy_host_is_left_alone_as_long_as_it_says(session_of, header, seconds):
-    response = Response("https://n.example/a", status=429, headers={"Retry-After": header} if header else {})
+    response = Response(
+        "https://n.example/a", status=429, headers={"Retry-After": header} if header else {}
+    )
     assert wait_for(response, session_of(NEWS)) == seconds
 
 
-def test_a_busy_host_that_does_not_say_how_long_is_left_alone_longer_each_time_up_to_a_limit(session_of):
+def test_a_busy_host_that_does_not_say_how_long_is_left_alone_longer_each_time_up_to_a_limit(
+    session_of,
+):
     session, response = session_of(NEWS), Response("https://n.example/a", status=503)
     pauses = []
     for _ in range(9):
@@ -215,4 +252,9 @@ def test_a_busy_host_that_does_not_say_how_long_is_left_alone_longer_each_time_u
 
 
 def test_a_crawl_without_a_pause_before_repetitions_has_none_for_busy_hosts(session_of):
-    assert wait_for(Response("https://n.example/a", status=503), session_of(NEWS, politeness={"backoff": 0})) == 0
+    assert (
+        wait_for(
+            Response("https://n.example/a", status=503), session_of(NEWS, politeness={"backoff": 0})
+        )
+        == 0
+    )

@@ -11,20 +11,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.frontier import Frontier
-from crawlers.outbox import Outbox
+from crawlers.downloader.warc import Exchange, about, capture_records
+from crawlers.frontier.outbox import Outbox
+from crawlers.frontier.store import Frontier
 from crawlers.outcome import Outcome
-from crawlers.warc import Exchange, about, capture_records
-from gristmill import storage
 from gristmill.errors import RunError
 from gristmill.hashing import sha256_file
+from gristmill.runs import storage
 
 
 @cache
 def capture(n: int, size: int = 200) -> bytes:
     """A capture of page n."""
     exchange = Exchange(
-        f"https://n.example/{n}", "GET", [("Accept", "*/*")], "HTTP/1.1", 200, "OK", [], b"%d" % n * size
+        f"https://n.example/{n}",
+        "GET",
+        [("Accept", "*/*")],
+        "HTTP/1.1",
+        200,
+        "OK",
+        [],
+        b"%d" % n * size,
     )
     return capture_records(exchange, {"n": n}, datetime(2026, 11, 27, tzinfo=UTC))
 
@@ -37,7 +44,11 @@ class Crawl:
     """A frontier and its outbox over a folder; each `open` is a new process."""
 
     def __init__(self, folder: Path, rotate: int = 1 << 20) -> None:
-        self.captures, self.path, self.rotate = folder / "captures", folder / "frontier.sqlite", rotate
+        self.captures, self.path, self.rotate = (
+            folder / "captures",
+            folder / "frontier.sqlite",
+            rotate,
+        )
         self.open()
 
     def open(self) -> None:
@@ -60,7 +71,10 @@ class Crawl:
 
     def pages(self) -> list[list[int]]:
         """The pages whose answers each file holds."""
-        return [[int(uri.rsplit("/", 1)[1]) for kind, uri in read(path) if kind == "response"] for path in self.files()]
+        return [
+            [int(uri.rsplit("/", 1)[1]) for kind, uri in read(path) if kind == "response"]
+            for path in self.files()
+        ]
 
 
 def read(path: Path) -> list[tuple[str, str]]:
@@ -91,7 +105,9 @@ def test_files_are_numbered_and_listed_with_their_bytes_captures_and_digests(tmp
         crawl.commit(capture(n))
     paths = crawl.files()
     assert [path.name for path in paths] == ["00000.warc.gz", "00001.warc.gz", "00002.warc.gz"]
-    assert listed(crawl) == [(path.name, path.stat().st_size, 1, sha256_file(path)) for path in paths]
+    assert listed(crawl) == [
+        (path.name, path.stat().st_size, 1, sha256_file(path)) for path in paths
+    ]
     total = sum(path.stat().st_size for path in paths)
     assert (crawl.outbox.files, crawl.outbox.captures, crawl.outbox.bytes) == (3, 3, total)
 
@@ -120,16 +136,24 @@ def test_another_process_goes_on_where_the_last_was(tmp_path):
     crawl.commit(capture(0), capture(1))
     crawl.commit(capture(2))
     crawl.again()
-    assert (crawl.outbox.files, crawl.outbox.captures, crawl.outbox.waiting) == (1, 2, len(capture(2)))
+    assert (crawl.outbox.files, crawl.outbox.captures, crawl.outbox.waiting) == (
+        1,
+        2,
+        len(capture(2)),
+    )
     crawl.outbox.drain()
     assert crawl.pages() == [[0, 1], [2]]
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.lists(st.lists(st.integers(0, 400), max_size=4), max_size=6), st.integers(1, 4000), st.sets(st.integers(0, 5))
+    st.lists(st.lists(st.integers(0, 400), max_size=4), max_size=6),
+    st.integers(1, 4000),
+    st.sets(st.integers(0, 5)),
 )
-def test_every_capture_is_in_one_file_in_order_however_they_came(tmp_path_factory, commits, rotate, stops):
+def test_every_capture_is_in_one_file_in_order_however_they_came(
+    tmp_path_factory, commits, rotate, stops
+):
     crawl, n = Crawl(tmp_path_factory.mktemp("crawl"), rotate), 0
     sizes: dict[int, int] = {}
     for step, group in enumerate(commits):
@@ -146,7 +170,9 @@ def test_every_capture_is_in_one_file_in_order_however_they_came(tmp_path_factor
     crawl.frontier.close()
 
 
-def test_killed_between_the_renaming_and_the_listing_the_same_captures_are_written_once(tmp_path, monkeypatch):
+def test_killed_between_the_renaming_and_the_listing_the_same_captures_are_written_once(
+    tmp_path, monkeypatch
+):
     crawl = Crawl(tmp_path)
     crawl.commit(capture(0), capture(1))
     records = crawl.waiting()
@@ -167,7 +193,9 @@ def test_killed_between_the_renaming_and_the_listing_the_same_captures_are_writt
     assert crawl.pages() == [[0, 1]]
 
 
-def test_killed_in_the_transaction_that_lists_a_file_it_is_not_listed_and_nothing_left_the_outbox(tmp_path):
+def test_killed_in_the_transaction_that_lists_a_file_it_is_not_listed_and_nothing_left_the_outbox(
+    tmp_path,
+):
     crawl = Crawl(tmp_path)
     crawl.commit(capture(0))
     records = crawl.waiting()
@@ -205,7 +233,10 @@ def test_a_listed_file_that_is_gone_or_of_another_size_is_told_with_the_fix(tmp_
         path.write_bytes(data[:-1] if damage == "cut" else data + b"x")
     with pytest.raises(RunError, match=r"(?s)is damaged.*00000\.warc\.gz.*--fresh") as caught:
         crawl.again()
-    assert caught.value.where == {"file": path, "problem": f"it is missing or has not its {len(data)} bytes"}
+    assert caught.value.where == {
+        "file": path,
+        "problem": f"it is missing or has not its {len(data)} bytes",
+    }
 
 
 @pytest.mark.parametrize("where", ["write", "fsync", "rename"])
@@ -219,7 +250,7 @@ def test_a_full_disk_leaves_the_captures_in_the_outbox_and_no_file(tmp_path, mon
 
     with monkeypatch.context() as patch:
         if where == "write":
-            patch.setattr("crawlers.outbox.about", lambda name: full())
+            patch.setattr("crawlers.frontier.outbox.about", lambda name: full())
         else:
             patch.setattr(storage.os, "fsync" if where == "fsync" else "replace", full)
         with pytest.raises(OSError, match="No space left") as caught:
@@ -238,18 +269,24 @@ def test_warcio_and_fastwarc_read_the_same_records(tmp_path):
     (path,) = crawl.files()
     expected = [("warcinfo", "")]
     for n in range(2):
-        expected += [(kind, f"https://n.example/{n}") for kind in ("request", "response", "metadata")]
+        expected += [
+            (kind, f"https://n.example/{n}") for kind in ("request", "response", "metadata")
+        ]
     assert read(path) == expected
     with open(path, "rb") as file:
         found = [
-            (record.headers["WARC-Type"], record.headers.get("WARC-Target-URI") or "", record.verify_block_digest())
+            (
+                record.headers["WARC-Type"],
+                record.headers.get("WARC-Target-URI") or "",
+                record.verify_block_digest(),
+            )
             for record in FastIterator(file, parse_http=False)
         ]
     assert found == [(kind, uri, True) for kind, uri in expected]
 
 
 def test_a_file_is_its_first_record_and_the_captures_as_they_were_committed(tmp_path, monkeypatch):
-    monkeypatch.setattr("crawlers.outbox.about", lambda name: b"about " + name.encode())
+    monkeypatch.setattr("crawlers.frontier.outbox.about", lambda name: b"about " + name.encode())
     crawl = Crawl(tmp_path)
     crawl.commit(b"one", b"two")
     crawl.outbox.drain()

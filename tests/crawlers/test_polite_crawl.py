@@ -8,18 +8,24 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from gristmill.runs import open_run
-from gristmill.takedown import read_takedowns
+from gristmill.rights.takedown import read_takedowns
+from gristmill.runs.run import open_run
 
 PAGES = [f"/p{n}.html" for n in range(4)]
 ARTICLE = b"<html><body><article><p>Some words.</p></article></body></html>"
 
 
 def sitemap(paths):
-    return b"<urlset>" + b"".join(b"<url><loc>{url}%s</loc></url>" % path.encode() for path in paths) + b"</urlset>"
+    return (
+        b"<urlset>"
+        + b"".join(b"<url><loc>{url}%s</loc></url>" % path.encode() for path in paths)
+        + b"</urlset>"
+    )
 
 
-def news_site(robots=(200, {}, b"User-agent: *\nSitemap: {url}/sitemap.xml\n"), pages=PAGES, **more):
+def news_site(
+    robots=(200, {}, b"User-agent: *\nSitemap: {url}/sitemap.xml\n"), pages=PAGES, **more
+):
     return {
         "/robots.txt": robots,
         "/sitemap.xml": (200, {}, sitemap(pages)),
@@ -45,7 +51,13 @@ def crawl(tmp_path, gristmill):
     """Crawl one source; returns the finished process and, where it was sealed, the run."""
 
     def run(source, **options):
-        done = gristmill("crawl", "--config", write_config(tmp_path, source, **options), "--out", tmp_path / "runs")
+        done = gristmill(
+            "crawl",
+            "--config",
+            write_config(tmp_path, source, **options),
+            "--out",
+            tmp_path / "runs",
+        )
         return done, open_run(done.stdout.strip()) if done.returncode == 0 else None
 
     return run
@@ -76,7 +88,11 @@ def test_a_missing_robots_txt_allows_everything(serve, crawl):
 
 
 def test_the_crawl_delay_of_robots_txt_is_kept(serve, crawl):
-    server = serve(news_site(robots=(200, {}, b"User-agent: *\nCrawl-delay: 0.3\nSitemap: {url}/sitemap.xml\n")))
+    server = serve(
+        news_site(
+            robots=(200, {}, b"User-agent: *\nCrawl-delay: 0.3\nSitemap: {url}/sitemap.xml\n")
+        )
+    )
     _, run = crawl(news(server))
     asked = sorted(when for path, times in server.asked.items() if path in PAGES for when in times)
     assert run.counts["kept"] == 4
@@ -86,7 +102,11 @@ def test_the_crawl_delay_of_robots_txt_is_kept(serve, crawl):
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_holds_the_whole_host_and_the_page_comes_later(serve, crawl, status):
     def busy(server, _):
-        return (status, {"Retry-After": "1"}, b"") if len(server.asked["/p0.html"]) == 1 else (200, {}, ARTICLE)
+        return (
+            (status, {"Retry-After": "1"}, b"")
+            if len(server.asked["/p0.html"]) == 1
+            else (200, {}, ARTICLE)
+        )
 
     server = serve(news_site(**{"/p0.html": busy}))
     _, run = crawl(news(server))
@@ -109,18 +129,33 @@ def test_a_host_that_asks_for_an_hour_is_not_asked_for_that_page_again_and_again
 def test_a_private_address_is_refused_unless_the_configuration_names_it(serve, crawl):
     server = serve(news_site())
     done, _ = crawl(news(server), private=())
-    assert done.returncode == 2 and "private_address" in done.stderr and "private_hosts" in done.stderr
+    assert (
+        done.returncode == 2 and "private_address" in done.stderr and "private_hosts" in done.stderr
+    )
     assert not server.asked
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1"])
-def test_a_name_of_a_private_address_is_refused_unless_the_configuration_names_it(serve, crawl, host):
+def test_a_name_of_a_private_address_is_refused_unless_the_configuration_names_it(
+    serve, crawl, host
+):
     server = serve(news_site())
-    source = {"kind": "news", "name": "n", "feeds": [f"http://{host}:{server.server_address[1]}/feed.xml"]}
+    source = {
+        "kind": "news",
+        "name": "n",
+        "feeds": [f"http://{host}:{server.server_address[1]}/feed.xml"],
+    }
     done, _ = crawl(source, private=())
-    assert done.returncode == 2 and f"{host} is 127.0.0.1; name it in private_hosts to allow it" in done.stderr
+    assert (
+        done.returncode == 2
+        and f"{host} is 127.0.0.1; name it in private_hosts to allow it" in done.stderr
+    )
     assert not server.asked
-    server.answers["/feed.xml"] = (200, {}, f"<rss><item><link>{'/p0.html'}</link></item></rss>".encode())
+    server.answers["/feed.xml"] = (
+        200,
+        {},
+        f"<rss><item><link>{'/p0.html'}</link></item></rss>".encode(),
+    )
     _, run = crawl(source, private=(host,))
     assert run.counts["kept"] == 1
 
@@ -137,20 +172,33 @@ def test_a_redirect_to_another_host_is_not_followed(serve, crawl):
 def test_what_is_no_text_is_dropped_and_what_is_too_large_fails(serve, crawl):
     server = serve(
         news_site(
-            **{"/p0.html": (200, {"Content-Type": "application/pdf"}, b"%PDF"), "/p1.html": (200, {}, b"x" * 5000)}
+            **{
+                "/p0.html": (200, {"Content-Type": "application/pdf"}, b"%PDF"),
+                "/p1.html": (200, {}, b"x" * 5000),
+            }
         )
     )
     _, run = crawl(news(server), lines=["max_bytes = 4096"])
-    assert run.counts["dropped:not_html"] == 1 and run.counts["quarantined"] == 1 and run.counts["kept"] == 2
+    assert (
+        run.counts["dropped:not_html"] == 1
+        and run.counts["quarantined"] == 1
+        and run.counts["kept"] == 2
+    )
 
 
 def test_a_compressed_page_is_stored_as_it_reads(serve, crawl):
     packed = gzip.compress(ARTICLE, mtime=0)
-    server = serve(news_site(pages=["/p0.html"], **{"/p0.html": (200, {"Content-Encoding": "gzip"}, packed)}))
+    server = serve(
+        news_site(pages=["/p0.html"], **{"/p0.html": (200, {"Content-Encoding": "gzip"}, packed)})
+    )
     _, run = crawl(news(server))
     with open(run.file("captures/00000.warc.gz"), "rb") as file:
         pages = [
-            (r.http_headers["Content-Length"], r.http_headers["Content-Encoding"], r.content_stream().read())
+            (
+                r.http_headers["Content-Length"],
+                r.http_headers["Content-Encoding"],
+                r.content_stream().read(),
+            )
             for r in ArchiveIterator(file)
             if r.rec_type == "response" and r.rec_headers["WARC-Target-URI"].endswith("/p0.html")
         ]
@@ -159,13 +207,20 @@ def test_a_compressed_page_is_stored_as_it_reads(serve, crawl):
 
 def test_an_open_licence_policy_refuses_pages_without_one(serve, crawl):
     licensed = ARTICLE.replace(
-        b"<body>", b'<head><link rel="license" href="https://creativecommons.org/licenses/by/4.0/"></head><body>'
+        b"<body>",
+        b'<head><link rel="license" href="https://creativecommons.org/licenses/by/4.0/"></head><body>',
     )
     server = serve(news_site(**{"/p1.html": (200, {}, licensed)}))
     _, run = crawl(news(server), policy="open-licence-only")
     assert (run.counts["kept"], run.counts["dropped:licence"]) == (1, 3)
     assert run.details["policy"] == "open-licence-only" and run.counts["captures"] == 4 + 5
-    assert set(server.asked) == {*PAGES, "/robots.txt", "/sitemap.xml", "/ai.txt", "/.well-known/tdmrep.json"}
+    assert set(server.asked) == {
+        *PAGES,
+        "/robots.txt",
+        "/sitemap.xml",
+        "/ai.txt",
+        "/.well-known/tdmrep.json",
+    }
 
 
 def test_a_lagging_wiki_is_waited_for(serve, crawl):
@@ -175,7 +230,11 @@ def test_a_lagging_wiki_is_waited_for(serve, crawl):
         if len(server.asked["/w/api.php"]) == 1:
             return 200, {"Retry-After": "1"}, b'{"error": {"code": "maxlag", "info": "lagged"}}'
         if "meta" in query:
-            return 200, {}, b'{"query": {"rightsinfo": {"url": "https://creativecommons.org/licenses/by-sa/4.0/"}}}'
+            return (
+                200,
+                {},
+                b'{"query": {"rightsinfo": {"url": "https://creativecommons.org/licenses/by-sa/4.0/"}}}',
+            )
         if "gapcontinue" not in query:
             return (
                 200,
@@ -198,14 +257,19 @@ def test_a_lagging_wiki_is_waited_for(serve, crawl):
 
 
 def wiki_page(number, title):
-    return {"pageid": number, "title": title, "revisions": [{"revid": number, "slots": {"main": {"content": "text"}}}]}
+    return {
+        "pageid": number,
+        "title": title,
+        "revisions": [{"revid": number, "slots": {"main": {"content": "text"}}}],
+    }
 
 
 def test_the_budget_of_a_source_ends_its_crawl(serve, crawl):
     server = serve(news_site(pages=[f"/p{n}.html" for n in range(30)]))
     _, run = crawl({**news(server), "max_documents": 5})
     assert (
-        run.counts["read"] == 5 and sum(len(server.asked[path]) for path in server.asked if path.startswith("/p")) == 5
+        run.counts["read"] == 5
+        and sum(len(server.asked[path]) for path in server.asked if path.startswith("/p")) == 5
     )
 
 
@@ -214,7 +278,11 @@ def test_an_answer_that_is_no_json_is_named_in_the_ledger(serve, crawl):
         if "max_id" in target:
             return 200, {}, b"<html>error</html>"
         item = {"uri": "u1", "id": "1", "content": "<p>hi</p>", "account": {}}
-        return 200, {"Link": '<{url}/api/v1/timelines/public?max_id=1>; rel="next"'}, json.dumps([item]).encode()
+        return (
+            200,
+            {"Link": '<{url}/api/v1/timelines/public?max_id=1>; rel="next"'},
+            json.dumps([item]).encode(),
+        )
 
     server = serve({"/api/v1/timelines/public": timeline})
     _, run = crawl({"kind": "social", "name": "s", "server": server.url})
@@ -226,7 +294,9 @@ def test_an_answer_that_is_no_json_is_named_in_the_ledger(serve, crawl):
 
 
 def articles(server):
-    return {path: len(server.asked[path]) for path in sorted(server.asked) if path.endswith(".html")}
+    return {
+        path: len(server.asked[path]) for path in sorted(server.asked) if path.endswith(".html")
+    }
 
 
 def test_one_call_takes_no_more_of_a_host_than_its_budget_and_the_next_goes_on(serve, crawl):
@@ -268,7 +338,11 @@ def test_links_are_followed_from_the_front_page_to_every_page_of_the_site_once(s
 def test_a_later_call_asks_for_changes_and_stores_revisits_and_takedowns(serve, crawl):
     def tagged(server, _):
         headers = server.headers["/p0.html"][-1]
-        return (304, {}, b"") if headers.get("if-none-match") == '"1"' else (200, {"ETag": '"1"'}, ARTICLE)
+        return (
+            (304, {}, b"")
+            if headers.get("if-none-match") == '"1"'
+            else (200, {"ETag": '"1"'}, ARTICLE)
+        )
 
     def changing(server, _):
         return (200, {}, ARTICLE + b"%d" % len(server.asked["/p2.html"]))
@@ -281,13 +355,26 @@ def test_a_later_call_asks_for_changes_and_stores_revisits_and_takedowns(serve, 
     server.answers["/p3.html"] = (410, {}, b"")
     done, second = crawl(news(server), lines=lines)
     assert {name: n for name, n in second.counts.items() if name not in ("captures", "bytes")} == {
-        "read": 4, "kept": 1, "dropped": 3, "dropped:unchanged": 2, "dropped:gone": 1, "quarantined": 0,
-    }  # fmt: skip
+        "read": 4,
+        "kept": 1,
+        "dropped": 3,
+        "dropped:unchanged": 2,
+        "dropped:gone": 1,
+        "quarantined": 0,
+    }
     assert revisits(second) == {"/p0.html": (304, b""), "/p1.html": (200, b"")}
     taken = read_takedowns(second.path / "takedown.csv")
     assert [reason for _, _, reason, _ in taken.as_rows()] == ["deleted"]
-    assert [taken.covers(id="x", url=server.url + path) for path in PAGES] == [False, False, False, True]
-    assert f"  1 pages are gone or refuse since they were stored: {second.path / 'takedown.csv'}" in done.stderr
+    assert [taken.covers(id="x", url=server.url + path) for path in PAGES] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert (
+        f"  1 pages are gone or refuse since they were stored: {second.path / 'takedown.csv'}"
+        in done.stderr
+    )
     assert articles(server) == dict.fromkeys(PAGES, 2)
 
 

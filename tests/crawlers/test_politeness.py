@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.addresses import bare, host_of, is_private, literal, place_of
-from crawlers.politeness import retry_after
+from crawlers.downloader.addresses import bare, host_of, is_private, literal, place_of
+from crawlers.downloader.politeness import retry_after
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -60,7 +60,9 @@ def test_private_addresses_are_private(address):
     assert is_private(address)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"])
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "2606:4700::1111", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"]
+)
 def test_public_addresses_are_not(address):
     assert not is_private(address)
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from crawlers.spiders import readers
-from crawlers.spiders.news import newest_first
-from crawlers.spiders.readers import (
+from crawlers.sources import readers
+from crawlers.sources.news import newest_first
+from crawlers.sources.readers import (
     Sitemap,
     Unreadable,
     next_link,
@@ -23,21 +23,36 @@ from crawlers.spiders.readers import (
 )
 
 BASE = "https://n.example/dir/feed.xml"
-PATHS = st.text(st.sampled_from("abz09-_./?=&%新闻"), min_size=1, max_size=15).filter(lambda text: text.strip())
-URLS = PATHS.map(lambda path: urljoin("https://n.example/", f"/./{path}"))  # as joining leaves them: no empty query
+PATHS = st.text(st.sampled_from("abz09-_./?=&%新闻"), min_size=1, max_size=15).filter(
+    lambda text: text.strip()
+)
+URLS = PATHS.map(
+    lambda path: urljoin("https://n.example/", f"/./{path}")
+)  # as joining leaves them: no empty query
 DATES = st.one_of(st.none(), st.dates().map(str))
 ATOM, SITEMAPS = "http://www.w3.org/2005/Atom", "http://www.sitemaps.org/schemas/sitemap/0.9"
 
 
-def written_sitemap(kind: str, entries: list[tuple[str, str | None]], namespace: str | None) -> bytes:
+def written_sitemap(
+    kind: str, entries: list[tuple[str, str | None]], namespace: str | None
+) -> bytes:
     """A sitemap as an XML library writes it."""
     name = {"index": "sitemapindex", "pages": "urlset"}[kind]
-    root = etree.Element(name if namespace is None else f"{{{namespace}}}{name}", nsmap=namespace and {None: namespace})
+    root = etree.Element(
+        name if namespace is None else f"{{{namespace}}}{name}",
+        nsmap=namespace and {None: namespace},
+    )
     for url, date in entries:
-        item = etree.SubElement(root, root.tag.replace(name, "sitemap" if kind == "index" else "url"))
-        etree.SubElement(item, item.tag.rpartition("}")[0] + ("}" if namespace else "") + "loc").text = f"\n {url} "
+        item = etree.SubElement(
+            root, root.tag.replace(name, "sitemap" if kind == "index" else "url")
+        )
+        etree.SubElement(
+            item, item.tag.rpartition("}")[0] + ("}" if namespace else "") + "loc"
+        ).text = f"\n {url} "
         if date:
-            etree.SubElement(item, item.tag.rpartition("}")[0] + ("}" if namespace else "") + "lastmod").text = date
+            etree.SubElement(
+                item, item.tag.rpartition("}")[0] + ("}" if namespace else "") + "lastmod"
+            ).text = date
     return etree.tostring(root, xml_declaration=True, encoding="utf-8")
 
 
@@ -47,9 +62,13 @@ def written_sitemap(kind: str, entries: list[tuple[str, str | None]], namespace:
     st.sampled_from([None, SITEMAPS, "urn:something-else"]),
     st.booleans(),
 )
-def test_a_written_sitemap_is_read_back_with_any_namespace_packed_or_not(kind, entries, namespace, packed):
+def test_a_written_sitemap_is_read_back_with_any_namespace_packed_or_not(
+    kind, entries, namespace, packed
+):
     data = written_sitemap(kind, entries, namespace)
-    assert read_sitemap(gzip.compress(data, mtime=0) if packed else data) == Sitemap(kind, tuple(entries))
+    assert read_sitemap(gzip.compress(data, mtime=0) if packed else data) == Sitemap(
+        kind, tuple(entries)
+    )
 
 
 @given(st.lists(st.tuples(URLS, DATES), max_size=8))
@@ -64,7 +83,9 @@ def test_a_written_feed_is_read_back_absolute_and_each_address_once(paths, kind)
         root = etree.Element("rss")
         channel = etree.SubElement(root, "channel")
         for path in paths:
-            etree.SubElement(etree.SubElement(channel, "item"), "link").text = f"/{path.lstrip('/')}"
+            etree.SubElement(
+                etree.SubElement(channel, "item"), "link"
+            ).text = f"/{path.lstrip('/')}"
     else:
         root = etree.Element(f"{{{ATOM}}}feed", nsmap={None: ATOM})
         for path in paths:
@@ -77,7 +98,10 @@ def test_a_written_feed_is_read_back_absolute_and_each_address_once(paths, kind)
 @pytest.mark.parametrize(
     ("entry", "link"),
     [
-        ('<entry><link rel="self" href="/self"/><link rel="alternate" href="/page"/></entry>', "/page"),
+        (
+            '<entry><link rel="self" href="/self"/><link rel="alternate" href="/page"/></entry>',
+            "/page",
+        ),
         ('<entry><link rel="enclosure" href="/a.mp3"/></entry>', None),
         ("<item><guid>https://n.example/guid</guid></item>", "/guid"),
         ('<item><guid isPermaLink="false">https://n.example/guid</guid></item>', None),
@@ -102,7 +126,9 @@ def test_robots_txt_names_its_sitemaps_among_any_other_lines(urls, noise):
     )
 
 
-@given(st.sampled_from(["next", "prev", "first", "last", "nextish"]), st.sampled_from(['"', ""]), URLS)
+@given(
+    st.sampled_from(["next", "prev", "first", "last", "nextish"]), st.sampled_from(['"', ""]), URLS
+)
 def test_only_the_next_relation_is_the_next_page(relation, quote, url):
     header = f"<https://n.example/other>; rel=first, <{url}>; rel={quote}{relation}{quote}"
     assert next_link(header, BASE) == (url if relation == "next" else None)
@@ -127,7 +153,9 @@ def test_a_sitemap_bomb_is_read_no_further_than_the_protocol_allows(monkeypatch)
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["query", "pages", "continue", "error", "code", "revisions"]), inner, max_size=3
+                st.sampled_from(["query", "pages", "continue", "error", "code", "revisions"]),
+                inner,
+                max_size=3,
             )
         ),
     )
@@ -144,7 +172,9 @@ def test_any_json_is_a_wiki_answer_or_unreadable_and_has_only_pages_with_content
     assert (batch.error is not None) == isinstance(value.get("error"), dict)
 
 
-@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe[]", b"", b"NaN garbage"])
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe[]", b"", b"NaN garbage"]
+)
 def test_json_that_is_deep_or_broken_is_unreadable_and_never_a_crash(body):
     for read in (read_wiki, read_timeline):
         with pytest.raises(Unreadable):

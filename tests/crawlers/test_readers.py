@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsel import Selector
 
-from crawlers.spiders.news import newest_first
-from crawlers.spiders.readers import (
+from crawlers.sources.news import newest_first
+from crawlers.sources.readers import (
     Sitemap,
     Unreadable,
     WikiBatch,
@@ -23,7 +23,7 @@ from crawlers.spiders.readers import (
     read_wiki,
     sitemap_urls,
 )
-from crawlers.spiders.wiki import page_query, site_query
+from crawlers.sources.wiki import page_query, site_query
 
 
 def test_a_sitemap_index_names_its_sitemaps(saved):
@@ -38,7 +38,9 @@ def test_a_sitemap_index_names_its_sitemaps(saved):
 
 
 def test_news_sitemaps_come_first_then_the_newest(saved):
-    assert [url.rsplit("/", 1)[1] for url in newest_first(read_sitemap(saved("sitemap_index.xml")))] == [
+    assert [
+        url.rsplit("/", 1)[1] for url in newest_first(read_sitemap(saved("sitemap_index.xml")))
+    ] == [
         "news-sitemap.xml",
         "post-sitemap2.xml.gz",
         "post-sitemap1.xml",
@@ -62,7 +64,9 @@ def test_a_gzipped_sitemap_that_is_cut_off_is_unreadable(saved):
         read_sitemap(gzip.compress(saved("sitemap_news.xml"), mtime=0)[:-20])
 
 
-@pytest.mark.parametrize("body", [b"", b"<html><body>not found</body></html>", b"plain words", b"\x1f\x8bgarbage"])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><body>not found</body></html>", b"plain words", b"\x1f\x8bgarbage"]
+)
 def test_what_is_no_sitemap_is_unreadable(body):
     with pytest.raises(Unreadable):
         read_sitemap(body)
@@ -78,7 +82,11 @@ def test_entities_are_not_expanded():
     [
         (
             "feed_rss.xml",
-            ["https://example.org/one?utm_source=rss", "https://example.org/two", "https://example.org/three"],
+            [
+                "https://example.org/one?utm_source=rss",
+                "https://example.org/two",
+                "https://example.org/three",
+            ],
         ),
         ("feed_atom.xml", ["https://example.org/一", "https://example.org/two"]),
         ("feed_rdf.xml", ["https://example.org/a"]),
@@ -95,7 +103,12 @@ def test_a_sitemap_is_no_feed(saved):
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_sitemap_and_a_feed_or_unreadable(body):
-    for read in (read_sitemap, lambda data: read_feed(data, "http://e.org/"), read_wiki, read_timeline):
+    for read in (
+        read_sitemap,
+        lambda data: read_feed(data, "http://e.org/"),
+        read_wiki,
+        read_timeline,
+    ):
         with contextlib.suppress(Unreadable):
             read(body)
 
@@ -109,13 +122,18 @@ def test_robots_txt_names_sitemaps_in_any_case_and_relative_or_not():
 
 
 def test_without_a_sitemap_line_the_customary_place_is_tried():
-    assert sitemap_urls("User-agent: *\n", "https://example.org/robots.txt") == ["https://example.org/sitemap.xml"]
+    assert sitemap_urls("User-agent: *\n", "https://example.org/robots.txt") == [
+        "https://example.org/sitemap.xml"
+    ]
 
 
 def test_a_wiki_answer_has_pages_with_content_and_a_cursor(saved):
     batch = read_wiki(saved("wiki_batch.json"))
     assert [page["title"] for page in batch.pages] == ["Nurse"]
-    assert batch.cursor == {"gcmcontinue": "page|4249|123", "continue": "gcmcontinue||"} and batch.error is None
+    assert (
+        batch.cursor == {"gcmcontinue": "page|4249|123", "continue": "gcmcontinue||"}
+        and batch.error is None
+    )
 
 
 def test_a_lagging_wiki_says_so(saved):
@@ -124,7 +142,10 @@ def test_a_lagging_wiki_says_so(saved):
 
 def test_queries_name_the_generator_and_accept_lag():
     assert site_query()["maxlag"] == page_query(None)["maxlag"] == "5"
-    assert page_query(None)["generator"] == "allpages" and page_query(None)["gapfilterredir"] == "nonredirects"
+    assert (
+        page_query(None)["generator"] == "allpages"
+        and page_query(None)["gapfilterredir"] == "nonredirects"
+    )
     assert (
         page_query("Category:Nurses", 20)["gcmtitle"] == "Category:Nurses"
         and page_query("Category:Nurses", 20)["gcmlimit"] == "20"
@@ -149,7 +170,10 @@ def test_what_is_no_timeline_is_unreadable(body):
             '<https://s.example/p?max_id=2>; rel="next", <https://s.example/p?min_id=9>; rel="prev"',
             "https://s.example/p?max_id=2",
         ),
-        ("<https://s.example/p?a=1,2>; rel=prev, </p?max_id=3>; rel=next", "https://s.example/p?max_id=3"),
+        (
+            "<https://s.example/p?a=1,2>; rel=prev, </p?max_id=3>; rel=next",
+            "https://s.example/p?max_id=3",
+        ),
         ('<x>; title="a"; rel="last next"', "https://s.example/x"),
         ('<https://s.example/p>; rel="prev"', None),
         ("", None),
@@ -165,13 +189,19 @@ HERE = "https://n.example/dir/page.html"
 @pytest.mark.parametrize(
     ("html", "links"),
     [
-        ('<a href="/a">x</a><a href=" b ">x</a><a href="//m.example/c">x</a>', ["/a", "/dir/b", "https://m.example/c"]),
+        (
+            '<a href="/a">x</a><a href=" b ">x</a><a href="//m.example/c">x</a>',
+            ["/a", "/dir/b", "https://m.example/c"],
+        ),
         ('<a href="/a#one">x</a><a href="/a#two">x</a><a href="/a">x</a>', ["/a"]),
         ('<base href="/other/"><a href="b">x</a>', ["/other/b"]),
         ('<base href="https://m.example/x/y"><a href="b">x</a>', ["https://m.example/x/b"]),
         ('<base href="http://[broken"><a href="b">x</a>', ["/dir/b"]),
         ('<a href="http://[broken">x</a><a href="/a">x</a>', ["/a"]),
-        ('<a href="/a" rel="nofollow">x</a><a href="/b" rel="NOFOLLOW ugc">x</a><a href="/c" rel="me">x</a>', ["/c"]),
+        (
+            '<a href="/a" rel="nofollow">x</a><a href="/b" rel="NOFOLLOW ugc">x</a><a href="/c" rel="me">x</a>',
+            ["/c"],
+        ),
         ('<a name="here">x</a><link href="/style.css"><img src="/a.png"><area href="/map">', []),
         ('<script>"<a href=/a>"</script><!-- <a href="/b">x</a> -->', []),
         ('<meta name="robots" content="nofollow"><a href="/a">x</a>', []),
@@ -179,14 +209,19 @@ HERE = "https://n.example/dir/page.html"
         ('<meta name="robots" content="none"><a href="/a">x</a>', []),
         ('<meta name="robots" content="noindex nofollow"><a href="/a">x</a>', []),
         ('<meta name="robots" content="index, max-image-preview:none"><a href="/a">x</a>', ["/a"]),
-        ('<meta name="robots" content="max-image-preview: none, follow"><a href="/a">x</a>', ["/a"]),
+        (
+            '<meta name="robots" content="max-image-preview: none, follow"><a href="/a">x</a>',
+            ["/a"],
+        ),
         ('<meta name="robots" content="noindex, follow"><a href="/a">x</a>', ["/a"]),
         ('<meta name="googlebot" content="nofollow"><a href="/a">x</a>', ["/a"]),
         ("", []),
     ],
 )
 def test_the_links_of_a_page_are_absolute_each_once_and_only_those_it_lets_be_followed(html, links):
-    assert read_links(Selector(text=html), HERE) == [urljoin("https://n.example", link) for link in links]
+    assert read_links(Selector(text=html), HERE) == [
+        urljoin("https://n.example", link) for link in links
+    ]
 
 
 @given(st.text(), st.text(st.sampled_from("htps:/[]?#.a新 %\\\n"), max_size=12).map(escape))

@@ -18,8 +18,8 @@ from fastwarc.warc import WarcRecordType
 from warcio.archiveiterator import ArchiveIterator
 
 from gristmill.hashing import sha256_file
-from gristmill.runs import open_run
-from gristmill.takedown import read_takedowns
+from gristmill.rights.takedown import read_takedowns
+from gristmill.runs.run import open_run
 
 CONFIG = """contact = "t@example.org"
 private_hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]
@@ -44,16 +44,22 @@ class Site(ThreadingHTTPServer):
         self.moved, self.hidden = set(), set()
         super().__init__((address, 0), Page)
         self.url = f"http://{address}:{self.server_address[1]}"
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def put(self, path, words, **headers):
         body = f"<html><body><p>{words}</p></body></html>".encode()
-        self.pages[path] = ({name.replace("_", "-"): value for name, value in headers.items()}, body)
+        self.pages[path] = (
+            {name.replace("_", "-"): value for name, value in headers.items()},
+            body,
+        )
 
     def answer(self, path):
         if path == "/sitemap.xml":
             places = "".join(
-                f"<url><loc>{self.url}{page}</loc></url>" for page in sorted(self.pages.keys() - self.hidden)
+                f"<url><loc>{self.url}{page}</loc></url>"
+                for page in sorted(self.pages.keys() - self.hidden)
             )
             return {}, f"<urlset>{places}</urlset>".encode()
         return self.pages.get(path)
@@ -74,7 +80,11 @@ class Page(BaseHTTPRequestHandler):
         if tag and tag == headers.get("ETag"):
             status, body = 304, b""
         self.send_response(status)
-        for name, value in {"Content-Type": "text/html", **headers, "Content-Length": str(len(body))}.items():
+        for name, value in {
+            "Content-Type": "text/html",
+            **headers,
+            "Content-Length": str(len(body)),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -97,10 +107,13 @@ def crawl(tmp_path, gristmill):
 
     def run(*sites, options=()):
         lines = [
-            f'[[sources]]\nkind = "news"\nname = "n{n}"\nsites = {json.dumps([s.url])}\n' for n, s in enumerate(sites)
+            f'[[sources]]\nkind = "news"\nname = "n{n}"\nsites = {json.dumps([s.url])}\n'
+            for n, s in enumerate(sites)
         ]
         (tmp_path / "crawl.toml").write_text(CONFIG + "".join(lines))
-        done = gristmill("crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs", *options)
+        done = gristmill(
+            "crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs", *options
+        )
         assert done.returncode == 0, done.stderr
         return open_run(done.stdout.strip())
 
@@ -116,7 +129,15 @@ def records(run):
                 if record.rec_type in ("response", "revisit"):
                     where = urlsplit(record.rec_headers["WARC-Target-URI"]).path
                     status = int(record.http_headers.get_statuscode())
-                    found.append((record.rec_type, where, status, record.rec_headers, record.content_stream().read()))
+                    found.append(
+                        (
+                            record.rec_type,
+                            where,
+                            status,
+                            record.rec_headers,
+                            record.content_stream().read(),
+                        )
+                    )
     return found
 
 
@@ -124,9 +145,16 @@ def test_a_page_that_answers_304_or_the_same_again_is_a_revisit_of_its_first_cap
     site.put("/tagged", "one", ETag='"v1"')
     site.put("/same", "two")
     first, second = crawl(site), crawl(site)
-    assert (first.counts["kept"], second.counts["kept"], second.counts["dropped:unchanged"]) == (2, 0, 2)
+    assert (first.counts["kept"], second.counts["kept"], second.counts["dropped:unchanged"]) == (
+        2,
+        0,
+        2,
+    )
     before = {where: headers for kind, where, _, headers, _ in records(first) if kind == "response"}
-    after = {where: (kind, status, headers, body) for kind, where, status, headers, body in records(second)}
+    after = {
+        where: (kind, status, headers, body)
+        for kind, where, status, headers, body in records(second)
+    }
     profiles = {"/tagged": ("server-not-modified", 304), "/same": ("identical-payload-digest", 200)}
     for where, (profile, status) in profiles.items():
         kind, answered, headers, body = after[where]
@@ -143,7 +171,9 @@ def test_fastwarc_reads_revisits_too(site, crawl):
     kinds = Counter()
     for path in crawl(site).files("captures/"):
         with open(path, "rb") as file:
-            kinds.update(str(record.record_type) for record in FastIterator(file, verify_digests=True))
+            kinds.update(
+                str(record.record_type) for record in FastIterator(file, verify_digests=True)
+            )
     assert kinds[str(WarcRecordType.revisit)] >= 1
 
 
@@ -155,7 +185,11 @@ def test_only_what_changed_and_what_is_new_is_stored_again(site, crawl):
     site.put("/c", "three")
     run = crawl(site)
     assert run.counts["kept"] == 2 and run.counts["dropped:unchanged"] == 1
-    stored = {where: body for kind, where, _, _, body in records(run) if kind == "response" and len(where) == 2}
+    stored = {
+        where: body
+        for kind, where, _, _, body in records(run)
+        if kind == "response" and len(where) == 2
+    }
     assert set(stored) == {"/b", "/c"} and b"changed" in stored["/b"]
 
 
@@ -167,14 +201,23 @@ def test_what_is_gone_or_refuses_by_now_is_on_a_takedown_list_that_pipelines_rea
     site.put("/b", "b", X_Robots_Tag="noai")
     site.put("/c", "changed")
     run = crawl(site)
-    assert run.counts["dropped:gone"] == 1 and run.counts["dropped:opt_out"] == 1 and run.details["takedowns"] == 2
+    assert (
+        run.counts["dropped:gone"] == 1
+        and run.counts["dropped:opt_out"] == 1
+        and run.details["takedowns"] == 2
+    )
     rows = list(csv.DictReader((run.path / "takedown.csv").open()))
     assert [(row["kind"], urlsplit(row["value"]).path, row["reason"]) for row in rows] == [
-        ("url", "/a", "deleted"), ("url", "/b", "opt_out"),
-    ]  # fmt: skip
+        ("url", "/a", "deleted"),
+        ("url", "/b", "opt_out"),
+    ]
     listed = read_takedowns(run.path / "takedown.csv")
-    assert listed.covers(id="x", url=f"{site.url}/a") and not listed.covers(id="x", url=f"{site.url}/c")
-    assert (crawl(site).path / "takedown.csv").read_bytes() == (run.path / "takedown.csv").read_bytes()
+    assert listed.covers(id="x", url=f"{site.url}/a") and not listed.covers(
+        id="x", url=f"{site.url}/c"
+    )
+    assert (crawl(site).path / "takedown.csv").read_bytes() == (
+        run.path / "takedown.csv"
+    ).read_bytes()
 
 
 def test_a_page_behind_a_redirect_is_looked_at_again_like_any_other(site, crawl):
@@ -183,7 +226,11 @@ def test_a_page_behind_a_redirect_is_looked_at_again_like_any_other(site, crawl)
     site.put("/elsewhere", "one")
     site.hidden = {"/elsewhere"}
     first, second = crawl(site), crawl(site)
-    assert (first.counts["kept"], second.counts["kept"], second.counts["dropped:unchanged"]) == (1, 0, 1)
+    assert (first.counts["kept"], second.counts["kept"], second.counts["dropped:unchanged"]) == (
+        1,
+        0,
+        1,
+    )
     site.put("/elsewhere", "two")
     assert crawl(site).counts["kept"] == 1
 
@@ -203,7 +250,9 @@ def test_a_sealed_run_is_never_overwritten_where_the_state_was_lost(site, crawl,
     shutil.rmtree(tmp_path / "runs/state")
     second = crawl(site)
     assert (first.id[-4:], second.id[-4:], second.counts["kept"]) == ("0001", "0002", 1)
-    assert (first.path / "manifest.json").read_bytes() == before and first.files("captures/")[0].is_file()
+    assert (first.path / "manifest.json").read_bytes() == before and first.files("captures/")[
+        0
+    ].is_file()
 
 
 def test_what_a_killed_call_fetched_itself_is_not_due_again_in_it(site, crawl, tmp_path):
@@ -212,7 +261,9 @@ def test_what_a_killed_call_fetched_itself_is_not_due_again_in_it(site, crawl, t
     few = ("--set", "politeness.pages_per_host=4", "--set", "politeness.concurrency_per_host=1")
     run = crawl(site, options=few)  # with recrawl.documents = 0 all of it is due at once
     (state,) = (tmp_path / "runs/state").iterdir()
-    with sqlite3.connect(state / "frontier.sqlite") as db:  # as if it had been killed before it was sealed
+    with sqlite3.connect(
+        state / "frontier.sqlite"
+    ) as db:  # as if it had been killed before it was sealed
         db.execute("INSERT INTO tally VALUES ('n0', '', 'kept', '', 0, 0)")
         known = db.execute("SELECT count(*) FROM request WHERE state = 2").fetchone()[0]
     later = crawl(site, options=few)
@@ -240,7 +291,13 @@ def test_a_shard_without_sources_says_so(site, gristmill, crawl, tmp_path):
     codes = []
     for number in (1, 2, 3):
         done = gristmill(
-            "crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "three", "--set", f"shard={number}/3"
+            "crawl",
+            "--config",
+            tmp_path / "crawl.toml",
+            "--out",
+            tmp_path / "three",
+            "--set",
+            f"shard={number}/3",
         )
         codes.append((done.returncode, "no source falls to this shard" in done.stderr))
     assert sorted(codes) == [(0, False), (2, True), (2, True)]
@@ -275,11 +332,17 @@ def test_shards_take_each_host_once_and_sources_of_one_host_together(crawl):
         site.server_close()
 
 
-def test_settings_of_politeness_may_change_between_calls_without_fetching_anything_twice(site, crawl):
+def test_settings_of_politeness_may_change_between_calls_without_fetching_anything_twice(
+    site, crawl
+):
     site.put("/a", "one", ETag='"v1"')
     first = crawl(site)
     second = crawl(site, options=("--set", "politeness.concurrency_per_host=1"))
-    assert first.id[:-5] != second.id[:-5] and second.id.endswith("-0002") and second.counts["dropped:unchanged"] == 1
+    assert (
+        first.id[:-5] != second.id[:-5]
+        and second.id.endswith("-0002")
+        and second.counts["dropped:unchanged"] == 1
+    )
 
 
 def test_a_budget_of_a_host_ends_the_call_and_the_next_goes_on(site, crawl):
@@ -312,9 +375,14 @@ def test_the_state_of_a_crawl_lies_beside_its_runs(site, crawl, tmp_path):
     assert not list(state.rglob("*.warc.gz"))
 
 
-def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(site, crawl, tmp_path, environment):
+def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(
+    site, crawl, tmp_path, environment
+):
     for name in "ab":
-        site.put(f"/{name}", f"{name} is a page of some words about mills that grind grain into flour. " * 5)
+        site.put(
+            f"/{name}",
+            f"{name} is a page of some words about mills that grind grain into flour. " * 5,
+        )
     first = crawl(site)
     del site.pages["/a"]
     second = crawl(site)
@@ -328,7 +396,9 @@ def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(site, crawl,
             "--out",
             str(tmp_path / "runs"),
         ]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
         assert done.returncode == 0, done.stderr
         return open_run(done.stdout.strip())
 
@@ -337,17 +407,30 @@ def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(site, crawl,
     decided = step("decide", "--in", str(annotated.path), "--set", "decide.preset=none")
     assert decided.counts["dropped:takedown"] == 1 and decided.counts["kept"] == 1
     assert decided.details["takedowns"] == 1
-    assert (decided.path / "takedown.csv").read_bytes() == (second.path / "takedown.csv").read_bytes()
+    assert (decided.path / "takedown.csv").read_bytes() == (
+        second.path / "takedown.csv"
+    ).read_bytes()
 
 
-def test_a_call_that_could_ask_nothing_seals_no_empty_run_and_says_until_when(site, crawl, gristmill, tmp_path):
+def test_a_call_that_could_ask_nothing_seals_no_empty_run_and_says_until_when(
+    site, crawl, gristmill, tmp_path
+):
     site.put("/a", "one")
     site.busy = True
     first = crawl(site, options=("--set", "recrawl.documents=24", "--set", "recrawl.discovery=24"))
     assert (first.counts["kept"], first.details["queued"]) == (0, 1)
     before = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    done = gristmill("crawl", "--config", tmp_path / "crawl.toml", "--out", tmp_path / "runs", "--set", "recrawl.documents=24",
-                     "--set", "recrawl.discovery=24")  # fmt: skip
+    done = gristmill(
+        "crawl",
+        "--config",
+        tmp_path / "crawl.toml",
+        "--out",
+        tmp_path / "runs",
+        "--set",
+        "recrawl.documents=24",
+        "--set",
+        "recrawl.discovery=24",
+    )
     assert done.stdout.strip() == str(first.path)
     assert "1 requests wait for their hosts; nothing is due before" in done.stderr
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == before

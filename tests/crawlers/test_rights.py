@@ -5,8 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsel import Selector
 
-from crawlers.rights import Signal, judge, licence_of, page_signals, rightsinfo_signals, status_signals
-from gristmill.rights import OPT_OUTS, POLICIES
+from crawlers.rights import (
+    Signal,
+    judge,
+    licence_of,
+    page_signals,
+    rightsinfo_signals,
+    status_signals,
+)
+from gristmill.rights.policy import OPT_OUTS, POLICIES
 
 STRICT, RESEARCH, OPEN = (POLICIES[name] for name in ("strict-eu", "research", "open-licence-only"))
 BY = "https://creativecommons.org/licenses/by/4.0/"
@@ -27,24 +34,54 @@ ND = "https://creativecommons.org/licenses/by-nd/4.0/"
         ([("X-Robots-Tag", "googlebot: noindex")], STRICT, "unknown", (), None),
         ([("X-Robots-Tag", "gristmill: noindex")], STRICT, "unknown", ("noindex",), "opt_out"),
         ([("X-Robots-Tag", "googlebot: nofollow, otherbot: noai")], STRICT, "unknown", (), None),
-        ([("X-Robots-Tag", "unavailable_after: 25 Jun 2030, noai")], STRICT, "unknown", ("noai",), "opt_out"),
+        (
+            [("X-Robots-Tag", "unavailable_after: 25 Jun 2030, noai")],
+            STRICT,
+            "unknown",
+            ("noai",),
+            "opt_out",
+        ),
         ([("meta robots", "index, follow")], STRICT, "unknown", (), None),
         ([("meta robots", "noai, noimageai")], STRICT, "unknown", ("noai",), "opt_out"),
         ([("meta robots", "notrain")], STRICT, "unknown", ("notrain",), "opt_out"),
         ([("tdm-reservation header", "1")], STRICT, "unknown", ("tdm-reservation",), "opt_out"),
         ([("tdm-reservation header", "0")], STRICT, "unknown", (), None),
         ([("meta tdm-reservation", "1")], STRICT, "unknown", ("tdm-reservation",), "opt_out"),
-        ([("tdm-reservation header", "0"), ("meta tdm-reservation", "1")], STRICT, "unknown", (), None),
+        (
+            [("tdm-reservation header", "0"), ("meta tdm-reservation", "1")],
+            STRICT,
+            "unknown",
+            (),
+            None,
+        ),
         ([("json-ld isAccessibleForFree", "False")], STRICT, "unknown", ("paywall",), "opt_out"),
         ([("json-ld isAccessibleForFree", "true")], STRICT, "unknown", (), None),
         ([("Content-Usage", "train-ai=n, search=y")], STRICT, "unknown", ("notrain",), "opt_out"),
         ([("Content-Usage", "train-ai=y")], STRICT, "unknown", (), None),
-        ([("robots.txt use", "search=yes, ai-train=no")], STRICT, "unknown", ("notrain",), "opt_out"),
+        (
+            [("robots.txt use", "search=yes, ai-train=no")],
+            STRICT,
+            "unknown",
+            ("notrain",),
+            "opt_out",
+        ),
         ([("robots.txt use", "ai-train=now")], STRICT, "unknown", (), None),
         ([("robots.txt for AI", "gptbot, ccbot")], STRICT, "unknown", ("noai",), "opt_out"),
         ([("ai.txt", "Disallow")], RESEARCH, "unknown", ("noai",), None),
-        ([("tdmrep.json tdm-reservation", "1")], STRICT, "unknown", ("tdm-reservation",), "opt_out"),
-        ([("tdmrep.json tdm-reservation", "1"), ("tdm-reservation header", "0")], STRICT, "unknown", (), None),
+        (
+            [("tdmrep.json tdm-reservation", "1")],
+            STRICT,
+            "unknown",
+            ("tdm-reservation",),
+            "opt_out",
+        ),
+        (
+            [("tdmrep.json tdm-reservation", "1"), ("tdm-reservation header", "0")],
+            STRICT,
+            "unknown",
+            (),
+            None,
+        ),
         ([("mastodon", "nobot")], STRICT, "unknown", ("nobot",), "opt_out"),
         ([("rel=license", BY)], STRICT, "CC-BY-4.0", (), None),
         ([("rel=license", BY)], OPEN, "CC-BY-4.0", (), None),
@@ -55,7 +92,13 @@ ND = "https://creativecommons.org/licenses/by-nd/4.0/"
         ([("rel=license", BY), ("json-ld license", ND)], STRICT, "CC-BY-4.0", (), None),
         ([("rel=license", "/terms"), ("json-ld license", ND)], STRICT, "CC-BY-ND-4.0", (), None),
         ([("footer link", BY)], STRICT, "CC-BY-4.0", (), None),
-        ([("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/deed.en")], OPEN, "CC-BY-SA-4.0", (), None),
+        (
+            [("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/deed.en")],
+            OPEN,
+            "CC-BY-SA-4.0",
+            (),
+            None,
+        ),
     ],
 )
 def test_judge_says_what_the_licence_is_what_was_refused_and_whether_the_policy_heeds_it(
@@ -71,7 +114,9 @@ def test_judge_says_what_the_licence_is_what_was_refused_and_whether_the_policy_
     st.lists(
         st.builds(
             Signal,
-            st.sampled_from(["X-Robots-Tag", "meta robots", "mastodon", "rel=license", "footer link"]),
+            st.sampled_from(
+                ["X-Robots-Tag", "meta robots", "mastodon", "rel=license", "footer link"]
+            ),
             st.text(),
         )
     )
@@ -90,7 +135,8 @@ def test_everything_a_page_says_about_its_use_is_read_in_order(saved):
         "link": ['<https://spdx.org/licenses/MIT>; rel="license"'],
     }
     assert [
-        signal.record() for signal in page_signals(headers, Selector(text=saved("article_licensed.html").decode()))
+        signal.record()
+        for signal in page_signals(headers, Selector(text=saved("article_licensed.html").decode()))
     ] == [
         {"signal": "X-Robots-Tag", "value": "noarchive"},
         {"signal": "tdm-reservation header", "value": "1"},
@@ -106,18 +152,30 @@ def test_everything_a_page_says_about_its_use_is_read_in_order(saved):
 
 
 def test_a_directive_with_a_value_is_not_taken_for_an_agent(saved):
-    verdict = judge(page_signals({}, Selector(text=saved("article_licensed.html").decode())), STRICT)
+    verdict = judge(
+        page_signals({}, Selector(text=saved("article_licensed.html").decode())), STRICT
+    )
     assert (verdict.licence, verdict.opt_out) == ("CC-BY-3.0", ("noai", "paywall"))
 
 
 def test_headers_speak_where_there_is_no_page():
     headers = {"x-robots-tag": ["noai"], "content-usage": ["train-ai=n"]}
-    assert page_signals(headers, None) == (Signal("X-Robots-Tag", "noai"), Signal("Content-Usage", "train-ai=n"))
+    assert page_signals(headers, None) == (
+        Signal("X-Robots-Tag", "noai"),
+        Signal("Content-Usage", "train-ai=n"),
+    )
     assert page_signals({}, None) == ()
 
 
 @pytest.mark.parametrize(
-    "html", ["", "<", "\x00<html>", "<html><script type='application/ld+json'>[1, null]</script>", "<p>" * 300]
+    "html",
+    [
+        "",
+        "<",
+        "\x00<html>",
+        "<html><script type='application/ld+json'>[1, null]</script>",
+        "<p>" * 300,
+    ],
 )
 def test_broken_pages_say_nothing(html):
     assert page_signals({}, Selector(text=html)) == ()
@@ -159,10 +217,18 @@ def test_refusals_of_a_status_are_judged_each_once(status, opt_out):
     ("query", "licence"),
     [
         (
-            {"rightsinfo": {"url": "https://creativecommons.org/licenses/by-sa/4.0/", "text": "CC BY-SA"}},
+            {
+                "rightsinfo": {
+                    "url": "https://creativecommons.org/licenses/by-sa/4.0/",
+                    "text": "CC BY-SA",
+                }
+            },
             "CC-BY-SA-4.0",
         ),
-        ({"rightsinfo": {"url": "", "text": "Creative Commons Attribution-ShareAlike 4.0"}}, "CC-BY-SA-4.0"),
+        (
+            {"rightsinfo": {"url": "", "text": "Creative Commons Attribution-ShareAlike 4.0"}},
+            "CC-BY-SA-4.0",
+        ),
         ({"rightsinfo": {"url": "", "text": ""}}, "unknown"),
         ({}, "unknown"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from parsel import Selector
 
 from crawlers.rights import Signal, judge, page_signals
-from gristmill.rights import POLICIES
+from gristmill.rights.policy import POLICIES
 
 STRICT, RESEARCH, OPEN = (POLICIES[name] for name in ("strict-eu", "research", "open-licence-only"))
 REFUSALS = {
@@ -20,7 +20,17 @@ REFUSALS = {
     "noindex": "noindex",
     "none": "noindex",
 }
-HARMLESS = ["index", "follow", "nofollow", "noarchive", "nosnippet", "noimageai", "max-snippet:20", "all", "noaifoo"]
+HARMLESS = [
+    "index",
+    "follow",
+    "nofollow",
+    "noarchive",
+    "nosnippet",
+    "noimageai",
+    "max-snippet:20",
+    "all",
+    "noaifoo",
+]
 LICENCES = {
     "https://creativecommons.org/licenses/by/4.0/": "CC-BY-4.0",
     "https://creativecommons.org/licenses/by-sa/3.0/": "CC-BY-SA-3.0",
@@ -49,7 +59,9 @@ def test_what_concerns_another_agent_does_not_concern_us(words, agent):
     assume(not any(":" in word for word in words))
     listed = ", ".join(words)
     assert judge([Signal("X-Robots-Tag", f"{agent}: {listed}")], STRICT).opt_out == ()
-    ours = judge([Signal("X-Robots-Tag", f"{agent}: {listed}, gristmill: {listed}")], STRICT).opt_out
+    ours = judge(
+        [Signal("X-Robots-Tag", f"{agent}: {listed}, gristmill: {listed}")], STRICT
+    ).opt_out
     assert ours == judge([Signal("X-Robots-Tag", listed)], STRICT).opt_out
 
 
@@ -77,11 +89,17 @@ def test_statements_of_one_kind_must_agree(urls):
     assert verdict.licence == (named.pop() if len(named) == 1 else "unknown")
 
 
-@given(st.sampled_from(sorted(LICENCES)), st.sampled_from(sorted(LICENCES)), st.sampled_from(sorted(LICENCES)))
+@given(
+    st.sampled_from(sorted(LICENCES)),
+    st.sampled_from(sorted(LICENCES)),
+    st.sampled_from(sorted(LICENCES)),
+)
 def test_a_stronger_kind_of_statement_wins(of_page, of_metadata, of_footer):
     tiers = [("footer link", of_footer), ("json-ld license", of_metadata), ("rel=license", of_page)]
     found = judge([Signal(*pair) for pair in tiers], STRICT).licence
-    named = [LICENCES[url] for url in (of_page, of_metadata, of_footer) if LICENCES[url] != "unknown"]
+    named = [
+        LICENCES[url] for url in (of_page, of_metadata, of_footer) if LICENCES[url] != "unknown"
+    ]
     assert found == (named[0] if named else "unknown")
 
 
@@ -93,7 +111,11 @@ def test_a_stronger_kind_of_statement_wins(of_page, of_metadata, of_footer):
     st.text(max_size=30),
 )
 def test_a_page_is_read_for_exactly_what_it_says(licences, robots, reserved, free, title):
-    linked = {"@graph": [{"@type": "NewsArticle", **({} if free is None else {"isAccessibleForFree": free})}]}
+    linked = {
+        "@graph": [
+            {"@type": "NewsArticle", **({} if free is None else {"isAccessibleForFree": free})}
+        ]
+    }
     html = "".join(
         [
             f"<html><head><title>{escape(title)}</title>",
@@ -107,7 +129,9 @@ def test_a_page_is_read_for_exactly_what_it_says(licences, robots, reserved, fre
     wanted = {("rel=license", url) for url in licences} | {("meta robots", word) for word in robots}
     wanted |= {("meta tdm-reservation", "1")} if reserved else set()
     wanted |= set() if free is None else {("json-ld isAccessibleForFree", str(free))}
-    assert {(signal.signal, signal.value) for signal in page_signals({}, Selector(text=html))} == wanted
+    assert {
+        (signal.signal, signal.value) for signal in page_signals({}, Selector(text=html))
+    } == wanted
 
 
 @pytest.mark.parametrize(
@@ -116,7 +140,10 @@ def test_a_page_is_read_for_exactly_what_it_says(licences, robots, reserved, fre
         ('<https://a.example/l>; rel="license"', ["https://a.example/l"]),
         ("<https://a.example/l>; rel=license", ["https://a.example/l"]),
         ('<https://a.example/l>; title="x"; rel="license"', ["https://a.example/l"]),
-        ('</style.css>; rel="stylesheet", <https://a.example/l>; rel="license"', ["https://a.example/l"]),
+        (
+            '</style.css>; rel="stylesheet", <https://a.example/l>; rel="license"',
+            ["https://a.example/l"],
+        ),
         ('<https://a.example/l>; rel="next license"', ["https://a.example/l"]),
         ('<https://a.example/l>; rel="licensed"', []),
         ("<https://a.example/l>; rel=licensed", []),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protego import Protego
 
-from crawlers.robots_rules import (
+from crawlers.downloader.robots import (
     AI_AGENTS,
     EVERYTHING_FORBIDDEN,
     LARGEST,
@@ -36,7 +36,8 @@ def failing(cases: list[dict]) -> list[dict]:
     return [
         case
         for case in cases
-        if read_robots(case["robots_txt"].encode()).allows(case["agent"], case["url"]) != case["allowed"]
+        if read_robots(case["robots_txt"].encode()).allows(case["agent"], case["url"])
+        != case["allowed"]
     ]
 
 
@@ -57,7 +58,9 @@ PATTERNS, PATHS = st.text("/ab*$.", max_size=8), st.text("/ab$.", max_size=10).m
 def by_regex(pattern: str, path: str) -> bool:
     """The same by a regular expression."""
     body = ".*".join(map(re.escape, pattern.removesuffix("$").split("*")))
-    return re.match(body + ("$(?!\n)" if pattern.endswith("$") else ""), path, re.DOTALL) is not None
+    return (
+        re.match(body + ("$(?!\n)" if pattern.endswith("$") else ""), path, re.DOTALL) is not None
+    )
 
 
 @settings(max_examples=600, deadline=None)
@@ -128,7 +131,9 @@ def test_rules_and_addresses_are_compared_in_one_encoding_as_in_the_table_of_2_2
 def test_reserved_characters_keep_their_codes():
     assert decoded("/a%2Fb%3f%24%2a%zz%4") == "/a%2Fb%3F%24%2A%zz%4"
     assert may("User-agent: *\nDisallow: /a%2Fb\n", "/a/b")
-    assert not may("User-agent: *\nDisallow: /path/file-with-a-%2A.html\n", "/path/file-with-a-%2A.html")
+    assert not may(
+        "User-agent: *\nDisallow: /path/file-with-a-%2A.html\n", "/path/file-with-a-%2A.html"
+    )
     assert may("User-agent: *\nDisallow: /path/file-with-a-%2A.html\n", "/path/file-with-a-b.html")
 
 
@@ -178,7 +183,11 @@ def test_the_longest_match_of_the_example_in_5_2_decides():
     assert may(robots, "/example/page/other.gif", "foobot") is True
 
 
-@given(st.lists(st.sampled_from(["Allow: /a", "Disallow: /a", "Disallow: /", "Allow: /ab", "Disallow: /ab"])))
+@given(
+    st.lists(
+        st.sampled_from(["Allow: /a", "Disallow: /a", "Disallow: /", "Allow: /ab", "Disallow: /ab"])
+    )
+)
 def test_the_order_of_rules_changes_nothing_and_of_equals_the_one_that_allows_wins(rules):
     there = may("\n".join(["User-agent: *", *rules]), "/abc")
     assert there == may("\n".join(["User-agent: *", *reversed(rules)]), "/abc")
@@ -199,20 +208,39 @@ def test_rules_before_any_group_and_empty_ones_say_nothing():
 
 
 def test_what_a_missing_and_an_unreachable_file_stand_for():
-    assert NOTHING_FORBIDDEN.permits("gristmill", SITE) and NOTHING_FORBIDDEN.uses("gristmill", SITE) == ()
-    assert not EVERYTHING_FORBIDDEN.permits("gristmill", SITE) and not EVERYTHING_FORBIDDEN.permits("x", SITE + "/a?b")
+    assert (
+        NOTHING_FORBIDDEN.permits("gristmill", SITE)
+        and NOTHING_FORBIDDEN.uses("gristmill", SITE) == ()
+    )
+    assert not EVERYTHING_FORBIDDEN.permits("gristmill", SITE) and not EVERYTHING_FORBIDDEN.permits(
+        "x", SITE + "/a?b"
+    )
 
 
 # Bytes of any kind
 
 LINES = st.sampled_from(
-    ["User-agent: *", "User-agent: gristmill", "Disallow: /", "Allow: /a", "Disallow: /%61", "Disallow: /*b$",
-     "Crawl-delay: 3", "Content-Signal: ai-train=no", "# x", "Allow: /%2f", "disallow /新", "Allow: /a/index.html"]
-)  # fmt: skip
+    [
+        "User-agent: *",
+        "User-agent: gristmill",
+        "Disallow: /",
+        "Allow: /a",
+        "Disallow: /%61",
+        "Disallow: /*b$",
+        "Crawl-delay: 3",
+        "Content-Signal: ai-train=no",
+        "# x",
+        "Allow: /%2f",
+        "disallow /新",
+        "Allow: /a/index.html",
+    ]
+)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.binary(max_size=200) | st.lists(LINES).map(lambda lines: "\n".join(lines).encode()), PATHS)
+@given(
+    st.binary(max_size=200) | st.lists(LINES).map(lambda lines: "\n".join(lines).encode()), PATHS
+)
 def test_any_bytes_are_read_and_permits_never_permits_what_allows_does_not(body, path):
     found = read_robots(body)
     assert found.allows("gristmill", SITE + path) or not found.permits("gristmill", SITE + path)
@@ -272,9 +300,14 @@ def test_a_crawl_delay_is_that_of_the_crawler_and_else_that_of_all():
     assert not robots.permits("slow", SITE + "/x")
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-1", "1e9", "nan", "inf", "1,5", "9999999999", "\u0663"])
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-1", "1e9", "nan", "inf", "1,5", "9999999999", "\u0663"]
+)
 def test_a_crawl_delay_that_is_no_plain_number_says_nothing(value):
-    assert read_robots(f"User-agent: *\nCrawl-delay: {value}\n".encode()).crawl_delay("gristmill") is None
+    assert (
+        read_robots(f"User-agent: *\nCrawl-delay: {value}\n".encode()).crawl_delay("gristmill")
+        is None
+    )
 
 
 def test_uses_are_those_of_the_group_that_concerns_a_crawler_each_once():
@@ -296,15 +329,20 @@ def test_only_crawlers_with_groups_of_their_own_count_as_shut_out():
 
 
 def test_sitemaps_stand_outside_of_groups_and_part_none():
-    robots = read_robots(b"Sitemap: /a\nUser-agent: a\nSitemap: /b\nUser-agent: b\nsite-map: /a\nDisallow: /\n")
+    robots = read_robots(
+        b"Sitemap: /a\nUser-agent: a\nSitemap: /b\nUser-agent: b\nsite-map: /a\nDisallow: /\n"
+    )
     assert robots.sitemaps == ("/a", "/b")
     assert not robots.permits("a", SITE + "/x") and not robots.permits("b", SITE + "/x")
 
 
 COMMON_RULES = st.tuples(
-    st.sampled_from(["Allow", "Disallow"]), st.text("/ab*", min_size=1, max_size=6).map("/{}".format)
+    st.sampled_from(["Allow", "Disallow"]),
+    st.text("/ab*", min_size=1, max_size=6).map("/{}".format),
 )
-COMMON_GROUPS = st.tuples(st.sampled_from(["*", "gristmill", "other"]), st.lists(COMMON_RULES, min_size=1, max_size=5))
+COMMON_GROUPS = st.tuples(
+    st.sampled_from(["*", "gristmill", "other"]), st.lists(COMMON_RULES, min_size=1, max_size=5)
+)
 
 
 @settings(max_examples=400, deadline=None)
@@ -314,6 +352,10 @@ def test_protego_reads_files_of_common_syntax_alike(groups, path):
     text = "\n".join(
         line
         for agent, rules in groups
-        for line in (f"User-agent: {agent}", *(f"{field}: {pattern}" for field, pattern in rules), "")
+        for line in (
+            f"User-agent: {agent}",
+            *(f"{field}: {pattern}" for field, pattern in rules),
+            "",
+        )
     )
     assert may(text, path) == Protego.parse(text).can_fetch(SITE + path, "gristmill")

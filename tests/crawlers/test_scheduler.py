@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import pytest
 from scrapy import Request
 
-from crawlers import scheduler as module
 from crawlers.config import CrawlConfig
-from crawlers.frontier import DONE, WAITING, Ended, Frontier
-from crawlers.outbox import Outbox
+from crawlers.downloader import scheduler as module
+from crawlers.downloader.scheduler import SHORTEST_WAIT, DurableScheduler
+from crawlers.frontier.outbox import Outbox
+from crawlers.frontier.store import DONE, WAITING, Ended, Frontier
 from crawlers.outcome import Ask, Outcome, Validators
 from crawlers.rights import Signal
-from crawlers.scheduler import SHORTEST_WAIT, DurableScheduler
 from crawlers.session import LONGEST_PAUSE, Session
 from gristmill.progress import Progress
 
@@ -31,18 +31,27 @@ class World:
             monkeypatch.setattr(f"crawlers.{name}.time", clock)
         monkeypatch.setattr(module, "call_later", self.call_later)
         source = {"kind": "news", "name": "n", "sites": ["https://a.example", "https://b.example"]}
-        self.config = CrawlConfig.model_validate({"contact": "a@b.org", "sources": [source], "politeness": politeness})
+        self.config = CrawlConfig.model_validate(
+            {"contact": "a@b.org", "sources": [source], "politeness": politeness}
+        )
         self.frontier = Frontier(folder / "frontier.sqlite")
         outbox = Outbox(self.frontier, folder / "captures", rotate=1 << 20)
         self.session = Session(self.config, self.frontier, outbox, Progress("crawl"))
         self.session.read_hosts = {f"{name}.example" for name in "abc"}
         self.ended: list[BaseException] = []
         self.spider = SimpleNamespace(
-            source=self.config.sources[0], session=self.session, robots="allowed", answered=print, refused=print,
-            first=lambda: list(asks), _end=self.ended.append,
-        )  # fmt: skip
+            source=self.config.sources[0],
+            session=self.session,
+            robots="allowed",
+            answered=print,
+            refused=print,
+            first=lambda: list(asks),
+            _end=self.ended.append,
+        )
         slot = SimpleNamespace(nextcall=SimpleNamespace(schedule=self.schedule))
-        self.scheduler = DurableScheduler.from_crawler(SimpleNamespace(engine=SimpleNamespace(_slot=slot)))  # type: ignore[arg-type]
+        self.scheduler = DurableScheduler.from_crawler(
+            SimpleNamespace(engine=SimpleNamespace(_slot=slot))
+        )  # type: ignore[arg-type]
         self.scheduler.open(self.spider)  # type: ignore[arg-type]
 
     def schedule(self) -> None:
@@ -66,7 +75,9 @@ class World:
         """All that may be asked now."""
         return list(iter(self.next, None))
 
-    def land(self, request: Request, ended: Ended = Ended(DONE), asks: "list[Ask] | None" = None) -> None:
+    def land(
+        self, request: Request, ended: Ended = Ended(DONE), asks: "list[Ask] | None" = None
+    ) -> None:
         row = request.meta["row"]
         queued = self.session.commit(self.config.sources[0], row, Outcome(asks=asks or []), ended)
         self.scheduler.landed(row, queued)
@@ -97,7 +108,9 @@ def test_a_host_never_has_more_in_flight_than_it_may_and_one_that_landed_makes_r
 
 def test_hosts_take_turns(world):
     found = world([*pages("a", 3), *pages("b", 2), *pages("c", 3)], concurrency_per_host=3)
-    assert found.all() == [f"{name}.example/{n}" for n in range(3) for name in "abc" if (name, n) != ("b", 2)]
+    assert found.all() == [
+        f"{name}.example/{n}" for n in range(3) for name in "abc" if (name, n) != ("b", 2)
+    ]
 
 
 def test_more_is_read_ahead_when_the_first_rows_are_in_flight_and_none_comes_twice(world):
@@ -174,9 +187,12 @@ def test_a_call_waits_for_a_held_host_only_so_long(world, pause, pending):
 
 
 @pytest.mark.parametrize(
-    ("state", "due", "pending"), [(WAITING, 300.0, True), (WAITING, 301.0, False), (DONE, 1.0, False)]
+    ("state", "due", "pending"),
+    [(WAITING, 300.0, True), (WAITING, 301.0, False), (DONE, 1.0, False)],
 )
-def test_a_call_waits_for_what_is_to_be_repeated_soon_and_for_nothing_that_is_done(world, state, due, pending):
+def test_a_call_waits_for_what_is_to_be_repeated_soon_and_for_nothing_that_is_done(
+    world, state, due, pending
+):
     found = world(pages("a", 1))
     found.next()
     found.land(found.request, Ended(state, START + due))
@@ -255,7 +271,9 @@ def test_what_a_page_brought_is_asked_in_its_turn_on_hosts_that_are_new_too(worl
     assert found.all() == ["a.example/new", "b.example/0"]
 
 
-def test_nothing_that_is_in_flight_is_lost_or_asked_twice_by_another_process(world, tmp_path, monkeypatch):
+def test_nothing_that_is_in_flight_is_lost_or_asked_twice_by_another_process(
+    world, tmp_path, monkeypatch
+):
     found = world(pages("a", 3))
     assert found.all() == ["a.example/0"]
     found.frontier.close()
@@ -273,8 +291,17 @@ HAD = Validators('"tag"', "Fri, 27 Nov 2026 00:00:00 GMT", "sha1:X", "2026-11-27
     ("before", "headers"),
     [
         (Validators(), {}),
-        (HAD, {b"If-None-Match": [b'"tag"'], b"If-Modified-Since": [b"Fri, 27 Nov 2026 00:00:00 GMT"]}),
-        (Validators('"tag"', None, "sha1:X", "2026-11-27T00:00:00Z"), {b"If-None-Match": [b'"tag"']}),
+        (
+            HAD,
+            {
+                b"If-None-Match": [b'"tag"'],
+                b"If-Modified-Since": [b"Fri, 27 Nov 2026 00:00:00 GMT"],
+            },
+        ),
+        (
+            Validators('"tag"', None, "sha1:X", "2026-11-27T00:00:00Z"),
+            {b"If-None-Match": [b'"tag"']},
+        ),
         (Validators(None, None, "sha1:X", "2026-11-27T00:00:00Z"), {}),
         (Validators('"tag"', "Fri, 27 Nov 2026 00:00:00 GMT"), {}),
     ],
@@ -294,7 +321,12 @@ def test_a_request_carries_its_row_its_door_and_its_signals(world):
     found = world([Ask("https://a.example/x", "parse", "html", facts=facts)])
     found.next()
     meta = found.request.meta
-    assert (meta["format"], meta["robots"], meta["captures"], meta["door"]) == ("html", "allowed", [], "robots.txt")
+    assert (meta["format"], meta["robots"], meta["captures"], meta["door"]) == (
+        "html",
+        "allowed",
+        [],
+        "robots.txt",
+    )
     assert meta["signals"] == (Signal("rightsinfo", "CC0"),)
     assert meta["row"].url == "https://a.example/x" and found.request.dont_filter
 
@@ -302,7 +334,9 @@ def test_a_request_carries_its_row_its_door_and_its_signals(world):
 # A frontier that fails
 
 
-def test_a_frontier_that_cannot_be_read_ends_the_crawl_instead_of_being_asked_for_ever(world, monkeypatch):
+def test_a_frontier_that_cannot_be_read_ends_the_crawl_instead_of_being_asked_for_ever(
+    world, monkeypatch
+):
     found = world(pages("a", 1))
 
     def damaged(*_: object, **__: object) -> None:

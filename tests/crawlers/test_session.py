@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from crawlers import frontier as frontier_module
 from crawlers import session as session_module
 from crawlers.crawl import _check, details_of, scrapy_settings, summary
-from crawlers.frontier import DONE, Ended
+from crawlers.frontier import store as frontier_module
+from crawlers.frontier.store import DONE, Ended
 from crawlers.outcome import Ask, Found, Outcome, Shut
 from crawlers.rights import Verdict
 from crawlers.session import Session
-from crawlers.spiders.base import UNCHANGED, stored
+from crawlers.sources.base import UNCHANGED, stored
 from gristmill.errors import RunError, Stopped
-from gristmill.ledger import totals
-from gristmill.runs import FinishedRun
+from gristmill.runs.ledger import totals
+from gristmill.runs.run import FinishedRun
 
 KEPT, REFUSED = Verdict("CC-BY-4.0", (), None, ()), Verdict("unknown", ("noai",), "opt_out", ())
 NEWS = {"kind": "news", "name": "n", "sites": ["https://n.example"], "lang": "en"}
@@ -27,10 +27,18 @@ def session(session_of) -> Session:
     return session_of(NEWS)
 
 
-def commit(session: Session, *found: Found, host: str = "n.example", captures: tuple[bytes, ...] = (), asks=()) -> int:
+def commit(
+    session: Session,
+    *found: Found,
+    host: str = "n.example",
+    captures: tuple[bytes, ...] = (),
+    asks=(),
+) -> int:
     """Commit what one request of the source came to; returns how many it queued."""
     source = session.config.sources[0]
-    session.frontier.add(source.name, [Ask(f"https://{host}/{time.monotonic_ns()}", "parse_article")])
+    session.frontier.add(
+        source.name, [Ask(f"https://{host}/{time.monotonic_ns()}", "parse_article")]
+    )
     row = session.frontier.take(source.name, host, 1)[0]
     return session.commit(source, row, Outcome([*captures], list(asks), [*found]), Ended(DONE))
 
@@ -57,7 +65,9 @@ def test_every_document_has_one_fate(session):
 
 def test_the_details_of_a_call_name_what_was_fetched_shut_queued_and_taken_down(session):
     source = session.config.sources[0]
-    session.note(source, Outcome(captures=[b"x"], shut=[Shut("d.example", "robots.txt unreachable")]))
+    session.note(
+        source, Outcome(captures=[b"x"], shut=[Shut("d.example", "robots.txt unreachable")])
+    )
     commit(session, captures=(b"y", b"z"), asks=[Ask("https://n.example/later", "parse_article")])
     session.frontier.take_down("https://n.example/gone", "deleted", 0)
     details = details_of(session)
@@ -115,7 +125,9 @@ def test_an_answer_forgives_strikes_and_shortens_no_pause(session_of):
         ({}, (b"a" * 1000,) * 50, False),
     ],
 )
-def test_a_host_is_spent_once_it_gave_as_many_answers_or_bytes_as_one_call_may_take(session_of, limit, captures, spent):
+def test_a_host_is_spent_once_it_gave_as_many_answers_or_bytes_as_one_call_may_take(
+    session_of, limit, captures, spent
+):
     session = session_of(NEWS, politeness=limit)
     assert not session.is_spent("n.example")
     commit(session, captures=captures)
@@ -124,7 +136,9 @@ def test_a_host_is_spent_once_it_gave_as_many_answers_or_bytes_as_one_call_may_t
 
 
 def test_a_host_is_spent_so_many_seconds_after_its_first_answer(session_of, monkeypatch):
-    clock = SimpleNamespace(time=lambda: clock.now, now=1000.0, strftime=time.strftime, gmtime=time.gmtime)
+    clock = SimpleNamespace(
+        time=lambda: clock.now, now=1000.0, strftime=time.strftime, gmtime=time.gmtime
+    )
     for module in (session_module, frontier_module):
         monkeypatch.setattr(module, "time", clock)
     session = session_of(NEWS, politeness={"seconds_per_host": 60})
@@ -197,7 +211,9 @@ def test_a_capture_that_could_not_be_written_ends_the_crawl_with_its_error(sessi
 
 @pytest.mark.parametrize("write", ["set_fact", "take_down", "hold"])
 def test_a_disk_that_fills_up_between_two_requests_is_told_as_such_with_the_file(session, write):
-    session.frontier.db.execute("PRAGMA max_page_count = 1")  # not less than it has by now: it cannot grow
+    session.frontier.db.execute(
+        "PRAGMA max_page_count = 1"
+    )  # not less than it has by now: it cannot grow
     long = "x" * 1_000_000
     with pytest.raises(OSError) as told:
         getattr(session.frontier, write)(
@@ -212,9 +228,13 @@ def test_scrapy_is_told_to_be_polite_and_closed(session_of):
     assert not any(
         settings[name]
         for name in (
-            "COOKIES_ENABLED", "REMOTE_CONTROL_ENABLED", "TELNETCONSOLE_ENABLED", "REFERER_ENABLED", "RETRY_ENABLED",
+            "COOKIES_ENABLED",
+            "REMOTE_CONTROL_ENABLED",
+            "TELNETCONSOLE_ENABLED",
+            "REFERER_ENABLED",
+            "RETRY_ENABLED",
         )
-    )  # fmt: skip
+    )
     assert (
         settings["DOWNLOAD_VERIFY_CERTIFICATES"]
         and settings["DOWNLOAD_MAXSIZE"] == 16 << 20
@@ -227,8 +247,14 @@ def test_scrapy_is_told_to_be_polite_and_closed(session_of):
     )
     order = settings["DOWNLOADER_MIDDLEWARES"]
     assert order["scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware"] is None
-    assert order["crawlers.politeness.AddressMiddleware"] < order["crawlers.sites.SiteMiddleware"]
-    assert "intranet.example" in settings["PRIVATE_HOSTS"] and "127.0.0.1" not in settings["PRIVATE_HOSTS"]
+    assert (
+        order["crawlers.downloader.politeness.AddressMiddleware"]
+        < order["crawlers.downloader.sites.SiteMiddleware"]
+    )
+    assert (
+        "intranet.example" in settings["PRIVATE_HOSTS"]
+        and "127.0.0.1" not in settings["PRIVATE_HOSTS"]
+    )
 
 
 def test_the_summary_names_fates_licences_and_the_first_failures(tmp_path):
@@ -259,9 +285,22 @@ def test_the_summary_names_fates_licences_and_the_first_failures(tmp_path):
 
 def test_the_summary_tells_what_is_still_queued_and_where_the_takedowns_are(tmp_path):
     counts = {"read": 1, "kept": 1, "dropped": 0, "quarantined": 0, "captures": 1, "bytes": 0}
-    details = {"licences": {}, "unreachable": {}, "failures": [], "queued": 7, "takedowns": 2,
-               "waiting": {"n.example": {"queued": 7, "why": "the host asked to be left alone until 2026-11-29 01:07"}}}  # fmt: skip
-    assert summary(FinishedRun(tmp_path, {"id": "crawl-x", "counts": counts, "details": details}))[2:] == [
+    details = {
+        "licences": {},
+        "unreachable": {},
+        "failures": [],
+        "queued": 7,
+        "takedowns": 2,
+        "waiting": {
+            "n.example": {
+                "queued": 7,
+                "why": "the host asked to be left alone until 2026-11-29 01:07",
+            }
+        },
+    }
+    assert summary(FinishedRun(tmp_path, {"id": "crawl-x", "counts": counts, "details": details}))[
+        2:
+    ] == [
         "  n.example: 7 requests still queued; the host asked to be left alone until 2026-11-29 01:07",
         f"  2 pages are gone or refuse since they were stored: {tmp_path / 'takedown.csv'}",
     ]

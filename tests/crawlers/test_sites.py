@@ -14,19 +14,27 @@ from scrapy.exceptions import CannotResolveHostError
 from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
-from crawlers import sites
 from crawlers.config import CrawlConfig
-from crawlers.frontier import Frontier
-from crawlers.outbox import Outbox
-from crawlers.politeness import Forbidden, Unreachable
+from crawlers.downloader import sites
+from crawlers.downloader.politeness import Forbidden, Unreachable
+from crawlers.downloader.robots import LARGEST, read_robots
+from crawlers.downloader.sites import (
+    DAY,
+    HOUR,
+    LONGEST_CRAWL_DELAY,
+    Site,
+    SiteMiddleware,
+    read_reservations,
+    read_site,
+)
+from crawlers.frontier.outbox import Outbox
+from crawlers.frontier.store import Frontier
 from crawlers.rights import Signal, judge
-from crawlers.robots_rules import LARGEST, read_robots
 from crawlers.session import Session
-from crawlers.sites import DAY, HOUR, LONGEST_CRAWL_DELAY, Site, SiteMiddleware, read_reservations, read_site
-from crawlers.spiders.news import NewsSpider
-from crawlers.spiders.wiki import WikiSpider
+from crawlers.sources.news import NewsSpider
+from crawlers.sources.wiki import WikiSpider
 from gristmill.progress import Progress
-from gristmill.rights import POLICIES
+from gristmill.rights.policy import POLICIES
 
 ROBOTS, TDM, AI = "/robots.txt", "/.well-known/tdmrep.json", "/ai.txt"
 PAGE = "https://n.example/a"
@@ -48,7 +56,10 @@ def test_a_site_that_says_nothing_gives_no_signals():
 def test_uses_in_robots_txt_are_signals_with_their_words():
     robots = b"User-agent: *\nContent-Signal: search=yes, ai-train=no\nContent-Usage: train-ai=n\nAllow: /\n"
     found = read_site({ROBOTS: (200, robots)}, None)
-    assert said(found) == [("robots.txt use", "search=yes, ai-train=no"), ("robots.txt use", "train-ai=n")]
+    assert said(found) == [
+        ("robots.txt use", "search=yes, ai-train=no"),
+        ("robots.txt use", "train-ai=n"),
+    ]
     assert judge(tuple(found.signals(PAGE)), POLICIES["strict-eu"]).opt_out == ("notrain",)
 
 
@@ -62,11 +73,14 @@ def test_ai_crawlers_that_are_shut_out_are_named_for_the_addresses_that_are_shut
 def test_an_ai_txt_that_forbids_is_a_signal_and_one_that_allows_none():
     forbids = read_site({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nDisallow: /a\n")}, None)
     assert said(forbids) == [("ai.txt", "Disallow")] and said(forbids, "https://n.example/b") == []
-    assert said(read_site({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nAllow: /\n")}, None)) == []
+    assert (
+        said(read_site({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nAllow: /\n")}, None)) == []
+    )
 
 
 @pytest.mark.parametrize(
-    "body", [b"<!doctype html>\nUser-agent: *\nDisallow: /\n", b" \r\n<html>\nUser-agent: *\nDisallow: /"]
+    "body",
+    [b"<!doctype html>\nUser-agent: *\nDisallow: /\n", b" \r\n<html>\nUser-agent: *\nDisallow: /"],
 )
 def test_a_page_in_place_of_an_ai_txt_is_none(body):
     assert said(read_site({ROBOTS: (404, b""), AI: (200, body)}, None)) == []
@@ -77,7 +91,9 @@ def test_a_page_in_place_of_an_ai_txt_is_none(body):
 def test_only_an_answer_of_200_is_a_file(path, status):
     body = b"User-agent: *\nDisallow: /\n"
     found = read_site({ROBOTS: (404, b""), path: (status, body)}, None)
-    assert said(found) == [] and found.robots.permits("gristmill", PAGE) and found.unreachable is None
+    assert (
+        said(found) == [] and found.robots.permits("gristmill", PAGE) and found.unreachable is None
+    )
 
 
 def reservation(*rules: object) -> Site:
@@ -102,17 +118,31 @@ def test_of_a_tdmrep_file_the_first_location_that_matches_holds():
 
 def test_a_location_beyond_ascii_holds_for_the_encoded_address():
     site = reservation({"location": "/新闻/*", "tdm-reservation": 1})
-    assert said(site, "https://n.example/%E6%96%B0%E9%97%BB/1") == [("tdmrep.json tdm-reservation", "1")]
-    assert said(site, "https://n.example/%e6%96%b0%e9%97%bb/1") == [("tdmrep.json tdm-reservation", "1")]
+    assert said(site, "https://n.example/%E6%96%B0%E9%97%BB/1") == [
+        ("tdmrep.json tdm-reservation", "1")
+    ]
+    assert said(site, "https://n.example/%e6%96%b0%e9%97%bb/1") == [
+        ("tdmrep.json tdm-reservation", "1")
+    ]
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        b"", b"{", b"[" * 200_000, b'"x"', b"null", b"\xff\xfe", b"[1, null, []]",
-        b'[{"tdm-reservation": 1}]', b'[{"location": 5}]', b"<html>", b'[{"location": "/"}', b"1" * 5000,
+        b"",
+        b"{",
+        b"[" * 200_000,
+        b'"x"',
+        b"null",
+        b"\xff\xfe",
+        b"[1, null, []]",
+        b'[{"tdm-reservation": 1}]',
+        b'[{"location": 5}]',
+        b"<html>",
+        b'[{"location": "/"}',
+        b"1" * 5000,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_tdmrep_file_says_nothing(body):
     assert read_reservations(body) == ()
 
@@ -123,11 +153,17 @@ def test_bad_entries_of_a_tdmrep_file_cost_no_good_ones():
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=60) | st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["location", "tdm-reservation", "x"]), inner),
-    max_leaves=8,
-).map(lambda value: json.dumps(value).encode()))  # fmt: skip
+@given(
+    st.binary(max_size=60)
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["location", "tdm-reservation", "x"]), inner)
+        ),
+        max_leaves=8,
+    ).map(lambda value: json.dumps(value).encode())
+)
 def test_any_bytes_are_a_site_of_some_kind(body):
     site = read_site({ROBOTS: (200, body), TDM: (200, body), AI: (200, body)}, None)
     assert all(isinstance(signal, Signal) for signal in site.signals(PAGE))
@@ -159,7 +195,10 @@ class Web:
 
     def __init__(self, **answers: "tuple[int, bytes] | Exception") -> None:
         self.answers = {ROBOTS: (404, b""), TDM: (404, b""), AI: (404, b"")}
-        self.answers |= {{"robots": ROBOTS, "tdm": TDM, "ai": AI}[name]: answer for name, answer in answers.items()}
+        self.answers |= {
+            {"robots": ROBOTS, "tdm": TDM, "ai": AI}[name]: answer
+            for name, answer in answers.items()
+        }
         self.asked: list[str] = []
         self.requests: list[Request] = []
 
@@ -179,7 +218,7 @@ class Clock:
 
     def __init__(self, monkeypatch) -> None:
         self.now = 1_800_000_000.0
-        for module in ("crawlers.sites", "crawlers.session"):
+        for module in ("crawlers.downloader.sites", "crawlers.session"):
             monkeypatch.setattr(f"{module}.time", SimpleNamespace(time=lambda: self.now))
 
 
@@ -195,7 +234,9 @@ def middleware(folder: Path, web: Web, kind: str = "news") -> SiteMiddleware:
         source = {"kind": "wiki", "name": "n", "api": "https://n.example/w/api.php"}
     config = CrawlConfig.model_validate({"contact": "a@b.org", "sources": [source]})
     frontier = Frontier(folder / "frontier.sqlite")
-    session = Session(config, frontier, Outbox(frontier, folder / "captures", rotate=1 << 20), Progress("crawl"))
+    session = Session(
+        config, frontier, Outbox(frontier, folder / "captures", rotate=1 << 20), Progress("crawl")
+    )
     spider = {"news": NewsSpider, "wiki": WikiSpider}[kind]
     crawler = get_crawler(spider)
     crawler.spider = spider(source=config.sources[0], session=session)
@@ -221,7 +262,12 @@ def ask(site: SiteMiddleware, *urls: str, **meta: object) -> "list[str]":
 
 def captures(site: SiteMiddleware) -> list[bytes]:
     """What waits in the outbox."""
-    return [data for (data,) in site.crawler.spider.session.frontier.table("SELECT records FROM outbox ORDER BY id")]
+    return [
+        data
+        for (data,) in site.crawler.spider.session.frontier.table(
+            "SELECT records FROM outbox ORDER BY id"
+        )
+    ]
 
 
 def test_many_requests_at_once_have_their_site_read_once_and_captured(tmp_path, clock):
@@ -237,14 +283,24 @@ def test_many_requests_at_once_have_their_site_read_once_and_captured(tmp_path, 
 
 def test_every_place_has_files_of_its_own(tmp_path, clock):
     web = Web()
-    ask(middleware(tmp_path, web), PAGE, "https://n.example:8443/a", "http://n.example/a", "https://N.EXAMPLE/b")
+    ask(
+        middleware(tmp_path, web),
+        PAGE,
+        "https://n.example:8443/a",
+        "http://n.example/a",
+        "https://N.EXAMPLE/b",
+    )
     asked = [url for url in web.asked if url.endswith(ROBOTS)]
     assert sorted(asked) == [
-        "http://n.example/robots.txt", "https://n.example/robots.txt", "https://n.example:8443/robots.txt",
-    ]  # fmt: skip
+        "http://n.example/robots.txt",
+        "https://n.example/robots.txt",
+        "https://n.example:8443/robots.txt",
+    ]
 
 
-def test_what_a_site_said_holds_for_a_day_in_other_processes_too_and_is_then_read_again(tmp_path, clock):
+def test_what_a_site_said_holds_for_a_day_in_other_processes_too_and_is_then_read_again(
+    tmp_path, clock
+):
     robots = (200, b"User-agent: *\nDisallow: /no\n")
     first = middleware(tmp_path, Web(robots=robots))
     ask(first, PAGE)
@@ -268,7 +324,8 @@ def test_a_clock_that_was_turned_back_does_not_make_an_answer_hold_longer(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("answer", "why"), [((503, b""), "HTTP 503"), (CannotResolveHostError("no"), "DNS lookup failed")]
+    ("answer", "why"),
+    [((503, b""), "HTTP 503"), (CannotResolveHostError("no"), "DNS lookup failed")],
 )
 def test_a_site_that_cannot_be_had_is_asked_again_after_an_hour_and_at_once_by_another_process(
     tmp_path, clock, answer, why
@@ -306,7 +363,10 @@ def test_a_tdmrep_file_that_breaks_off_is_none_and_the_site_is_still_read(tmp_pa
 def test_robots_txt_may_lead_to_other_hosts_by_five_hops(tmp_path, clock):
     web = Web()
     ask(middleware(tmp_path, web), PAGE)
-    told = [(request.meta["any_host"], request.meta["redirect_ttl"], request.dont_filter) for request in web.requests]
+    told = [
+        (request.meta["any_host"], request.meta["redirect_ttl"], request.dont_filter)
+        for request in web.requests
+    ]
     assert told == [(True, 5, True)] * 3
 
 
@@ -325,9 +385,16 @@ def test_only_news_sites_are_asked_for_reservations(tmp_path, clock):
 
 @pytest.mark.parametrize(
     ("said", "taken"),
-    [(b"3", {"n.example": 3.0}), (b"86400", {"n.example": LONGEST_CRAWL_DELAY}), (b"0", {}), (b"x", {})],
+    [
+        (b"3", {"n.example": 3.0}),
+        (b"86400", {"n.example": LONGEST_CRAWL_DELAY}),
+        (b"0", {}),
+        (b"x", {}),
+    ],
 )
-def test_a_crawl_delay_is_taken_for_its_host_and_never_beyond_the_limit(tmp_path, clock, said, taken):
+def test_a_crawl_delay_is_taken_for_its_host_and_never_beyond_the_limit(
+    tmp_path, clock, said, taken
+):
     site = middleware(tmp_path, Web(robots=(200, b"User-agent: *\nCrawl-delay: " + said)))
     ask(site, "https://n.example:8443/a")
     assert site.crawler.spider.session.crawl_delays == taken
@@ -336,7 +403,9 @@ def test_a_crawl_delay_is_taken_for_its_host_and_never_beyond_the_limit(tmp_path
 def test_what_a_site_said_and_its_captures_are_kept_together_or_not_at_all(tmp_path, clock):
     site = middleware(tmp_path, Web())
     frontier = site.crawler.spider.session.frontier
-    frontier.db.execute("CREATE TEMP TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'injected'); END")
+    frontier.db.execute(
+        "CREATE TEMP TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'injected'); END"
+    )
     with pytest.raises(sqlite3.IntegrityError, match="injected"):
         ask(site, PAGE)
     assert frontier.site("https://n.example") is None and captures(site) == []
@@ -346,7 +415,8 @@ def test_what_a_site_said_and_its_captures_are_kept_together_or_not_at_all(tmp_p
 
 
 @pytest.mark.parametrize(
-    "url", ["https://n.example]/", "http://[::1", "http://[x]/", "https://m.example/", "ftp://n.example/"]
+    "url",
+    ["https://n.example]/", "http://[::1", "http://[x]/", "https://m.example/", "ftp://n.example/"],
 )
 def test_an_address_that_is_none_or_elsewhere_is_not_ours(tmp_path, clock, url):
     assert not middleware(tmp_path, Web()).crawler.spider.is_ours(url)
@@ -355,8 +425,8 @@ def test_an_address_that_is_none_or_elsewhere_is_not_ours(tmp_path, clock, url):
 def test_words_of_a_site_that_are_no_utf_8_are_kept_readable_in_a_capture(tmp_path, clock):
     from datetime import UTC, datetime
 
-    from crawlers.capture import told
-    from crawlers.warc import Exchange, capture_records
+    from crawlers.downloader.capture import told
+    from crawlers.downloader.warc import Exchange, capture_records
 
     web = Web(robots=(200, b"User-agent: *\nContent-Signal: ai-train=no \xff\nAllow: /\n"))
     request = Request(PAGE)
@@ -365,7 +435,9 @@ def test_words_of_a_site_that_are_no_utf_8_are_kept_readable_in_a_capture(tmp_pa
     verdict = judge(request.meta["site_signals"], POLICIES["strict-eu"])
     assert verdict.opt_out == ("notrain",)
     exchange = Exchange(PAGE, "GET", [], "HTTP/1.1", 200, "OK", [], b"x")
-    assert capture_records(exchange, told(site.crawler.spider.source, "html", verdict, "allowed"), datetime.now(UTC))
+    assert capture_records(
+        exchange, told(site.crawler.spider.source, "html", verdict, "allowed"), datetime.now(UTC)
+    )
 
 
 def test_what_was_kept_is_read_back_as_it_was():
@@ -379,8 +451,11 @@ def test_what_was_kept_is_read_back_as_it_was():
     ("file", "rules"),
     [
         (b'{"location": "/a", "tdm-reservation": 1}', (("/a", "1", ""),)),
-        (b'[{"location": "/a", "tdm-reservation": true}, {"location": "/b", "tdm-reservation": false}]', (("/a", "1", ""), ("/b", "0", ""))),
+        (
+            b'[{"location": "/a", "tdm-reservation": true}, {"location": "/b", "tdm-reservation": false}]',
+            (("/a", "1", ""), ("/b", "0", "")),
+        ),
     ],
-)  # fmt: skip
+)
 def test_slips_in_a_tdmrep_json_whose_meaning_is_clear_count(file, rules):
     assert read_reservations(file) == rules

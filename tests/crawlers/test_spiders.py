@@ -17,19 +17,25 @@ from scrapy.exceptions import (
 from scrapy.http import HtmlResponse, Response, TextResponse
 from twisted.python.failure import Failure
 
-from crawlers.capture import CaptureMiddleware
-from crawlers.frontier import DONE, FAILED, WAITING, Row
+from crawlers.downloader.capture import CaptureMiddleware
+from crawlers.downloader.politeness import (
+    FIRST_PAUSE,
+    Forbidden,
+    OtherHost,
+    PrivateAddress,
+    Unreachable,
+)
+from crawlers.downloader.scheduler import request_of
+from crawlers.downloader.warc import payload_digest
+from crawlers.frontier.store import DONE, FAILED, WAITING, Row
 from crawlers.outcome import Ask, Outcome, Shut
-from crawlers.politeness import FIRST_PAUSE, Forbidden, OtherHost, PrivateAddress, Unreachable
 from crawlers.rights import Signal
-from crawlers.scheduler import request_of
 from crawlers.session import LONGEST_PAUSE
-from crawlers.spiders.base import SourceSpider
-from crawlers.spiders.news import DEEPEST_SITEMAP, MOST_SITEMAPS, NewsSpider
-from crawlers.spiders.social import SocialSpider
-from crawlers.spiders.wiki import LAG_SECONDS, MOST_LAGS, WikiSpider
-from crawlers.warc import payload_digest
-from gristmill.ledger import totals
+from crawlers.sources.base import SourceSpider
+from crawlers.sources.news import DEEPEST_SITEMAP, MOST_SITEMAPS, NewsSpider
+from crawlers.sources.social import SocialSpider
+from crawlers.sources.wiki import LAG_SECONDS, MOST_LAGS, WikiSpider
+from gristmill.runs.ledger import totals
 
 SITE = "https://n.example"
 KINDS = {"news": NewsSpider, "wiki": WikiSpider, "social": SocialSpider}
@@ -59,7 +65,11 @@ class Visit:
     def rows(self) -> list[Row]:
         """What is queued, host by host."""
         name = self.spider.source.name
-        return [row for host in self.frontier.hosts(name) for row in self.frontier.take(name, host, 10_000)]
+        return [
+            row
+            for host in self.frontier.hosts(name)
+            for row in self.frontier.take(name, host, 10_000)
+        ]
 
     @property
     def urls(self) -> list[str]:
@@ -71,7 +81,14 @@ class Visit:
         return found
 
     def answer(
-        self, row: Row, body: bytes | str = b"", *, status: int = 200, kind=None, site=(), **headers: str
+        self,
+        row: Row,
+        body: bytes | str = b"",
+        *,
+        status: int = 200,
+        kind=None,
+        site=(),
+        **headers: str,
     ) -> None:
         """Let a row be answered, judged, captured and committed."""
         request = request_of(row, self.spider)
@@ -127,9 +144,13 @@ class Visit:
 def visit(session_of):
     """A function beginning the visit of one source."""
 
-    def begin(kind: str, *, politeness=(), recrawl=(), policy="strict-eu", **settings: object) -> Visit:
+    def begin(
+        kind: str, *, politeness=(), recrawl=(), policy="strict-eu", **settings: object
+    ) -> Visit:
         source = {"kind": kind, "name": kind, **DOORS[kind], **settings}
-        session = session_of(source, politeness=dict(politeness), recrawl=dict(recrawl), policy=policy)
+        session = session_of(
+            source, politeness=dict(politeness), recrawl=dict(recrawl), policy=policy
+        )
         return Visit(KINDS[kind](source=session.config.sources[0], session=session))
 
     return begin
@@ -137,11 +158,17 @@ def visit(session_of):
 
 def sitemap(*urls: str, kind: str = "urlset") -> str:
     item = "url" if kind == "urlset" else "sitemap"
-    return f"<{kind}>" + "".join(f"<{item}><loc>{url}</loc></{item}>" for url in urls) + f"</{kind}>"
+    return (
+        f"<{kind}>" + "".join(f"<{item}><loc>{url}</loc></{item}>" for url in urls) + f"</{kind}>"
+    )
 
 
 def feed(*urls: str) -> str:
-    return "<rss><channel>" + "".join(f"<item><link>{url}</link></item>" for url in urls) + "</channel></rss>"
+    return (
+        "<rss><channel>"
+        + "".join(f"<item><link>{url}</link></item>" for url in urls)
+        + "</channel></rss>"
+    )
 
 
 def with_articles(found: Visit, *paths: str) -> Visit:
@@ -163,7 +190,12 @@ def test_a_news_site_is_entered_by_robots_txt_which_is_itself_asked_without_aski
 
 def test_sitemaps_of_other_hosts_are_not_followed_and_each_is_asked_once(visit):
     found = visit("news")
-    lines = [f"{SITE}/a.xml", "https://www.n.example/b.xml", "https://elsewhere.example/c.xml", f"{SITE}/a.xml"]
+    lines = [
+        f"{SITE}/a.xml",
+        "https://www.n.example/b.xml",
+        "https://elsewhere.example/c.xml",
+        f"{SITE}/a.xml",
+    ]
     found.answer(found.row("/robots.txt"), "\n".join(f"Sitemap: {url}" for url in lines))
     assert found.urls == lines[:2]
 
@@ -193,7 +225,13 @@ def test_no_more_sitemaps_are_asked_than_the_limit(visit):
 
 
 def test_articles_of_other_hosts_and_other_schemes_are_no_articles_of_the_source(visit):
-    urls = [f"{SITE}/a", "http://www.n.example/b", "https://evil.example/c", "ftp://n.example/d", "file:///etc/passwd"]
+    urls = [
+        f"{SITE}/a",
+        "http://www.n.example/b",
+        "https://evil.example/c",
+        "ftp://n.example/d",
+        "file:///etc/passwd",
+    ]
     found = visit("news")
     found.answer(found.row("/robots.txt"), status=404)
     found.answer(found.row("/sitemap.xml"), sitemap(*urls, f"{SITE}/a"))
@@ -224,7 +262,9 @@ def test_a_failing_robots_txt_ends_the_source_as_unreachable(visit, status):
     found.answer(found.row("/robots.txt"), f"Sitemap: {SITE}/a.xml", status=status)
     assert found.urls == []
     assert found.fates == {"dropped": 1, "dropped:unreachable": 1}
-    assert found.shut == {"n.example": f"robots.txt unreachable (HTTP {status}); nothing was fetched"}
+    assert found.shut == {
+        "n.example": f"robots.txt unreachable (HTTP {status}); nothing was fetched"
+    }
 
 
 def test_unreadable_sitemaps_and_feeds_are_quarantined_by_name(visit):
@@ -234,14 +274,21 @@ def test_unreadable_sitemaps_and_feeds_are_quarantined_by_name(visit):
     found.answer(found.row("/feed"), "no xml")
     assert found.urls == []
     assert found.fates == {
-        "quarantined": 2, "quarantined:unreadable_sitemap": 1, "quarantined:unreadable_feed": 1,
-    }  # fmt: skip
-    assert [text.split("  ")[1].split(" ")[0] for text in found.failures] == [f"{SITE}/sitemap.xml", f"{SITE}/feed"]
+        "quarantined": 2,
+        "quarantined:unreadable_sitemap": 1,
+        "quarantined:unreadable_feed": 1,
+    }
+    assert [text.split("  ")[1].split(" ")[0] for text in found.failures] == [
+        f"{SITE}/sitemap.xml",
+        f"{SITE}/feed",
+    ]
 
 
 def test_an_article_is_stored_under_its_verdict_and_what_is_no_text_is_dropped(visit):
     found = with_articles(visit("news"), "/a", "/b", "/c")
-    found.answer(found.row("/a"), PAGE, Link='<https://creativecommons.org/licenses/by/4.0/>; rel="license"')
+    found.answer(
+        found.row("/a"), PAGE, Link='<https://creativecommons.org/licenses/by/4.0/>; rel="license"'
+    )
     found.answer(found.row("/b"), PAGE, X_Robots_Tag="noai")
     found.answer(found.row("/c"), b"%PDF", kind=Response, Content_Type="application/pdf")
     assert found.fates == {"kept": 1, "dropped": 2, "dropped:opt_out": 1, "dropped:not_html": 1}
@@ -261,10 +308,21 @@ def test_links_are_followed_only_where_the_source_says_so(visit):
 def test_followed_links_stay_on_the_hosts_and_in_the_budget_of_the_source(visit):
     found = visit("news", follow=True, max_documents=3)
     assert found.urls == [f"{SITE}/robots.txt", f"{SITE}/"]
-    links = ["/a", "b#part", "https://www.n.example/c", "https://evil.example/d", "mailto:a@n.example", "/a", "/e"]
+    links = [
+        "/a",
+        "b#part",
+        "https://www.n.example/c",
+        "https://evil.example/d",
+        "mailto:a@n.example",
+        "/a",
+        "/e",
+    ]
     found.answer(found.row("example/"), "".join(f'<a href="{url}">x</a>' for url in links))
     assert [url for url in found.urls if url.endswith(".txt")] == [f"{SITE}/robots.txt"]
-    assert sorted(url for url in found.urls if not url.endswith(".txt")) == [f"{SITE}/a", f"{SITE}/b"]
+    assert sorted(url for url in found.urls if not url.endswith(".txt")) == [
+        f"{SITE}/a",
+        f"{SITE}/b",
+    ]
     assert found.fates == {"kept": 1}
 
 
@@ -293,7 +351,9 @@ def test_a_page_that_says_nofollow_or_is_no_text_is_followed_nowhere(visit):
     assert bare.failures == []
 
 
-@pytest.mark.parametrize(("told", "asked"), [("nofollow", 1), ("noarchive, NONE", 1), ("max-image-preview:none", 2)])
+@pytest.mark.parametrize(
+    ("told", "asked"), [("nofollow", 1), ("noarchive, NONE", 1), ("max-image-preview:none", 2)]
+)
 def test_a_header_may_say_nofollow_too(visit, told, asked):
     found = visit("news", follow=True, policy="research")
     found.answer(found.row("example/"), '<a href="/a">a</a>', X_Robots_Tag=told)
@@ -324,7 +384,9 @@ def test_a_request_that_brought_nothing_has_exactly_one_fate(visit, error, fate)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 410, 451])
-def test_an_answer_that_is_no_page_is_quarantined_by_its_status_and_asked_again_after_a_day(visit, status):
+def test_an_answer_that_is_no_page_is_quarantined_by_its_status_and_asked_again_after_a_day(
+    visit, status
+):
     found = with_articles(visit("news"), "/a")
     found.answer(found.row("/a"), "sorry", status=status)
     assert found.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
@@ -352,10 +414,14 @@ def test_a_door_where_nobody_listens_is_named_once_it_was_tried_often_enough(vis
     (row,) = found.rows()
     found.refuse(row, DownloadConnectionRefusedError())
     assert found.fates == {"dropped": 1, "dropped:unreachable": 1}
-    assert list(found.shut.values()) == [f"{door} unreachable (connection refused); nothing was fetched"]
+    assert list(found.shut.values()) == [
+        f"{door} unreachable (connection refused); nothing was fetched"
+    ]
 
 
-def test_a_passing_failure_is_repeated_after_pauses_that_double_until_it_was_tried_often_enough(visit):
+def test_a_passing_failure_is_repeated_after_pauses_that_double_until_it_was_tried_often_enough(
+    visit,
+):
     found = with_articles(visit("news", politeness={"retries": 3, "backoff": 20}), "/a")
     for number in range(3):
         found.answer(found.row("/a"), status=500)
@@ -414,7 +480,9 @@ def test_a_reader_that_breaks_costs_its_page_and_is_named(visit, monkeypatch):
     assert found.failures == [f"reader_error  {SITE}/a (ZeroDivisionError: by us)"]
 
 
-def test_a_commit_that_fails_ends_the_crawl_with_its_error_and_the_request_stays_queued(visit, monkeypatch):
+def test_a_commit_that_fails_ends_the_crawl_with_its_error_and_the_request_stays_queued(
+    visit, monkeypatch
+):
     found = with_articles(visit("news"), "/a")
     closed = []
 
@@ -454,8 +522,14 @@ def known(visit):
 def test_a_stored_page_is_due_after_the_interval_of_documents_and_a_list_of_pages_daily(visit):
     found = with_articles(visit("news", recrawl={"documents": 100, "discovery": 2}), "/a")
     found.answer(found.row("/a"), PAGE)
-    hours = {end: found.state(SITE + end)[1] / 3600 for end in ("/a", "/sitemap.xml", "/robots.txt")}
-    assert {end: round(value) for end, value in hours.items()} == {"/a": 100, "/sitemap.xml": 2, "/robots.txt": 2}
+    hours = {
+        end: found.state(SITE + end)[1] / 3600 for end in ("/a", "/sitemap.xml", "/robots.txt")
+    }
+    assert {end: round(value) for end, value in hours.items()} == {
+        "/a": 100,
+        "/sitemap.xml": 2,
+        "/robots.txt": 2,
+    }
 
 
 def test_a_known_page_is_asked_for_changes_by_what_it_said_before(known):
@@ -481,7 +555,11 @@ def test_a_page_that_changed_is_stored_anew_under_its_new_validators(known):
     assert known.fates == {"kept": 1}
     known.later()
     before = known.row("/a").before
-    assert (before.etag, before.modified, before.payload) == ('"2"', None, payload_digest(b"<p>news</p>"))
+    assert (before.etag, before.modified, before.payload) == (
+        '"2"',
+        None,
+        payload_digest(b"<p>news</p>"),
+    )
 
 
 def test_the_links_of_an_unchanged_page_are_not_read_again(visit):
@@ -501,7 +579,9 @@ def test_a_stored_page_that_is_gone_is_taken_down(known, status):
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 451])
-def test_a_stored_page_that_is_closed_to_us_now_is_taken_down_and_put_back_when_it_opens(known, status):
+def test_a_stored_page_that_is_closed_to_us_now_is_taken_down_and_put_back_when_it_opens(
+    known, status
+):
     row = known.row("/a")
     known.answer(row, status=status)
     assert known.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
@@ -539,7 +619,9 @@ def test_a_stored_page_that_merely_fails_is_not_taken_down(known, status):
         (304, "", {}, (Signal("ai.txt", "Disallow"),)),
     ],
 )
-def test_a_stored_page_that_refuses_now_is_taken_down_changed_or_not(known, status, body, headers, site):
+def test_a_stored_page_that_refuses_now_is_taken_down_changed_or_not(
+    known, status, body, headers, site
+):
     known.answer(known.row("/a"), body, status=status, site=site, **headers)
     assert known.fates == {"dropped": 1, "dropped:opt_out": 1}
     assert known.takedowns == [(f"{SITE}/a", "opt_out")]
@@ -602,7 +684,10 @@ def test_a_wiki_is_asked_for_its_licence_first_and_its_pages_carry_it(visit):
 
 
 def wiki_batch(first: int, count: int, **more: object) -> str:
-    pages = [{"pageid": n, "title": f"P{n}", "revisions": [{"revid": n}]} for n in range(first, first + count)]
+    pages = [
+        {"pageid": n, "title": f"P{n}", "revisions": [{"revid": n}]}
+        for n in range(first, first + count)
+    ]
     return json.dumps({"query": {"pages": pages}, **more})
 
 
@@ -674,7 +759,9 @@ def test_a_wiki_that_caught_up_goes_on_as_if_it_had_never_lagged(visit):
     assert found.fates == {"kept": 2}
 
 
-@pytest.mark.parametrize(("header", "seconds"), [({}, LAG_SECONDS), ({"Retry_After": "86400"}, LONGEST_PAUSE)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [({}, LAG_SECONDS), ({"Retry_After": "86400"}, LONGEST_PAUSE)]
+)
 def test_a_lagging_wiki_is_left_alone_for_a_while_but_not_for_ever(visit, header, seconds):
     found = visit("wiki")
     (row,) = found.rows()
@@ -684,7 +771,10 @@ def test_a_lagging_wiki_is_left_alone_for_a_while_but_not_for_ever(visit, header
 
 @pytest.mark.parametrize(
     ("body", "reason"),
-    [('{"error": {"code": "readapidenied"}}', "api_readapidenied"), ("<html>", "unreadable_answer")],
+    [
+        ('{"error": {"code": "readapidenied"}}', "api_readapidenied"),
+        ("<html>", "unreadable_answer"),
+    ],
 )
 def test_a_wiki_that_refuses_or_talks_nonsense_ends_that_branch(visit, body, reason):
     found = visit("wiki")
@@ -698,7 +788,9 @@ def test_a_wiki_that_refuses_or_talks_nonsense_ends_that_branch(visit, body, rea
 
 
 def statuses(count: int, **account: object) -> str:
-    return json.dumps([{"id": str(n), "content": "<p>hi</p>", "account": account} for n in range(count)])
+    return json.dumps(
+        [{"id": str(n), "content": "<p>hi</p>", "account": account} for n in range(count)]
+    )
 
 
 def linked(count: int, **account: object) -> str:
@@ -748,7 +840,12 @@ def test_accounts_that_refuse_are_dropped_and_broken_statuses_quarantined(visit)
     (row,) = found.rows()
     found.answer(row, statuses(2, noindex=True), Link=NEXT)
     found.answer(found.row("max_id=1"), '[null, {"id": "1"}, {"content": 5}]')
-    assert found.fates == {"dropped": 2, "dropped:opt_out": 2, "quarantined": 3, "quarantined:broken_item": 3}
+    assert found.fates == {
+        "dropped": 2,
+        "dropped:opt_out": 2,
+        "quarantined": 3,
+        "quarantined:broken_item": 3,
+    }
 
 
 def test_every_status_with_an_address_is_looked_at_again_when_documents_are_due(visit):
@@ -760,7 +857,10 @@ def test_every_status_with_an_address_is_looked_at_again_when_documents_are_due(
     assert state == DONE
     assert round(due / 3600) == 720
     found.later(721 * 3600)
-    assert sorted(row.url for row in found.rows() if row.reader == "parse_status") == [STATUS, f"{STATUS[:-1]}1"]
+    assert sorted(row.url for row in found.rows() if row.reader == "parse_status") == [
+        STATUS,
+        f"{STATUS[:-1]}1",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -809,7 +909,9 @@ def test_a_status_whose_account_refuses_now_is_taken_down(rechecked):
 
 
 def test_a_status_that_stands_as_it_stood_stays_and_is_looked_at_again(rechecked):
-    rechecked.answer(rechecked.row("/statuses/0"), '{"id": "0", "content": "<p>hi</p>", "account": {}}')
+    rechecked.answer(
+        rechecked.row("/statuses/0"), '{"id": "0", "content": "<p>hi</p>", "account": {}}'
+    )
     assert rechecked.takedowns == []
     assert rechecked.fates == {}
     assert round(rechecked.state(STATUS)[1] / 3600) == 720

@@ -19,9 +19,9 @@ from scrapy.exceptions import (
     ResponseDataLossError,
 )
 
-from crawlers.failures import reason_of, words_for
-from crawlers.sites import read_site, unreachable
-from gristmill.runs import open_run
+from crawlers.downloader.failures import reason_of, words_for
+from crawlers.downloader.sites import read_site, unreachable
+from gristmill.runs.run import open_run
 
 NO_NAMES = """import socket
 known = socket.getaddrinfo
@@ -69,7 +69,9 @@ class Page(BaseHTTPRequestHandler):
 def reachable():
     """The address of a site that answers."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()
@@ -91,9 +93,23 @@ def crawl(tmp_path, repository, environment, command):
         config = tmp_path / "crawl.toml"
         config.write_text(HEAD + "".join(f"[[sources]]\n{source}\n" for source in sources))
         return subprocess.run(
-            [sys.executable, "-c", NO_NAMES + command[2], "crawl", "--config", config, "--out", tmp_path / "runs"],
-            cwd=repository, env=environment, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                NO_NAMES + command[2],
+                "crawl",
+                "--config",
+                config,
+                "--out",
+                tmp_path / "runs",
+            ],
+            cwd=repository,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
 
     return run
 
@@ -128,11 +144,16 @@ def test_a_port_where_nobody_listens_refuses(crawl, closed_port):
     done = crawl(news("n", f'feeds = ["{closed_port}/feed.xml"]'))
     assert done.returncode == 2
     place = closed_port.removeprefix("http://")
-    assert f"  {place}  robots.txt unreachable (connection refused); nothing was fetched" in done.stderr
+    assert (
+        f"  {place}  robots.txt unreachable (connection refused); nothing was fetched"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
-def test_what_can_be_reached_is_crawled_and_the_rest_is_named_in_summary_and_manifest(crawl, reachable, closed_port):
+def test_what_can_be_reached_is_crawled_and_the_rest_is_named_in_summary_and_manifest(
+    crawl, reachable, closed_port
+):
     done = crawl(
         news("here", f'feeds = ["{reachable}/feed.xml", "{reachable}/closed.xml"]'),
         news("gone", 'feeds = ["http://gone.invalid/feed.xml"]'),
@@ -141,15 +162,23 @@ def test_what_can_be_reached_is_crawled_and_the_rest_is_named_in_summary_and_man
     assert done.returncode == 0, done.stderr
     run = open_run(done.stdout.strip())
     assert {name: n for name, n in run.counts.items() if name not in ("captures", "bytes")} == {
-        "read": 4, "kept": 1, "dropped": 3, "dropped:robots": 1, "dropped:unreachable": 2, "quarantined": 0,
-    }  # fmt: skip
+        "read": 4,
+        "kept": 1,
+        "dropped": 3,
+        "dropped:robots": 1,
+        "dropped:unreachable": 2,
+        "quarantined": 0,
+    }
     shut = closed_port.removeprefix("http://")
     assert run.details["unreachable"] == {
         shut: "robots.txt unreachable (connection refused); nothing was fetched",
         "gone.invalid": "robots.txt unreachable (DNS lookup failed); nothing was fetched",
     }
     assert "  stored 1 | dropped robots 1 | dropped unreachable 2" in done.stderr
-    assert "  gone.invalid: robots.txt unreachable (DNS lookup failed); nothing was fetched" in done.stderr
+    assert (
+        "  gone.invalid: robots.txt unreachable (DNS lookup failed); nothing was fetched"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 
@@ -176,4 +205,6 @@ def test_a_broken_download_has_a_short_reason_and_words(error, reason, words):
 def test_exactly_a_failing_server_closes_its_host(status, body):
     failed = status >= 500 or status == 429
     assert unreachable(status) == (f"HTTP {status}" if failed else None)
-    assert read_site({"/robots.txt": (status, body)}, None).unreachable == (f"HTTP {status}" if failed else None)
+    assert read_site({"/robots.txt": (status, body)}, None).unreachable == (
+        f"HTTP {status}" if failed else None
+    )

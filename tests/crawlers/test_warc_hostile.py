@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.warc import Earlier, Exchange, about, capture_records
+from crawlers.downloader.warc import Earlier, Exchange, about, capture_records
 
 KINDS = ("warcinfo", "request", "revisit", "response", "metadata")
 RECORD = b"WARC/1.1\r\nWARC-Type: response\r\nContent-Length: 5\r\n\r\nhello\r\n\r\n"
@@ -29,9 +29,13 @@ HOSTILE = [
     bytes(range(256)),
 ]
 BODIES = st.one_of(st.sampled_from(HOSTILE), st.binary(max_size=200))
-NAMES = st.sampled_from(["X-A", "Set-Cookie", "WARC-Type", "Content-Type", "content-length", "Transfer-Encoding"])
+NAMES = st.sampled_from(
+    ["X-A", "Set-Cookie", "WARC-Type", "Content-Type", "content-length", "Transfer-Encoding"]
+)
 VALUES = st.one_of(
-    st.sampled_from(["a\r\nWARC-Type: evil", "a\nX: b", "\r\n\r\n", "é", "chunked", "0", " ", "\x00"]),
+    st.sampled_from(
+        ["a\r\nWARC-Type: evil", "a\nX: b", "\r\n\r\n", "é", "chunked", "0", " ", "\x00"]
+    ),
     st.text(st.characters(codec="latin-1"), max_size=30),
 )
 URLS = st.builds(
@@ -43,12 +47,21 @@ URLS = st.builds(
 @st.composite
 def exchanges(draw: st.DrawFn) -> Exchange:
     body = draw(BODIES)
-    named = draw(st.lists(st.tuples(NAMES.filter(lambda name: name.startswith(("X", "S"))), VALUES), max_size=4))
+    named = draw(
+        st.lists(
+            st.tuples(NAMES.filter(lambda name: name.startswith(("X", "S"))), VALUES), max_size=4
+        )
+    )
     return Exchange(
-        url=draw(URLS), method="GET", request_headers=[("Host", "e.example"), *named], protocol="HTTP/1.1",
-        status=draw(st.sampled_from([200, 301, 404, 429, 503])), reason="Status",
-        response_headers=[*named, ("Content-Length", str(len(body)))], body=body,
-    )  # fmt: skip
+        url=draw(URLS),
+        method="GET",
+        request_headers=[("Host", "e.example"), *named],
+        protocol="HTTP/1.1",
+        status=draw(st.sampled_from([200, 301, 404, 429, 503])),
+        reason="Status",
+        response_headers=[*named, ("Content-Length", str(len(body)))],
+        body=body,
+    )
 
 
 def written(found: list[Exchange], earlier: Earlier | None = None) -> bytes:
@@ -81,7 +94,9 @@ def test_fastwarc_reads_back_every_body_status_and_note_in_order(found):
 @given(st.lists(exchanges(), min_size=1, max_size=3))
 def test_warcio_counts_the_same_records_and_no_smuggled_one(found):
     records = []
-    for record in ArchiveIterator(io.BytesIO(written(found)), check_digests="raise", no_record_parse=False):
+    for record in ArchiveIterator(
+        io.BytesIO(written(found)), check_digests="raise", no_record_parse=False
+    ):
         records.append(record.rec_type)
         record.content_stream().read()
     assert records == ["warcinfo"] + ["request", "response", "metadata"] * len(found)
@@ -103,7 +118,14 @@ def test_header_values_come_back_byte_for_byte_but_for_line_breaks(exchange):
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_looks_like_a_record_inside_a_body_is_a_body(body):
     exchange = Exchange(
-        "https://e.example/", "GET", [], "HTTP/1.1", 200, "OK", [("Content-Length", str(len(body)))], body
+        "https://e.example/",
+        "GET",
+        [],
+        "HTTP/1.1",
+        200,
+        "OK",
+        [("Content-Length", str(len(body)))],
+        body,
     )
     data = written([exchange])
     assert sum(1 for _ in FastIterator(io.BytesIO(data), parse_http=False)) == 4
@@ -123,6 +145,8 @@ def test_revisits_of_hostile_answers_are_read_as_revisits_without_a_body(found, 
         for record in FastIterator(io.BytesIO(data), parse_http=False):
             assert record.verify_block_digest()
             kinds += [name for name in KINDS if record.record_type == getattr(WarcRecordType, name)]
-            bodies.append(record.reader.read().partition(b"\r\n\r\n")[2] if kinds[-1] == "revisit" else b"")
+            bodies.append(
+                record.reader.read().partition(b"\r\n\r\n")[2] if kinds[-1] == "revisit" else b""
+            )
     assert kinds == ["warcinfo"] + ["request", "revisit", "metadata"] * len(found)
     assert not any(bodies)

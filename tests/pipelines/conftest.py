@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipelines.annotate.kernels.token_classes import ABBREVIATIONS, UNCASED, UNITS, contractions
 from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.token_classes import ABBREVIATIONS, UNCASED, UNITS, contractions
 from pipelines.kernels.unicode import NO_SPACES, class_table, lower_table
 from pipelines.kernels.words import split_words
 
@@ -86,7 +86,10 @@ def reference_words(text: str) -> list[tuple[int, int]]:
                 end += 1
         elif kinds[at] in "LN":
             while kinds[end] in "LNM" or (
-                end + 1 < len(text) and text[end] in "'’" and "L" in kinds[at:end] and kinds[end + 1] == "L"
+                end + 1 < len(text)
+                and text[end] in "'’"
+                and "L" in kinds[at:end]
+                and kinds[end + 1] == "L"
             ):
                 end += 1
         else:
@@ -136,10 +139,23 @@ def kernel_words() -> Callable[[str], Words]:
     def split(text: str) -> Words:
         data, offsets = text_buffers(pa.array([text], pa.string()))
         room = len(data) + 1
-        starts, ends, lengths = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.int32)
+        starts, ends, lengths = (
+            np.empty(room, np.int64),
+            np.empty(room, np.int64),
+            np.empty(room, np.int32),
+        )
         hashes, letters = np.empty(room, np.uint64), np.empty(room, np.bool_)
         count, chars = split_words(
-            data, offsets[0], offsets[1], class_table(), lower_table(), starts, ends, lengths, hashes, letters
+            data,
+            offsets[0],
+            offsets[1],
+            class_table(),
+            lower_table(),
+            starts,
+            ends,
+            lengths,
+            hashes,
+            letters,
         )
         return starts[:count], ends[:count], lengths[:count], hashes[:count], letters[:count], chars
 
@@ -178,7 +194,9 @@ def special_cut(chunk: str) -> int | None:
 
 
 def is_address(chunk: str) -> bool:
-    return len(chunk) >= 5 and (chunk[:4].lower() == "www." or any(chunk[i : i + 3] == "://" for i in (3, 4, 5)))
+    return len(chunk) >= 5 and (
+        chunk[:4].lower() == "www." or any(chunk[i : i + 3] == "://" for i in (3, 4, 5))
+    )
 
 
 def prefix_size(chunk: str) -> int:
@@ -205,7 +223,9 @@ def suffix_size(chunk: str, arabic: bool) -> int:
             return size
     if last != "." or not before:
         return 0
-    if not arabic and (before.isdigit() or is_lower(before, arabic) or before in PUNCTUATION + QUOTES + "%²-+"):
+    if not arabic and (
+        before.isdigit() or is_lower(before, arabic) or before in PUNCTUATION + QUOTES + "%²-+"
+    ):
         return 1
     return int(len(chunk) > 2 and all(is_upper(char, arabic) for char in chunk[-3:-1]))
 
@@ -248,7 +268,11 @@ def cut_chunk(chunk: str, arabic: bool) -> list[str]:
         if tail is not None:
             return [
                 *before,
-                *(part for part in (chunk[: len(chunk) - tail], chunk[len(chunk) - tail :]) if part),
+                *(
+                    part
+                    for part in (chunk[: len(chunk) - tail], chunk[len(chunk) - tail :])
+                    if part
+                ),
                 *behind,
             ]
         size = suffix_size(chunk, arabic)
@@ -294,10 +318,28 @@ def tokens_of() -> Callable[..., list[str]]:
     return reference_tokens
 
 
-SUBJECTS = ["The miller", "An old engineer", "My neighbour", "A careful reader", "The night train", "Her brother"]
+SUBJECTS = [
+    "The miller",
+    "An old engineer",
+    "My neighbour",
+    "A careful reader",
+    "The night train",
+    "Her brother",
+]
 VERBS = ["repaired", "measured", "remembered", "painted", "described", "carried home"]
-THINGS = ["the water wheel", "a broken clock", "seven green lanterns", "an unread letter", "the long bridge"]
-ENDS = ["before the rain came", "without saying a word", "and walked to the market", "because nobody else would"]
+THINGS = [
+    "the water wheel",
+    "a broken clock",
+    "seven green lanterns",
+    "an unread letter",
+    "the long bridge",
+]
+ENDS = [
+    "before the rain came",
+    "without saying a word",
+    "and walked to the market",
+    "because nobody else would",
+]
 ZH = [
     "磨坊主",
     "老工程师",
@@ -319,8 +361,13 @@ def prose() -> Callable[..., str]:
     def write(seed: int, sentences: int = 12, *, lang: str = "en") -> str:
         rng = random.Random(seed)
         if lang == "zh":
-            return "".join("".join(rng.choice(ZH) for _ in range(5)) + "。" for _ in range(sentences))
-        parts = [[rng.choice(words) for words in (SUBJECTS, VERBS, THINGS, ENDS)] for _ in range(sentences)]
+            return "".join(
+                "".join(rng.choice(ZH) for _ in range(5)) + "。" for _ in range(sentences)
+            )
+        parts = [
+            [rng.choice(words) for words in (SUBJECTS, VERBS, THINGS, ENDS)]
+            for _ in range(sentences)
+        ]
         return " ".join(f"{' '.join(part)} {rng.randint(2, 9999)}." for part in parts)
 
     return write

@@ -18,14 +18,18 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_an_empty_folder_holds_nothing_compiled_and_the_mark_of_these_kernels_says_that_all_is(folder):
+def test_an_empty_folder_holds_nothing_compiled_and_the_mark_of_these_kernels_says_that_all_is(
+    folder,
+):
     assert not is_compiled()
     compiling._mark().touch()
     assert is_compiled()
 
 
 @pytest.mark.parametrize("place", ["kernel", "processor", "numba"])
-def test_other_kernels_processors_and_versions_have_a_mark_of_their_own(place, folder, monkeypatch, tmp_path):
+def test_other_kernels_processors_and_versions_have_a_mark_of_their_own(
+    place, folder, monkeypatch, tmp_path
+):
     compiling._mark().touch()
     if place == "kernel":
         monkeypatch.setattr(compiling, "kernels_digest", lambda _: "0" * 12)
@@ -36,16 +40,26 @@ def test_other_kernels_processors_and_versions_have_a_mark_of_their_own(place, f
     assert not is_compiled()
 
 
-def test_where_all_is_compiled_a_run_says_nothing_and_starts_no_process(folder, monkeypatch, capsys):
+def test_where_all_is_compiled_a_run_says_nothing_and_starts_no_process(
+    folder, monkeypatch, capsys
+):
     compiling._mark().touch()
-    monkeypatch.setattr(compiling.subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(
+        compiling.subprocess, "run", lambda *_, **__: pytest.fail("a process was started")
+    )
     compiling.compile_first("annotate")
     assert capsys.readouterr().err == ""
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"NUMBA_CACHE_DIR": str(folder / "cache")}
-    return subprocess.run([sys.executable, "-c", "from gristmill.cli import main; main()", *words], env=env, capture_output=True, text=True, cwd=folder)  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", "from gristmill.cli import main; main()", *words],
+        env=env,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
 
 
 def compiled(folder: Path) -> dict[str, int]:
@@ -72,11 +86,23 @@ def test_after_compiling_no_run_compiles_anything_whatever_it_reads(tmp_path, sh
         "e\u0301",
     ]
     (tmp_path / "words.txt").write_text("mill\n老\n")
-    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "texts.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    )
     inputs = [tmp_path / "texts.jsonl", shared_data / "corpus" / "web_ud_ewt_en.parquet"]
     for number, source in enumerate(inputs):
-        done = run(tmp_path, "annotate", "--in", str(source), "--out", f"runs{number}", "--workers", "2",
-                   "--set", 'annotate.word_lists.rude={path="words.txt"}')  # fmt: skip
+        done = run(
+            tmp_path,
+            "annotate",
+            "--in",
+            str(source),
+            "--out",
+            f"runs{number}",
+            "--workers",
+            "2",
+            "--set",
+            'annotate.word_lists.rude={path="words.txt"}',
+        )
         assert done.returncode == 0, done.stderr
         assert "compiling" not in done.stderr
     assert compiled(tmp_path) == made

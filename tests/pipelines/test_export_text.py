@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gristmill import cli, runs
-from gristmill.ledger import Tally
-from gristmill.runs import FinishedRun
+from gristmill import cli
+from gristmill.runs import run as runs
+from gristmill.runs.ledger import Tally
+from gristmill.runs.run import FinishedRun
 from pipelines.config import ExportTextConfig
-from pipelines.export_features import feature, readme
-from pipelines.export_text import _count, json_lines
+from pipelines.export_text.features import feature, readme
+from pipelines.export_text.graph import _count, json_lines
 
 WORDS = "the old mill by river had not turned its wheel green moss new owner spring baker bread village stone".split()
 MENU = "Home | About the mill | Contact the miller | Imprint of this page"
@@ -34,9 +35,15 @@ def text(number: int) -> str:
 
 def documents(name: str, count: int, **more: object) -> list[dict[str, object]]:
     return [
-        {"id": f"{name}{n}", "text": text(n + 1000 * ord(name)), "url": f"https://{name}.example/{n}", "source": name, **more}
+        {
+            "id": f"{name}{n}",
+            "text": text(n + 1000 * ord(name)),
+            "url": f"https://{name}.example/{n}",
+            "source": name,
+            **more,
+        }
         for n in range(count)
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +56,17 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bare[5]["text"] = MENU
     full[0]["text"] = f"{text(7)} Write to the.miller@example.org."
     for name, rows in (("a", bare), ("b", full)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    given = ["--in", str(folder / "a.jsonl"), "--in", str(folder / "b.jsonl"), "--out", str(folder / "runs")]
+        (folder / f"{name}.jsonl").write_text(
+            "".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8"
+        )
+    given = [
+        "--in",
+        str(folder / "a.jsonl"),
+        "--in",
+        str(folder / "b.jsonl"),
+        "--out",
+        str(folder / "runs"),
+    ]
     assert cli.run(["annotate", *given, "--set", "annotate.split_bytes=6000"]) == 0
     asked = ["--set", "decide.preset=none", "--set", "decide.repeated.documents=5"]
     assert cli.run(["decide", "--out", str(folder / "runs"), *asked]) == 0
@@ -59,7 +75,14 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def words(out: Path, where: Path, *options: str) -> list[str]:
     decided = str(runs.latest(out, "decide").path)
-    return ["export-text", "--in", decided, "--out", str(where), *(w for o in options for w in ("--set", o))]
+    return [
+        "export-text",
+        "--in",
+        decided,
+        "--out",
+        str(where),
+        *(w for o in options for w in ("--set", o)),
+    ]
 
 
 def export(out: Path, where: Path, *options: str) -> FinishedRun:
@@ -67,7 +90,9 @@ def export(out: Path, where: Path, *options: str) -> FinishedRun:
     return runs.latest(where, "export-text")
 
 
-def loaded(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *args: str, **more: object):
+def loaded(
+    run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *args: str, **more: object
+):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     return datasets.load_dataset(*args, split="train", cache_dir=str(tmp_path / "cache"), **more)
@@ -77,7 +102,9 @@ def loaded(run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *a
 
 
 @pytest.mark.parametrize("compression", ["zstd", "gzip", "none"])
-def test_datasets_opens_json_whose_first_shard_has_no_titles_and_dates(out, tmp_path, monkeypatch, compression):
+def test_datasets_opens_json_whose_first_shard_has_no_titles_and_dates(
+    out, tmp_path, monkeypatch, compression
+):
     run = export(out, tmp_path, JSONL, f"export_text.compression={compression}")
     rows = list(loaded(run, tmp_path, monkeypatch, str(run.path)))
     assert [row["title"] for row in rows] == [None] * 59 + ["On mills"] * 30
@@ -105,14 +132,23 @@ def test_datasets_pandas_and_arrow_open_parquet(out, tmp_path, monkeypatch):
 
 def test_every_line_opens_with_arrow_and_hashes_are_text(out, tmp_path):
     run = export(
-        out, tmp_path, JSONL, "export_text.compression=none", 'export_text.columns=["text","line_hashes","reasons"]'
+        out,
+        tmp_path,
+        JSONL,
+        "export_text.compression=none",
+        'export_text.columns=["text","line_hashes","reasons"]',
     )
     tables = [pyarrow.json.read_json(path) for path in run.files("text/")]
     assert sum(table.num_rows for table in tables) == 89
     hashes = [one for table in tables for row in table["line_hashes"].to_pylist() for one in row]
     assert hashes and all(isinstance(one, str) and len(one) == 16 for one in hashes)
     sealed = runs.latest(out, "annotate").files("documents/")
-    made = {f"{one:016x}" for path in sealed for row in pq.read_table(path)["line_hashes"].to_pylist() for one in row}
+    made = {
+        f"{one:016x}"
+        for path in sealed
+        for row in pq.read_table(path)["line_hashes"].to_pylist()
+        for one in row
+    }
     assert set(hashes) <= made
 
 
@@ -124,7 +160,10 @@ def test_only_json_has_a_readme_and_it_is_sealed(out, tmp_path):
 
 def test_the_next_command_is_the_one_that_works(out, tmp_path, capsys):
     run = export(out, tmp_path, JSONL)
-    assert f'next: datasets.load_dataset("{run.path}")   (with zstandard installed)' in capsys.readouterr().err
+    assert (
+        f'next: datasets.load_dataset("{run.path}")   (with zstandard installed)'
+        in capsys.readouterr().err
+    )
     run = export(out, tmp_path, JSONL, "export_text.compression=gzip")
     assert f'next: datasets.load_dataset("{run.path}")\n' in capsys.readouterr().err
     run = export(out, tmp_path)
@@ -149,7 +188,9 @@ def test_what_has_no_text_left_is_dropped_and_the_ledger_says_why(out, tmp_path)
 
 @settings(max_examples=100, deadline=None)
 @given(
-    rows=st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.text(max_size=5)), max_size=20),
+    rows=st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.text(max_size=5)), max_size=20
+    ),
     reason=st.sampled_from(["", "decided"]),
 )
 def test_groups_are_counted_as_their_rows_would_be(rows, reason):
@@ -168,18 +209,30 @@ def test_groups_are_counted_as_their_rows_would_be(rows, reason):
 
 def contents(run: FinishedRun) -> dict[str, str]:
     assert run.verify() == []
-    return {"manifest": runs.manifest_digest(run)} | {file.path: file.sha256 for file in run.data_files()}
+    return {"manifest": runs.manifest_digest(run)} | {
+        file.path: file.sha256 for file in run.data_files()
+    }
 
 
 def spawn(out: Path, where: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from gristmill.cli import main; main()", *words(out, where, *options)]
+    command = [
+        sys.executable,
+        "-c",
+        "from gristmill.cli import main; main()",
+        *words(out, where, *options),
+    ]
     return subprocess.Popen(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("options", [(), (JSONL, "export_text.compression=gzip")], ids=["parquet", "jsonl"])
+@pytest.mark.parametrize(
+    "options", [(), (JSONL, "export_text.compression=gzip")], ids=["parquet", "jsonl"]
+)
 def test_killed_and_run_again_the_bytes_are_those_of_an_undisturbed_run(out, tmp_path, options):
     process = spawn(out, tmp_path / "killed", *options)
-    while not any((tmp_path / "killed").glob("export-text-*/receipts/export/[0-9]*.json")) and process.poll() is None:
+    while (
+        not any((tmp_path / "killed").glob("export-text-*/receipts/export/[0-9]*.json"))
+        and process.poll() is None
+    ):
         try:
             process.wait(timeout=0.002)
         except subprocess.TimeoutExpired:
@@ -222,7 +275,9 @@ def test_lists_hold_what_json_can_hold():
         "l": pa.array([[[1], None], [[]]], pa.list_(pa.list_(pa.uint64()))),
         "s": pa.array([["a"], []]),
     }
-    rows = [json.loads(line) for line in json_lines(pa.RecordBatch.from_pydict(columns)).splitlines()]
+    rows = [
+        json.loads(line) for line in json_lines(pa.RecordBatch.from_pydict(columns)).splitlines()
+    ]
     assert rows == [
         {"h": ["f" * 16, None], "n": [None, 0.5], "l": [["0" * 15 + "1"], None], "s": ["a"]},
         {"h": None, "n": [], "l": [[]], "s": []},
@@ -256,11 +311,20 @@ def test_a_type_is_told_as_json_holds_it(kind, told):
 def test_the_types_told_are_those_datasets_reads(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
-    schema = pa.schema({
-        "s": pa.string(), "i": pa.int64(), "f": pa.float32(), "d": pa.float64(), "b": pa.bool_(), "l": pa.list_(pa.int32()),
-        "t": pa.timestamp("ms", tz="UTC"), "e": pa.list_(pa.struct([("x", pa.string())])), "c": pa.struct([("y", pa.int64())]),
-        "n": pa.list_(pa.list_(pa.string())),
-    })  # fmt: skip
+    schema = pa.schema(
+        {
+            "s": pa.string(),
+            "i": pa.int64(),
+            "f": pa.float32(),
+            "d": pa.float64(),
+            "b": pa.bool_(),
+            "l": pa.list_(pa.int32()),
+            "t": pa.timestamp("ms", tz="UTC"),
+            "e": pa.list_(pa.struct([("x", pa.string())])),
+            "c": pa.struct([("y", pa.int64())]),
+            "n": pa.list_(pa.list_(pa.string())),
+        }
+    )
     front = json.loads(readme(schema).split("---\n")[1])
     read = datasets.Features._from_yaml_list(front["dataset_info"]["features"])
     assert read == datasets.Features.from_arrow_schema(schema)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dedup.repeated import CUTS
+from pipelines.annotate.personal.spans import SPANS, TYPES, find
+from pipelines.decide.dedup.repeated import CUTS
 from pipelines.final_text import PLACEHOLDER, cut_bytes, final_text, final_texts
-from pipelines.signals.personal import SPANS, TYPES, find
 
 
 def span(start, end, kind="email"):
@@ -55,16 +55,28 @@ def test_every_character_outside_all_spans_stays_in_order_and_none_inside_is_lef
     text = data.draw(st.text(st.sampled_from("a中é👍 "), max_size=30))
     at = [len(text[:i].encode()) for i in range(len(text) + 1)]
     cuts, personal = apart(data.draw, len(text), 3), apart(data.draw, len(text), 3)
-    made = final_text(text, [cut(at[a], at[b]) for a, b in cuts], [span(at[a], at[b]) for a, b in personal], mask=True)
+    made = final_text(
+        text,
+        [cut(at[a], at[b]) for a, b in cuts],
+        [span(at[a], at[b]) for a, b in personal],
+        mask=True,
+    )
     inside = {i for a, b in cuts + personal for i in range(a, b)}
-    assert made.replace("<EMAIL>", "") == "".join(char for i, char in enumerate(text) if i not in inside)
+    assert made.replace("<EMAIL>", "") == "".join(
+        char for i, char in enumerate(text) if i not in inside
+    )
     fully_cut = sum(any(x <= a and b <= y for x, y in cuts) for a, b in personal)
     assert made.count("<EMAIL>") <= len(personal)
     assert made.count("<EMAIL>") >= len(personal) - fully_cut - len(cuts)
 
 
 @settings(max_examples=200, deadline=None)
-@given(parts=st.lists(st.sampled_from(["mail a@b.cn ", "13812345678", "，", "中文", "1.2.3.4 ", "x "]), max_size=10))
+@given(
+    parts=st.lists(
+        st.sampled_from(["mail a@b.cn ", "13812345678", "，", "中文", "1.2.3.4 ", "x "]),
+        max_size=10,
+    )
+)
 def test_a_masked_text_has_no_personal_data_left(parts):
     text = "".join(parts)
     found = [span(a, b, kind) for a, b, kind in find(text.encode())]
@@ -82,11 +94,21 @@ def table_of(rows):
 @given(data=st.data(), mask=st.booleans())
 def test_a_column_is_edited_as_each_of_its_texts_would_be_and_trimmed(data, mask):
     rows = []
-    for text in data.draw(st.lists(st.text(st.sampled_from("a中é👍 \n\x1f\u3000"), max_size=20), max_size=6)):
+    for text in data.draw(
+        st.lists(st.text(st.sampled_from("a中é👍 \n\x1f\u3000"), max_size=20), max_size=6)
+    ):
         at = [len(text[:i].encode()) for i in range(len(text) + 1)]
-        spans = st.lists(st.tuples(st.sampled_from(at), st.sampled_from(at)).map(sorted), max_size=3)
+        spans = st.lists(
+            st.tuples(st.sampled_from(at), st.sampled_from(at)).map(sorted), max_size=3
+        )
         cuts = [cut(a, b) for a, b in data.draw(spans)]
-        rows.append((text, cuts, [span(a, b, data.draw(st.sampled_from(TYPES))) for a, b in data.draw(spans)]))
+        rows.append(
+            (
+                text,
+                cuts,
+                [span(a, b, data.draw(st.sampled_from(TYPES))) for a, b in data.draw(spans)],
+            )
+        )
     expected = [final_text(*row, mask=mask).strip() for row in rows]
     table = table_of(rows)
     assert final_texts(table, mask=mask).to_pylist() == expected
@@ -100,14 +122,25 @@ def test_documents_whose_personal_data_were_not_looked_for_are_only_cut():
 
 
 def test_white_space_is_what_python_says_it_is():
-    every = [chr(code) for code in [*range(0xD800), *range(0xE000, 0x12000), 0xE0001, 0xE0020, 0x10FFFF]]
-    texts = final_texts(table_of([(f"{char}x{char}", [], []) for char in every]), mask=True).to_pylist()
+    every = [
+        chr(code) for code in [*range(0xD800), *range(0xE000, 0x12000), 0xE0001, 0xE0020, 0x10FFFF]
+    ]
+    texts = final_texts(
+        table_of([(f"{char}x{char}", [], []) for char in every]), mask=True
+    ).to_pylist()
     assert texts == [f"{char}x{char}".strip() for char in every]
 
 
-@given(st.lists(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=5), max_size=6))
+@given(
+    st.lists(
+        st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=5),
+        max_size=6,
+    )
+)
 def test_bytes_that_are_cut_count_once_however_often_spans_name_them(rows):
     spans = [[{"start": start, "end": end, "reason": "line"} for start, end in row] for row in rows]
-    kind = pa.list_(pa.struct([("start", pa.uint32()), ("end", pa.uint32()), ("reason", pa.string())]))
+    kind = pa.list_(
+        pa.struct([("start", pa.uint32()), ("end", pa.uint32()), ("reason", pa.string())])
+    )
     expected = [len({place for start, end in row for place in range(start, end)}) for row in rows]
     assert cut_bytes(pa.array(spans, kind)).tolist() == expected

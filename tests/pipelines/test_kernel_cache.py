@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.compiled import cache_folder as folder_of
-from gristmill.compiled import kernel_files
+from gristmill.kernel_cache import cache_folder as folder_of
+from gristmill.kernel_cache import kernel_files
 
 SHOW = "import pipelines.kernels, os; print(os.environ['NUMBA_CACHE_DIR'])"
 NOBODY = "import pwd, os\ndef none(_): raise KeyError\npwd.getpwuid = none\nos.environ.pop('HOME', None)\n"
@@ -21,11 +21,18 @@ def cache_folder(repository, tmp_path):
 
     def choose(code=SHOW, **environment):
         clean = {
-            k: v for k, v in os.environ.items() if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "TMPDIR")
+            k: v
+            for k, v in os.environ.items()
+            if k not in ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME", "TMPDIR")
         }
         env = clean | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(repository)} | environment
         done = subprocess.run(
-            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, cwd=tmp_path
+            [sys.executable, "-c", code],
+            env=env,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
         )
         return Path(done.stdout.strip())
 
@@ -71,9 +78,16 @@ def test_whichever_room_comes_first_the_folder_is_that_of_all_kernels(cache_fold
 
 
 def test_every_file_that_numba_compiles_names_the_folder(repository):
-    rooms = [path.parent for path in repository.glob("*/__init__.py") if path.parent.name != "tests"]
+    rooms = [
+        path.parent for path in repository.glob("*/__init__.py") if path.parent.name != "tests"
+    ]
     imports = re.compile(r"^(from|import) numba\b", re.MULTILINE)
-    compiled = {path for room in rooms for path in room.rglob("*.py") if imports.search(path.read_text("utf-8"))}
+    compiled = {
+        path
+        for room in rooms
+        for path in room.rglob("*.py")
+        if imports.search(path.read_text("utf-8"))
+    }
     assert len(compiled) >= 8 and compiled <= set(kernel_files(repository))
 
 

@@ -6,10 +6,10 @@ import pytest
 
 from gristmill import cli
 from gristmill.errors import ConfigError
-from pipelines.annotate import SCHEMA
+from pipelines.annotate.graph import SCHEMA
 from pipelines.config import Bound, DecideConfig
+from pipelines.decide.rules import chosen_rules
 from pipelines.lookup_commands import rule_rows
-from pipelines.rules import chosen_rules
 
 
 def by_reason(rows):
@@ -20,9 +20,13 @@ def test_every_rule_in_use_is_listed_once_with_its_threshold_preset_and_kinds():
     rows = rule_rows(DecideConfig())
     assert [row["reason"] for row in rows] == [rule.name for rule in chosen_rules(DecideConfig())]
     assert by_reason(rows)["too_few_words"] == {
-        "reason": "too_few_words", "signal": "words", "min": 50.0, "max": None, "preset": "gopher",
+        "reason": "too_few_words",
+        "signal": "words",
+        "min": 50.0,
+        "max": None,
+        "preset": "gopher",
         "kinds": "wiki news web docs book legal speech other",
-    }  # fmt: skip
+    }
 
 
 def test_only_the_rules_of_a_kind_are_listed_when_it_is_named():
@@ -32,9 +36,15 @@ def test_only_the_rules_of_a_kind_are_listed_when_it_is_named():
 
 
 def test_a_language_shows_its_own_threshold_and_others_the_common_one():
-    top = {lang: by_reason(rule_rows(DecideConfig(), lang=lang))["top_2gram"]["max"] for lang in ("zh", "en", "xx")}
+    top = {
+        lang: by_reason(rule_rows(DecideConfig(), lang=lang))["top_2gram"]["max"]
+        for lang in ("zh", "en", "xx")
+    }
     assert top == {"zh": 0.256, "en": 0.2, "xx": 0.2}
-    stop = {lang: by_reason(rule_rows(DecideConfig(), lang=lang))["stop_words"]["min"] for lang in ("en", "xx")}
+    stop = {
+        lang: by_reason(rule_rows(DecideConfig(), lang=lang))["stop_words"]["min"]
+        for lang in ("en", "xx")
+    }
     assert stop == {"en": 2.0, "xx": None}
 
 
@@ -68,7 +78,16 @@ def test_every_column_of_a_document_is_listed_with_what_it_is(capsys):
     assert [row["signal"] for row in rows] == SCHEMA.names
     assert [row["type"] for row in rows] == [str(field.type) for field in SCHEMA]
     assert all(len(row["is"]) > 10 and row["source"] for row in rows)
-    new = {"script", "script_share", "stated_lang", "text_bytes", "text_hash", "url_hash", "line_hashes", "signature"}
+    new = {
+        "script",
+        "script_share",
+        "stated_lang",
+        "text_bytes",
+        "text_hash",
+        "url_hash",
+        "line_hashes",
+        "signature",
+    }
     assert new | {"personal"} < {row["signal"] for row in rows}
     assert cli.run(["signals"]) == 0
     printed = capsys.readouterr().out
@@ -77,18 +96,37 @@ def test_every_column_of_a_document_is_listed_with_what_it_is(capsys):
 
 def test_the_hash_of_a_line_says_how_to_compute_it_again(capsys):
     [about] = [row["is"] for row in listed(capsys) if row["signal"] == "line_hashes"]
-    for part in ("XXH64", "seed 0", "not blank", "in order", "UTF-8", "lower case", "white space one space"):
+    for part in (
+        "XXH64",
+        "seed 0",
+        "not blank",
+        "in order",
+        "UTF-8",
+        "lower case",
+        "white space one space",
+    ):
         assert part in about
 
 
 def test_columns_of_a_configuration_are_listed_behind_ours(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "listed_arrows.py").write_text('def arrows(batch):\n    """Arrows written as `->`."""\n')
+    (tmp_path / "listed_arrows.py").write_text(
+        'def arrows(batch):\n    """Arrows written as `->`."""\n'
+    )
     (tmp_path / "rude.txt").write_text("damn\n")
-    (tmp_path / "c.toml").write_text('[annotate.word_lists.rude]\npath = "rude.txt"\nlanguages = ["en"]\n')
-    rows = listed(capsys, "--config", "c.toml", "--set", "annotate.signals.arrows=listed_arrows:arrows")
+    (tmp_path / "c.toml").write_text(
+        '[annotate.word_lists.rude]\npath = "rude.txt"\nlanguages = ["en"]\n'
+    )
+    rows = listed(
+        capsys, "--config", "c.toml", "--set", "annotate.signals.arrows=listed_arrows:arrows"
+    )
     assert [row["signal"] for row in rows] == [*SCHEMA.names, "arrows", "rude"]
-    assert rows[-2] == {"signal": "arrows", "is": "Arrows written as `->`.", "source": "own", "type": "float"}
+    assert rows[-2] == {
+        "signal": "arrows",
+        "is": "Arrows written as `->`.",
+        "source": "own",
+        "type": "float",
+    }
     assert "0 in other languages than en" in rows[-1]["is"] and rows[-1]["source"] == "own"
 
 

@@ -6,10 +6,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from crawlers.demo_site import PLANTED
-from gristmill import cli, runs
-from gristmill.runs import FinishedRun
-from gristmill.shards import open_shard
+from crawlers.demo.site import PLANTED
+from gristmill import cli
+from gristmill.corpus.shards import open_shard
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun
 
 RULES = {"gopher", "too_short", "extraction_failed", "bad_charset"}
 Row = dict[str, Any]
@@ -21,7 +22,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str
     out = tmp_path_factory.mktemp("demo")
     configs = repository / "configs"
     assert cli.run(["crawl", "--config", str(configs / "crawl/demo.toml"), "--out", str(out)]) == 0
-    assert cli.run(["prepare", "--config", str(configs / "prepare/demo.toml"), "--out", str(out)]) == 0
+    assert (
+        cli.run(["prepare", "--config", str(configs / "prepare/demo.toml"), "--out", str(out)]) == 0
+    )
     return {run.step: run for run in runs.list_runs(out)}
 
 
@@ -29,7 +32,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str
 def fates(demo: dict[str, FinishedRun]) -> dict[str, Row]:
     """By URL: the document with its decision, and the names of all its reasons."""
     legend = demo["decide"].details["reasons"]
-    documents = pq.read_table(demo["annotate"].files("documents/")).drop_columns(["signature"]).to_pylist()
+    documents = (
+        pq.read_table(demo["annotate"].files("documents/")).drop_columns(["signature"]).to_pylist()
+    )
     decisions = pq.read_table(demo["decide"].files("decisions/")).to_pylist()
     found = {}
     for document, decision in zip(documents, decisions, strict=True):
@@ -60,7 +65,9 @@ def test_of_a_copy_and_its_original_exactly_one_stays(fates: dict[str, Row], out
         assert any(outcome in row["why"] for row in pair), case.name
         ids = {row["id"] for row in fates.values() if row["keep"]}
         assert all(
-            row["kept_id"] in ids or row["kept_id"] in {r["id"] for r in fates.values()} for row in pair if row["why"]
+            row["kept_id"] in ids or row["kept_id"] in {r["id"] for r in fates.values()}
+            for row in pair
+            if row["why"]
         )
         assert sum(row["keep"] for row in pair) <= 1
 
@@ -68,16 +75,28 @@ def test_of_a_copy_and_its_original_exactly_one_stays(fates: dict[str, Row], out
 def test_junk_is_dropped_by_rules(fates: dict[str, Row]) -> None:
     for case in planted("gopher") + planted("too_short"):
         assert fates[case.locator]["why"], case.name
-        assert not set(fates[case.locator]["why"]) & {"exact_duplicate", "near_duplicate", "opt_out"}, case.name
+        assert not set(fates[case.locator]["why"]) & {
+            "exact_duplicate",
+            "near_duplicate",
+            "opt_out",
+        }, case.name
 
 
-def test_personal_data_is_masked_in_what_leaves_the_corpus(demo: dict[str, FinishedRun], fates: dict[str, Row]) -> None:
+def test_personal_data_is_masked_in_what_leaves_the_corpus(
+    demo: dict[str, FinishedRun], fates: dict[str, Row]
+) -> None:
     import sentencepiece
 
     packed = demo["pack"]
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(packed.file("tokenizer/tokenizer.model")))
+    processor = sentencepiece.SentencePieceProcessor(
+        model_file=str(packed.file("tokenizer/tokenizer.model"))
+    )
     shards = [path for path in packed.files("") if path.suffix == ".arrow"]
-    texts = {row["id"]: processor.decode(row["input_ids"]) for path in shards for row in open_shard(path).to_pylist()}
+    texts = {
+        row["id"]: processor.decode(row["input_ids"])
+        for path in shards
+        for row in open_shard(path).to_pylist()
+    }
     for case in planted("pii"):
         row = fates[case.locator]
         assert row["personal"], case.name
@@ -85,7 +104,9 @@ def test_personal_data_is_masked_in_what_leaves_the_corpus(demo: dict[str, Finis
         found = [raw[span["start"] : span["end"]].decode() for span in row["personal"]]
         if row["keep"]:
             assert not any(value in texts[row["id"]] for value in found), case.name
-            assert any(f"<{name}>" in texts[row["id"]] for name in ("EMAIL", "PHONE", "IP", "ID")), case.name
+            assert any(
+                f"<{name}>" in texts[row["id"]] for name in ("EMAIL", "PHONE", "IP", "ID")
+            ), case.name
     assert any(fates[case.locator]["keep"] for case in planted("pii"))
 
 
@@ -93,7 +114,9 @@ def test_broken_pages_are_counted_and_broken_items_are_quarantined(
     demo: dict[str, FinishedRun], fates: dict[str, Row]
 ) -> None:
     counts = demo["annotate"].counts
-    assert counts["dropped:empty_body"] == counts["dropped:no_text"] == counts["dropped:redirect"] == 1
+    assert (
+        counts["dropped:empty_body"] == counts["dropped:no_text"] == counts["dropped:redirect"] == 1
+    )
     quarantine = pq.read_table(demo["annotate"].files("quarantine/")).to_pylist()
     assert sorted(row["reason"] for row in quarantine) == ["bad_item", "bad_item"]
     for case in planted("extraction_failed") + planted("redirect"):
@@ -101,7 +124,9 @@ def test_broken_pages_are_counted_and_broken_items_are_quarantined(
             assert case.locator not in fates, case.name
 
 
-def test_what_the_crawl_refused_or_failed_to_fetch_is_in_its_ledger(demo: dict[str, FinishedRun]) -> None:
+def test_what_the_crawl_refused_or_failed_to_fetch_is_in_its_ledger(
+    demo: dict[str, FinishedRun],
+) -> None:
     counts = demo["crawl"].counts
     names = {key.split(":")[-1] for key in counts}
     for case in PLANTED:
@@ -117,7 +142,9 @@ def test_every_step_balances(demo: dict[str, FinishedRun]) -> None:
     assert demo["pack"].counts["kept"] == demo["decide"].counts["kept"]
 
 
-def test_licences_and_refusals_travel_from_the_capture_to_the_document(fates: dict[str, Row]) -> None:
+def test_licences_and_refusals_travel_from_the_capture_to_the_document(
+    fates: dict[str, Row],
+) -> None:
     licences = {row["licence"] for row in fates.values()}
     assert {"CC0-1.0", "PSF-2.0", "unknown"} <= licences
     refused = [row for row in fates.values() if row["opt_out"]]

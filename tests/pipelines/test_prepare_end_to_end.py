@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gristmill import cli, runs
-from pipelines import annotate as annotating
+from gristmill import cli
+from gristmill.runs import run as runs
+from pipelines.annotate import graph as annotating
 
 WORDS = (
     "the be to of and that have with nurse ward window light morning carpenter oak grain saw station train coast sister "
@@ -34,9 +35,17 @@ CHARACTERS = (
 )
 
 SMALL = [
-    "--set", "annotate.split_bytes=9000", "--set", "tokenizer.vocab_size=520", "--set", "pack.shard_bytes=6000",
-    "--set", "pack.validation=0.2", "--set", "pack.test=0.1",
-]  # fmt: skip
+    "--set",
+    "annotate.split_bytes=9000",
+    "--set",
+    "tokenizer.vocab_size=520",
+    "--set",
+    "pack.shard_bytes=6000",
+    "--set",
+    "pack.validation=0.2",
+    "--set",
+    "pack.test=0.1",
+]
 
 
 def article(number: int) -> str:
@@ -44,9 +53,13 @@ def article(number: int) -> str:
     rng = random.Random(number)
     if number % 4 == 3:
         starts = "老师说这是 我们在那里 他不知道有 昨天的晚上 孩子们和他 她想了一下 因为人很多 在城市里的 如果有时间 这一个故事".split()
-        return "".join(f"{start}{''.join(rng.choices(CHARACTERS, k=12))}了。" for start in rng.sample(starts, 10))
+        return "".join(
+            f"{start}{''.join(rng.choices(CHARACTERS, k=12))}了。"
+            for start in rng.sample(starts, 10)
+        )
     return " ".join(
-        f"The {' '.join(rng.choices(WORDS, k=6))} of {' '.join(rng.choices(WORDS, k=6))}." for _ in range(7)
+        f"The {' '.join(rng.choices(WORDS, k=6))} of {' '.join(rng.choices(WORDS, k=6))}."
+        for _ in range(7)
     )
 
 
@@ -58,7 +71,10 @@ def rows(count: int) -> list[dict[str, str]]:
 
 
 def write_lines(path: Path, records: list[dict[str, str]]) -> Path:
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    path.write_text(
+        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -73,9 +89,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "text": records[5]["text"].replace(" ", "  ").replace("saw", "SAW").replace("T", "t"),
         }
     )
-    records.append({**records[9], "id": "near-copy", "text": records[9]["text"] + " and that was all of it."})
+    records.append(
+        {**records[9], "id": "near-copy", "text": records[9]["text"] + " and that was all of it."}
+    )
     records.append({**records[0], "id": "short", "text": "too short to be of use to anyone."})
-    records[1]["text"] += " write to the.miller@example.org or call +49 30 1234567 to have more of the flour."
+    records[1]["text"] += (
+        " write to the.miller@example.org or call +49 30 1234567 to have more of the flour."
+    )
     return write_lines(tmp_path_factory.mktemp("corpus") / "tale.jsonl", records)
 
 
@@ -105,9 +125,19 @@ def contents(out: Path) -> dict[str, str]:
 
 
 def spawn(corpus: Path, out: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from gristmill.cli import main; main()", "prepare", "--in", str(corpus)]
+    command = [
+        sys.executable,
+        "-c",
+        "from gristmill.cli import main; main()",
+        "prepare",
+        "--in",
+        str(corpus),
+    ]
     return subprocess.Popen(
-        [*command, "--out", str(out), *SMALL, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [*command, "--out", str(out), *SMALL, *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -119,7 +149,9 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 # outcomes
 
 
-def test_every_record_has_a_fate_and_the_sums_equal_an_independent_count(corpus: Path, prepared: Path) -> None:
+def test_every_record_has_a_fate_and_the_sums_equal_an_independent_count(
+    corpus: Path, prepared: Path
+) -> None:
     lines = sum(1 for line in corpus.read_text().splitlines() if line)
     for step in ("annotate", "decide", "pack"):
         counts = by_step(prepared)[step].counts
@@ -130,14 +162,22 @@ def test_every_record_has_a_fate_and_the_sums_equal_an_independent_count(corpus:
 def test_copies_and_short_texts_are_dropped_with_their_reasons(prepared: Path) -> None:
     counts = by_step(prepared)["decide"].counts
     dropped = {key: number for key, number in counts.items() if key.startswith("dropped:")}
-    assert dropped == {"dropped:exact_duplicate": 1, "dropped:near_duplicate": 1, "dropped:too_few_words": 1}
+    assert dropped == {
+        "dropped:exact_duplicate": 1,
+        "dropped:near_duplicate": 1,
+        "dropped:too_few_words": 1,
+    }
 
 
 def test_a_dropped_copy_names_one_that_is_kept_and_how_alike_they_are(prepared: Path) -> None:
     decided = by_step(prepared)["decide"]
-    documents = pq.read_table(by_step(prepared)["annotate"].files("documents/"), columns=["id"]).to_pylist()
+    documents = pq.read_table(
+        by_step(prepared)["annotate"].files("documents/"), columns=["id"]
+    ).to_pylist()
     decisions = pq.read_table(decided.files("decisions/")).to_pylist()
-    kept = {row["id"] for row, decision in zip(documents, decisions, strict=True) if decision["keep"]}
+    kept = {
+        row["id"] for row, decision in zip(documents, decisions, strict=True) if decision["keep"]
+    }
     copies = [decision for decision in decisions if decision["kept_id"]]
     assert len(copies) == 2
     assert all(copy["kept_id"] in kept and copy["cluster_size"] == 2 for copy in copies)
@@ -149,7 +189,10 @@ def test_the_copy_of_a_near_copy_names_the_document_that_is_kept(tmp_path: Path)
     """A1 and A2 are equal, B is like both and older: B stays, and both others name B."""
     older = {**rows(1)[0], "id": "b", "date": "1999-01-01"}
     newer = {**older, "text": older["text"] + " and that was all of it.", "date": "2020-01-01"}
-    corpus = write_lines(tmp_path / "three.jsonl", [{**newer, "id": "a1"}, {**newer, "id": "a2"}, older, *rows(30)[1:]])
+    corpus = write_lines(
+        tmp_path / "three.jsonl",
+        [{**newer, "id": "a1"}, {**newer, "id": "a2"}, older, *rows(30)[1:]],
+    )
     assert prepare(corpus, tmp_path / "runs") == 0
     made = by_step(tmp_path / "runs")
     ids = pq.read_table(made["annotate"].files("documents/"), columns=["id"])["id"].to_pylist()
@@ -160,13 +203,17 @@ def test_the_copy_of_a_near_copy_names_the_document_that_is_kept(tmp_path: Path)
     assert (counts["dropped:exact_duplicate"], counts["dropped:near_duplicate"]) == (1, 1)
 
 
-def test_shards_hold_every_kept_document_once_with_ids_that_decode_to_its_masked_text(prepared: Path) -> None:
+def test_shards_hold_every_kept_document_once_with_ids_that_decode_to_its_masked_text(
+    prepared: Path,
+) -> None:
     import sentencepiece
 
     packed, annotated = by_step(prepared)["pack"], by_step(prepared)["annotate"]
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(packed.file("tokenizer/tokenizer.model")))
+    processor = sentencepiece.SentencePieceProcessor(
+        model_file=str(packed.file("tokenizer/tokenizer.model"))
+    )
     shards = [path for path in packed.files("") if path.suffix == ".arrow"]
-    from gristmill.shards import open_shard
+    from gristmill.corpus.shards import open_shard
 
     found = {row["id"]: row for path in shards for row in open_shard(path).to_pylist()}
     texts = {
@@ -184,11 +231,15 @@ def test_shards_hold_every_kept_document_once_with_ids_that_decode_to_its_masked
 def test_sentence_offsets_cut_a_document_where_its_sentences_start(prepared: Path) -> None:
     import sentencepiece
 
-    from gristmill.shards import open_shard
+    from gristmill.corpus.shards import open_shard
 
     packed = by_step(prepared)["pack"]
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(packed.file("tokenizer/tokenizer.model")))
-    row = next(row for row in open_shard(packed.files("train/data-")[0]).to_pylist() if row["lang"] == "en")
+    processor = sentencepiece.SentencePieceProcessor(
+        model_file=str(packed.file("tokenizer/tokenizer.model"))
+    )
+    row = next(
+        row for row in open_shard(packed.files("train/data-")[0]).to_pylist() if row["lang"] == "en"
+    )
     cuts = [*row["sentences"], len(row["input_ids"])]
     sentences = [processor.decode(row["input_ids"][a:b]) for a, b in itertools.pairwise(cuts)]
     assert sentences[0].startswith(processor.decode(row["input_ids"])[:20])
@@ -250,7 +301,9 @@ def test_a_changed_threshold_decides_and_packs_again_and_annotates_nothing(
     prepare(corpus, prepared)  # what was asked for last is what the others' tests find
 
 
-@pytest.mark.parametrize("moved", ["near.min_similarity=0.9", "rules.long={signal='chars',max=100000}"])
+@pytest.mark.parametrize(
+    "moved", ["near.min_similarity=0.9", "rules.long={signal='chars',max=100000}"]
+)
 def test_prepare_keeps_its_tokenizer_where_only_a_threshold_moved_and_says_so(
     corpus: Path, prepared: Path, capsys: pytest.CaptureFixture[str], moved: str
 ) -> None:
@@ -259,7 +312,10 @@ def test_prepare_keeps_its_tokenizer_where_only_a_threshold_moved_and_says_so(
     assert "tokenizer  kept: only thresholds changed" in capsys.readouterr().err
     made = [run.step for run in runs.list_runs(prepared) if run.id not in before]
     assert made == ["decide", "pack"]
-    assert by_step(prepared)["pack"].details["tokenizer"] == by_step(prepared)["tokenizer"].details["tokenizer"]
+    assert (
+        by_step(prepared)["pack"].details["tokenizer"]
+        == by_step(prepared)["tokenizer"].details["tokenizer"]
+    )
     prepare(corpus, prepared)
 
 
@@ -316,7 +372,9 @@ def test_what_an_earlier_version_decided_is_still_explored_and_packed(
     corpus: Path, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = [name for name in NEW if name != "url_hash"]  # this version decides by it
-    older = pa.schema([field for field in annotating.SCHEMA if field.name not in new], annotating.SCHEMA.metadata)
+    older = pa.schema(
+        [field for field in annotating.SCHEMA if field.name not in new], annotating.SCHEMA.metadata
+    )
     with monkeypatch.context() as earlier:
         earlier.setattr(annotating, "SCHEMA", older)
         assert prepare(corpus, tmp_path) == 0
@@ -324,9 +382,13 @@ def test_what_an_earlier_version_decided_is_still_explored_and_packed(
     assert not set(new) & set(pq.read_schema(steps["annotate"].files("documents/")[0]).names)
     for step in ("annotate", "decide"):
         page = tmp_path / f"{step}.html"
-        assert cli.run(["explore", str(steps[step].path), "--out", str(page)]) == 0 and page.exists()
+        assert (
+            cli.run(["explore", str(steps[step].path), "--out", str(page)]) == 0 and page.exists()
+        )
     given = ["--in", str(steps["decide"].path), "--tokenizer", str(steps["tokenizer"].path)]
-    assert cli.run(["pack", *given, "--out", str(tmp_path), *SMALL[4:], "--set", "pack.seed=3"]) == 0
+    assert (
+        cli.run(["pack", *given, "--out", str(tmp_path), *SMALL[4:], "--set", "pack.seed=3"]) == 0
+    )
     again = [run for run in runs.list_runs(tmp_path, "pack") if run.id != steps["pack"].id]
     assert [run.counts["tokens"] for run in again] == [by_step(prepared)["pack"].counts["tokens"]]
 
@@ -349,7 +411,15 @@ def test_a_takedown_drops_the_document_and_the_list_is_an_input_by_content(
         listed.write_text(f"kind,value,reason,date\nid,{row},asked for it,2026-11-23\n")
         os.utime(listed, (len(names), len(names)))
         code = cli.run(
-            ["decide", "--in", str(annotated.path), "--out", str(prepared), "--set", f"decide.takedown={listed}"]
+            [
+                "decide",
+                "--in",
+                str(annotated.path),
+                "--out",
+                str(prepared),
+                "--set",
+                f"decide.takedown={listed}",
+            ]
         )
         assert code == 0
         names.append(runs.latest(prepared, "decide"))
@@ -363,12 +433,21 @@ def test_an_author_listed_by_name_is_refused_and_by_pseudonym_is_matched(
 ) -> None:
     annotated = by_step(prepared)["annotate"]
     listed = tmp_path / "takedown.csv"
-    listed.write_text("kind,value,reason,date\nauthor,https://m.example/@bob,asked for it,2026-11-23\n")
-    options = ["--in", str(annotated.path), "--out", str(prepared), "--set", f"decide.takedown={listed}"]
+    listed.write_text(
+        "kind,value,reason,date\nauthor,https://m.example/@bob,asked for it,2026-11-23\n"
+    )
+    options = [
+        "--in",
+        str(annotated.path),
+        "--out",
+        str(prepared),
+        "--set",
+        f"decide.takedown={listed}",
+    ]
     assert cli.run(["decide", *options]) == 2
     assert "gristmill pseudonym" in capsys.readouterr().err
     assert cli.run(["pseudonym", "https://m.example/@bob", "--set", "annotate.author_key=k"]) == 0
-    from pipelines.annotate import pseudonym
+    from pipelines.annotate.graph import pseudonym
 
     assert capsys.readouterr().out.strip() == pseudonym("https://m.example/@bob", "k")
     assert cli.run(["pseudonym", "bob"]) == 2
@@ -377,7 +456,9 @@ def test_an_author_listed_by_name_is_refused_and_by_pseudonym_is_matched(
 # the output does not depend on how it was made
 
 
-@pytest.mark.parametrize("options", [("--workers", "2"), ("--memory", "1K"), ("--workers", "2", "--memory", "2K")])
+@pytest.mark.parametrize(
+    "options", [("--workers", "2"), ("--memory", "1K"), ("--workers", "2", "--memory", "2K")]
+)
 def test_workers_and_memory_change_no_byte(
     corpus: Path, prepared: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
@@ -393,17 +474,22 @@ def test_workers_and_memory_change_no_byte(
 
 
 def test_the_order_of_the_inputs_changes_no_shard(tmp_path: Path) -> None:
-    from gristmill.shards import open_shard
+    from gristmill.corpus.shards import open_shard
 
     records = rows(60)
-    first, second = write_lines(tmp_path / "a.jsonl", records[:30]), write_lines(tmp_path / "b.jsonl", records[30:])
+    first, second = (
+        write_lines(tmp_path / "a.jsonl", records[:30]),
+        write_lines(tmp_path / "b.jsonl", records[30:]),
+    )
     shards = []
     for name, order in (("x", [first, second]), ("y", [second, first])):
         inputs = [word for path in order for word in ("--in", str(path))]
         assert cli.run(["prepare", *inputs, "--out", str(tmp_path / name), *SMALL]) == 0
         packed = by_step(tmp_path / name)["pack"]
         files = [path for path in packed.files("") if path.suffix == ".arrow"]
-        shards.append({path.relative_to(packed.path): open_shard(path).to_pydict() for path in files})
+        shards.append(
+            {path.relative_to(packed.path): open_shard(path).to_pydict() for path in files}
+        )
     assert shards[0] == shards[1]
 
 
@@ -456,15 +542,26 @@ def test_a_killed_worker_process_ends_the_run_with_75_and_the_same_command_conti
         "import pyarrow.compute as pc\ndef size(batch): return pc.utf8_length(batch['text'])\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    many = ["--workers", "2", "--set", "annotate.split_bytes=1500", "--set", "annotate.signals.size=mill:size"]
+    many = [
+        "--workers",
+        "2",
+        "--set",
+        "annotate.split_bytes=1500",
+        "--set",
+        "annotate.signals.size=mill:size",
+    ]
     process = spawn(corpus, tmp_path, *many)
     workers: list[psutil.Process] = []
 
     def one_works() -> bool:
         workers[:] = [
-            c for c in psutil.Process(process.pid).children(recursive=True) if "pipelines.worker" in _words(c)
+            c
+            for c in psutil.Process(process.pid).children(recursive=True)
+            if "pipelines.engine.worker" in _words(c)
         ]
-        return bool(workers) and bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json")))
+        return bool(workers) and bool(
+            list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json"))
+        )
 
     assert wait_for(process, one_works)
     workers[0].send_signal(signal.SIGKILL)
@@ -486,7 +583,9 @@ def _words(child: psutil.Process) -> list[str]:
 
 def test_sigterm_stops_with_75_and_leaves_nothing_running(corpus: Path, tmp_path: Path) -> None:
     process = spawn(corpus, tmp_path, "--workers", "2")
-    assert wait_for(process, lambda: bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json"))))
+    assert wait_for(
+        process, lambda: bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json")))
+    )
     children = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
     code, _, err = finish(process)
@@ -496,12 +595,25 @@ def test_sigterm_stops_with_75_and_leaves_nothing_running(corpus: Path, tmp_path
 
 
 def test_ctrl_c_with_two_workers_is_told_in_a_few_lines(corpus: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "from gristmill.cli import main; main()", "prepare", "--in", str(corpus)]
+    command = [
+        sys.executable,
+        "-c",
+        "from gristmill.cli import main; main()",
+        "prepare",
+        "--in",
+        str(corpus),
+    ]
     options = ["--out", str(tmp_path), *SMALL, "--workers", "2"]
     process = subprocess.Popen(
-        [*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [*command, *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
-    assert wait_for(process, lambda: bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json"))))
+    assert wait_for(
+        process, lambda: bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json")))
+    )
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
     code, _, err = finish(process)
@@ -513,7 +625,9 @@ def test_ctrl_c_with_two_workers_is_told_in_a_few_lines(corpus: Path, tmp_path: 
 
 def test_two_processes_cannot_write_one_run(corpus: Path, tmp_path: Path) -> None:
     first = spawn(corpus, tmp_path)
-    assert wait_for(first, lambda: bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json"))))
+    assert wait_for(
+        first, lambda: bool(list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json")))
+    )
     first.send_signal(signal.SIGSTOP)
     try:
         code, _, err = finish(spawn(corpus, tmp_path))
@@ -523,13 +637,25 @@ def test_two_processes_cannot_write_one_run(corpus: Path, tmp_path: Path) -> Non
     assert finish(first)[0] == 0
 
 
-def test_a_full_disk_is_said_and_the_same_command_continues(corpus: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_said_and_the_same_command_continues(
+    corpus: Path, prepared: Path, tmp_path: Path
+) -> None:
     program = (
         "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, resource.RLIM_INFINITY));"
         "from gristmill.cli import main; main()"
     )
-    command = [sys.executable, "-c", program, "prepare", "--in", str(corpus), "--out", str(tmp_path), *SMALL]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "prepare",
+        "--in",
+        str(corpus),
+        "--out",
+        str(tmp_path),
+        *SMALL,
+    ]
     process = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert process.returncode in (1, 2)
     assert runs.list_runs(tmp_path) == []
@@ -570,7 +696,9 @@ def test_a_gzip_cut_in_the_middle_keeps_every_whole_line_before_the_cut(tmp_path
     assert prepare(path, tmp_path / "runs") == 3
     annotated = by_step(tmp_path / "runs")["annotate"]
     quarantine = pq.read_table(annotated.files("quarantine/")).to_pylist()
-    assert [(row["file"], row["reason"]) for row in quarantine] == [("cut.jsonl.gz", "unknown_remainder")]
+    assert [(row["file"], row["reason"]) for row in quarantine] == [
+        ("cut.jsonl.gz", "unknown_remainder")
+    ]
     kept = annotated.counts["kept"]
     before = b"".join(whole.splitlines(keepends=True)[:kept])
     assert quarantine[0]["offset"] == len(before)
@@ -594,7 +722,10 @@ def test_a_larger_error_budget_ends_well(tmp_path: Path) -> None:
         (["--in", "notes.docx"], "no reader for this kind of file"),
         (["--in", "tale.jsonl", "--set", "annotate.split_byts=5"], "did you mean `split_bytes`"),
         (["--in", "tale.jsonl", "--set", "decide.near.bands=40"], "need more"),
-        (["--in", "tale.jsonl", "--set", "decide.presets.wiki=['gofer']"], "no such preset of rules"),
+        (
+            ["--in", "tale.jsonl", "--set", "decide.presets.wiki=['gofer']"],
+            "no such preset of rules",
+        ),
         (["--in", "tale.jsonl", "--runner", "DaskRunner"], "loses data without an error"),
         (["--in", "tale.jsonl", "--runner", "DataflowRunner"], "shared storage"),
         (["--in", "tale.jsonl", "--set", "decide.thresholds.too_few_wrods.min=5"], "no such rule"),
@@ -604,12 +735,22 @@ def test_a_larger_error_budget_ends_well(tmp_path: Path) -> None:
         ),
         (["--in", "tale.jsonl", "--wrokers", "3"], "No such option"),
         (["tale.jsonl"], "inputs are named with --in: --in tale.jsonl"),
-        (["--in", "tale.jsonl", "--set", "pack.validation=0.7", "--set", "pack.test=0.3"], "leave nothing to train on"),
-        (["--in", "tale.jsonl", "--set", "annotate.columns.text=body"], "there are  id, license, source, text, type"),
+        (
+            ["--in", "tale.jsonl", "--set", "pack.validation=0.7", "--set", "pack.test=0.3"],
+            "leave nothing to train on",
+        ),
+        (
+            ["--in", "tale.jsonl", "--set", "annotate.columns.text=body"],
+            "there are  id, license, source, text, type",
+        ),
     ],
 )
 def test_mistakes_are_told_with_the_way_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_lines(tmp_path / "tale.jsonl", rows(12))
@@ -625,7 +766,13 @@ def test_the_same_graphs_give_the_same_bytes_on_the_portable_job_server(
     corpus: Path, prepared: Path, tmp_path: Path
 ) -> None:
     """Beam's Job API, as Spark's and Flink's servers speak it, with workers that loop back to the submitter."""
-    options = ["--runner", "PortableRunner", "--", "--job_endpoint=embed", "--environment_type=LOOPBACK"]
+    options = [
+        "--runner",
+        "PortableRunner",
+        "--",
+        "--job_endpoint=embed",
+        "--environment_type=LOOPBACK",
+    ]
     code, _, err = finish(spawn(corpus, tmp_path, *options))
     assert code == 0, err
     made = contents(tmp_path)

@@ -13,17 +13,35 @@ import pytest
 import sentencepiece as spm
 import torch
 
-from gristmill import runs, storage
 from gristmill.config import Config
+from gristmill.corpus.shards import shard_name, shard_schema, write_dataset_files, write_shard
 from gristmill.hashing import sha256_file
-from gristmill.runs import FinishedRun
-from gristmill.shards import shard_name, shard_schema, write_dataset_files, write_shard
+from gristmill.runs import run as runs
+from gristmill.runs import storage
+from gristmill.runs.run import FinishedRun
 from training.config import PretrainConfig
 from training.corpus import Corpus, open_corpus
 from training.data import Split
 
-PEOPLE = ["Mara", "Old Tomas", "the baker's daughter", "a night nurse", "the ferryman", "Doctor Lin", "her uncle"]
-DEEDS = ["repaired", "counted", "painted", "carried home", "described in a letter", "sold", "forgot", "weighed"]
+PEOPLE = [
+    "Mara",
+    "Old Tomas",
+    "the baker's daughter",
+    "a night nurse",
+    "the ferryman",
+    "Doctor Lin",
+    "her uncle",
+]
+DEEDS = [
+    "repaired",
+    "counted",
+    "painted",
+    "carried home",
+    "described in a letter",
+    "sold",
+    "forgot",
+    "weighed",
+]
 THINGS = [
     "seven lanterns",
     "the broken clock",
@@ -39,7 +57,10 @@ PLACES = [
     "at the market in Ostrow",
     "by the north gate",
 ]
-CHINESE_PEOPLE, CHINESE_DEEDS = ["王医生", "老船夫", "面包师的女儿", "邻居"], ["修好了", "卖掉了", "画了", "搬走了"]
+CHINESE_PEOPLE, CHINESE_DEEDS = (
+    ["王医生", "老船夫", "面包师的女儿", "邻居"],
+    ["修好了", "卖掉了", "画了", "搬走了"],
+)
 CHINESE_THINGS, CHINESE_PLACES = (
     ["那座旧钟", "七盏灯笼", "蓝色的门", "一张地图"],
     ["在河边", "下雨之前", "在市场里", "昨天晚上"],
@@ -59,7 +80,10 @@ def write_documents(count: int, *, seed: int) -> list[list[str]]:
     """Documents as lists of sentences, most English, some Chinese, some a single sentence long."""
     rng = random.Random(seed)
     lengths = [1 if rng.random() < 0.1 else rng.randint(2, 12) for _ in range(count)]
-    return [[sentence(rng, "zh" if number % 4 == 3 else "en") for _ in range(n)] for number, n in enumerate(lengths)]
+    return [
+        [sentence(rng, "zh" if number % 4 == 3 else "en") for _ in range(n)]
+        for number, n in enumerate(lengths)
+    ]
 
 
 class PackSettings(Config):
@@ -103,7 +127,9 @@ def train_tokenizer(folder: Path, documents: Sequence[list[str]], *, vocabulary:
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tokenizer of 512 pieces for the written documents."""
-    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"), write_documents(300, seed=1), vocabulary=512)
+    return train_tokenizer(
+        tmp_path_factory.mktemp("tokenizer"), write_documents(300, seed=1), vocabulary=512
+    )
 
 
 def write_hugging_face_form(folder: Path) -> None:
@@ -116,16 +142,36 @@ def write_hugging_face_form(folder: Path) -> None:
     proto.ParseFromString((folder / "tokenizer.model").read_bytes())
     ids = {piece.piece: number for number, piece in enumerate(proto.pieces)}
     scores = {piece.piece: piece.score for piece in proto.pieces if piece.type == 1}
-    splits = [(word[:cut], word[cut:], score) for word, score in scores.items() for cut in range(1, len(word))]
+    splits = [
+        (word[:cut], word[cut:], score)
+        for word, score in scores.items()
+        for cut in range(1, len(word))
+    ]
     known = [split for split in splits if split[0] in scores and split[1] in scores]
-    merges = [(a, b) for a, b, score in sorted(known, key=lambda split: (-split[2], ids[split[0]], ids[split[1]]))]
-    made = tokenizers.Tokenizer(models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    merges = [
+        (a, b)
+        for a, b, score in sorted(
+            known, key=lambda split: (-split[2], ids[split[0]], ids[split[1]])
+        )
+    ]
+    made = tokenizers.Tokenizer(
+        models.BPE(ids, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    made.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     made.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     specials = [piece.piece for piece in proto.pieces if piece.type in (2, 3)]
-    made.add_special_tokens([AddedToken(piece, normalized=False, special=True) for piece in specials])
+    made.add_special_tokens(
+        [AddedToken(piece, normalized=False, special=True) for piece in specials]
+    )
     names = {"unk_token": "<unk>", "pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
     more = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     settings = {
@@ -175,7 +221,11 @@ def seal_pack(
             names = [shard_name(number, 2) for number in range(2)]
             for shard, half in zip(names, (documents[:middle], documents[middle:]), strict=True):
                 third = len(half) // 3
-                batches = [shard_batch(part, pieces, schema) for part in (half[:third], half[third:]) if part]
+                batches = [
+                    shard_batch(part, pieces, schema)
+                    for part in (half[:third], half[third:])
+                    if part
+                ]
                 write_shard(run.path / name / shard, batches, schema)
             write_dataset_files(run.path / name, names, fingerprint=sha256)
         return run.finish(details={"tokenizer": sha256, "vocab_size": pieces.vocab_size()})
@@ -185,8 +235,13 @@ def seal_pack(
 def make_pack(tokenizer_folder: Path) -> PackMaker:
     """A function that seals a pack run of written documents below a folder."""
 
-    def make(out: Path, *, train: int = 240, validation: int = 60, made_with: str | None = None) -> FinishedRun:
-        splits = {"train": write_documents(train, seed=2), "validation": write_documents(validation, seed=3)}
+    def make(
+        out: Path, *, train: int = 240, validation: int = 60, made_with: str | None = None
+    ) -> FinishedRun:
+        splits = {
+            "train": write_documents(train, seed=2),
+            "validation": write_documents(validation, seed=3),
+        }
         return seal_pack(out, tokenizer_folder, splits, made_with=made_with)
 
     return make
@@ -195,7 +250,9 @@ def make_pack(tokenizer_folder: Path) -> PackMaker:
 @pytest.fixture(scope="session")
 def wikipedia_pack(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """A pack run of 1,200 real Wikipedia articles with a tokenizer of 4,096 pieces."""
-    texts = pq.read_table(shared_data / "corpus" / "wiki_en.parquet", columns=["text"])["text"].to_pylist()[:1200]
+    texts = pq.read_table(shared_data / "corpus" / "wiki_en.parquet", columns=["text"])[
+        "text"
+    ].to_pylist()[:1200]
     documents = [[part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part] for text in texts]
     documents = [document for document in documents if document]
     folder = train_tokenizer(tmp_path_factory.mktemp("real"), documents[:600], vocabulary=4096)

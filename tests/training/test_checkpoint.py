@@ -33,7 +33,9 @@ def test_a_checkpoint_brings_back_weights_moments_and_counters(trained, make_con
     save_checkpoint(tmp_path, model, optimizer, Counters(step=1, tokens=20))
     other = build_model(make_config().model_copy(update={"seed": 9}), vocabulary=512)
     other_optimizer = build_optimizer(other, OptimConfig())
-    assert load_checkpoint(folder_of(tmp_path, 1), other, other_optimizer) == Counters(step=1, tokens=20)
+    assert load_checkpoint(folder_of(tmp_path, 1), other, other_optimizer) == Counters(
+        step=1, tokens=20
+    )
     for mine, theirs in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(mine, theirs)
         assert optimizer.state[mine].keys() == other_optimizer.state[theirs].keys()
@@ -45,7 +47,9 @@ def test_equal_states_give_equal_bytes(trained, tmp_path):
     for name in ("a", "b"):
         save_checkpoint(tmp_path / name, *trained, Counters(step=1, tokens=20))
     for file in ("model.safetensors", "optimizer.safetensors", "state.json", "manifest.json"):
-        assert (tmp_path / "a" / "step-1" / file).read_bytes() == (tmp_path / "b" / "step-1" / file).read_bytes()
+        assert (tmp_path / "a" / "step-1" / file).read_bytes() == (
+            tmp_path / "b" / "step-1" / file
+        ).read_bytes()
 
 
 def test_a_folder_without_manifest_is_torn_and_removed(trained, tmp_path):
@@ -56,7 +60,9 @@ def test_a_folder_without_manifest_is_torn_and_removed(trained, tmp_path):
     assert not torn.exists()
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-4], lambda data: bytes([data[0] ^ 1]) + data[1:]])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-4], lambda data: bytes([data[0] ^ 1]) + data[1:]]
+)
 def test_a_file_that_was_cut_or_changed_is_noticed(trained, tmp_path, damage):
     save_checkpoint(tmp_path, *trained, Counters(step=1))
     newer = save_checkpoint(tmp_path, *trained, Counters(step=2))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import typer
 
-from gristmill import cli, runs
+from gristmill import cli
 from gristmill import config as settings
 from gristmill.errors import RunError
+from gristmill.runs import run as runs
 from training import commands
 
 
@@ -45,9 +46,12 @@ def test_without_in_the_newest_pack_run_is_trained_on_and_the_next_command_named
     assert "train       40 documents, " in printed.err
     assert "validation  20 documents, " in printed.err
     assert "  to do       2 of 2 steps, up to 512 tokens: " in printed.err
-    assert re.search(r"  time        about \d+:\d\d \(\d+\.\d\d s a step, measured on 1 threads\)", printed.err)
+    assert re.search(
+        r"  time        about \d+:\d\d \(\d+\.\d\d s a step, measured on 1 threads\)", printed.err
+    )
     assert (
-        f"next: gristmill audit --in {pack.path} --model {run.path / 'export'} --out {run.path.parent}" in printed.err
+        f"next: gristmill audit --in {pack.path} --model {run.path / 'export'} --out {run.path.parent}"
+        in printed.err
     )
     assert [parent.id for parent in runs.parents(run)] == [pack.id]
 
@@ -57,7 +61,9 @@ def test_an_empty_validation_split_names_the_setting_and_the_command_that_mends_
 ):
     pack = make_pack(tmp_path / "runs", train=40, validation=0)
     manifest = json.loads((pack.path / "manifest.json").read_text())
-    names = [{"name": name, "identity": ""} for name in ("decide-03c95a7e1b2d", "tokenizer-9f2c11ab04de")]
+    names = [
+        {"name": name, "identity": ""} for name in ("decide-03c95a7e1b2d", "tokenizer-9f2c11ab04de")
+    ]
     manifest |= {"inputs": names, "config": {"validation": 0.01}}
     (pack.path / "manifest.json").write_text(json.dumps(manifest))
     assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs") == 2
@@ -95,13 +101,24 @@ def test_two_pack_runs_at_once_are_refused(gristmill, pack, config_file, tmp_pat
 
 
 def test_an_unknown_setting_names_the_nearest(gristmill, pack, config_file, tmp_path, capsys):
-    arguments = ("--in", pack.path, "--config", config_file, "--out", tmp_path, "--set", "loop.step=3")
+    arguments = (
+        "--in",
+        pack.path,
+        "--config",
+        config_file,
+        "--out",
+        tmp_path,
+        "--set",
+        "loop.step=3",
+    )
     assert gristmill("pretrain", *arguments) == 2
     assert "steps" in capsys.readouterr().err
     assert runs.list_runs(tmp_path) == []
 
 
-def test_a_missing_package_names_the_extra(gristmill, config_file, pack, tmp_path, monkeypatch, capsys):
+def test_a_missing_package_names_the_extra(
+    gristmill, config_file, pack, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(commands, "find_spec", lambda name: None)
     assert gristmill("pretrain", "--in", pack.path, "--config", config_file, "--out", tmp_path) == 2
     assert "torch is not installed" in capsys.readouterr().err
@@ -120,7 +137,9 @@ def test_force_trains_again(gristmill, make_pack, config_file, tmp_path, capsys)
     assert run.verify() == []
 
 
-def test_a_diverged_training_ends_with_2_and_says_what_to_change(gristmill, make_pack, config_file, tmp_path, capsys):
+def test_a_diverged_training_ends_with_2_and_says_what_to_change(
+    gristmill, make_pack, config_file, tmp_path, capsys
+):
     pack = make_pack(tmp_path / "runs", train=40, validation=20)
     huge = ("--set", "optim.learning_rate=1e30", "--set", "optim.warmup_steps=0")
     arguments = ("--in", pack.path, "--config", config_file, "--out", tmp_path / "runs", *huge)

@@ -5,9 +5,9 @@ import io
 import pytest
 import sentencepiece as spm
 
-from gristmill import storage
 from gristmill.errors import InputError
 from gristmill.hashing import sha256_file
+from gristmill.runs import storage
 from training.corpus import SPECIAL_PIECES, open_corpus, open_tokenizer
 from training.data import FIRST_TEXT_ID, Special
 
@@ -43,7 +43,12 @@ def test_a_tokenizer_with_other_special_ids_is_refused_with_what_was_found(tmp_p
     model = io.BytesIO()
     texts = iter(["one two three four five six seven"] * 20)
     spm.SentencePieceTrainer.train(
-        sentence_iterator=texts, model_writer=model, vocab_size=280, byte_fallback=True, model_type="bpe", minloglevel=2
+        sentence_iterator=texts,
+        model_writer=model,
+        vocab_size=280,
+        byte_fallback=True,
+        model_type="bpe",
+        minloglevel=2,
     )
     storage.commit_bytes(tmp_path / "tokenizer.model", model.getvalue())
     with pytest.raises(InputError, match="other special ids than training needs") as refused:
@@ -67,7 +72,9 @@ def test_an_exchanged_tokenizer_is_refused_naming_both(make_pack, tmp_path):
     pack = make_pack(tmp_path, train=10, validation=10)
     model = pack.path / "tokenizer" / "tokenizer.model"
     made_with = sha256_file(model)
-    model.write_bytes(model.read_bytes() + b"\xc0\x3e\x01")  # one more field, number 1000, that no reader knows
+    model.write_bytes(
+        model.read_bytes() + b"\xc0\x3e\x01"
+    )  # one more field, number 1000, that no reader knows
     with pytest.raises(InputError, match="another tokenizer") as refused:
         open_corpus(pack)
     assert made_with[:12] in str(refused.value)

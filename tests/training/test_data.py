@@ -9,7 +9,9 @@ from training.data import CausalWindows, SegmentPairs, Special
 
 B, E = Special.BOS, Special.EOS
 documents_of_sentences = st.lists(
-    st.lists(st.lists(st.integers(7, 511), min_size=1, max_size=9), min_size=1, max_size=6), min_size=1, max_size=9
+    st.lists(st.lists(st.integers(7, 511), min_size=1, max_size=9), min_size=1, max_size=6),
+    min_size=1,
+    max_size=9,
 )
 
 
@@ -19,7 +21,9 @@ def joined(documents):
 
 @given(documents=documents_of_sentences, batch_rows=st.integers(1, 4), data=st.data())
 @settings(max_examples=60, deadline=None)
-def test_any_stretch_of_text_reads_as_in_the_joined_documents(make_split, documents, batch_rows, data):
+def test_any_stretch_of_text_reads_as_in_the_joined_documents(
+    make_split, documents, batch_rows, data
+):
     split = make_split(documents, batch_rows=batch_rows)
     tokens = joined(documents)
     begin = data.draw(st.integers(0, len(tokens)))
@@ -54,12 +58,18 @@ def test_documents_are_wrapped_in_begin_and_end_and_cut_into_windows(make_split)
 
 @given(documents=documents_of_sentences, length=st.integers(1, 40), batch_rows=st.integers(1, 4))
 @settings(max_examples=80, deadline=None)
-def test_windows_tile_the_stream_and_overlap_by_one_token(make_split, documents, length, batch_rows):
-    stream = [token for parts in documents for token in [B, *(t for part in parts for t in part), E]]
+def test_windows_tile_the_stream_and_overlap_by_one_token(
+    make_split, documents, length, batch_rows
+):
+    stream = [
+        token for parts in documents for token in [B, *(t for part in parts for t in part), E]
+    ]
     windows = CausalWindows(make_split(documents, batch_rows=batch_rows), length)
     assert len(windows) == (len(stream) - 1) // length
     for number in range(len(windows)):
-        assert windows.window(number).tolist() == stream[number * length : (number + 1) * length + 1]
+        assert (
+            windows.window(number).tolist() == stream[number * length : (number + 1) * length + 1]
+        )
 
 
 @given(documents=documents_of_sentences, length=st.integers(1, 40))

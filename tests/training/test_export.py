@@ -9,8 +9,8 @@ from gristmill.errors import GristmillError
 from training.config import ModelConfig
 from training.data import Special
 from training.export import PROBES, check_export, read_config, write_export
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 
 SHAPE = ModelConfig(layers=3, width=48, heads=3, feed_forward=80)
 KINDS = pytest.mark.parametrize("kind", [Decoder, Bert])
@@ -39,7 +39,9 @@ def exports(tmp_path_factory, corpus):
 @KINDS
 def test_transformers_computes_our_logits_and_gives_sentencepieces_ids(exports, corpus, kind):
     folder, model = exports[kind]
-    proof = check_export(folder, model, corpus.tokenizer, ["Mara sold two geese by the north gate."])
+    proof = check_export(
+        folder, model, corpus.tokenizer, ["Mara sold two geese by the north gate."]
+    )
     assert proof["max_logit_difference"] <= 2e-5
     assert proof["tokenizer_texts_checked"] == len(PROBES) + 1
 
@@ -59,7 +61,9 @@ def test_a_tokenizer_that_lost_its_merges_is_refused(exports, corpus, tmp_path):
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:5]
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(GristmillError, match=r"gives other ids than sentencepiece for .*, from token \d+ on"):
+    with pytest.raises(
+        GristmillError, match=r"gives other ids than sentencepiece for .*, from token \d+ on"
+    ):
         check_export(folder, model, corpus.tokenizer, [])
 
 
@@ -71,7 +75,9 @@ def test_a_stranger_loads_the_decoder_and_generates_what_we_would(exports):
     inputs = tokenizer("Mara painted", return_tensors="pt")
     assert inputs["input_ids"][0, 0] == Special.BOS
     theirs = AutoModelForCausalLM.from_pretrained(folder)
-    found = theirs.generate(**inputs, max_new_tokens=8, max_length=None, do_sample=False, eos_token_id=None)
+    found = theirs.generate(
+        **inputs, max_new_tokens=8, max_length=None, do_sample=False, eos_token_id=None
+    )
     ours = inputs["input_ids"]
     with torch.no_grad():
         for _ in range(8):
@@ -98,17 +104,35 @@ def test_the_encoder_serves_fine_tuning_with_only_the_new_head_missing(exports):
     from training.export import quiet_transformers
 
     with quiet_transformers():
-        _, info = AutoModelForSequenceClassification.from_pretrained(exports[Bert][0], output_loading_info=True)
+        _, info = AutoModelForSequenceClassification.from_pretrained(
+            exports[Bert][0], output_loading_info=True
+        )
     assert sorted(info["missing_keys"]) == ["classifier.bias", "classifier.weight"]
 
 
 @KINDS
 def test_every_key_that_decides_the_computation_is_written(exports, kind):
     config = read_config(exports[kind][0])
-    common = {"vocab_size": 512, "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 3, "pad_token_id": 0}
+    common = {
+        "vocab_size": 512,
+        "hidden_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "pad_token_id": 0,
+    }
     own = {
-        Decoder: {"model_type": "llama", "rope_theta": 10000.0, "rms_norm_eps": 1e-6, "num_key_value_heads": 3},
-        Bert: {"model_type": "bert", "hidden_act": "gelu_new", "layer_norm_eps": 1e-12, "type_vocab_size": 2},
+        Decoder: {
+            "model_type": "llama",
+            "rope_theta": 10000.0,
+            "rms_norm_eps": 1e-6,
+            "num_key_value_heads": 3,
+        },
+        Bert: {
+            "model_type": "bert",
+            "hidden_act": "gelu_new",
+            "layer_norm_eps": 1e-12,
+            "type_vocab_size": 2,
+        },
     }
     assert config.items() >= {**common, **own[kind]}.items()
 
@@ -119,11 +143,26 @@ def test_transformers_fills_in_no_key_that_we_left_out(exports, kind):
     from transformers import AutoConfig
 
     folder, _ = exports[kind]
-    bookkeeping = {"_name_or_path", "transformers_version", "output_attentions", "output_hidden_states", "return_dict"}
-    heads = {"id2label", "label2id", "problem_type", "chunk_size_feed_forward", "is_encoder_decoder"}
+    bookkeeping = {
+        "_name_or_path",
+        "transformers_version",
+        "output_attentions",
+        "output_hidden_states",
+        "return_dict",
+    }
+    heads = {
+        "id2label",
+        "label2id",
+        "problem_type",
+        "chunk_size_feed_forward",
+        "is_encoder_decoder",
+    }
     optional = {"bos_token_id", "eos_token_id", "is_decoder", "add_cross_attention", "use_cache"}
     written = set(read_config(folder))
-    assert set(AutoConfig.from_pretrained(folder).to_dict()) - written <= bookkeeping | heads | optional
+    assert (
+        set(AutoConfig.from_pretrained(folder).to_dict()) - written
+        <= bookkeeping | heads | optional
+    )
 
 
 @KINDS
@@ -132,4 +171,6 @@ def test_equal_models_give_equal_bytes(exports, corpus, tmp_path, kind):
     write_export(tmp_path, model, corpus.tokenizer)
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in tmp_path.iterdir())
-    assert [(folder / name).read_bytes() for name in names] == [(tmp_path / name).read_bytes() for name in names]
+    assert [(folder / name).read_bytes() for name in names] == [
+        (tmp_path / name).read_bytes() for name in names
+    ]

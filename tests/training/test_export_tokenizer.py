@@ -16,12 +16,21 @@ from training.config import ModelConfig
 from training.data import Special
 from training.export import write_export
 from training.export_tokenizer import PROBES
-from training.model.bert import Bert
-from training.model.decoder import Decoder
+from training.models.bert import Bert
+from training.models.decoder import Decoder
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, feed_forward=64)
 KINDS = pytest.mark.parametrize("kind", [Decoder, Bert])
-WORDS = [*"Mara painted two geese by the old mill".split(), "邻居", "老船夫", "修好了", "那座旧钟", "在河边", "。", "."]
+WORDS = [
+    *"Mara painted two geese by the old mill".split(),
+    "邻居",
+    "老船夫",
+    "修好了",
+    "那座旧钟",
+    "在河边",
+    "。",
+    ".",
+]
 
 
 @contextmanager
@@ -48,7 +57,9 @@ def exports(tmp_path_factory, corpus) -> dict[type, Path]:
     found = {}
     for kind in (Decoder, Bert):
         found[kind] = tmp_path_factory.mktemp(kind.__name__)
-        write_export(found[kind], kind(SHAPE, vocabulary=512, length=40, seed=4).eval(), corpus.tokenizer)
+        write_export(
+            found[kind], kind(SHAPE, vocabulary=512, length=40, seed=4).eval(), corpus.tokenizer
+        )
     return found
 
 
@@ -63,14 +74,19 @@ def text_ids(tokenizer, text: str, **options) -> list[int]:
     return tokenizer(text, add_special_tokens=False, **options)["input_ids"]
 
 
-ANY_TEXT = st.text(st.one_of(st.sampled_from(" ▁\n\t[]<s>MASK新é\u3000"), st.characters(codec="utf-8")), max_size=40)
+ANY_TEXT = st.text(
+    st.one_of(st.sampled_from(" ▁\n\t[]<s>MASK新é\u3000"), st.characters(codec="utf-8")),
+    max_size=40,
+)
 
 
 @KINDS
 @settings(max_examples=150, deadline=None)
 @given(text=st.one_of(st.sampled_from([*PROBES, " [MASK] [MASK]", "▁▁", "a</s>b"]), ANY_TEXT))
 def test_any_text_from_the_web_has_sentencepieces_ids(theirs, corpus, kind, text):
-    assert text_ids(theirs[kind], text, split_special_tokens=True) == corpus.tokenizer.pieces.encode(text)
+    assert text_ids(
+        theirs[kind], text, split_special_tokens=True
+    ) == corpus.tokenizer.pieces.encode(text)
 
 
 @settings(max_examples=100, deadline=None)
@@ -83,13 +99,21 @@ def test_without_special_tokens_in_it_a_text_needs_no_option(theirs, corpus, tex
 
 
 @settings(max_examples=150, deadline=None)
-@given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=9), spaced=st.booleans(), at=st.integers(0, 10**6))
-def test_a_mask_in_a_text_leaves_all_other_ids_as_they_are_in_training(theirs, corpus, words, spaced, at):
+@given(
+    words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=9),
+    spaced=st.booleans(),
+    at=st.integers(0, 10**6),
+)
+def test_a_mask_in_a_text_leaves_all_other_ids_as_they_are_in_training(
+    theirs, corpus, words, spaced, at
+):
     text = (" " if spaced else "").join(words)
     pieces = corpus.tokenizer.pieces.encode(text, out_type=str)
     place = at % len(pieces)
     assume(place == 0 or pieces[place - 1] != "▁")  # a space before a mask is the mask's own
-    before, after = ("".join(part).replace("▁", " ") for part in (pieces[:place], pieces[place + 1 :]))
+    before, after = (
+        "".join(part).replace("▁", " ") for part in (pieces[:place], pieces[place + 1 :])
+    )
     space = " " if pieces[place].startswith("▁") and place else ""
     wanted = corpus.tokenizer.pieces.encode(text)
     wanted[place] = Special.MASK
@@ -113,10 +137,14 @@ def test_a_causal_model_cannot_be_ended_or_commanded_by_its_prompt(theirs):
 @KINDS
 def test_decoding_gives_the_text_back(theirs, kind):
     for text in ("Mara painted two geese.", "老船夫修好了那座旧钟。", "emoji 😀"):
-        assert theirs[kind].decode(theirs[kind](text)["input_ids"], skip_special_tokens=True) == text
+        assert (
+            theirs[kind].decode(theirs[kind](text)["input_ids"], skip_special_tokens=True) == text
+        )
 
 
-@pytest.mark.parametrize("text", ["Mara [MASK] two geese.", "老船夫[MASK]那座旧钟。", "[MASK] painted"])
+@pytest.mark.parametrize(
+    "text", ["Mara [MASK] two geese.", "老船夫[MASK]那座旧钟。", "[MASK] painted"]
+)
 def test_the_stock_fill_mask_pipeline_fills_what_the_model_fills(exports, theirs, text):
     from transformers import AutoModelForMaskedLM, pipeline
 
@@ -138,12 +166,17 @@ def test_loading_and_using_a_causal_export_prints_no_warning(exports):
 
     folder = str(exports[Decoder])
     with everything_told() as told:
-        tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder)
+        tokenizer, model = (
+            AutoTokenizer.from_pretrained(folder),
+            AutoModelForCausalLM.from_pretrained(folder),
+        )
         write = pipeline("text-generation", model=folder, device="cpu")
         write("Mara painted", max_new_tokens=4)
         write("Mara painted")
         alone = tokenizer("Mara", return_tensors="pt")
-        together = tokenizer(["Mara", "Old Tomas counted two geese"], return_tensors="pt", padding=True)
+        together = tokenizer(
+            ["Mara", "Old Tomas counted two geese"], return_tensors="pt", padding=True
+        )
         lengths = [
             model.generate(**alone, eos_token_id=None, do_sample=False).shape[1],
             model.generate(**alone, max_new_tokens=3, eos_token_id=None).shape[1],
@@ -158,10 +191,16 @@ def test_a_batch_of_prompts_continues_each_as_if_it_were_alone(exports, theirs):
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(exports[Decoder]).eval()
-    prompts, how = ["Mara", "Old Tomas counted two geese"], {"max_new_tokens": 5, "do_sample": False}
+    prompts, how = (
+        ["Mara", "Old Tomas counted two geese"],
+        {"max_new_tokens": 5, "do_sample": False},
+    )
     padded = theirs[Decoder](prompts, return_tensors="pt", padding=True)
     together = model.generate(**padded, **how, eos_token_id=None)[:, -5:]
-    alone = [model.generate(**theirs[Decoder](p, return_tensors="pt"), **how, eos_token_id=None) for p in prompts]
+    alone = [
+        model.generate(**theirs[Decoder](p, return_tensors="pt"), **how, eos_token_id=None)
+        for p in prompts
+    ]
     assert together.tolist() == [ids[0, -5:].tolist() for ids in alone]
 
 
@@ -172,5 +211,8 @@ def test_the_readme_names_the_task_the_size_and_the_rule_for_text_from_the_web(e
     task = {Decoder: "text-generation", Bert: "fill-mask"}[kind]
     assert card == model_card(model)
     assert card.startswith(f"---\nlibrary_name: transformers\npipeline_tag: {task}\n---\n# A ")
-    assert f"{sum(weight.numel() for weight in model.parameters()):,} parameters, a vocabulary of 512" in card
+    assert (
+        f"{sum(weight.numel() for weight in model.parameters()):,} parameters, a vocabulary of 512"
+        in card
+    )
     assert "split_special_tokens" in card

@@ -21,7 +21,9 @@ def always(token: int):
 
 def test_the_same_seed_draws_the_same_text(make_config):
     model = build_model(make_config(), vocabulary=512)
-    one, same, other = (continue_ids(model, [2, 50], Sampling(seed=seed), length=32) for seed in (1, 1, 2))
+    one, same, other = (
+        continue_ids(model, [2, 50], Sampling(seed=seed), length=32) for seed in (1, 1, 2)
+    )
     assert one == same != other
     assert len(one) <= 48
 
@@ -59,5 +61,8 @@ def test_samples_come_from_validation_documents_and_repeat(corpus, make_config, 
     assert found == report_samples(model, corpus, config)
     assert found["kind"] == ("continuation" if objective == "causal" else "fill_mask")
     assert len(found["samples"]) == 6
-    keys = {"continuation": {"prompt", "text"}, "fill_mask": {"before", "answer", "after", "guesses"}}
+    keys = {
+        "continuation": {"prompt", "text"},
+        "fill_mask": {"before", "answer", "after", "guesses"},
+    }
     assert all(set(sample) == keys[found["kind"]] for sample in found["samples"])

@@ -9,8 +9,12 @@ from training.trainer import Trainer, read_metrics
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "loss"), [("causal", "validation_loss"), ("bert", "validation_mlm_loss")])
-def test_25_steps_on_wikipedia_take_eight_tenths_of_a_nat_off(wikipedia_pack, repository, tmp_path, name, loss):
+@pytest.mark.parametrize(
+    ("name", "loss"), [("causal", "validation_loss"), ("bert", "validation_mlm_loss")]
+)
+def test_25_steps_on_wikipedia_take_eight_tenths_of_a_nat_off(
+    wikipedia_pack, repository, tmp_path, name, loss
+):
     config = load(PretrainConfig, repository / "configs" / "train" / f"tiny-{name}.toml")
     Trainer(tmp_path, open_corpus(wikipedia_pack), config).run()
     first, last = (row[loss] for row in read_metrics(tmp_path / "metrics.jsonl") if loss in row)

@@ -5,8 +5,8 @@ import torch
 
 from gristmill.errors import ConfigError
 from training.config import ModelConfig, PretrainConfig
-from training.model.bert import Bert
-from training.model.decoder import Decoder, rotary_table, rotate
+from training.models.bert import Bert
+from training.models.decoder import Decoder, rotary_table, rotate
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, feed_forward=48)
 
@@ -33,7 +33,10 @@ def test_a_bert_looks_both_ways_but_not_at_padding():
     changed = ids.clone()
     changed[:, 12:] = 9
     with torch.no_grad():
-        same = model(ids, segments, attention)[0][:, :12], model(changed, segments, attention)[0][:, :12]
+        same = (
+            model(ids, segments, attention)[0][:, :12],
+            model(changed, segments, attention)[0][:, :12],
+        )
         changed[:, 11] = 9
         other = model(changed, segments, attention)[0]
     torch.testing.assert_close(*same)

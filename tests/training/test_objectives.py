@@ -25,15 +25,23 @@ def draw_of(*samples: int, epoch: int = 0) -> Draw:
 
 
 def all_samples(objective, *, epochs=1):
-    return [objective.sample(number, epoch) for epoch in range(epochs) for number in range(len(objective))]
+    return [
+        objective.sample(number, epoch)
+        for epoch in range(epochs)
+        for number in range(len(objective))
+    ]
 
 
 @pytest.fixture(scope="module")
 def masked(corpus, make_config):
-    return MaskedAndNextSentence(corpus.train, make_config("mlm_nsp", data={"sequence_length": 64}), vocabulary=512)
+    return MaskedAndNextSentence(
+        corpus.train, make_config("mlm_nsp", data={"sequence_length": 64}), vocabulary=512
+    )
 
 
-def test_causal_labels_are_the_inputs_shifted_by_one_and_begin_marks_are_no_targets(make_split, make_config):
+def test_causal_labels_are_the_inputs_shifted_by_one_and_begin_marks_are_no_targets(
+    make_split, make_config
+):
     split = make_split([[[10, 11]], [[20, 21, 22, 23]]])  # <s> 10 11 </s> <s> 20 21 22 23 </s>
     batch = Causal(split, make_config(data={"sequence_length": 8})).batch(draw_of(0))
     assert batch.inputs[0].tolist() == [[2, 10, 11, 3, 2, 20, 21, 22]]
@@ -95,7 +103,9 @@ def test_length_does_not_tell_whether_a_pair_belongs_together(masked):
 
 
 def test_masks_depend_on_seed_epoch_and_sample_and_on_nothing_else(corpus, make_config, masked):
-    again = MaskedAndNextSentence(corpus.train, make_config("mlm_nsp", data={"sequence_length": 64}), vocabulary=512)
+    again = MaskedAndNextSentence(
+        corpus.train, make_config("mlm_nsp", data={"sequence_length": 64}), vocabulary=512
+    )
     other = make_config("mlm_nsp", data={"sequence_length": 64}).model_copy(update={"seed": 2})
     reseeded = MaskedAndNextSentence(corpus.train, other, vocabulary=512)
     masked.sample(5, 0)
@@ -121,11 +131,16 @@ def test_a_masked_batch_is_padded_to_its_longest_sample_and_counts_its_targets(m
 
 def test_the_loss_at_labelled_positions_equals_the_loss_of_the_full_head(corpus, make_config):
     config = make_config("mlm_nsp")
-    objective, model = build_objective(corpus.train, config, vocabulary=512), build_model(config, vocabulary=512)
+    objective, model = (
+        build_objective(corpus.train, config, vocabulary=512),
+        build_model(config, vocabulary=512),
+    )
     batch = objective.batch(draw_of(0, 1, 2, 3))
     sums = objective.loss_sums(model, batch)
     token_logits, pair_logits = model(*batch.inputs)
-    full = torch.nn.functional.cross_entropy(token_logits.flatten(0, 1), batch.labels.flatten(), reduction="sum")
+    full = torch.nn.functional.cross_entropy(
+        token_logits.flatten(0, 1), batch.labels.flatten(), reduction="sum"
+    )
     pairs = torch.nn.functional.cross_entropy(pair_logits, batch.pair_labels, reduction="sum")
     torch.testing.assert_close(sums["mlm"], full)
     torch.testing.assert_close(sums["nsp"], pairs)
@@ -133,12 +148,19 @@ def test_the_loss_at_labelled_positions_equals_the_loss_of_the_full_head(corpus,
 
 def test_padding_does_not_change_what_the_model_computes(corpus, make_config):
     config = make_config("mlm_nsp", data={"sequence_length": 64})
-    objective, model = build_objective(corpus.train, config, vocabulary=512), build_model(config, vocabulary=512)
+    objective, model = (
+        build_objective(corpus.train, config, vocabulary=512),
+        build_model(config, vocabulary=512),
+    )
     batch = objective.batch(draw_of(0, 1))
     ids, segments, attention = batch.inputs
-    wide = tuple(torch.nn.functional.pad(part, (0, 64 - ids.shape[1])) for part in (ids, segments, attention))
+    wide = tuple(
+        torch.nn.functional.pad(part, (0, 64 - ids.shape[1])) for part in (ids, segments, attention)
+    )
     padded = dataclasses.replace(
-        batch, inputs=wide, labels=torch.nn.functional.pad(batch.labels, (0, 64 - ids.shape[1]), value=IGNORE)
+        batch,
+        inputs=wide,
+        labels=torch.nn.functional.pad(batch.labels, (0, 64 - ids.shape[1]), value=IGNORE),
     )
     for name, value in objective.loss_sums(model, batch).items():
         torch.testing.assert_close(objective.loss_sums(model, padded)[name], value)
@@ -147,7 +169,10 @@ def test_padding_does_not_change_what_the_model_computes(corpus, make_config):
 def test_an_untrained_model_is_as_surprised_as_a_uniform_guess(corpus, make_config):
     for kind, part in (("causal", "causal"), ("mlm_nsp", "mlm")):
         config = make_config(kind)
-        objective, model = build_objective(corpus.train, config, vocabulary=512), build_model(config, vocabulary=512)
+        objective, model = (
+            build_objective(corpus.train, config, vocabulary=512),
+            build_model(config, vocabulary=512),
+        )
         batch = objective.batch(draw_of(*range(8)))
         mean = objective.loss_sums(model, batch)[part].item() / batch.counts[part]
         assert mean == pytest.approx(np.log(512), abs=0.15)

@@ -29,7 +29,9 @@ def test_cosine_falls_to_a_tenth():
 def test_no_rate_is_zero_or_negative_within_the_run():
     for schedule in ("wsd", "cosine"):
         for decay in (0.0, 0.5, 1.0):
-            config = OptimConfig(learning_rate=1.0, warmup_steps=0, decay_fraction=decay, schedule=schedule)
+            config = OptimConfig(
+                learning_rate=1.0, warmup_steps=0, decay_fraction=decay, schedule=schedule
+            )
             assert min(rates(config, 17)) > 0
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from gristmill import config as settings
-from gristmill import runs, storage
 from gristmill.errors import InputError, RunError
+from gristmill.runs import run as runs
+from gristmill.runs import storage
 from training.config import PretrainConfig
 from training.pretrain import pretrain
 
 DRIVER = """
 import os, signal, sys, typer
-from gristmill import cli, storage
+from gristmill import cli
+from gristmill.runs import storage
 from training import commands
 
 def only_this_room():
@@ -59,7 +61,9 @@ def config_file(make_config, tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(pack, config_file, tmp_path_factory):
     """A run that nothing interrupted."""
-    return pretrain(pack.path, settings.load(PretrainConfig, config_file), tmp_path_factory.mktemp("whole"))
+    return pretrain(
+        pack.path, settings.load(PretrainConfig, config_file), tmp_path_factory.mktemp("whole")
+    )
 
 
 def data(run: runs.FinishedRun) -> dict[str, str]:
@@ -70,14 +74,25 @@ def data(run: runs.FinishedRun) -> dict[str, str]:
 
 def test_a_run_holds_checkpoint_export_metrics_and_samples(whole, pack):
     files = data(whole)
-    assert {path.split("/")[0] for path in files} == {"step-8", "export", "metrics.jsonl", "samples.json"}
-    assert {"export/config.json", "export/model.safetensors", "export/tokenizer.json", "export/tokenizer.model"} <= set(
-        files
-    )
+    assert {path.split("/")[0] for path in files} == {
+        "step-8",
+        "export",
+        "metrics.jsonl",
+        "samples.json",
+    }
+    assert {
+        "export/config.json",
+        "export/model.safetensors",
+        "export/tokenizer.json",
+        "export/tokenizer.model",
+    } <= set(files)
     assert whole.counts["steps"] == 8
     assert whole.counts["tokens"] == 8 * 8 * 32
     assert whole.details["tokenizer"] == pack.details["tokenizer"]
-    assert whole.details["last_validation"]["validation_loss"] < whole.details["first_validation"]["validation_loss"]
+    assert (
+        whole.details["last_validation"]["validation_loss"]
+        < whole.details["first_validation"]["validation_loss"]
+    )
     assert whole.details["export"]["max_logit_difference"] <= 2e-5
     telemetry = storage.read_json(whole.path / "telemetry.json")
     assert telemetry["threads"] == 1
@@ -85,7 +100,9 @@ def test_a_run_holds_checkpoint_export_metrics_and_samples(whole, pack):
 
 
 # Commits in order: metrics (1), then four a checkpoint with the manifest last: step 2 (2-5), step 4 (6-9), ...
-@pytest.mark.parametrize("commit", [1, 5, 8, 17, 19], ids=["start", "saved", "torn", "last", "export"])
+@pytest.mark.parametrize(
+    "commit", [1, 5, 8, 17, 19], ids=["start", "saved", "torn", "last", "export"]
+)
 def test_a_run_killed_at_any_commit_and_repeated_has_the_bytes_of_an_uninterrupted_one(
     pack, config_file, whole, tmp_path, commit
 ):
@@ -96,7 +113,9 @@ def test_a_run_killed_at_any_commit_and_repeated_has_the_bytes_of_an_uninterrupt
     resumed = pretrain(pack.path, settings.load(PretrainConfig, config_file), tmp_path)
     assert resumed.id == whole.id
     assert data(resumed) == data(whole)
-    assert storage.read_bytes(resumed.path / "manifest.json") == storage.read_bytes(whole.path / "manifest.json")
+    assert storage.read_bytes(resumed.path / "manifest.json") == storage.read_bytes(
+        whole.path / "manifest.json"
+    )
 
 
 def test_sigterm_ends_with_75_and_the_same_command_finishes(pack, config_file, whole, tmp_path):
@@ -113,9 +132,13 @@ def test_sigterm_ends_with_75_and_the_same_command_finishes(pack, config_file, w
 
 def test_a_finished_run_is_not_trained_again(pack, config_file, whole):
     before = {
-        path: path.stat().st_mtime_ns for path in whole.path.rglob("*") if path.is_file() and path.name != ".lock"
+        path: path.stat().st_mtime_ns
+        for path in whole.path.rglob("*")
+        if path.is_file() and path.name != ".lock"
     }
-    again = command("pretrain", "--in", pack.path, "--config", config_file, "--out", whole.path.parent)
+    again = command(
+        "pretrain", "--in", pack.path, "--config", config_file, "--out", whole.path.parent
+    )
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1] == str(whole.path)
     assert "validation loss" in again.stderr
@@ -153,14 +176,16 @@ def test_a_bert_run_fills_masks_in_its_samples(make_config, pack, tmp_path):
     run = pretrain(pack.path, make_config("mlm_nsp"), tmp_path)
     samples = storage.read_json(run.path / "samples.json")
     assert samples["kind"] == "fill_mask"
-    assert storage.read_json(run.path / "export" / "config.json")["architectures"] == ["BertForPreTraining"]
+    assert storage.read_json(run.path / "export" / "config.json")["architectures"] == [
+        "BertForPreTraining"
+    ]
     spoken = command("generate", "--model", run.path, "--prompt", "Mara painted [MASK] geese.")
     assert spoken.returncode == 0, spoken.stderr
     assert len(spoken.stdout.split()) == 10
 
 
 def test_generate_continues_a_prompt_the_same_way_for_the_same_seed(whole):
-    from training.speak import speak
+    from training.generate_text import speak
 
     spoken = speak(whole.path, "Mara painted", tokens=6, seed=3)
     assert spoken.startswith("Mara painted")
@@ -168,7 +193,7 @@ def test_generate_continues_a_prompt_the_same_way_for_the_same_seed(whole):
 
 
 def test_generate_refuses_a_folder_without_a_model(tmp_path):
-    from training.speak import speak
+    from training.generate_text import speak
 
     with pytest.raises(InputError, match="there is no model here"):
         speak(tmp_path, "Mara", tokens=1, seed=1)

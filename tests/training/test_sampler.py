@@ -60,8 +60,12 @@ def test_epochs_have_different_orders():
 def test_the_shares_of_all_ranks_are_the_batch_for_any_world_size(step, world):
     sampler = Sampler(1003, 12, 7)
     shares = [sampler.draw(step, rank=rank, world=world) for rank in range(world)]
-    assert np.array_equal(np.concatenate([share.samples for share in shares]), sampler.draw(step).samples)
-    assert np.array_equal(np.concatenate([share.epochs for share in shares]), sampler.draw(step).epochs)
+    assert np.array_equal(
+        np.concatenate([share.samples for share in shares]), sampler.draw(step).samples
+    )
+    assert np.array_equal(
+        np.concatenate([share.epochs for share in shares]), sampler.draw(step).epochs
+    )
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():

@@ -25,7 +25,9 @@ BOTH = pytest.mark.parametrize("objective", ["causal", "mlm_nsp"])
 
 def hashes(folder: Path) -> dict[str, str]:
     return {
-        path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        path.relative_to(folder).as_posix(): sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
     }
 
 
@@ -41,7 +43,11 @@ def test_cutting_a_batch_differently_never_changes_the_gradient(corpus, make_con
     for size in (8, 2, 1):
         model = build_model(config, vocabulary=512)
         losses.append(
-            sum(accumulate(model, task, [task.batch(part) for part in micro_draws(first_draw(8), size)]).values())
+            sum(
+                accumulate(
+                    model, task, [task.batch(part) for part in micro_draws(first_draw(8), size)]
+                ).values()
+            )
         )
         gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))
     for gradient, loss in zip(gradients[1:], losses[1:], strict=True):
@@ -52,12 +58,17 @@ def test_cutting_a_batch_differently_never_changes_the_gradient(corpus, make_con
 @BOTH
 def test_one_batch_can_be_learnt_by_heart(corpus, make_config, objective):
     config = make_config(objective)
-    task, model = build_objective(corpus.train, config, vocabulary=512), build_model(config, vocabulary=512)
+    task, model = (
+        build_objective(corpus.train, config, vocabulary=512),
+        build_model(config, vocabulary=512),
+    )
     optimizer = build_optimizer(model, config.optim)
     batches = [task.batch(first_draw(4))]
     for group in optimizer.param_groups:
         group["lr"] = 1e-2
-    losses = [train_step(model, task, batches, optimizer, max_grad_norm=1.0).loss for _ in range(80)]
+    losses = [
+        train_step(model, task, batches, optimizer, max_grad_norm=1.0).loss for _ in range(80)
+    ]
     assert losses[0] > 5
     assert losses[-1] < 0.1
 
@@ -72,11 +83,15 @@ GOLDEN = {
 def test_the_loss_curve_of_a_known_seed_never_changes(corpus, make_config, tmp_path, objective):
     Trainer(tmp_path, corpus, make_config(objective)).run()
     losses = [row["loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if "loss" in row]
-    assert losses == pytest.approx(GOLDEN[objective], abs=2e-3)  # other CPUs add floats in another order
+    assert losses == pytest.approx(
+        GOLDEN[objective], abs=2e-3
+    )  # other CPUs add floats in another order
 
 
 @BOTH
-def test_resuming_at_any_checkpoint_gives_the_bytes_of_an_uninterrupted_run(corpus, make_config, tmp_path, objective):
+def test_resuming_at_any_checkpoint_gives_the_bytes_of_an_uninterrupted_run(
+    corpus, make_config, tmp_path, objective
+):
     config = make_config(objective)
     Trainer(tmp_path / "whole", corpus, config).run()
     wanted = hashes(tmp_path / "whole")
@@ -88,7 +103,9 @@ def test_resuming_at_any_checkpoint_gives_the_bytes_of_an_uninterrupted_run(corp
         assert hashes(folder) == wanted
 
 
-def test_two_threads_give_the_same_bytes_every_time_and_after_a_resume(corpus, make_config, tmp_path):
+def test_two_threads_give_the_same_bytes_every_time_and_after_a_resume(
+    corpus, make_config, tmp_path
+):
     config = make_config(loop={"threads": 2}, model={"width": 128}, data={"sequence_length": 64})
     Trainer(tmp_path / "whole", corpus, config).run()
     run_until(Trainer(tmp_path / "stopped", corpus, config), 5)
@@ -141,7 +158,9 @@ def test_a_signal_saves_the_step_and_stops_with_75(corpus, make_config, tmp_path
     assert hashes(tmp_path / "stopped") == hashes(tmp_path / "whole")
 
 
-def test_a_signal_in_the_last_step_does_not_spoil_a_finished_training(corpus, make_config, tmp_path):
+def test_a_signal_in_the_last_step_does_not_spoil_a_finished_training(
+    corpus, make_config, tmp_path
+):
     training = Trainer(tmp_path, corpus, make_config())
     take_step = training._step
 
@@ -188,31 +207,43 @@ def test_bert_metrics_name_both_parts_of_the_loss(corpus, make_config, tmp_path)
     assert set(rows[1]) == {"step", "tokens", "loss", "mlm_loss", "nsp_loss", "lr", "grad_norm"}
     parts = {"validation_mlm_loss", "validation_nsp_loss"}
     assert set(rows[0]) == {"step", "validation_loss", "masked_bits_per_byte", *parts}
-    assert rows[0]["validation_loss"] == pytest.approx(sum(rows[0][part] for part in parts), abs=1e-5)
+    assert rows[0]["validation_loss"] == pytest.approx(
+        sum(rows[0][part] for part in parts), abs=1e-5
+    )
 
 
 def test_validation_loss_falls(corpus, make_config, tmp_path):
     config = make_config(
-        loop={"steps": 60, "validate_every": 60, "checkpoint_every": 60}, optim={"learning_rate": 1e-2}
+        loop={"steps": 60, "validate_every": 60, "checkpoint_every": 60},
+        optim={"learning_rate": 1e-2},
     )
     Trainer(tmp_path, corpus, config).run()
-    losses = [row["validation_loss"] for row in read_metrics(tmp_path / "metrics.jsonl") if "validation_loss" in row]
+    losses = [
+        row["validation_loss"]
+        for row in read_metrics(tmp_path / "metrics.jsonl")
+        if "validation_loss" in row
+    ]
     assert losses[0] - losses[-1] > 2
 
 
 def test_bits_per_byte_counts_each_byte_of_the_predicted_text_once(make_split, make_config):
     split = make_split([[[10, 11, 12]], [[20, 21, 22, 23]], [[30, 31]]])
     config = make_config(data={"sequence_length": 8})
-    task, model = build_objective(split, config, vocabulary=512), build_model(config, vocabulary=512)
+    task, model = (
+        build_objective(split, config, vocabulary=512),
+        build_model(config, vocabulary=512),
+    )
     found = evaluate(model, task, first_draw(1), 1)
     # The window's targets are 10 11 12 </s> 20 21 22, its <s> being none: seven targets, six of them text of two bytes.
-    assert found["bits_per_byte"] == pytest.approx(found["validation_loss"] * 7 / math.log(2) / 12, abs=1e-4)
+    assert found["bits_per_byte"] == pytest.approx(
+        found["validation_loss"] * 7 / math.log(2) / 12, abs=1e-4
+    )
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_the_way_out(corpus, make_config, tmp_path):
     training = Trainer(tmp_path, corpus, make_config())
     with torch.no_grad():
-        training.model.norm.weight.fill_(float("inf"))
+        training.models.norm.weight.fill_(float("inf"))
     with pytest.raises(UserError, match="the training diverged") as refused:
         training.run()
     assert refused.value.where["step"] == 1
@@ -256,4 +287,7 @@ def test_a_half_written_line_of_metrics_is_dropped_on_resume(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
     trainer_module.Metrics(path).cut_after(2)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == [{"step": 1}, {"step": 2}]
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        {"step": 1},
+        {"step": 2},
+    ]

@@ -1,0 +1,1 @@
+"""The corpus: documents, the decisions beside them, and shards of token ids."""

@@ -1,0 +1,1 @@
+"""Find personal data in texts: addresses, telephone numbers, and numbers that prove themselves."""

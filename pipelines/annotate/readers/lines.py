@@ -1,0 +1,104 @@
+"""Read JSON Lines by byte ranges: a line belongs to the split in which it begins; a bad line costs only itself."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
+
+from gristmill.hashing import document_id
+from gristmill.runs import storage
+from pipelines.annotate.readers.fields import moment, row_fields
+from pipelines.annotate.readers.records import Broken, Item, Split, batches_of
+from pipelines.config import Columns
+
+MAX_LINE = 64 << 20
+"""Bytes of a line with its break; a longer one is a broken record, and is never held whole."""
+STEP = 1 << 20
+
+
+def read_lines(split: Split, columns: Columns) -> Iterator[Item]:
+    """The records of a JSON Lines split."""
+    return batches_of(_rows(split, columns))
+
+
+def lines_of(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """(offset, line) of every line that begins in [start, stop); of one above MAX_LINE only the beginning."""
+    file.seek(max(0, start - 1))
+    if start > 0:
+        _pass_line(file, stop)
+    while (at := file.tell()) < stop and (line := file.readline(MAX_LINE + 1)):
+        yield at, line
+        if len(line) > MAX_LINE and not line.endswith(b"\n"):
+            _pass_line(file, stop)
+
+
+def _pass_line(file: IO[bytes], stop: int) -> None:
+    """Move behind the next line break, or to `stop`, whichever is first, without holding what is passed."""
+    while (room := stop - file.tell()) > 0 and (piece := file.readline(min(room, STEP))):
+        if piece.endswith(b"\n"):
+            return
+
+
+def count_lines(split: Split) -> int:
+    """How many lines that are not blank begin in the split: counted without parsing."""
+    with storage.open_input(split.file) as file:
+        return sum(1 for _, line in lines_of(file, split.start, split.stop) if line.strip())
+
+
+def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken]:
+    file_name, source = split.input_name, split.source
+    with storage.open_input(split.file) as file:
+        for at, line in lines_of(file, split.start, split.stop):
+            if line.strip():
+                yield _row(line, file_name, source, split.base + at, columns)
+
+
+def _row(
+    line: bytes, file: str, source: str, offset: int, columns: Columns
+) -> Mapping[str, Any] | Broken:
+    if len(line) > MAX_LINE:
+        return Broken(
+            file,
+            offset,
+            "long_line",
+            f"more than {MAX_LINE} bytes without a line break",
+            source=source,
+        )
+    try:
+        value = json.loads(line.decode("utf-8" if offset else "utf-8-sig"))
+        if not isinstance(value, dict):
+            raise ValueError(f"a line must be a JSON object, not {type(value).__name__}")
+        if not isinstance(value.get(columns.text), str):
+            raise ValueError(f"no string `{columns.text}` in this line")
+        return _record(value, file, source, offset, columns)
+    except UnicodeDecodeError as error:
+        return Broken(
+            file,
+            offset,
+            "not_utf8",
+            f"byte {error.start} of the line: {error.reason}",
+            source=source,
+        )
+    except UnicodeEncodeError as error:
+        return Broken(
+            file, offset, "not_utf8", f"lone surrogate at character {error.start}", source=source
+        )
+    except (ValueError, RecursionError) as error:
+        reason = "cut_line" if not line.endswith(b"\n") else "bad_json"
+        return Broken(file, offset, reason, str(error)[:300], source=source)
+
+
+def _record(
+    value: Mapping[str, Any], file: str, source: str, offset: int, columns: Columns
+) -> Mapping[str, Any]:
+    text = value[columns.text]
+    content = text.encode()
+    fields = row_fields(value, columns, default_source=source)
+    given = value.get(columns.id) or fields["url"] or f"{file}#{offset}"
+    return {
+        **fields,
+        "id": document_id(fields["source"], str(given), content),
+        "text": text,
+        "published": moment(value.get(columns.published)),
+        "capture": {"file": file, "offset": offset, "item": 0},
+        "media": "text",
+    }

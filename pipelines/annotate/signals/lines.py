@@ -1,0 +1,44 @@
+"""Signals of lines: what `lines.toml` says of notices, menus and code, given to the kernel."""
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.annotate.kernels.lines import (
+    JAVASCRIPT,
+    LOREM,
+    MENU,
+    NOTE,
+    POLICY,
+    Heads,
+    heads_of,
+    line_signals,
+)
+from pipelines.annotate.kernels.phrases import Automaton, automaton
+
+
+def line_words() -> dict[str, dict[str, list[str]]]:
+    """The lists of lines.toml by section."""
+    return tomllib.loads((Path(__file__).parent / "lines.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def tables() -> tuple[Automaton, Heads]:
+    """The lists as the kernel wants them."""
+    words = line_words()
+    c4, code = words["c4"], words["code"]
+    kinds = {
+        JAVASCRIPT: c4["javascript"],
+        POLICY: [*c4["policies_en"], *c4["policies_zh"]],
+        LOREM: c4["lorem"],
+        NOTE: [*words["notices"]["en"], *words["notices"]["zh"]],
+        MENU: [*words["menus"]["en"], *words["menus"]["zh"]],
+    }
+    return automaton(kinds, whole_kind=MENU), heads_of(code["sure"], code["maybe"])
+
+
+def line_numbers(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """float64 (n, len(LINE_FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1)."""
+    return line_signals(data, offsets, *tables())

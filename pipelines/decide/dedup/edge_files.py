@@ -1,0 +1,135 @@
+"""Edges between jobs: one file a partition with its receipt, so that rounds of stars can go on where they ended.
+
+The rounds that a graph needs are known only when they are done. A job runs a fixed number of them, writes what it got,
+and counts the nodes that are no star yet; the launcher, which sees that number and no edge, starts another job if need be.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+
+from gristmill.runs import receipts, storage
+from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.run import SPILL
+from pipelines.decide.dedup import components, groups
+from pipelines.decide.dedup.graph import Rows, Spread, first_two, star_rounds
+from pipelines.engine.exchange import PIECE_BYTES, Numbers, Pieces, pack, whole_groups
+
+ROUNDS = 4
+"""Rounds of one job: copies of web text need two or three, a path of 10^5 nodes with random numbers thirteen."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeFiles:
+    """The files of one stage: `width` columns in as many files as the edges are spread over partitions.
+
+    The number of partitions is part of the stage's name: receipts of a run that went on with another --memory are of
+    other files.
+    """
+
+    folder: str
+    stage: str
+    width: int
+    partitions: int
+    piece: int = PIECE_BYTES
+
+    @property
+    def name(self) -> str:
+        """The stage as receipts know it."""
+        return f"{self.stage}-of-{self.partitions}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every file is there, with its receipt."""
+        return len(receipts.load(Path(self.folder), self.name)) == self.partitions
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether, besides, its nodes were looked through for what is no star yet."""
+        return (
+            self.is_done
+            and len(receipts.load(Path(self.folder), f"{self.name}-check")) == self.partitions
+        )
+
+    def wire_write(self, edges: beam.PCollection, spread: Spread) -> beam.PCollection:
+        """Write the distinct edges."""
+        return edges | f"write {self.stage}" >> spread.exchange(
+            self.width, self._write, every=self.partitions
+        )
+
+    def wire_check(self, edges: beam.PCollection, spread: Spread) -> beam.PCollection:
+        """Count, into receipts, the nodes of (larger, smaller) edges that are no star yet."""
+        roles = edges | "roles" >> beam.ParDo(Rows(2, components.roles))
+        return roles | f"check {self.stage}" >> spread.exchange(
+            3, self._check, every=self.partitions
+        )
+
+    def wire_read(self, pipeline: beam.Pipeline) -> beam.PCollection:
+        """The edges, in blocks."""
+        return (
+            pipeline
+            | f"{self.stage} files" >> Numbers(self.partitions)
+            | f"read {self.stage}" >> beam.ParDo(_Read(self))
+        )
+
+    def unsettled(self) -> int:
+        """How many nodes are no star yet."""
+        done = receipts.load(Path(self.folder), f"{self.name}-check")
+        return sum(int(receipt.details["unsettled"]) for receipt in done.values())
+
+    def _write(self, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
+        folder, name = Path(self.folder), f"{SPILL}/{self.name}-{partition:05d}.edges"
+        if receipts.done(folder, self.name, partition) is None:
+            count = 0
+            with storage.commit(folder / name) as file:
+                for rows in groups.distinct(pieces):
+                    file.write(pack(rows))
+                    count += len(rows)
+            receipts.commit(
+                folder,
+                Receipt(self.name, partition, count, files=(data_file(folder, name, rows=count),)),
+            )
+        yield from ()
+
+    def _check(self, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
+        found = sum(components.unsettled(rows) for rows in whole_groups(pieces))
+        receipts.commit(
+            Path(self.folder),
+            Receipt(f"{self.name}-check", partition, pieces.rows, details={"unsettled": found}),
+        )
+        yield from ()
+
+    def read(self, partition: int) -> Iterator[bytes]:
+        """The blocks of one file."""
+        limit = max(1, self.piece // (8 * self.width)) * 8 * self.width
+        with open(Path(self.folder) / SPILL / f"{self.name}-{partition:05d}.edges", "rb") as file:
+            yield from iter(partial(file.read, limit), b"")
+
+
+class _Read(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, files: EdgeFiles) -> None:
+        self.files = files
+
+    def process(self, partition: int) -> Iterator[bytes]:
+        return self.files.read(partition)
+
+
+def more_rounds(
+    pipeline: beam.Pipeline, before: EdgeFiles, after: EdgeFiles, spread: Spread
+) -> None:
+    """One job: read edges, ROUNDS rounds of stars, write edges, count what is no star yet."""
+    edges = before.wire_read(pipeline) | "two nodes" >> beam.ParDo(Rows(before.width, first_two))
+    stars = star_rounds(edges, spread, ROUNDS)
+    after.wire_write(stars, spread)
+    after.wire_check(stars, spread)
+
+
+def labels_of_files(pipeline: beam.Pipeline, stars: EdgeFiles) -> beam.PCollection:
+    """(node, label) of settled stars; a label may come more than once."""
+    return stars.wire_read(pipeline) | "labels of stars" >> beam.ParDo(
+        Rows(stars.width, components.labels_of_stars)
+    )

@@ -1,0 +1,91 @@
+"""What `decide` will take for so many documents, before a run: memory, bytes regrouped, disk and time.
+
+The widths of rows are those of the graph; how many documents are copies, and how fast rows are handled, are assumptions
+that are printed with the result.
+"""
+
+from dataclasses import dataclass
+
+from pipelines.config import DecideConfig
+from pipelines.decide.dedup.components import bytes_of_union
+from pipelines.decide.dedup.graph import EDGE, SIGNATURE_WIDTH, Spread
+from pipelines.decide.dedup.groups import MEMBER
+from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH
+from reports.drawing.formatting import seconds, size
+
+COPIES = 0.4
+"""Share of documents that meet another in some band, as in deduplicated crawls of the web."""
+CENTRES = 2
+"""Distinct centres that such a document meets: its bands mostly agree on two."""
+ROUNDS = 4
+"""Rounds of stars, where components are found by them."""
+START = 230 << 20
+"""Bytes that a process has before it reads a document: Python, Beam, Arrow, numba, their graph."""
+PIECES = 6
+"""Pieces a worker holds at the worst: what it gathered, sorted, cut and packed, on both sides of a regrouping."""
+ROWS_A_SECOND = 2.5e6
+"""Rows of 16 bytes that one worker regroups in a second, of all work between reading keys and writing decisions."""
+DOCUMENTS_A_SECOND = 60_000
+"""Documents that one worker judges and writes in a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The estimate, in bytes and seconds; `shuffled` by what is regrouped."""
+
+    documents: int
+    way: str
+    partitions: int
+    memory: int
+    shuffled: dict[str, int]
+    seconds: float
+
+    @property
+    def total(self) -> int:
+        """All bytes regrouped. Locally they lie on the disk until the run is sealed."""
+        return sum(self.shuffled.values())
+
+
+def estimate(
+    documents: int, config: DecideConfig, spread: Spread, memory: int, workers: int
+) -> Estimate:
+    """What so many documents take with these settings."""
+    at_once = bytes_of_union(documents) <= memory // 2
+    shuffled = _shuffled(documents, config, at_once=at_once)
+    held = START + workers * PIECES * spread.piece + (bytes_of_union(documents) if at_once else 0)
+    rows = sum(shuffled.values()) / 16
+    took = (rows / ROWS_A_SECOND + documents / DOCUMENTS_A_SECOND) / workers
+    way = "one union-find" if at_once else f"rounds of stars, {ROUNDS} assumed"
+    return Estimate(documents, way, spread.partitions, held, shuffled, took)
+
+
+def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[str, int]:
+    met = int(COPIES * documents)
+    edges = int(CENTRES * met)
+    compared = edges if config.near.min_similarity else 0
+    widths = {
+        "content keys": documents * KEY_WIDTH,
+        "address keys": documents * KEY_WIDTH if config.url.max_documents else 0,
+        "band keys": documents * config.near.bands * BAND_WIDTH,
+        "candidates": edges * EDGE,
+        "signatures of candidates": compared * (EDGE + SIGNATURE_WIDTH),
+        "components": edges * 2 if at_once else edges * (EDGE + ROUNDS * 6),
+        "ranks and clusters": met * (3 + 4 + RANK_WIDTH + MEMBER),
+        "signatures of survivors": met * (MEMBER + SIGNATURE_WIDTH),
+    }
+    return {name: 8 * columns for name, columns in widths.items()}
+
+
+def as_lines(found: Estimate) -> list[str]:
+    """The estimate as a person reads it."""
+    shuffled = [
+        f"    {name:<26}{size(count):>10}" for name, count in found.shuffled.items() if count
+    ]
+    return [
+        f"{found.documents:,} documents: {found.way}, {found.partitions} partitions",
+        f"  memory      about {size(found.memory)}",
+        f"  regrouped   about {size(found.total)}, which lie on the disk until the run is done; elsewhere the runner has them",
+        *shuffled,
+        f"  time        about {seconds(found.seconds)}, and a few seconds to start",
+        f"assumed: {COPIES:.0%} of the documents meet another in a band; repeated text and rules are not in it",
+    ]

@@ -1,0 +1,1 @@
+"""Run Beam graphs: launching, the exchange of packed rows, local worker processes."""

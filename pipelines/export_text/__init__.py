@@ -1,0 +1,1 @@
+"""The step export-text: the final text of kept documents, without tokens."""

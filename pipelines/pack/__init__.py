@@ -1,0 +1,1 @@
+"""The step pack: encode kept documents, mix, shuffle and write Arrow shards."""

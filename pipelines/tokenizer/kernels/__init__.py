@@ -1,0 +1,5 @@
+"""Numba kernels for encoding. Importing this package chooses the folder of the compiled code."""
+
+from gristmill.kernel_cache import choose_cache
+
+choose_cache()

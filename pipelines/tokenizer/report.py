@@ -1,0 +1,276 @@
+"""`gristmill tokenizer report`: the held-out sample, the study of vocabulary sizes, and the page with its chart."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gristmill import cli
+from gristmill.errors import ConfigError, InputError, RunError, UserError
+from gristmill.runs import run as runs
+from gristmill.runs import storage
+from gristmill.runs.run import FinishedRun
+from pipelines.config import TokenizerConfig
+from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.encoder import MODEL
+from pipelines.tokenizer.fertility import cut_model, report_of, sizes_between
+from pipelines.tokenizer.held_out import (
+    Trained,
+    candidates,
+    folders_of,
+    held_out,
+    trained_keys,
+    trainings,
+)
+from pipelines.tokenizer.training import SPECIAL, train
+from pipelines.tokenizer.training_process import train_apart
+from reports.drawing import charts
+from reports.drawing.charts import Line, line_chart
+
+PAGE = "tokenizers.html"
+LANGUAGES_SHOWN = 6
+LARGEST_SIZE = 1 << 20
+SIZE = re.compile(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)[kK]")
+
+
+def sizes_of(text: str) -> list[int]:
+    """`2k,4k,16k` as numbers, ascending."""
+    found = [SIZE.fullmatch(part.strip()) for part in text.split(",")]
+    sizes = sorted({int(one[1]) if one[1] else round(float(one[2]) * 1000) for one in found if one})
+    if None in found or not 0 < sizes[0] <= sizes[-1] <= LARGEST_SIZE:
+        fix = f"write them like 2k,4k,8k,16k,32k, none above {LARGEST_SIZE}"
+        raise ConfigError("not vocabulary sizes", {"--sizes": text}, fix)
+    return sizes
+
+
+def study(
+    decided: FinishedRun, sizes: Sequence[int], config: TokenizerConfig, sample: pa.Table
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Rows of the fertility of BPE models of these sizes, trained once on the documents that `tokenizer train` would take.
+
+    A size that the sample cannot fill, or that does not hold its characters, is left out; the second list says so.
+    """
+    model = _largest_model(decided, sizes, config)
+    least, most = sizes_between(model)
+    found, left_out = list[dict[str, Any]](), list[str]()
+    for size in sizes:
+        if size < least:
+            left_out.append(
+                f"{size:,} is left out: special pieces, bytes and characters alone are {least:,}"
+            )
+        elif size > most:
+            left_out.append(f"{size:,} is left out: this sample allows {most:,} at most")
+        else:
+            with tempfile.TemporaryDirectory() as name:
+                (Path(name) / MODEL).write_bytes(cut_model(model, size))
+                found += [
+                    row | {"vocab_size": size}
+                    for row in report_of([(f"{size:,}", Path(name))], sample)["rows"]
+                ]
+    return found, left_out
+
+
+def _largest_model(decided: FinishedRun, sizes: Sequence[int], config: TokenizerConfig) -> bytes:
+    """A BPE model that can be cut to all sizes, or as large as the sample allows."""
+    nodes = tokenizing.training_nodes(candidates(decided, config.seed), decided, config)
+    texts, characters = list(tokenizing.sample_texts(*folders_of(decided), nodes)), set[str]()
+    for text in texts:
+        characters.update(text)
+    size = max(
+        sizes[-1], len(SPECIAL) + 256 + len(characters) + 1
+    )  # it must hold all characters: else nothing is trained
+    cli.say(f"tokenizer  training {size} pieces once, for {len(sizes)} sizes")
+    wanted = config.model_copy(update={"vocab_size": size, "model_type": "bpe"})
+    with tempfile.TemporaryDirectory() as name:
+        log = Path(name) / "training.log"
+        return bytes(
+            train_apart(partial(train, at_most=True), (texts, wanted), log=log, pieces=size)
+        )
+
+
+def report(
+    given: Sequence[FinishedRun], decided: FinishedRun, sizes: Sequence[int], sample_bytes: int
+) -> dict[str, Any]:
+    """All that the page shows."""
+    known, unknown = trainings(given)
+    config = _for_corpus(known[0].config if known else TokenizerConfig(), decided)
+    trained = [*known, *([Trained(decided, config)] if sizes else [])]
+    sample, new = held_out(decided, sample_bytes, config.seed, trained_keys(trained, config.seed))
+    made = report_of([(run.id, run.path / "tokenizer") for run in given], sample)
+    rows, left_out = study(decided, sizes, config, sample) if sizes else ([], [])
+    held = {"new_documents": new if trained else None, "training_unknown": unknown}
+    return made | held | {"decide": decided.id, "study": rows, "left_out": left_out}
+
+
+def _for_corpus(config: TokenizerConfig, decided: FinishedRun) -> TokenizerConfig:
+    """The settings of a training, without weights of what a corpus has not."""
+    kept = [entry for entry in runs.all_entries(decided) if entry.fate == "kept"]
+    there = {f"source={entry.source}" for entry in kept} | {f"lang={entry.lang}" for entry in kept}
+    return config.model_copy(
+        update={"weights": {name: w for name, w in config.weights.items() if name in there}}
+    )
+
+
+def told(made: dict[str, Any]) -> list[str]:
+    """What was measured on, how much of it is new to the tokenizers, and what was left out, in sentences."""
+    documents, new = made["documents"], made["new_documents"]
+    lines = [f"Measured on {documents:,} documents ({made['bytes']:,} bytes) of {made['decide']}."]
+    if new is not None:
+        lines.append(f"{new:,} of them were in no training sample.")
+        if new < documents:
+            lines.append("On the others a tokenizer does better than on new text.")
+    if made["training_unknown"]:
+        lines.append(
+            f"What {', '.join(made['training_unknown'])} was trained on is not known here."
+        )
+    return [*lines, *(f"Size {line}." for line in made["left_out"])]
+
+
+def decided_of(given: Sequence[FinishedRun]) -> FinishedRun:
+    """The decide run that one of the tokenizers was trained for; raises RunError where there is none beside it."""
+    for run in given:
+        if found := runs.of_step(runs.parents(run), "decide"):
+            return found
+    raise RunError(
+        "none of these tokenizers was trained on documents beside it",
+        {"run": given[0].path},
+        "name a decide run with --in",
+    )
+
+
+def place_of(out: Path | None, first: FinishedRun) -> Path:
+    """Where the page goes: `out`, or beside the first run. Raises UserError or InputError where it cannot be written."""
+    beside = first.path if first.path.name not in ("", "..") else first.path.resolve()
+    place = out or beside.parent / PAGE
+    if place.is_dir():
+        raise UserError(
+            "the page must be a file", {"out": place}, f"for example --out {place / PAGE}"
+        )
+    figures = place.with_suffix(".json")
+    if figures == place or figures.is_dir():
+        fix = "name the page otherwise, for example tokenizers.html"
+        raise UserError(
+            "the figures go beside the page as JSON, and cannot here",
+            {"out": place, "JSON": figures},
+            fix,
+        )
+    storage.make_folder(place.parent)
+    if not os.access(place.parent, os.W_OK):
+        raise InputError(
+            "this folder cannot be written to", {"folder": place.parent}, "name another with --out"
+        )
+    return place
+
+
+STYLE = """
+:root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; }
+@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; } }
+body { margin: 0 auto; padding: 1rem; max-width: 62rem; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
+  overflow-wrap: anywhere; } h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 1.8rem; } p { color: var(--soft); }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; } th, td { text-align: right; padding: 3px 12px 3px 0;
+  border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child, th:nth-child(2), td:nth-child(2),
+th:nth-child(3), td:nth-child(3) { text-align: left; }
+"""
+HEAD = (
+    "tokenizer",
+    "source",
+    "language",
+    "documents",
+    "tokens",
+    "tokens a word",
+    "tokens a character",
+    "bytes a token",
+    "bytes alone",
+)
+
+
+def page(made: dict[str, Any]) -> str:
+    """The page: the chart of the study, the table of fertility, the vocabularies; self-contained."""
+    chart = study_chart(made["study"]) if made["study"] else ""
+    body = [
+        "<h1>Tokenizers</h1>",
+        f"<p>{escape(' '.join(told(made)))}</p>",
+        chart,
+        "<h2>Fertility</h2><div class='scroll'><table><tr>"
+        + "".join(f"<th>{name}</th>" for name in HEAD)
+        + "</tr>",
+        *(_table_row(row) for row in made["rows"]),
+        "</table></div><h2>Vocabularies</h2>",
+        *(_vocabulary(one) for one in made["vocabularies"]),
+    ]
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Tokenizers</title>'
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}{charts.CSS}</style></head>\n<body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def study_chart(rows: Sequence[dict[str, Any]]) -> str:
+    """Bytes a token by size of the vocabulary, a line for each of the largest languages."""
+    mine = [row for row in rows if row["source"] == "all" and row["lang"] != "all"]
+    sizes = {
+        lang: sum(row["bytes"] for row in mine if row["lang"] == lang)
+        for lang in {row["lang"] for row in mine}
+    }
+    shown = sorted(sizes, key=lambda lang: (-sizes[lang], lang))[:LANGUAGES_SHOWN]
+    lines = [
+        Line(
+            lang,
+            [
+                (float(np.log2(row["vocab_size"])), row["bytes_per_token"])
+                for row in mine
+                if row["lang"] == lang and row["bytes_per_token"]
+            ],
+        )
+        for lang in shown
+    ]
+    return line_chart(
+        "Vocabulary size: bytes a token",
+        lines,
+        x_label="log2 of the vocabulary",
+        y_label="bytes a token",
+    )
+
+
+def _table_row(row: dict[str, Any]) -> str:
+    numbers = [row[name] for name in ("tokens_per_word", "tokens_per_character", "bytes_per_token")]
+    cells = [
+        row["tokenizer"],
+        row["source"],
+        row["lang"],
+        f"{row['documents']:,}",
+        f"{row['tokens']:,}",
+    ]
+    cells += ["-" if number is None else f"{number:.3f}" for number in numbers]
+    return (
+        "<tr>"
+        + "".join(
+            f"<td>{escape(str(cell))}</td>" for cell in [*cells, f"{row['byte_share'] or 0:.2%}"]
+        )
+        + "</tr>"
+    )
+
+
+def _vocabulary(one: dict[str, Any]) -> str:
+    pieces = " ".join(f"<code>{escape(piece)}</code>" for piece in one["longest"])
+    unused = (
+        f"{one['unused']:,} of {one['vocab_size']:,} pieces stand in no document of the sample."
+    )
+    return f"<h3>{escape(one['tokenizer'])}</h3><p>{unused} The longest: {pieces}</p>"
+
+
+def write(made: dict[str, Any], out: Path) -> None:
+    """The page, and the same as JSON beside it."""
+    storage.commit_bytes(out, page(made).encode())
+    storage.commit_bytes(
+        out.with_suffix(".json"), json.dumps(made, ensure_ascii=False, indent=1).encode()
+    )

@@ -1,0 +1,139 @@
+"""Duplicate clusters: how many, how large, and the largest with a kept and a dropped text side by side."""
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from gristmill.corpus.view import COPIES
+from reports.chain.facts import Cluster, Facts
+from reports.drawing.blocks import (
+    chart,
+    code,
+    missing,
+    note,
+    origin,
+    paragraph,
+    part,
+    quoted,
+    sample,
+    section,
+    table,
+)
+from reports.drawing.charts import Bar, bar_chart
+from reports.drawing.diff_view import beside, differences, told
+from reports.drawing.formatting import count, counted, listed, share, size
+from reports.drawing.glossary import term
+from reports.drawing.markup import Html, tag
+
+RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, 99), (100, 999), (1000, 1 << 62))
+
+
+def duplicates(facts: Facts) -> Html:
+    """Section 4."""
+    title = "Duplicate clusters"
+    if facts.corpus is None or facts.corpus.duplicates is None:
+        return section(
+            "duplicates",
+            title,
+            missing(
+                "a decide run beside its documents.", "Make it with ", code("gristmill decide"), "."
+            ),
+        )
+    found, documents = facts.corpus.duplicates, facts.corpus.documents
+    cost = {reason.name: reason.first for reason in facts.corpus.reasons if reason.name in COPIES}
+    clusters = sum(found.sizes.values())
+    cut = _cut(facts)
+    if not clusters and not any(cost.values()):
+        return section(
+            "duplicates",
+            title,
+            paragraph(f"No duplicates among {counted(documents, 'document')}."),
+            cut,
+        )
+    return section(
+        "duplicates",
+        title,
+        dropped_table(cost, documents),
+        paragraph(
+            f"{counted(clusters, 'cluster')} of near or equal copies: {counted(sum(cost.values()), 'document')} dropped for another that is kept."
+        ),
+        chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
+        paragraph(
+            tag("a", "More clusters, text beside text", href=quote(facts.clusters)),
+            ": the largest and a random sample.",
+        )
+        if facts.clusters
+        else None,
+        cut,
+        part("The largest clusters", *map(_cluster, found.largest)),
+        note(
+            f"n = {count(documents)} documents. Similarity is estimated from ",
+            term("MinHash"),
+            " signatures: the share of runs of five words that two texts have in common. Of every ",
+            term("cluster"),
+            " the kept text stands beside the least similar one that was dropped "
+            "for it; a word is a character in Chinese and Japanese. Documents that a rule dropped take no part.",
+        ),
+    )
+
+
+WHERE_CUT = {
+    "repeated_line": "lines",
+    "repeated_paragraph": "paragraphs",
+    "repeated_span": "runs of words",
+}
+
+
+def _cut(facts: Facts) -> Html | None:
+    """What repeated text was cut out of kept documents, where it was looked for."""
+    decided = facts.last("decide")
+    found = decided.details.get("repeated") if decided else None
+    if not found:
+        return None
+    parts = listed(
+        [f"{size(found[reason])} of {what}" for reason, what in WHERE_CUT.items() if found[reason]]
+    )
+    sizes = f": {parts}" if parts else ""
+    return paragraph(
+        f"Repeated text was cut out of {counted(found['documents'], 'kept document')}{sizes}."
+    )
+
+
+def dropped_table(cost: Mapping[str, int], documents: int) -> Html:
+    """How many documents each reason dropped as copies; copies by address only where there are any."""
+    names = [name for name in COPIES if name != "url_duplicate" or cost.get(name)]
+    rows = [
+        (code(name), count(cost.get(name, 0)), share(cost.get(name, 0), documents))
+        for name in names
+    ]
+    return table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows)
+
+
+def size_bars(sizes: Mapping[int, int]) -> Iterator[Bar]:
+    """Clusters in ranges of sizes, empty ranges after the largest left out."""
+    largest = max(sizes, default=0)
+    for low, high in RANGES:
+        if low <= largest:
+            name = (
+                str(low)
+                if low == high
+                else f"{low:,} or more"
+                if high > 1 << 60
+                else f"{low} to {high}"
+            )
+            yield Bar(
+                f"{name} documents", sum(n for size, n in sizes.items() if low <= size <= high)
+            )
+
+
+def _cluster(cluster: Cluster) -> Html:
+    likeness = (
+        "" if cluster.similarity is None else f", estimated similarity {cluster.similarity:.2f}"
+    )
+    title = tag("h4", f"{counted(cluster.size, 'document')}{likeness}")
+    if cluster.dropped is None or cluster.comparison is None:
+        return tag("div", title, sample(cluster.kept))
+    found, languages = cluster.comparison, (cluster.kept.lang, cluster.dropped.lang)
+    places = differences(found, languages) or quoted(cluster.kept.text or "", cluster.kept.lang)
+    return tag(
+        "div", title, told(found), beside(origin(cluster.kept), origin(cluster.dropped)), places
+    )

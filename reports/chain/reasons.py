@@ -1,0 +1,249 @@
+"""Say what every reason means: the words for reasons of the steps, and the conditions of decide's rules as they were applied."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reports.chain.facts import Facts, RunFacts
+from reports.drawing.formatting import count, counted, listed
+
+Json = Mapping[str, Any]
+
+MEANINGS = {
+    "robots": "robots.txt of the host forbids to fetch it",
+    "opt_out": "the source refuses this use (noai, noindex, paywall and the like)",
+    "licence": "the policy does not allow the licence that is stated, or that none is",
+    "other_host": "the link leads to a host that is not part of the source",
+    "not_html": "the answer is no web page",
+    "unreachable": "the host, or its robots.txt, could not be reached",
+    "dataloss": "the connection ended before the answer was complete",
+    "broken_item": "an item of an interface's answer lacks what it must have",
+    "unreadable_answer": "the answer of an interface cannot be read",
+    "unreadable_sitemap": "the sitemap cannot be read",
+    "unreadable_feed": "the feed cannot be read",
+    "reader_error": "the program that reads this source failed on it",
+    "private_address": "the name leads into a private network",
+    "not_content": "robots.txt, a sitemap, a feed or a listing: it leads to content and is none",
+    "http_status": "the server's answer was not a page (its status is not 200)",
+    "empty_body": "the answer has no content",
+    "not_text": "the answer is no text (an image, for example)",
+    "no_text": "nothing is left once the markup is taken away",
+    "redirect": "a page that only points to another",
+    "not_an_article": "a page of the wiki's own affairs, not an article",
+    "revisit": "a repeated capture without content of its own",
+    "not_a_response": "a record that is no answer of a server",
+    "bad_item": "the item cannot be read: it is broken or lacks its text",
+    "bad_json": "the line is no JSON object",
+    "bad_value": "the row cannot be read",
+    "cut_line": "the last line is cut off",
+    "long_line": "the line is too long to be a record",
+    "not_utf8": "the bytes are no UTF-8 text",
+    "cut_record": "the record is cut off",
+    "cut_rights": "the record of its rights is cut off",
+    "bad_encoding": "the compressed body cannot be unpacked",
+    "undecodable": "the characters cannot be decoded",
+    "too_large": "the answer is larger than the limit",
+    "unknown_remainder": "the file is damaged: what follows this place is unknown",
+    "page_too_big": "the page exceeds the limits of size, elements or depth",
+    "extraction_timeout": "extracting the text took too long",
+    "extraction_memory": "extracting the text took too much memory",
+    "extraction_crashed": "the program that extracts the text crashed on it",
+    "extraction_failed": "the program that extracts the text failed on it",
+    "decided": "decide dropped it",
+}
+"""Reasons of crawl, annotate and pack; those of decide are conditions, see below."""
+
+
+def meaning(reason: str) -> str:
+    """A reason in words; empty where we have none."""
+    if reason.startswith("http_") and reason[5:].isdigit():
+        return f"the server answered with status {reason[5:]}"
+    return MEANINGS.get(reason, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When a reason of decide drops a document, what the signal in it means, and where that is laid down."""
+
+    name: str
+    place: int
+    drops_if: str
+    signal: str
+    origin: str
+
+
+def conditions(decide: RunFacts, signals: Mapping[str, str]) -> list[Condition]:
+    """Every reason of a decide run in the order in which they count."""
+    rules = {str(rule["name"]): rule for rule in decide.details.get("rules", ())}
+    fixed = dict(_fixed(decide.config))
+    kinds: Mapping[str, Any] = decide.config.get("presets", {})
+    found = []
+    for place, name in enumerate(map(str, decide.details.get("reasons", ())), start=1):
+        if rule := rules.get(name):
+            preset, signal = str(rule.get("preset", "")), str(rule["signal"])
+            meant = f"{signal}: {signals[signal]}" if signal in signals else ""
+            found.append(
+                Condition(
+                    name, place, bounds(rule), meant, f"preset {preset}{_used_for(preset, kinds)}"
+                )
+            )
+        else:
+            drops_if, origin = fixed.get(
+                name, ("not recorded by the version that made this run", "–")
+            )
+            found.append(Condition(name, place, drops_if, "", origin))
+    return found
+
+
+def _used_for(preset: str, kinds: Mapping[str, Any]) -> str:
+    names = [kind for kind, presets in kinds.items() if preset in presets]
+    return f" (for {listed(names, most=10)})" if names else ""
+
+
+def bounds(rule: Json) -> str:
+    """A rule's condition with its exceptions: "words > 10 (ja and zh: > 30)"."""
+    exceptions: dict[str, list[str]] = {}
+    for lang, bound in (rule.get("by_language") or {}).items():
+        exceptions.setdefault(_outside(bound), []).append(str(lang))
+    said = [f"{listed(names, most=20)}: {outside}" for outside, names in exceptions.items()]
+    if only := [str(lang) for lang in rule.get("only_languages") or ()]:
+        said.append(f"only in {listed(only, most=20)}")
+    return f"{rule['signal']} {_outside(rule)}" + (f" ({'; '.join(said)})" if said else "")
+
+
+def _outside(bound: Json) -> str:
+    low, high = bound.get("min"), bound.get("max")
+    parts = [f"< {low:g}" if low is not None else "", f"> {high:g}" if high is not None else ""]
+    return " or ".join(part for part in parts if part) or "never"
+
+
+def _fixed(config: Json) -> Iterator[tuple[str, tuple[str, str]]]:
+    """The reasons that are no rule of a preset, from decide's settings."""
+    rights, near = config.get("rights", {}), config.get("near", {})
+    yield "takedown", ("its id, address or author is on the list of takedowns", "decide.takedown")
+    opt_out = "the source refuses this use, with whatever word"
+    yield (
+        "opt_out",
+        (
+            opt_out if rights.get("honour_opt_outs", True) else "never: opt-outs are not honoured",
+            "decide.rights",
+        ),
+    )
+    yield "licence", (_barred(rights), "decide.rights")
+    yield "language", (_wrong_language(config), "decide.languages, decide.min_language_score")
+    yield (
+        "exact_duplicate",
+        ("its text equals one that is kept, but for case and white space", "always on"),
+    )
+    if most := config.get("url", {}).get("max_documents", 0):
+        alike = f"estimated similarity {config['url']['min_similarity']:g} or more"
+        yield (
+            "url_duplicate",
+            (
+                f"its canonical address is that of one that is kept, and of {most} at most; {alike}",
+                "decide.url",
+            ),
+        )
+    if {"min_similarity", "bands", "rows"} <= set(near):
+        likeness = f"estimated similarity to another of its cluster, over runs of 5 words: {near['min_similarity']:g} or more"
+        yield (
+            "near_duplicate",
+            (f"{likeness}; candidates from {near['bands']} bands of {near['rows']}", "decide.near"),
+        )
+
+
+def _barred(rights: Json) -> str:
+    names = list(rights.get("licences") or ())
+    parts = [f"the licence stated is none of {listed(names, most=20)}"] if names else []
+    parts += [] if rights.get("allow_unknown", True) else ["no licence is known"]
+    return " or ".join(parts) or "never: any licence is allowed, also an unknown one"
+
+
+def _wrong_language(config: Json) -> str:
+    names, score = list(config.get("languages") or ()), float(config.get("min_language_score") or 0)
+    parts = [f"the language is not {' or '.join(names)}"] if names else []
+    parts += [f"lang_score < {score:g}"] if score else []
+    return " or ".join(parts) or "never: any language is allowed"
+
+
+def failures(run: RunFacts) -> str:
+    """What could not be had in a step, by reason: "http_404 1, http_500 2"."""
+    found: dict[str, int] = {}
+    for entry in run.entries:
+        if entry.fate == "quarantined":
+            found[entry.reason] = found.get(entry.reason, 0) + entry.documents
+    return ", ".join(
+        f"{name} {count(n)}"
+        for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def units(facts: Facts) -> Iterator[str]:
+    """Why the numbers of one step are not those of the next: one sentence for each step, each number with its unit."""
+    crawls, annotate, decide, pack = (
+        facts.of("crawl"),
+        *(facts.last(step) for step in ("annotate", "decide", "pack")),
+    )
+    if crawls:
+        yield _crawled(crawls)
+    if annotate and crawls and not annotate.files_read:
+        yield _reread(annotate, crawls)
+    elif annotate:
+        read, kept = annotate.counts.get("read", 0), annotate.counts.get("kept", 0)
+        yield f"annotate read {counted(read, 'record')} of its input files and made {counted(kept, 'document')} of them."
+    if decide:
+        yield f"decide judged {counted(decide.counts.get('read', 0), 'document')}, one for one what annotate kept."
+    if pack:
+        before = sum(entry.documents for entry in pack.entries if entry.reason == "decided")
+        kept, read = pack.counts.get("kept", 0), pack.counts.get("read", 0)
+        yield (
+            f"pack read the same {counted(read, 'document')} once more, left out the {count(before)} that decide had dropped, "
+            f"and put {count(kept)} into the shards."
+        )
+
+
+def _crawled(crawls: list[RunFacts]) -> str:
+    total = {
+        name: sum(run.counts.get(name, 0) for run in crawls)
+        for name in ("captures", "read", "kept", "dropped", "quarantined")
+    }
+    stored = (
+        f"crawl stored {counted(total['captures'], 'answer')} of servers (captures). "
+        if total["captures"]
+        else ""
+    )
+    return (
+        f"{stored}It counts items: a web page is one, and one answer of an interface (API) holds many articles or posts. "
+        f"Of {counted(total['read'], 'item')} it kept {count(total['kept'])}, dropped {count(total['dropped'])}, "
+        f"and {count(total['quarantined'])} could not be fetched or were broken."
+    )
+
+
+def _reread(annotate: RunFacts, crawls: list[RunFacts]) -> str:
+    """annotate reads every stored answer anew: the sum that leads from crawl's items to its records."""
+    read, kept = annotate.counts.get("read", 0), sum(run.counts.get("kept", 0) for run in crawls)
+    refused = sum(
+        run.counts.get(f"dropped:{reason}", 0)
+        for run in crawls
+        for reason in ("opt_out", "licence")
+    )
+    listings = annotate.counts.get("dropped:not_content", 0)
+    rest = read - kept - refused - listings
+    parts = [f"{counted(kept, 'item')} that crawl kept"]
+    if refused:
+        parts.append(
+            f"{count(refused)} that the policy refused (stored as evidence, and dropped by decide for the same reason)"
+        )
+    if listings:
+        parts.append(
+            f"{counted(listings, 'answer')} without content of their own (robots.txt, feeds, listings)"
+        )
+    if rest > 0:
+        parts.append(f"{count(rest)} in stored answers that crawl counted as broken or not at all")
+    less = (
+        f" - {count(-rest)} that crawl counted and that no stored answer held" if rest < 0 else ""
+    )
+    return (
+        f"annotate read every stored answer anew: {counted(read, 'record')} = {' + '.join(parts)}{less}. "
+        f"It made {counted(annotate.counts.get('kept', 0), 'document')} of them."
+    )

@@ -1,0 +1,150 @@
+"""The top of the page: what this is in one sentence, its key figures, the verdict, and the chain of runs."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from gristmill.corpus.view import COPIES
+from reports.chain.facts import Facts, RunFacts, Training
+from reports.chain.health_checks import Check, checks
+from reports.drawing.formatting import count, counted, language, listed, share, size
+from reports.drawing.markup import Html, content, tag
+
+ORDER = ("pack", "decide", "annotate", "crawl")
+MARKS = {"good": "OK", "look": "Look", "wrong": "Wrong"}
+
+
+def opening(facts: Facts) -> Html:
+    """Everything above the first section."""
+    return tag(
+        "header",
+        tag("p", "Gristmill report", class_="kicker"),
+        tag("h1", headline(facts)),
+        tag("dl", *(_tile(*tile) for tile in tiles(facts)), class_="tiles"),
+        verdict(checks(facts)),
+        chain(facts),
+        id="top",
+    )
+
+
+def headline(facts: Facts) -> str:
+    """One sentence: how much of what, from where, and the models trained on it."""
+    last = next((run for step in ORDER if (run := facts.last(step))), None)
+    models = [describe_model(training) for training in facts.trainings]
+    if last is None:
+        return f"A chain of {counted(len(facts.runs), 'run')}, without a corpus beside it"
+    documents = Counter[str]()
+    for entry in last.entries:
+        documents[entry.lang] += entry.documents if entry.fate == "kept" else 0
+    known = main_languages(documents)
+    sources = {entry.source for entry in last.entries if entry.fate == "kept"}
+    said = (
+        f"{counted(last.counts.get('kept', 0), 'document')} from {counted(len(sources), 'source')}"
+    )
+    said += (
+        f" {'mostly ' if len(+documents) > len(known) else ''}in {listed(known)}" if known else ""
+    )
+    return f"{said}, and {listed(models)} trained on them" if models else said
+
+
+def main_languages(documents: Counter[str]) -> list[str]:
+    """The names of languages of at least one document in a hundred: fewer may be slips of the identifier."""
+    enough = max(1, documents.total() / 100)
+    order = sorted(documents, key=lambda code: (-documents[code], code))
+    return [language(code).split(" (")[0] for code in order if code and documents[code] >= enough]
+
+
+def describe_model(training: Training) -> str:
+    """A model in three words."""
+    return {"causal": "a causal model", "mlm_nsp": "a BERT"}.get(
+        training.objective, f"a model ({training.objective})"
+    )
+
+
+def tiles(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """(name, figure, what stands behind it) of the key figures."""
+    first, last = facts.last("annotate"), facts.last("decide")
+    if last:
+        read, kept = last.counts["read"], last.counts["kept"]
+        yield "Documents kept", count(kept), f"{share(kept, read)} of {count(read)} judged"
+    elif first:
+        yield (
+            "Documents",
+            count(first.counts["kept"]),
+            f"of {counted(first.counts['read'], 'record')} read",
+        )
+    if facts.tokens:
+        tokens, bytes_ = (
+            sum(getattr(part, name) for part in facts.tokens.slices) for name in ("tokens", "bytes")
+        )
+        yield (
+            "Tokens",
+            count(tokens),
+            f"{size(bytes_)} of text, vocabulary {count(facts.tokens.vocabulary)}",
+        )
+    if facts.corpus and facts.corpus.duplicates:
+        copies = sum(r.first for r in facts.corpus.reasons if r.name in COPIES)
+        yield (
+            "Duplicates dropped",
+            count(copies),
+            f"{share(copies, facts.corpus.documents)} of {count(facts.corpus.documents)}",
+        )
+    for training in facts.trainings:
+        for name in training.last:
+            if name.endswith("bits_per_byte"):
+                words = "Bits per byte" + (", masked text" if name.startswith("masked") else "")
+                start = (
+                    f", from {training.first[name]:.2f} untrained" if name in training.first else ""
+                )
+                kind = "BERT" if training.objective == "mlm_nsp" else training.objective
+                yield words, f"{training.last[name]:.2f}", f"{kind}, validation{start}"
+
+
+def _tile(name: str, figure: str, behind: str) -> Html:
+    return tag("div", tag("dt", name), tag("dd", tag("strong", figure), " ", tag("span", behind)))
+
+
+def verdict(found: list[Check]) -> Html:
+    """The lines of the verdict; the level is a word, not only a colour."""
+    lines = (
+        tag("li", tag("b", MARKS[check.level]), " ", tag("span", check.words), class_=check.level)
+        for check in found
+    )
+    return tag("ul", *lines, class_="verdict", aria_label="Verdict") if found else Html()
+
+
+def chain(facts: Facts) -> Html:
+    """The runs in columns, each right of all that it read."""
+    depths = sorted({run.depth for run in facts.runs})
+    columns = [
+        tag("li", *(_box(run) for run in facts.runs if run.depth == depth)) for depth in depths
+    ]
+    return content(
+        tag("h2", "The chain of runs", class_="small"),
+        tag("ol", *columns, class_="chain"),
+    )
+
+
+def _box(run: RunFacts) -> Html:
+    hash_ = run.id.removeprefix(f"{run.step}-")
+    told = " · ".join(figures(run))
+    return tag(
+        "div",
+        tag("b", run.step),
+        tag("code", hash_),
+        tag("span", told) if told else None,
+        class_="run",
+    )
+
+
+def figures(run: RunFacts) -> Iterator[str]:
+    """The one or two numbers that say most of a run."""
+    kept, names = run.counts.get("kept"), {"crawl": "item", "pack": "document"}
+    if kept is not None:
+        yield f"{counted(kept, names.get(run.step, 'document'))}{' kept' if run.step == 'decide' else ''}"
+    if run.step == "tokenizer":
+        yield f"{count(int(run.details.get('vocab_size', 0)))} pieces"
+    if run.step == "pretrain":
+        kind = str(run.details.get("objective", ""))
+        yield f"{ {'mlm_nsp': 'BERT'}.get(kind, kind) }, {counted(run.counts.get('steps', 0), 'step')}"
+    if run.step == "audit":
+        yield counted(run.counts.get("pairs_scored", 0), "pair")

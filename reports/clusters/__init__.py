@@ -1,0 +1,1 @@
+"""The page of duplicate clusters of a decide run."""

@@ -1,0 +1,238 @@
+"""Read a decide run and the documents beside it into the facts of the page of clusters, in passes of bounded memory."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gristmill.corpus.view import decision_files, read_shards
+from gristmill.errors import RunError, UserError
+from gristmill.progress import Progress
+from gristmill.runs import run as runs
+from gristmill.runs.run import FinishedRun
+from reports.chain.collect import only
+from reports.chain.texts import Place, read_rows, read_texts
+from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
+from reports.clusters.members import READ, Member, Members, gather, kept_places
+from reports.clusters.sampling import Clusters, Draw, Losses
+from reports.drawing.formatting import shortened
+from reports.drawing.text_diff import Extent, compare
+
+EXTENT = Extent(places=6, around=24, longest=120)
+"""More of every difference than the report shows: here one judges it."""
+RECORD = ["id", "source", "lang", "title", "url", "published"]
+LABEL = re.compile(r"\d{1,19}")
+MAIL = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+TITLE, ADDRESS, BEGINNING = 200, 300, 600
+"""Characters of a title, an address, and the beginning of a text that the page shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How many clusters are shown, by what seed they are drawn, and which are `named`, by label or by id of a document."""
+
+    largest: int = 20
+    sample: int = 20
+    seed: int = 0
+    named: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A decide run with the documents it judged, file by file."""
+
+    decided: FinishedRun
+    annotated: FinishedRun
+    decisions: Sequence[Path]
+    documents: Sequence[Path]
+    legend: Sequence[str]
+
+
+def open_corpus(run: FinishedRun) -> Corpus:
+    """The decide run that led to `run`, or is it; raises RunError where there is none, or its documents are gone."""
+    line = runs.corpus_line(run)
+    decided = only("decide", line)
+    if decided is None:
+        fix = f"give one that came after it: gristmill runs list --out {run.path.parent}"
+        raise RunError("no decide run led to this run", {"run": run.path, "is of": run.step}, fix)
+    annotated = only("annotate", runs.parents(decided))
+    if annotated is None:
+        where = {"run": decided.path, "needs": decided.details.get("documents")}
+        raise RunError(
+            "the documents of this run are not beside it",
+            where,
+            "copy the annotate run into the same folder",
+        )
+    documents = annotated.files("documents/")
+    return Corpus(
+        decided,
+        annotated,
+        decision_files(decided, len(documents)),
+        documents,
+        tuple(decided.details["reasons"]),
+    )
+
+
+def collect(corpus: Corpus, wish: Wish) -> ClusterFacts:
+    """All that the page tells; texts are read only of the documents shown, a cluster at a time."""
+    clusters, losses = Clusters(wish.largest), Losses(corpus.legend)
+    draw = Draw(wish.largest + wish.sample, wish.seed)
+    rows = sum(file.rows for file in corpus.annotated.data_files("documents/"))
+    with Progress("clusters", total=rows if rows > 0 else None, unit="decisions") as bar:
+        for shard, table in read_shards(corpus.decisions, corpus.documents, READ):
+            clusters.add(table, shard, 0)
+            draw.add(table)
+            losses.add(table)
+            bar.advance(table.num_rows)
+    named = _named(corpus, wish.named)
+    largest = [label for _, label in clusters.top]
+    sample = [label for label in draw.found if label not in largest][: wish.sample]
+    cards = read_cards(corpus, dict.fromkeys([*named, *largest, *sample]))
+    settings = corpus.decided.manifest["config"]
+    return ClusterFacts(
+        run=corpus.decided.id,
+        documents_run=corpus.annotated.id,
+        version=str(corpus.decided.manifest["version"]),
+        near=settings.get("near") or {},
+        url=settings.get("url") or {},
+        prefer=tuple(settings.get("prefer") or ()),
+        keeps=int(settings.get("keep_per_cluster", 1)),
+        documents=losses.documents,
+        sizes=dict(sorted(clusters.sizes.items())),
+        dropped=dict(losses.dropped),
+        bins=tuple(losses.bins.tolist()),
+        unmeasured=losses.unmeasured,
+        masked=all("personal" in pq.read_schema(path).names for path in corpus.documents[:1]),
+        seed=wish.seed,
+        named=tuple(cards[label] for label in named),
+        largest=tuple(cards[label] for label in largest),
+        sample=tuple(cards[label] for label in sample),
+    )
+
+
+def _named(corpus: Corpus, names: Sequence[str]) -> list[int]:
+    """The labels of the clusters named; raises UserError for a name that is neither a label nor the id of a member."""
+    if not names:
+        return []
+    labels = {int(name) for name in names if LABEL.fullmatch(name) and int(name) < 1 << 63}
+    there: set[int] = set()
+    by_id: dict[str, int] = {}
+    for shard, table in read_shards(corpus.decisions, corpus.documents, ["cluster"]):
+        there.update(set(pc.unique(table["cluster"]).to_pylist()) & labels if labels else ())
+        by_id |= _labels_of(table, corpus.documents[shard], names)
+    found = [
+        int(name) if LABEL.fullmatch(name) and int(name) in there else by_id.get(name, -1)
+        for name in names
+    ]
+    if -1 in found:
+        where = {"given": names[found.index(-1)], "run": corpus.decided.path}
+        fix = "give the label of a cluster, or the id of a document that has copies; without --cluster the page has both"
+        raise UserError(
+            "no cluster has this label, and no document of a cluster this id", where, fix
+        )
+    return list(dict.fromkeys(found))
+
+
+def _labels_of(table: pa.Table, documents: Path, ids: Sequence[str]) -> dict[str, int]:
+    """The clusters of the documents of one shard that have these ids."""
+    read = pq.read_table(documents, columns=["id"]).append_column("cluster", table["cluster"])
+    inside = pc.is_in(read["id"], value_set=pa.array(ids, pa.string()))
+    found = read.filter(pc.and_(inside, pc.greater_equal(read["cluster"], 0)))
+    return dict(zip(found["id"].to_pylist(), found["cluster"].to_pylist(), strict=True))
+
+
+def read_cards(corpus: Corpus, labels: Collection[int]) -> dict[int, Card]:
+    """The clusters with these labels as they are shown."""
+    if not labels:
+        return {}
+    members = gather(corpus.decisions, corpus.documents, list(labels), corpus.legend)
+    compared = {label: compared_members(members[label]) for label in labels}
+    every = [(label, one) for label, chosen in compared.items() for _, one in chosen]
+    kept = kept_places(corpus.decisions, corpus.documents, members, every)
+    places = [place for found in members.values() for _, place in found.kept] + list(kept.values())
+    places += [one.place for found in members.values() for one in found.least] + [
+        one.place for _, one in every
+    ]
+    records = {place: _record(row) for place, row in read_rows(corpus.documents, places, RECORD)}
+    cards = {}
+    with Progress("clusters", total=len(labels), unit="clusters") as bar:
+        for label in labels:
+            survivor = {id: place for (own, id), place in kept.items() if own == label}
+            cards[label] = _card(
+                label, members[label], compared[label], survivor, records, corpus.documents
+            )
+            bar.advance()
+    return cards
+
+
+def compared_members(members: Members) -> list[tuple[str, Member]]:
+    """Which dropped documents are compared with the kept one: the least similar, and two between it and the most similar."""
+    if not members.least:
+        return []
+    chosen = [("the least similar", members.least[0])]
+    for which, share in (
+        ("a third of the way up", 1 / 3),
+        ("two thirds of the way up", 2 / 3),
+        ("the most similar", 1.0),
+    ):
+        one = members.at(share)
+        if one is not None and one.id not in {other.id for _, other in chosen}:
+            chosen.append((which, one))
+    return chosen
+
+
+def _card(
+    label: int,
+    members: Members,
+    compared: Sequence[tuple[str, Member]],
+    kept: Mapping[str, Place],
+    records: Mapping[Place, Record],
+    documents: Sequence[Path],
+) -> Card:
+    shown = dict.fromkeys(kept[one.kept_id] for _, one in compared if one.kept_id in kept)
+    shown |= dict.fromkeys(place for _, place in members.kept)
+    found = [(which, kept[one.kept_id], one) for which, one in compared if one.kept_id in kept]
+    return Card(
+        label=label,
+        size=members.size,
+        keeps=members.keeps,
+        dropped=dict(members.dropped),
+        kept=tuple(records[place] for place in shown),
+        listed=tuple(_dropped(one, records) for one in members.least),
+        pairs=tuple(_pairs(found, records, documents)),
+    )
+
+
+def _pairs(
+    found: Sequence[tuple[str, Place, Member]],
+    records: Mapping[Place, Record],
+    documents: Sequence[Path],
+) -> Iterable[Pair]:
+    texts = read_texts(documents, [place for _, kept, one in found for place in (kept, one.place)])
+    for which, kept, one in found:
+        comparison = compare(texts[kept], texts[one.place], EXTENT)
+        beginning = shortened(texts[kept].strip(), BEGINNING)
+        yield Pair(which, records[kept], _dropped(one, records), comparison, beginning)
+
+
+def _dropped(member: Member, records: Mapping[Place, Record]) -> Dropped:
+    return Dropped(records[member.place], member.reason, member.similarity)
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    """What of a document may stand on a page: no address of mail, in title and address neither."""
+    title, url = (MAIL.sub("[email]", row[name] or "") for name in ("title", "url"))
+    date = (row["published"] or "").partition(" ")[0]
+    return Record(
+        row["id"],
+        row["source"],
+        row["lang"],
+        shortened(title, TITLE),
+        shortened(url, ADDRESS),
+        date,
+    )

@@ -1,0 +1,1 @@
+"""What all pages are drawn with: markup, tables, charts, numbers as text, differences of texts."""

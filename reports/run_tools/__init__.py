@@ -1,0 +1,1 @@
+"""Commands that look at run folders: lists, quarantine, takedown lists, what is installed."""

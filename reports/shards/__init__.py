@@ -1,0 +1,1 @@
+"""Commands that look at the shards of a pack run, and convert them for other trainers."""
