@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.runs import receipts
-from gristmill.runs import run as runs
+from gristmill.runs.finished import Input, list_runs
 from gristmill.runs.ledger import Tally
-from gristmill.runs.receipts import Receipt, data_file
-from gristmill.runs.run import Input
+from gristmill.runs.receipts import Receipt, describe_file
+from gristmill.runs.run import seal_from_receipts, start_run
 from pipelines.annotate import graph as annotating
 from pipelines.annotate.signals.table import SIGNATURE
 from pipelines.config import PERMUTATIONS, AnnotateConfig
@@ -98,7 +98,7 @@ def make(documents: int, out: Path) -> Path:
     """The annotate run of so many documents."""
     given = [Input(f"synthetic {documents}", "", "")]
     config = AnnotateConfig(only_hashes=True)
-    with runs.start("annotate", out=out, config=config, inputs=given, code=annotating.CODE) as run:
+    with start_run("annotate", out=out, config=config, inputs=given, code=annotating.CODE) as run:
         if not run.finished:
             rng = np.random.default_rng(SEED)
             cluster, giant = clusters(documents, rng), rng.random(documents) < GIANT
@@ -108,7 +108,7 @@ def make(documents: int, out: Path) -> Path:
                     number,
                     shard(numbers, cluster[numbers], giant[numbers] & (cluster[numbers] < 0)),
                 )
-            runs.seal_from_receipts(run, {"annotate": number + 1}, ledger_stage="annotate")
+            seal_from_receipts(run, {"annotate": number + 1}, ledger_stage="annotate")
         return run.path
 
 
@@ -123,8 +123,8 @@ def _write(folder: Path, number: int, table: pa.Table) -> None:
     pq.write_table(table, folder / name, compression="none", row_group_size=5000)
     tally = Tally()
     tally.add("kept", source="synthetic", lang="und", documents=table.num_rows)
-    files = (data_file(folder, name, rows=table.num_rows),)
-    receipts.commit(
+    files = (describe_file(folder, name, rows=table.num_rows),)
+    receipts.commit_receipt(
         folder, Receipt("annotate", number, table.num_rows, tuple(tally.entries()), files)
     )
 
@@ -177,7 +177,7 @@ def baseline() -> float:
 
 def digest(out: Path) -> str:
     """A hash of all decisions."""
-    [run] = runs.list_runs(out)
+    [run] = list_runs(out)
     hashed = hashlib.sha256("".join(file.sha256 for file in run.data_files("decisions/")).encode())
     return hashed.hexdigest()[:12]
 

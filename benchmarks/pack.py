@@ -30,8 +30,8 @@ from dedup_corpus import corpus, files
 from peers.environment import HOME, peer_python
 
 from gristmill.hashing import sha256_bytes
-from gristmill.runs import run as runs
-from gristmill.runs.run import Input
+from gristmill.runs.finished import Input, open_parents, open_run
+from gristmill.runs.run import start_run
 from pipelines.config import TokenizerConfig
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import open_encoder
@@ -140,7 +140,7 @@ def tokenizer_run(folder: Path, out: Path) -> Path:
     """A tokenizer run that holds a finished model."""
     model = (folder / "tokenizer.model").read_bytes()
     config = TokenizerConfig(vocab_size=VOCABULARY)
-    with runs.start(
+    with start_run(
         "tokenizer",
         out=out,
         config=config,
@@ -186,7 +186,7 @@ def packed(decided: Path, tokenizer: Path, out: Path, workers: int, memory: str)
 def kept_lines(decided: Path, folder: Path) -> int:
     """Write the kept documents of a decide run as JSON Lines for peers; returns their bytes of text."""
     folder.mkdir()
-    documents, size = runs.parents(runs.open_run(decided))[0].path / "documents", 0
+    documents, size = open_parents(open_run(decided))[0].path / "documents", 0
     for number, file in enumerate(sorted((decided / "decisions").glob("part-*.parquet"))):
         keep = pq.read_table(file, columns=["keep"])["keep"]
         table = pq.read_table(documents / file.name, columns=["id", "text"]).filter(keep)

@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from gristmill.runs import run as runs
+from gristmill.runs.finished import FinishedRun, all_entries, file_input
 from pipelines import prepare
 from pipelines.config import PrepareConfig
 from pipelines.engine.launch import Engine
@@ -70,15 +70,13 @@ def row(name: str, meter: Meter, note: str = "") -> None:
     )
 
 
-def steps(files: list[str], workers: int, out: Path) -> runs.FinishedRun:
+def steps(files: list[str], workers: int, out: Path) -> FinishedRun:
     """Time the four steps."""
     config = PrepareConfig()
     how = prepare.How(out=out, engine=Engine(workers=workers), memory=1 << 30)
     with Meter() as meter:
-        annotated = prepare.run_annotate(
-            [runs.file_input(name) for name in files], config.annotate, how
-        )
-    size = sum(entry.bytes for entry in runs.all_entries(annotated)) / 1e6
+        annotated = prepare.run_annotate([file_input(name) for name in files], config.annotate, how)
+    size = sum(entry.bytes for entry in all_entries(annotated)) / 1e6
     row(
         f"annotate, {workers} worker(s)",
         meter,

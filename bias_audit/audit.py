@@ -16,8 +16,15 @@ from bias_audit.scanners import LanguageScan
 from gristmill import cli
 from gristmill.errors import InputError, UserError
 from gristmill.progress import Progress
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun, Input
+from gristmill.runs.finished import (
+    MANIFEST,
+    FinishedRun,
+    Input,
+    corpus_lineage,
+    file_input,
+    latest_of,
+    open_run,
+)
 
 if TYPE_CHECKING:
     from bias_audit.likelihood import PairScore
@@ -48,7 +55,7 @@ class Subject:
 
 def find_subject(ends: Sequence[FinishedRun], models: Sequence[Path]) -> Subject:
     """Follow the runs given back to the corpus behind them, and collect the models."""
-    chain = runs.corpus_line(*ends)
+    chain = corpus_lineage(*ends)
     decides = [run for run in chain if run.step == "decide"]
     annotates = [run for run in chain if run.step == "annotate"]
     if len(decides) > 1 or len(annotates) > 1:
@@ -61,7 +68,7 @@ def find_subject(ends: Sequence[FinishedRun], models: Sequence[Path]) -> Subject
     known = {model.source.name for model in trained}
     given = [model for model in map(open_model, models) if model.source.name not in known]
     named = _distinct([*trained, *given])
-    found = Subject(runs.of_step(annotates, "annotate"), runs.of_step(decides, "decide"), named)
+    found = Subject(latest_of(annotates, "annotate"), latest_of(decides, "decide"), named)
     if found.annotate is None and not found.models:
         raise UserError(
             "there is nothing to audit",
@@ -83,9 +90,9 @@ def _distinct(models: Sequence[Model]) -> tuple[Model, ...]:
 
 def open_model(path: Path) -> Model:
     """A pretrain run (its export is audited), the export folder itself, or any Hugging Face folder."""
-    run = path.parent if path.name == "export" and (path.parent / runs.MANIFEST).is_file() else path
-    if (run / runs.MANIFEST).is_file():
-        sealed = runs.open_run(run, step="pretrain")
+    run = path.parent if path.name == "export" and (path.parent / MANIFEST).is_file() else path
+    if (run / MANIFEST).is_file():
+        sealed = open_run(run, step="pretrain")
         return Model(sealed.id, sealed.path / "export", sealed.as_input())
     if not (path / "config.json").is_file():
         raise InputError(
@@ -93,7 +100,7 @@ def open_model(path: Path) -> Model:
             {"model": path, "missing": "config.json"},
             "give a pretrain run, its export folder, or any folder that AutoModel can load",
         )
-    return Model(path.resolve().name, path, runs.file_input(str(path)))
+    return Model(path.resolve().name, path, file_input(str(path)))
 
 
 def perform(

@@ -14,9 +14,9 @@ import typer
 from bias_audit.config import AuditConfig
 from gristmill import cli, config
 from gristmill.errors import GateFailed, MissingExtra, RunError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, list_runs, open_parents, open_run
+from gristmill.runs.run import Run, start_run
 
 ModelsOption = Annotated[
     list[Path] | None,
@@ -51,7 +51,7 @@ def audit(
     Example: gristmill audit --in runs/pack-e41a0c7d9f52 --model runs/pretrain-4c3309136629
     """
     settings = config.load(AuditConfig, config_file, overrides or ())
-    ends = [runs.open_run(name) for name in source or ()]
+    ends = [open_run(name) for name in source or ()]
     if not models:
         ends = with_models(ends or [_newest(out)], chosen=bool(source))
     run = perform(ends, models or [], settings, out, force=force)
@@ -61,14 +61,14 @@ def audit(
 def with_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[FinishedRun]:
     """Add every model trained on the packs among `ends`; a pretrain run that nobody chose stands for its pack."""
     if not chosen:
-        ends = [pack for run in ends for pack in runs.parents(run) if pack.step == "pack"] or ends
+        ends = [pack for run in ends for pack in open_parents(run) if pack.step == "pack"] or ends
     if any(run.step == "pretrain" for run in ends):
         return list(ends)
     found = {run.id: run for run in ends}
     for pack in [run for run in ends if run.step == "pack"]:
         models = [
             run
-            for run in runs.list_runs(pack.path.resolve().parent, "pretrain")
+            for run in list_runs(pack.path.resolve().parent, "pretrain")
             if _trained_on(run, pack)
         ]
         names = (f"  {model.id}" for model in models)
@@ -86,7 +86,7 @@ def _trained_on(run: FinishedRun, pack: FinishedRun) -> bool:
 
 def _newest(out: Path) -> FinishedRun:
     for step in STEPS:
-        found = [run for run in runs.list_runs(out) if run.step == step]
+        found = [run for run in list_runs(out) if run.step == step]
         if found:
             return found[-1]
     raise RunError(
@@ -110,7 +110,7 @@ def perform(
     subject = room.find_subject(ends, models)
     if subject.models:
         _prepare_torch()
-    with runs.start(
+    with start_run(
         "audit",
         out=out,
         config=settings,
@@ -124,9 +124,7 @@ def perform(
         return write(run, *room.perform(subject, settings))
 
 
-def write(
-    run: runs.Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]
-) -> FinishedRun:
+def write(run: Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]) -> FinishedRun:
     """audit.json first; the page and the Markdown are drawn from what was written."""
     from reports.audit import markdown as summary
     from reports.audit import page as report

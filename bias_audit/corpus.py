@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gristmill.corpus.document import as_text
 from gristmill.errors import RunError
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 
 BATCH_ROWS = 2_000
 

@@ -21,8 +21,9 @@ from gristmill import config as configuration
 from gristmill.cli import ConfigOption, JsonOption, OutOption, SetOption, conclude, say
 from gristmill.errors import MissingExtra, RunError
 from gristmill.hashing import digest
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.finished import MANIFEST, FinishedRun, file_input, open_run
+from gristmill.runs.run import Run, hold_lock, start_run
 
 if TYPE_CHECKING:
     from crawlers.frontier.store import Frontier
@@ -105,13 +106,13 @@ def _frontier(settings: CrawlConfig, out: Path, *, fresh: bool) -> Iterator[Fron
         )
     storage.make_folder(folder)
     with (
-        runs.locked(folder),
+        hold_lock(folder),
         contextlib.closing(_opened(folder / "frontier.sqlite", fresh=fresh)) as frontier,
     ):
         try:
             sealing = frontier.fact("sealing")
             if (
-                sealing and (out / sealing / runs.MANIFEST).is_file()
+                sealing and (out / sealing / MANIFEST).is_file()
             ):  # killed between the manifest and this note
                 frontier.sealed(sealing)
             if fresh or (frontier.fact("last") and _last_run(frontier, out) is None):
@@ -159,13 +160,11 @@ def _opened(path: Path, *, fresh: bool) -> Frontier:
     return Frontier(path)
 
 
-def _last_run(frontier: Frontier, out: Path) -> runs.FinishedRun | None:
+def _last_run(frontier: Frontier, out: Path) -> FinishedRun | None:
     """The run that this crawl sealed last, if it is still there."""
     name = frontier.fact("last")
     return (
-        runs.open_run(out / name, step="crawl")
-        if name and (out / name / runs.MANIFEST).is_file()
-        else None
+        open_run(out / name, step="crawl") if name and (out / name / MANIFEST).is_file() else None
     )
 
 
@@ -202,12 +201,12 @@ def _how_much(frontier: Frontier, settings: CrawlConfig) -> str:
 
 
 @contextmanager
-def _next_run(settings: CrawlConfig, out: Path, frontier: Frontier) -> Iterator[runs.Run]:
+def _next_run(settings: CrawlConfig, out: Path, frontier: Frontier) -> Iterator[Run]:
     """The run of this call: the first number that no sealed run has, also where the state of earlier calls was lost."""
-    inputs = [runs.file_input(settings.demo.text)] if settings.demo.text else []
+    inputs = [file_input(settings.demo.text)] if settings.demo.text else []
     while True:
         number = int(frontier.fact("sequence"))
-        with runs.start(
+        with start_run(
             "crawl",
             out=out,
             config=settings,

@@ -30,8 +30,9 @@ from gristmill.progress import Progress, say
 from gristmill.rights.takedown import NAME as TAKEDOWNS
 from gristmill.rights.takedown import Takedown, write_takedowns
 from gristmill.runs import storage
+from gristmill.runs.finished import LEDGER, FinishedRun
 from gristmill.runs.ledger import check_balance, ledger_table, totals
-from gristmill.runs.run import LEDGER, FinishedRun, Run
+from gristmill.runs.run import Run
 
 CAPTURES = "captures"
 MOST_FAILURES_SHOWN = 20
@@ -213,7 +214,7 @@ def _seal(run: Run, session: Session) -> FinishedRun:
         run.path / CAPTURES, ignore_errors=True
     )  # what is there is of no call that this frontier knows
     move_files(frontier, outbox.folder, run.path / CAPTURES)
-    with storage.commit(run.path / LEDGER) as file:
+    with storage.open_for_commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table({0: entries}), file, compression="zstd")
     if rows := takedowns_of(frontier):
         write_takedowns(run.path / TAKEDOWNS, rows)

@@ -17,7 +17,7 @@ import typer
 
 from gristmill.errors import GristmillError, Stopped, UserError
 from gristmill.progress import say as say  # rooms say what they do through the command line
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 
 GROUP = "gristmill.commands"
 
@@ -85,8 +85,6 @@ def _timings(run: FinishedRun) -> dict[str, Any]:
 
 def build_app() -> typer.Typer:
     """The whole command line: the core's commands and those of every room that is installed."""
-    from reports import commands as core_commands
-
     app = typer.Typer(
         name="gristmill",
         help="From web text to a language model you can answer for: crawl, prepare, pretrain, audit.",
@@ -97,7 +95,6 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    core_commands.register(app)
     for room in sorted(entry_points(group=GROUP), key=_order):
         room.load()(app)
     return app
@@ -105,7 +102,7 @@ def build_app() -> typer.Typer:
 
 def _order(room: EntryPoint) -> tuple[int, str]:
     """Rooms in the order the data flows; strangers' rooms after ours."""
-    ours = ["crawl", "prepare", "train", "audit"]
+    ours = ["reports", "crawl", "prepare", "train", "audit"]
     return (ours.index(room.name) if room.name in ours else len(ours), room.name)
 
 

@@ -11,8 +11,14 @@ import typer
 
 from gristmill import cli
 from gristmill.errors import ConfigError, InputError, UserError
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import (
+    FinishedRun,
+    Input,
+    find_latest,
+    open_run,
+    resolve_input,
+    sibling_sessions,
+)
 from pipelines import lookup_commands
 from pipelines.tokenizer import commands as tokenizer_commands
 
@@ -220,7 +226,7 @@ def pack(
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
     decided, trained = (
         _one(inputs, out, "decide"),
-        _tokenizer(tokenizer) or runs.latest(out, "tokenizer"),
+        _tokenizer(tokenizer) or find_latest(out, "tokenizer"),
     )
     if plan:
         typer.echo("\n".join(steps.pack_plan(decided, trained, settings.pack, how)))
@@ -345,20 +351,20 @@ def _settings(config: Path | None, overrides: list[str] | None) -> "PrepareConfi
     return load(PrepareConfig, config, overrides or [])
 
 
-def _inputs(inputs: list[str] | None, out: Path) -> list[FinishedRun | runs.Input]:
+def _inputs(inputs: list[str] | None, out: Path) -> list[FinishedRun | Input]:
     if not inputs:
-        return list(runs.calls_of(runs.latest(out, "crawl")))
-    return [runs.resolve_input(text) for text in inputs]
+        return list(sibling_sessions(find_latest(out, "crawl")))
+    return [resolve_input(text) for text in inputs]
 
 
 def _one(inputs: list[str] | None, out: Path, step: str) -> FinishedRun:
     if inputs and len(inputs) > 1:
         raise InputError("this step reads one run", {"given": ", ".join(inputs)})
-    return runs.open_run(inputs[0], step=step) if inputs else runs.latest(out, step)
+    return open_run(inputs[0], step=step) if inputs else find_latest(out, step)
 
 
 def _tokenizer(path: Path | None) -> FinishedRun | None:
-    return runs.open_run(path, step="tokenizer") if path else None
+    return open_run(path, step="tokenizer") if path else None
 
 
 def _kept_tokenizer(

@@ -6,8 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from gristmill.errors import RunError
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, latest_of, open_parents, open_run
 
 DECIDED = b"gristmill.documents"
 """Key of the decisions' schema metadata: the SHA-256 of the document shard they were made for."""
@@ -15,7 +14,7 @@ DECIDED = b"gristmill.documents"
 
 def documents_of(decided: FinishedRun) -> FinishedRun:
     """The annotate run that a decide run judged; raises RunError where it is gone or is not the same any more."""
-    found = runs.of_step(runs.parents(decided), "annotate")
+    found = latest_of(open_parents(decided), "annotate")
     if found is None:
         raise RunError(
             "the documents of this run are not beside it",
@@ -60,5 +59,5 @@ def check_pair(documents: str, decisions: str, shard: int) -> None:
 @lru_cache(maxsize=4)
 def _sealed_hashes(documents: str) -> dict[str, str]:
     folder = Path(documents)
-    sealed = runs.open_run(folder.parent).data_files(f"{folder.name}/")
+    sealed = open_run(folder.parent).data_files(f"{folder.name}/")
     return {Path(file.path).name: file.sha256 for file in sealed}

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from gristmill import cli
 from gristmill.errors import ConfigError, UserError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.finished import open_run
 
 if TYPE_CHECKING:
     from pipelines.config import DecideConfig
@@ -129,7 +129,7 @@ def explore(
     started = time.monotonic()
     chosen = load(PrepareConfig, config, overrides or []).decide if config or overrides else None
     facts = collect(
-        open_source(runs.open_run(run), chosen), Choice(rule=rule, lang=lang, kind=kind, seed=seed)
+        open_source(open_run(run), chosen), Choice(rule=rule, lang=lang, kind=kind, seed=seed)
     )
     data = page(facts).encode()
     storage.commit_bytes(out, data)

@@ -21,8 +21,8 @@ from gristmill.errors import ConfigError, InputError, RunError
 from gristmill.rights.takedown import NAME as TAKEDOWNS
 from gristmill.rights.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
 from gristmill.runs import receipts
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun, Input, Run
+from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents, sibling_sessions
+from gristmill.runs.run import SPILL, Run, seal_from_receipts, start_run
 from pipelines.annotate import graph as annotating
 from pipelines.annotate import splits
 from pipelines.annotate.readers.records import Split
@@ -104,7 +104,7 @@ def run_annotate(
         gc.unfreeze()  # what `AnnotateSplit.setup` froze, where that ran in this process
         read = {
             number: receipt.read
-            for number, receipt in receipts.load(run.path, annotating.STAGE).items()
+            for number, receipt in receipts.load_receipts(run.path, annotating.STAGE).items()
         }
         details = {
             "splits": len(plan),
@@ -114,7 +114,7 @@ def run_annotate(
             "input_files": splits.listed(files, plan, read),
             "passed_over": passed_over,
         }
-        return runs.seal_from_receipts(
+        return seal_from_receipts(
             run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took
         )
 
@@ -193,7 +193,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             "takedowns": len(takedowns),
             **({"repeated": cut_sums(run.path)} if config.repeated.is_asked else {}),
         }
-        return runs.seal_from_receipts(
+        return seal_from_receipts(
             run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took
         )
 
@@ -202,11 +202,11 @@ def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
     """The list that was given, with the newest of the crawls that were annotated: what is gone or refuses since."""
     given = read_takedowns(config.takedown)
     _refuse_idle_rows(given, config.takedown)
-    crawls = [run for run in runs.parents(annotated) if run.step == "crawl"]
+    crawls = [run for run in open_parents(annotated) if run.step == "crawl"]
     newest = {
         (run.details.get("crawl", run.id), run.manifest["config"].get("shard")): run
         for crawl in crawls
-        for run in runs.calls_of(crawl)
+        for run in sibling_sessions(crawl)
     }
     lists = [run.path / TAKEDOWNS for run in newest.values() if run.data_files(TAKEDOWNS)]
     return TakedownList(
@@ -326,7 +326,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
             )
         cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(nodes)} documents")
         work = (str(run.path), documents, decisions, nodes, config)
-        log = run.path / runs.SPILL / "training.log"
+        log = run.path / SPILL / "training.log"
         details = train_apart(tokenizing.train_and_write, work, log=log, pieces=config.vocab_size)
         return run.finish(counts={"documents": len(nodes)}, details=details, telemetry=took)
 
@@ -345,9 +345,9 @@ def earlier_tokenizer(
     )
     fitting = [
         (source.id == decided.id, place, run)
-        for place, run in enumerate(runs.list_runs(out, "tokenizer"))
+        for place, run in enumerate(list_runs(out, "tokenizer"))
         if run.manifest["config"] == wanted and run.manifest["code"] == code
-        for source in runs.parents(run)
+        for source in open_parents(run)
         if _alike_but_thresholds(source, decided)
     ]
     return max(fitting, key=lambda found: found[:2])[2] if fitting else None
@@ -392,7 +392,7 @@ def run_pack(
             "splits": tokens,
             "mixture": mixture_details(run.path, groups, shards),
         }
-        return runs.seal_from_receipts(
+        return seal_from_receipts(
             run,
             {packing.ENCODE: shards, SHUFFLED: outputs.total},
             ledger_stage=packing.ENCODE,
@@ -458,7 +458,7 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
             stages=stages,
         )
         told = [write_readme(run.path, schema)] if config.format == "jsonl" else []
-        return runs.seal_from_receipts(
+        return seal_from_receipts(
             run, stages, ledger_stage=exporting.STAGE, extra_files=told, telemetry=took
         )
 
@@ -466,7 +466,7 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
 def _start(
     step: str, config: Config, inputs: Sequence[Input], room: ModuleType, how: How
 ) -> AbstractContextManager[Run]:
-    return runs.start(
+    return start_run(
         step,
         out=how.out,
         config=config,
@@ -508,7 +508,7 @@ def _say_passed_over(names: Sequence[str]) -> None:
 
 def _say_reused(run: Run, stages: Mapping[str, int]) -> None:
     for stage, total in stages.items():
-        if reused := len(receipts.load(run.path, stage)):
+        if reused := len(receipts.load_receipts(run.path, stage)):
             cli.say(
                 f"{run.step}  {reused} of {total} splits of `{stage}` were done before and are reused"
             )

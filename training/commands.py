@@ -9,7 +9,7 @@ import typer
 
 from gristmill import cli, config
 from gristmill.errors import MissingExtra, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from training.config import PretrainConfig
 
 ModelOption = Annotated[Path, typer.Option("--model", help="A pretrain run, or its export folder.")]
@@ -43,7 +43,7 @@ def pretrain(
     Example: gristmill pretrain --in runs/pack-e41a0c7d9f52 --config configs/train/tiny-causal.toml
     """
     settings = config.load(PretrainConfig, config_file, overrides or ())
-    packs = [Path(name) for name in source or ()] or [runs.latest(out, "pack").path]
+    packs = [Path(name) for name in source or ()] or [find_latest(out, "pack").path]
     if len(packs) > 1:
         raise UserError(
             "one pack run is trained on at a time", {"given": ", ".join(map(str, packs))}

@@ -8,7 +8,7 @@ import sentencepiece as spm
 from gristmill.corpus.shards import open_shard
 from gristmill.errors import InputError
 from gristmill.hashing import sha256_file
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 from training.data import Special, Split
 
 SPECIAL_PIECES = {

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from gristmill.cli import say
 from gristmill.progress import clock
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun, Run
+from gristmill.runs.finished import FinishedRun, open_run
+from gristmill.runs.run import Run, start_run
 from training.checkpoint import complete_steps
 from training.config import PretrainConfig
 from training.corpus import Corpus, open_corpus
@@ -31,9 +31,9 @@ def pretrain(
     source: Path, config: PretrainConfig, out: Path, *, force: bool = False
 ) -> FinishedRun:
     """Train on a pack run; a finished run of the same settings is returned as it is."""
-    pack = runs.open_run(source, step="pack")
+    pack = open_run(source, step="pack")
     inputs = [pack.as_input()]
-    with runs.start(
+    with start_run(
         "pretrain",
         out=out,
         config=config,

@@ -61,7 +61,7 @@ class Outbox:
 
     def _write_one(self) -> None:
         name, last, captures, taken = f"{self.files:05}.warc.gz", 0, 0, 0
-        with storage.commit(self.folder / name) as file:
+        with storage.open_for_commit(self.folder / name) as file:
             file.write(about(name))
             for id, records in self._captures():
                 file.write(records)

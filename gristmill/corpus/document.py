@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from gristmill.errors import InputError, RunError
 
 if TYPE_CHECKING:
-    from gristmill.runs.run import FinishedRun
+    from gristmill.runs.finished import FinishedRun
 
 MOMENT = pa.timestamp("ms", tz="UTC")
 EVIDENCE = pa.list_(pa.struct([("signal", pa.string()), ("value", pa.string())]))

@@ -46,7 +46,7 @@ def shard_name(number: int, count: int) -> str:
 def write_shard(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> int:
     """Write one shard atomically; returns its rows."""
     rows = 0
-    with storage.commit(path) as file, pa.ipc.new_stream(file, schema) as writer:
+    with storage.open_for_commit(path) as file, pa.ipc.new_stream(file, schema) as writer:
         for batch in batches:
             writer.write_batch(batch)
             rows += batch.num_rows

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.errors import RunError
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 
 WITHHELD = ("takedown", "opt_out", "licence")
 """Reasons whose texts are not ours to show; their ids are."""

@@ -40,7 +40,7 @@ class Input:
 
 def file_input(pattern: str) -> Input:
     """An input of raw files (a path, folder, glob or URL), identified by the listing with sizes and stamps."""
-    files = storage.listing(pattern)
+    files = storage.list_files(pattern)
     if not files:
         raise InputError(
             "no file matches this input",
@@ -205,7 +205,7 @@ NAME = re.compile(r"-[0-9a-f]{12}(-\d+)?$")
 """How the names of run folders end: what our settings hash to, and a sequence number where there is one."""
 
 
-def latest(out: str | Path, step: str) -> FinishedRun:
+def find_latest(out: str | Path, step: str) -> FinishedRun:
     """The newest sealed run of a step; raises RunError where there is none."""
     found = [run for run in list_runs(out, step) if run.step == step]
     if not found:
@@ -215,7 +215,7 @@ def latest(out: str | Path, step: str) -> FinishedRun:
     return found[-1]
 
 
-def calls_of(run: FinishedRun) -> list[FinishedRun]:
+def sibling_sessions(run: FinishedRun) -> list[FinishedRun]:
     """All sealed runs beside `run` that are calls of the same crawl, in their order: each holds only what it fetched."""
     crawl = run.details.get("crawl")
     found = [
@@ -238,7 +238,7 @@ def command_of(step: str) -> str:
     return "tokenizer train" if step == "tokenizer" else step
 
 
-def parents(run: FinishedRun) -> list[FinishedRun]:
+def open_parents(run: FinishedRun) -> list[FinishedRun]:
     """The runs that `run` read, found beside it by name; raw files and absent runs are left out.
 
     Raises RunError where one of them was redone since with another content: its numbers would not be those of `run`.
@@ -260,12 +260,12 @@ def parents(run: FinishedRun) -> list[FinishedRun]:
     return found
 
 
-def chain(*ends: FinishedRun) -> list[FinishedRun]:
+def ancestors(*ends: FinishedRun) -> list[FinishedRun]:
     """All runs that lead to `ends`, the ends included, each after everything that it read."""
     return _chain(ends, lambda _: True)
 
 
-def corpus_line(*ends: FinishedRun) -> list[FinishedRun]:
+def corpus_lineage(*ends: FinishedRun) -> list[FinishedRun]:
     """The chain of `ends` without what a tokenizer was trained on: that may be another corpus, or another choice of it."""
     given = {end.id for end in ends}
     return _chain(ends, lambda run: run.step != "tokenizer" or run.id in given)
@@ -278,7 +278,7 @@ def _chain(
 
     def visit(run: FinishedRun) -> None:
         if run.id not in ordered:
-            for parent in parents(run) if goes_on(run) else ():
+            for parent in open_parents(run) if goes_on(run) else ():
                 visit(parent)
             ordered[run.id] = run
 
@@ -287,7 +287,7 @@ def _chain(
     return list(ordered.values())
 
 
-def of_step(runs: Iterable[FinishedRun], step: str) -> FinishedRun | None:
+def latest_of(runs: Iterable[FinishedRun], step: str) -> FinishedRun | None:
     """The last run of a step among `runs`."""
     return next((run for run in reversed(list(runs)) if run.step == step), None)
 

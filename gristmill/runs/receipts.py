@@ -43,13 +43,13 @@ class Receipt:
             check_balance(self.read, self.entries, where=f"{self.stage}, split {self.split}")
 
 
-def data_file(folder: Path, path: str, *, rows: int = -1) -> DataFile:
+def describe_file(folder: Path, path: str, *, rows: int = -1) -> DataFile:
     """Describe a file that lies below `folder`."""
     full = folder / path
     return DataFile(path, full.stat().st_size, sha256_file(full), rows)
 
 
-def commit(folder: Path, receipt: Receipt) -> None:
+def commit_receipt(folder: Path, receipt: Receipt) -> None:
     """Commit a receipt. Its files must be committed before."""
     storage.commit_json(receipt_path(folder, receipt.stage, receipt.split), asdict(receipt))
 
@@ -59,16 +59,16 @@ def receipt_path(folder: Path, stage: str, split: int) -> Path:
     return folder / FOLDER / stage / f"{split:05d}.json"
 
 
-def load(folder: Path, stage: str) -> dict[int, Receipt]:
+def load_receipts(folder: Path, stage: str) -> dict[int, Receipt]:
     """The valid receipts of a stage by split: readable, and all their files are there with the recorded size."""
     found: dict[int, Receipt] = {}
-    for info in storage.listing(folder / FOLDER / stage):
+    for info in storage.list_files(folder / FOLDER / stage):
         if info.path.endswith(".json") and (receipt := _read(folder, stage, Path(info.path))):
             found[receipt.split] = receipt
     return dict(sorted(found.items()))
 
 
-def done(folder: Path, stage: str, split: int) -> Receipt | None:
+def read_receipt(folder: Path, stage: str, split: int) -> Receipt | None:
     """The valid receipt of one split, or None where it has still to be done."""
     return _read(folder, stage, receipt_path(folder, stage, split))
 

@@ -32,49 +32,10 @@ from gristmill.runs.finished import (
     TELEMETRY,
     FinishedRun,
     Input,
-    all_entries,
-    calls_of,
-    chain,
-    corpus_line,
-    file_input,
-    latest,
-    list_runs,
-    manifest_digest,
-    of_step,
     open_run,
-    parents,
-    resolve_input,
 )
 from gristmill.runs.ledger import check_balance, ledger_table, totals
-from gristmill.runs.receipts import DataFile, Receipt, data_file
-
-__all__ = [
-    "FORMAT",
-    "LEDGER",
-    "LOCK",
-    "MANIFEST",
-    "SPILL",
-    "TELEMETRY",
-    "FinishedRun",
-    "Input",
-    "Run",
-    "all_entries",
-    "calls_of",
-    "chain",
-    "corpus_line",
-    "file_input",
-    "latest",
-    "list_runs",
-    "locked",
-    "manifest_digest",
-    "of_step",
-    "open_run",
-    "parents",
-    "resolve_input",
-    "seal_from_receipts",
-    "start",
-]
-"""What rooms need of run folders: the writing half stands here, the reading half in `sealed.py`."""
+from gristmill.runs.receipts import DataFile, Receipt, describe_file
 
 
 @dataclass(slots=True)
@@ -102,7 +63,7 @@ class Run:
         telemetry: Mapping[str, Any] | None = None,
     ) -> FinishedRun:
         """Seal the folder: list its data files (found by looking where `files` is None), write the manifest last."""
-        storage.sweep(self.path)
+        storage.sweep_temporaries(self.path)
         found = sorted(_look(self.path) if files is None else files)
         if twice := sorted(
             {one.path for one, next_ in itertools.pairwise(found) if one.path == next_.path}
@@ -140,11 +101,11 @@ def _look(folder: Path) -> list[DataFile]:
     kept = [
         path for path in relative if path.parts[0] not in ours and not path.name.startswith(".")
     ]
-    return [data_file(folder, path.as_posix()) for path in sorted(kept)]
+    return [describe_file(folder, path.as_posix()) for path in sorted(kept)]
 
 
 @contextlib.contextmanager
-def start(
+def start_run(
     step: str,
     *,
     out: str | Path,
@@ -176,10 +137,10 @@ def start(
         )
     path = Path(str(out).removeprefix("file://")) / name
     storage.make_folder(path)
-    with locked(path):
+    with hold_lock(path):
         if force:
             _empty(path)
-        if left := storage.sweep(path):
+        if left := storage.sweep_temporaries(path):
             say(f"{step}  removed {left} half-written files of an attempt that was stopped")
         finished = open_run(path, step=step) if (path / MANIFEST).exists() else None
         if finished:
@@ -191,7 +152,7 @@ def start(
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def hold_lock(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run, or of the state of a crawl; the system drops the lock when its holder dies."""
     with open(folder / LOCK, "a+b") as file:
         try:
@@ -235,10 +196,10 @@ def seal_from_receipts(
     for split, receipt in done[ledger_stage].items():
         check_balance(receipt.read, receipt.entries, where=f"{ledger_stage}, split {split}")
     entries = {split: receipt.entries for split, receipt in done[ledger_stage].items()}
-    with storage.commit(run.path / LEDGER) as file:
+    with storage.open_for_commit(run.path / LEDGER) as file:
         pq.write_table(ledger_table(entries), file, compression="zstd")
     every = [entry for found in entries.values() for entry in found]
-    ledger = data_file(run.path, LEDGER, rows=len(every))
+    ledger = describe_file(run.path, LEDGER, rows=len(every))
     read = sum(receipt.read for receipt in done[ledger_stage].values())
     sums = totals(every)
     files = [
@@ -275,7 +236,7 @@ SPILL = "spill"
 
 
 def _complete(folder: Path, stage: str, splits: int) -> dict[int, Receipt]:
-    found = receipts.load(folder, stage)
+    found = receipts.load_receipts(folder, stage)
     missing = sorted(set(range(splits)) - set(found))
     if missing:
         raise RunError(

@@ -52,7 +52,7 @@ def is_local(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def commit(path: str | Path) -> Iterator[IO[bytes]]:
+def open_for_commit(path: str | Path) -> Iterator[IO[bytes]]:
     """Yield a binary file that appears at `path`, whole, when the block ends without an exception; else nothing does."""
     if not is_local(path):
         with _upload(str(path)) as remote:
@@ -93,7 +93,7 @@ def make_folder(folder: Path) -> None:
 
 def commit_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` to `path`, atomically."""
-    with commit(path) as file:
+    with open_for_commit(path) as file:
         file.write(data)
 
 
@@ -156,7 +156,7 @@ def read_json(path: str | Path) -> Any:
         ) from None
 
 
-def exists(path: str | Path) -> bool:
+def file_exists(path: str | Path) -> bool:
     """Whether a file or folder is there."""
     if is_local(path):
         return Path(str(path).removeprefix("file://")).exists()
@@ -164,7 +164,7 @@ def exists(path: str | Path) -> bool:
     return bool(file_system.exists(key))
 
 
-def listing(pattern: str | Path) -> list[FileInfo]:
+def list_files(pattern: str | Path) -> list[FileInfo]:
     """The files that a path, a folder (its files, recursively) or a glob names, sorted by path; temporaries left out."""
     found = (
         _local_listing(str(pattern).removeprefix("file://"))
@@ -223,7 +223,7 @@ def _remote_listing(pattern: str) -> Iterator[FileInfo]:
             yield FileInfo(file_system.unstrip_protocol(name), info["size"] or 0, stamp)
 
 
-def sweep(folder: Path) -> int:
+def sweep_temporaries(folder: Path) -> int:
     """Remove what killed writers left behind below `folder`; returns how many files."""
     left = [path for path in folder.rglob(f"{TEMPORARY}*") if path.is_file()]
     for path in left:

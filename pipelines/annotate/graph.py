@@ -20,7 +20,7 @@ from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.rights.policy import UNKNOWN
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
-from gristmill.runs.receipts import DataFile, Receipt, data_file
+from gristmill.runs.receipts import DataFile, Receipt, describe_file
 from pipelines.annotate.extract.html import status_text
 from pipelines.annotate.extract.normalize import normalize, normalize_column
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
@@ -125,7 +125,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
         self.sandbox = Sandbox(self.config.limits)
 
     def process(self, number: int) -> Iterator[int]:
-        if receipts.done(Path(self.folder), STAGE, number) is None:
+        if receipts.read_receipt(Path(self.folder), STAGE, number) is None:
             refuse_edited(chosen_columns(self.config), self.own_files)
             annotate_split(Path(self.folder), self.plan[number], self.config, self.sandbox)
         yield number
@@ -144,7 +144,10 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
         if config.only_hashes
         else {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
     )
-    with storage.commit(folder / name) as file, pq.ParquetWriter(file, schema, **coded) as writer:
+    with (
+        storage.open_for_commit(folder / name) as file,
+        pq.ParquetWriter(file, schema, **coded) as writer,
+    ):
         rows = 0
         items = _noted(read_split(split, config), reads)
         for group in row_groups(
@@ -154,7 +157,10 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
             rows += group.num_rows
     read = sum(reads)
     expected = count_lines(split) if split.kind == "lines" else split.expected
-    files = [data_file(folder, name, rows=rows), *_write_quarantine(folder, split.number, broken)]
+    files = [
+        describe_file(folder, name, rows=rows),
+        *_write_quarantine(folder, split.number, broken),
+    ]
     receipt = Receipt(
         STAGE,
         split.number,
@@ -162,7 +168,7 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
         tuple(tally.entries()),
         tuple(files),
     )
-    receipts.commit(folder, receipt)
+    receipts.commit_receipt(folder, receipt)
     return receipt
 
 
@@ -391,6 +397,6 @@ def _write_quarantine(folder: Path, number: int, broken: list[Broken]) -> list[D
         return []
     name = f"quarantine/part-{number:05d}.parquet"
     table = pa.Table.from_pylist([item.row() for item in broken], QUARANTINE_SCHEMA)
-    with storage.commit(folder / name) as file:
+    with storage.open_for_commit(folder / name) as file:
         pq.write_table(table, file, compression="zstd")
-    return [data_file(folder, name, rows=len(broken))]
+    return [describe_file(folder, name, rows=len(broken))]

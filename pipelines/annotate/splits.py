@@ -99,7 +99,7 @@ def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[
     """
     files, passed_over = list[storage.FileInfo](), list[str]()
     for pattern in patterns:
-        found = storage.listing(pattern)
+        found = storage.list_files(pattern)
         beside = _beside_arrow(found)
         for info in found:
             if info.path in beside and info.path != pattern:
@@ -197,7 +197,7 @@ def listed(
 def write_plan(folder: Path, splits: Sequence[Split]) -> None:
     """Commit the plan."""
     table = pa.Table.from_pylist([dataclasses.asdict(split) for split in splits], _SCHEMA)
-    with storage.commit(folder / PLAN) as file:
+    with storage.open_for_commit(folder / PLAN) as file:
         pq.write_table(table, file)
 
 

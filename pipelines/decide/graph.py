@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from gristmill.rights.takedown import TakedownList, read_takedowns
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import NUMBERS, signature_matrix
 from pipelines.config import PERMUTATIONS, DecideConfig
@@ -171,7 +171,7 @@ def shard_keys(work: Work, shard: int) -> np.ndarray:
     """The content keys of a shard, computed once: a crash does not repeat what has a receipt."""
     folder, config = work.run, work.config
     name = f"{SPILL}/keys-{shard:05d}.npz"
-    if receipts.done(folder, KEYS, shard) is None:
+    if receipts.read_receipt(folder, KEYS, shard) is None:
         wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
         there = set(
             pq.read_schema(shard_path(work.documents, shard)).names
@@ -181,10 +181,10 @@ def shard_keys(work: Work, shard: int) -> np.ndarray:
         )
         reasons = rule_reasons(table, config)
         contents, addresses = keys_of(table, shard, reasons == 0, config)
-        with storage.commit(folder / name) as file:
+        with storage.open_for_commit(folder / name) as file:
             np.savez(file, reasons=reasons, contents=contents, addresses=addresses)
-        receipts.commit(
-            folder, Receipt(KEYS, shard, table.num_rows, files=(data_file(folder, name),))
+        receipts.commit_receipt(
+            folder, Receipt(KEYS, shard, table.num_rows, files=(describe_file(folder, name),))
         )
     return saved_keys(work, shard)["contents"]
 
@@ -272,15 +272,15 @@ def _but_copies(keys: np.ndarray, copies: Pieces) -> np.ndarray:
 def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
     """Commit the verdicts of a shard's documents; and the decisions, unless repeated text has to be looked for first."""
     folder = work.run
-    if receipts.done(folder, SETTLE, shard) is None:
+    if receipts.read_receipt(folder, SETTLE, shard) is None:
         members = graph.settled_members(work.documents, shard, pieces)
         reasons = saved_keys(work, shard)["reasons"]
         name = f"{SPILL}/settled-{shard:05d}.npz"
         keep = reasons_of_members(reasons, members, work.config) == 0
-        with storage.commit(folder / name) as file:
+        with storage.open_for_commit(folder / name) as file:
             np.savez(file, reasons=reasons, members=members, keep=keep)
-        receipts.commit(
-            folder, Receipt(SETTLE, shard, len(reasons), files=(data_file(folder, name),))
+        receipts.commit_receipt(
+            folder, Receipt(SETTLE, shard, len(reasons), files=(describe_file(folder, name),))
         )
     if not work.config.repeated.is_asked:
         write_decisions(work, shard)
@@ -304,7 +304,7 @@ class _Write(beam.DoFn):  # type: ignore[misc]
 def write_decisions(work: Work, shard: int) -> None:
     """Write the decisions of a settled shard and its receipt, unless it has one. Usable without Beam."""
     folder = work.run
-    if receipts.done(folder, STAGE, shard) is not None:
+    if receipts.read_receipt(folder, STAGE, shard) is not None:
         return
     table = pq.read_table(
         shard_path(work.documents, shard), columns=["source", "lang", "text_bytes"]
@@ -324,12 +324,12 @@ def write_decisions(work: Work, shard: int) -> None:
         {**decisions.schema.metadata, **pairing(work.documents, shard)}
     )
     name = f"decisions/part-{shard:05d}.parquet"
-    with storage.commit(folder / name) as file:
+    with storage.open_for_commit(folder / name) as file:
         pq.write_table(decisions, file, compression="zstd")
     names = legend(chosen_rules(work.config))
     tally = tally_decisions(table, decisions["reasons"].to_numpy(), names)
-    files = (data_file(folder, name, rows=decisions.num_rows),)
-    receipts.commit(
+    files = (describe_file(folder, name, rows=decisions.num_rows),)
+    receipts.commit_receipt(
         folder, Receipt(STAGE, shard, table.num_rows, tuple(tally.entries()), files, details)
     )
 

@@ -72,7 +72,7 @@ def run_jobs(
     if not work.config.repeated.is_asked:
         _settle(work, shard_rows, memory, job, written)
     else:
-        if len(receipts.load(work.run, deciding.SETTLE)) < len(shard_rows):
+        if len(receipts.load_receipts(work.run, deciding.SETTLE)) < len(shard_rows):
             _settle(work, shard_rows, memory, job, {})
         for graph in graphs(work):
             job(graph.build, graph.stage, **{graph.stage: graph.splits})
@@ -135,6 +135,6 @@ def _summed(jobs: Sequence[Mapping[str, int]]) -> dict[str, Any]:
 def cut_sums(folder: Path) -> dict[str, int]:
     """How many documents of a run lose repeated text, and how many bytes for each reason."""
     found = Counter[str]()
-    for receipt in receipts.load(folder, deciding.STAGE).values():
+    for receipt in receipts.load_receipts(folder, deciding.STAGE).values():
         found.update({"documents": receipt.details["cut"], **receipt.details["cut_bytes"]})
     return dict(found)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from gristmill.runs import storage
-from gristmill.runs.receipts import DataFile, data_file
+from gristmill.runs.receipts import DataFile, describe_file
 
 NAME = "README.md"
 HEXADECIMAL = ("uint64", "binary")
@@ -47,4 +47,4 @@ def readme(schema: pa.Schema) -> str:
 def write_readme(folder: Path, schema: pa.Schema) -> DataFile:
     """Write it into a run folder."""
     storage.commit_bytes(folder / NAME, readme(schema).encode())
-    return data_file(folder, NAME)
+    return describe_file(folder, NAME)

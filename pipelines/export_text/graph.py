@@ -24,7 +24,7 @@ import zstandard
 from gristmill.errors import ConfigError
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from pipelines.config import ExportTextConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers
@@ -65,7 +65,7 @@ class ExportShard(beam.DoFn):  # type: ignore[misc]
         self.work, self.config = work, config
 
     def process(self, shard: int) -> Iterator[int]:
-        if receipts.done(Path(self.work.folder), STAGE, shard) is None:
+        if receipts.read_receipt(Path(self.work.folder), STAGE, shard) is None:
             export_shard(self.work, shard, self.config)
         yield shard
 
@@ -86,11 +86,11 @@ def export_shard(work: Work, shard: int, config: ExportTextConfig) -> Receipt:
     kept = kept.filter(pc.invert(empty))
     _count(tally, "", kept)
     name = f"text/part-{shard:05d}{config.ending}"
-    with storage.commit(folder / name) as file:
+    with storage.open_for_commit(folder / name) as file:
         write(kept.select(chosen(kept.schema, config.columns)), file, config)
-    files = (data_file(folder, name, rows=kept.num_rows),)
+    files = (describe_file(folder, name, rows=kept.num_rows),)
     receipt = Receipt(STAGE, shard, read, tuple(tally.entries()), files)
-    receipts.commit(folder, receipt)
+    receipts.commit_receipt(folder, receipt)
     return receipt
 
 

@@ -30,7 +30,7 @@ from gristmill.corpus.shards import (
 from gristmill.hashing import KEY_MASK, sha256_bytes
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Fate, Tally, Unbalanced
-from gristmill.runs.receipts import DataFile, Receipt, data_file
+from gristmill.runs.receipts import DataFile, Receipt, describe_file
 from pipelines.config import PackConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers
@@ -87,7 +87,7 @@ class EncodeShard(beam.DoFn):  # type: ignore[misc]
         self.encoder = open_encoder(self.work.tokenizer)
 
     def process(self, shard: int) -> Iterator[int]:
-        if receipts.done(Path(self.work.folder), ENCODE, shard) is None:
+        if receipts.read_receipt(Path(self.work.folder), ENCODE, shard) is None:
             encode_shard(self.work, shard, self.config, self.encoder)
         yield shard
 
@@ -107,9 +107,9 @@ def encode_shard(work: Work, shard: int, config: PackConfig, encoder: Encoder) -
         "sizes": dict(zip(SPLITS, sizes, strict=True)),
         "groups": encoded.groups,
     }
-    files = tuple(data_file(folder, name) for name in write_spill(folder, shard, rows, index))
+    files = tuple(describe_file(folder, name) for name in write_spill(folder, shard, rows, index))
     receipt = Receipt(ENCODE, shard, table.num_rows, tuple(tally.entries()), files, details)
-    receipts.commit(folder, receipt)
+    receipts.commit_receipt(folder, receipt)
     return receipt
 
 
@@ -289,7 +289,7 @@ def split_of(id: str, config: PackConfig) -> str:
 
 def planned_bytes(folder: Path, shards: int) -> dict[str, int]:
     """The bytes of every split's rows, from the receipts."""
-    done = receipts.load(folder, ENCODE)
+    done = receipts.load_receipts(folder, ENCODE)
     return {
         name: sum(int(done[shard].details["sizes"][name]) for shard in range(shards))
         for name in SPLITS
@@ -298,7 +298,7 @@ def planned_bytes(folder: Path, shards: int) -> dict[str, int]:
 
 def tokens_of_groups(folder: Path, shards: int) -> dict[str, int]:
     """The tokens of every group of the mixture in the training split, from the receipts."""
-    done = receipts.load(folder, ENCODE)
+    done = receipts.load_receipts(folder, ENCODE)
     return dict(
         sum((Counter(done[shard].details["groups"]) for shard in range(shards)), Counter[str]())
     )
@@ -306,7 +306,7 @@ def tokens_of_groups(folder: Path, shards: int) -> dict[str, int]:
 
 def check_complete(folder: Path, shards: int, packed: Mapping[str, Mapping[str, int]]) -> None:
     """Raise Unbalanced unless every encoded document and token reached an output shard."""
-    done = receipts.load(folder, ENCODE)
+    done = receipts.load_receipts(folder, ENCODE)
     encoded = [done[shard] for shard in range(shards)]
     sent = sum(int(receipt.details["rows"]) for receipt in encoded)
     sent_tokens = sum(int(receipt.details["tokens"]) for receipt in encoded)
@@ -334,12 +334,12 @@ def write_sidecars(folder: Path, tokenizer: Path, outputs: Outputs, run: str) ->
     for path in sorted(tokenizer.iterdir()):
         storage.commit_bytes(folder / "tokenizer" / path.name, path.read_bytes())
         written.append(f"tokenizer/{path.name}")
-    return [data_file(folder, name) for name in written]
+    return [describe_file(folder, name) for name in written]
 
 
 def count_tokens(folder: Path, outputs: Outputs) -> dict[str, dict[str, int]]:
     """Documents and tokens of every split, from the receipts."""
-    done = receipts.load(folder, STAGE)
+    done = receipts.load_receipts(folder, STAGE)
     sums: dict[str, dict[str, int]] = {
         split: {"documents": 0, "tokens": 0} for split, count in outputs.counts.items() if count
     }

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from gristmill.corpus.shards import shard_name, write_shard
 from gristmill.runs import receipts, storage
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.engine.exchange import Exchange, Numbers, Pieces, pack
 
@@ -94,9 +94,12 @@ def bytes_of(rows: pa.RecordBatch) -> np.ndarray:
 def write_spill(folder: Path, shard: int, rows: pa.RecordBatch, index: np.ndarray) -> list[str]:
     """Write the sorted rows of a document shard and their index; returns both paths below `folder`."""
     names = [_spill(shard), _index(shard)]
-    with storage.commit(folder / names[0]) as file, pa.ipc.new_file(file, rows.schema) as writer:
+    with (
+        storage.open_for_commit(folder / names[0]) as file,
+        pa.ipc.new_file(file, rows.schema) as writer,
+    ):
         writer.write_batch(rows)
-    with storage.commit(folder / names[1]) as file:
+    with storage.open_for_commit(folder / names[1]) as file:
         np.save(file, index)
     return names
 
@@ -173,11 +176,11 @@ class _Place(beam.DoFn):  # type: ignore[misc]
 def write_output(number: int, pieces: Pieces, *, how: Shuffle) -> Iterator[np.ndarray]:
     """Write output shard `number` and its receipt; there is nothing to hand on."""
     folder = Path(how.folder)
-    if receipts.done(folder, STAGE, number) is None:
+    if receipts.read_receipt(folder, STAGE, number) is None:
         name, tokens = how.outputs.name_of(number), [0]
         rows = write_shard(folder / name, _counted(record_batches(pieces, how), tokens), how.schema)
-        files = (data_file(folder, name, rows=rows),)
-        receipts.commit(
+        files = (describe_file(folder, name, rows=rows),)
+        receipts.commit_receipt(
             folder, Receipt(STAGE, number, rows, files=files, details={"tokens": tokens[0]})
         )
     yield from ()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gristmill import cli
-from gristmill.runs import run as runs
+from gristmill.runs.finished import open_run
 
 FileArgument = Annotated[
     Path,
@@ -87,7 +87,7 @@ def export(run: RunArgument, to: ToOption) -> None:
     """
     from pipelines.tokenizer import import_export as tokenizer_runs
 
-    checked = tokenizer_runs.export_tokenizer(runs.open_run(run, step="tokenizer"), to)
+    checked = tokenizer_runs.export_tokenizer(open_run(run, step="tokenizer"), to)
     equal = [f"tokenizer  ids are equal on {checked} texts"] if checked else []
     cli.say(*equal, f"  {tokenizer_runs.how_to_open(to)}")
     typer.echo(to)
@@ -112,9 +112,9 @@ def report(
     from pipelines.tokenizer import report as reporting
     from pipelines.tokenizer.fertility import as_lines
 
-    opened = [runs.open_run(path, step="tokenizer") for path in given]
+    opened = [open_run(path, step="tokenizer") for path in given]
     page, wanted = reporting.place_of(out, opened[0]), reporting.sizes_of(sizes) if sizes else []
-    measured_on = runs.open_run(decided, step="decide") if decided else reporting.decided_of(opened)
+    measured_on = open_run(decided, step="decide") if decided else reporting.decided_of(opened)
     made = reporting.report(opened, measured_on, wanted, parse_bytes(sample))
     reporting.write(made, page)
     cli.say(

@@ -16,9 +16,9 @@ import xxhash
 from gristmill.errors import InputError
 from gristmill.hashing import key64, sha256_bytes
 from gristmill.runs import receipts, storage
-from gristmill.runs import run as runs
-from gristmill.runs.receipts import Receipt, data_file
-from gristmill.runs.run import SPILL, FinishedRun
+from gristmill.runs.finished import FinishedRun, all_entries
+from gristmill.runs.receipts import Receipt, describe_file
+from gristmill.runs.run import SPILL
 from pipelines.config import TokenizerConfig
 from pipelines.decide.dedup.keys import nodes_of
 from pipelines.document_shards import check_pair, shard_path
@@ -58,13 +58,13 @@ class ShardCandidates(beam.DoFn):  # type: ignore[misc]
 
     def process(self, shard: int) -> Iterator[int]:
         folder = Path(self.folder)
-        if receipts.done(folder, STAGE, shard) is None:
+        if receipts.read_receipt(folder, STAGE, shard) is None:
             rows = shard_candidates(self.documents, self.decisions, shard, self.seed)
             name = f"{SPILL}/candidates-{shard:05d}.npy"
-            with storage.commit(folder / name) as file:
+            with storage.open_for_commit(folder / name) as file:
                 np.save(file, rows)
-            receipts.commit(
-                folder, Receipt(STAGE, shard, len(rows), files=(data_file(folder, name),))
+            receipts.commit_receipt(
+                folder, Receipt(STAGE, shard, len(rows), files=(describe_file(folder, name),))
             )
         yield shard
 
@@ -131,9 +131,7 @@ def stratum_weights(
 
 def training_nodes(rows: np.ndarray, decided: FinishedRun, config: TokenizerConfig) -> np.ndarray:
     """The nodes of the candidates of a decide run that training takes."""
-    strata = {
-        (entry.source, entry.lang) for entry in runs.all_entries(decided) if entry.fate == "kept"
-    }
+    strata = {(entry.source, entry.lang) for entry in all_entries(decided) if entry.fate == "kept"}
     return choose(rows, config.sample_bytes, stratum_weights(strata, config.weights))
 
 

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 
 from gristmill.corpus.document import refuse_hashes_only
 from gristmill.errors import RunError
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, latest_of, open_parents
 from pipelines.annotate.signals.table import NUMBERS, number_columns
 from pipelines.config import TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
@@ -34,7 +33,7 @@ def trainings(given: Sequence[FinishedRun]) -> tuple[list[Trained], list[str]]:
     known, unknown = list[Trained](), list[str]()
     for run in given:
         try:
-            decided = runs.of_step(runs.parents(run), "decide")
+            decided = latest_of(open_parents(run), "decide")
             if decided:
                 documents_of(decided)
         except RunError:

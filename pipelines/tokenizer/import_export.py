@@ -11,9 +11,9 @@ from gristmill import cli
 from gristmill.config import Config
 from gristmill.errors import ConfigError, InputError, RunError, UserError
 from gristmill.hashing import sha256_bytes
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun, Input
+from gristmill.runs.finished import FinishedRun, Input, latest_of, open_parents, open_run
+from gristmill.runs.run import start_run
 from pipelines.document_shards import documents_of
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import FAST, MODEL
@@ -64,7 +64,7 @@ def import_tokenizer(
     identity = sha256_bytes(b"".join([raw, *beside.values()]))
     config = ImportConfig(pattern=pattern, special=tuple(special))
     given = [Input(path.name, identity, str(path))]
-    with runs.start(
+    with start_run(
         "tokenizer",
         out=out,
         config=config,
@@ -134,7 +134,7 @@ def export_tokenizer(run: FinishedRun, to: Path) -> int:
 
 def _is_run(folder: Path) -> bool:
     try:
-        return bool(runs.open_run(folder).id)
+        return bool(open_run(folder).id)
     except RunError:
         return False
 
@@ -155,7 +155,7 @@ def how_to_open(folder: Path) -> str:
 
 def _documents(run: FinishedRun) -> list[str]:
     """Final texts of the documents with the smallest keys in each shard of the corpus that a tokenizer was trained for."""
-    decided = runs.of_step(runs.parents(run), "decide")
+    decided = latest_of(open_parents(run), "decide")
     if decided is None:
         return []
     documents, decisions = (

@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from gristmill import cli
 from gristmill.errors import ConfigError, InputError, RunError, UserError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, all_entries, latest_of, open_parents
 from pipelines.config import TokenizerConfig
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import MODEL
@@ -112,7 +111,7 @@ def report(
 
 def _for_corpus(config: TokenizerConfig, decided: FinishedRun) -> TokenizerConfig:
     """The settings of a training, without weights of what a corpus has not."""
-    kept = [entry for entry in runs.all_entries(decided) if entry.fate == "kept"]
+    kept = [entry for entry in all_entries(decided) if entry.fate == "kept"]
     there = {f"source={entry.source}" for entry in kept} | {f"lang={entry.lang}" for entry in kept}
     return config.model_copy(
         update={"weights": {name: w for name, w in config.weights.items() if name in there}}
@@ -137,7 +136,7 @@ def told(made: dict[str, Any]) -> list[str]:
 def decided_of(given: Sequence[FinishedRun]) -> FinishedRun:
     """The decide run that one of the tokenizers was trained for; raises RunError where there is none beside it."""
     for run in given:
-        if found := runs.of_step(runs.parents(run), "decide"):
+        if found := latest_of(open_parents(run), "decide"):
             return found
     raise RunError(
         "none of these tokenizers was trained on documents beside it",

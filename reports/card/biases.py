@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gristmill.formatting import format_count, format_counted, format_language, format_list
 from reports.card.content import Card
 from reports.card.markup import Code, bullets, table, text
 from reports.chain.bias import ALPHA, SCHEMA
 from reports.chain.facts import Audit
-from reports.drawing.formatting import count, counted, language, listed
 
 Json = Mapping[str, Any]
 MOST_TERMS = 5
@@ -41,7 +41,7 @@ def training(card: Card, name: str) -> str:
     packs = sorted(behind(card, name))
     if not packs:
         return "not trained by a run that is known here: its figures say nothing of this corpus"
-    told = listed([f"`{pack}`" for pack in packs])
+    told = format_list([f"`{pack}`" for pack in packs])
     return f"trained on {told}" + (
         "" if packs == [card.run.id] else f", not on this {'one' if card.packed else 'text'}"
     )
@@ -61,15 +61,19 @@ def basis(card: Card) -> Iterator[str]:
     """What the figures of a corpus count, where the rows of this run are others."""
     if not (card.left_out or card.repeats):
         return
-    told = f"Figures of the corpus count each of the {counted(card.scan.kept, 'document')} that `decide` kept once; this run"
-    parts = [f"leaves out {count(card.left_out)} of them"] if card.left_out else []
+    told = f"Figures of the corpus count each of the {format_counted(card.scan.kept, 'document')} that `decide` kept once; this run"
+    parts = [f"leaves out {format_count(card.left_out)} of them"] if card.left_out else []
     parts += (
-        [f"writes {counted(card.distinct, 'document')} in {counted(card.rows, 'row')}"]
+        [
+            f"writes {format_counted(card.distinct, 'document')} in {format_counted(card.rows, 'row')}"
+        ]
         if card.repeats
         else []
     )
     groups = card.run.details.get("mixture") or []
-    times = listed([f"{text(group['key'])} {group['times']:.2f} times" for group in groups], most=9)
+    times = format_list(
+        [f"{text(group['key'])} {group['times']:.2f} times" for group in groups], most=9
+    )
     yield f"{told} {' and '.join(parts)}, so shares differ in its rows" + (
         f" (on average {times})." if times else "."
     )
@@ -124,7 +128,7 @@ def mentions(slices: Sequence[Json]) -> Iterator[tuple[object, ...]]:
             if found["mentions"]:
                 estimate = found["per_million"]
                 yield (
-                    language(row["lang"]),
+                    format_language(row["lang"]),
                     group,
                     int(found["mentions"]),
                     interval(estimate, 1),
@@ -141,7 +145,7 @@ def never(slices: Sequence[Json]) -> Iterator[str]:
                 axes.setdefault(group.partition("/")[0], []).append(group.partition("/")[2])
         if axes:
             told = (f"{axis}: {', '.join(groups)}" for axis, groups in axes.items())
-            yield f"{language(row['lang'])}; {'; '.join(told)}"
+            yield f"{format_language(row['lang'])}; {'; '.join(told)}"
 
 
 def leaning(corpus: Json) -> Iterator[tuple[object, ...]]:
@@ -157,7 +161,7 @@ def leaning(corpus: Json) -> Iterator[tuple[object, ...]]:
         ends = rows if len(rows) <= 2 * MOST_TERMS else [*rows[:MOST_TERMS], *rows[-MOST_TERMS:]]
         for row in ends:
             yield (
-                language(row["lang"]),
+                format_language(row["lang"]),
                 " : ".join(total["groups"]),
                 row["term"],
                 interval(row["log_odds"]),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.corpus.shards import shard_schema
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 
 Json = Mapping[str, Any]
 MEANINGS = {

@@ -10,11 +10,11 @@ import typer
 
 from gristmill import cli
 from gristmill.errors import RunError
+from gristmill.formatting import format_list
 from gristmill.runs import storage
 from gristmill.runs.finished import TELEMETRY, FinishedRun, open_run
 from reports.card.about import About
 from reports.card.checks import CROISSANT, README, audits_of, check_place, check_sealed
-from reports.drawing.formatting import listed
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A pack or export-text run.")]
 AuditOption = Annotated[
@@ -111,7 +111,7 @@ def write(
 
 def _named(audits: Sequence[str]) -> str:
     """audit A and B, or no audit."""
-    return listed(list(audits), most=9) or "no audit"
+    return format_list(list(audits), most=9) or "no audit"
 
 
 def sealed_on(run: FinishedRun) -> str | None:

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gristmill.errors import InputError
+from gristmill.formatting import format_counted
 from gristmill.hashing import digest
-from gristmill.runs.finished import NAME
+from gristmill.runs.finished import NAME, FinishedRun, ancestors, corpus_lineage, latest_of
 from gristmill.runs.receipts import DataFile
-from gristmill.runs.run import FinishedRun, chain, corpus_line, of_step
 from reports.card.about import About, contact_of
 from reports.card.columns import Column, Json, columns_of, sealed_features
 from reports.card.scan import Scan, scan
@@ -21,7 +21,6 @@ from reports.chain.corpus import meanings
 from reports.chain.facts import Audit, RunFacts, Slice
 from reports.chain.reasons import conditions, meaning
 from reports.chain.tokens import read_tokens
-from reports.drawing.formatting import counted
 from reports.shards.checks import SPLITS
 
 STEPS = ("pack", "export-text")
@@ -64,7 +63,7 @@ class Card:
     files: tuple[DataFile, ...]
     losses: tuple[Loss, ...]
     audits: tuple[Audit, ...]
-    chain: frozenset[str]
+    ancestors: frozenset[str]
     """The runs that lead to this one, those of a tokenizer from elsewhere too; the others lead to audits."""
     missing: tuple[str, ...]
     """Runs behind this one that do not lie beside it: nothing is told of them."""
@@ -131,7 +130,7 @@ class Card:
     @property
     def kept(self) -> str:
         """482 documents, those that `decide` kept: said so where this run has others."""
-        return counted(self.scan.kept, "document") + (
+        return format_counted(self.scan.kept, "document") + (
             " that `decide` kept" if self.left_out else ""
         )
 
@@ -143,8 +142,8 @@ class Card:
     @property
     def amount(self) -> str:
         """433 documents, 550 rows: the rows only where they are others."""
-        return counted(self.distinct, "document") + (
-            f", {counted(self.rows, 'row')}" if self.repeats else ""
+        return format_counted(self.distinct, "document") + (
+            f", {format_counted(self.rows, 'row')}" if self.repeats else ""
         )
 
     def documents(self, name: str) -> Counter[str]:
@@ -205,7 +204,7 @@ def total(parts: Sequence[Slice]) -> Slice:
 
 def _raw_config(run: FinishedRun, step: str) -> Mapping[str, Any]:
     """A configuration as the manifest has it, with the digests of what facts withhold."""
-    found = of_step(corpus_line(run), step)
+    found = latest_of(corpus_lineage(run), step)
     return dict(found.manifest["config"]) if found else {}
 
 
@@ -213,8 +212,8 @@ def gather(
     run: FinishedRun, audits: Sequence[FinishedRun], folder: Path, about: About | None = None
 ) -> Card:
     """The card of a run; raises InputError where the runs it was made from are not beside it, or an audit is of another corpus."""
-    line, missing = corpus_line(run), absent(run)
-    annotated, decided = (of_step(line, step) for step in ("annotate", "decide"))
+    line, missing = corpus_lineage(run), absent(run)
+    annotated, decided = (latest_of(line, step) for step in ("annotate", "decide"))
     if annotated is None or decided is None:
         raise InputError(
             "a card needs the runs that the data were made from",
@@ -223,7 +222,7 @@ def gather(
         )
     for audit in audits:
         check_audit(audit, line)
-    runs = tuple(describe(chain(run, *audits), {one.id for one in line}))
+    runs = tuple(describe(ancestors(run, *audits), {one.id for one in line}))
     schemas = [
         pq.read_schema(path)
         for one, part in ((annotated, "documents/"), (decided, "decisions/"))
@@ -239,7 +238,7 @@ def gather(
         data_of(run),
         tuple(losses(runs, meanings(annotated.files("documents/")[:1]))),
         tuple(read_audit(one, folder / "README.md") for one in audits),
-        frozenset(one.id for one in chain(run)),
+        frozenset(one.id for one in ancestors(run)),
         missing,
         about or About(),
     )
@@ -247,7 +246,7 @@ def gather(
 
 def absent(run: FinishedRun) -> tuple[str, ...]:
     """The runs that `run` and those behind it name as their inputs and that do not lie beside it."""
-    there = chain(run)
+    there = ancestors(run)
     names = dict.fromkeys(str(record["name"]) for one in there for record in one.manifest["inputs"])
     known = {one.id for one in there}
     return tuple(
@@ -260,7 +259,7 @@ def absent(run: FinishedRun) -> tuple[str, ...]:
 def check_audit(audit: FinishedRun, line: Sequence[FinishedRun]) -> None:
     """Raise InputError unless all documents that an audit looked at are those of `line`."""
     own = {run.id for run in line}
-    looked_at = [run.id for run in corpus_line(audit) if run.step in ("annotate", "decide")]
+    looked_at = [run.id for run in corpus_lineage(audit) if run.step in ("annotate", "decide")]
     if not looked_at or not own.issuperset(looked_at):
         raise InputError(
             "this audit is of another corpus",

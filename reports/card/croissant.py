@@ -7,6 +7,13 @@ what was made. A rebuild on another day differs in it alone; the same run folder
 from collections.abc import Iterator
 from typing import Any
 
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_language,
+    format_list,
+)
 from gristmill.rights.policy import UNKNOWN
 from reports.card.about import given_or_not
 from reports.card.biases import basis, models
@@ -15,7 +22,6 @@ from reports.card.content import Card
 from reports.card.front import pattern, told_languages
 from reports.card.licences import WORDS, address
 from reports.card.policies import PLACEHOLDERS, authors, limits, masking, takedowns, unread
-from reports.drawing.formatting import count, counted, language, listed, size
 
 CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -106,16 +112,18 @@ def creator(card: Card) -> dict[str, Any]:
 
 def description(card: Card) -> str:
     """One sentence."""
-    what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
-    names = listed([language(lang) for lang in card.by("lang")], most=6) or "no language"
+    what = f"{format_counted(card.tokens, 'token')}, " if card.packed else ""
+    names = (
+        format_list([format_language(lang) for lang in card.by("lang")], most=6) or "no language"
+    )
     form = "as Arrow shards of token ids" if card.packed else "as text"
-    return f"{card.amount}, {what}{size(card.bytes)} of text for language models ({names}), {form}."
+    return f"{card.amount}, {what}{format_bytes(card.bytes)} of text for language models ({names}), {form}."
 
 
 def licences(card: Card) -> Iterator[str | dict[str, str]]:
     """The SPDX addresses of all licences of kept documents; one that has none is described."""
     for name, number in card.scan.of_licence().items():
-        documents = f"{count(number)} of {card.kept.replace('`', '')}"
+        documents = f"{format_count(number)} of {card.kept.replace('`', '')}"
         said = WORDS.get(name, "a licence without an SPDX address")
         yield address(name) or {
             "@type": "sc:CreativeWork",
@@ -156,30 +164,32 @@ def biases(card: Card) -> Iterator[str]:
 def collection(card: Card) -> str:
     """How the text came here."""
     how = "crawled from" if card.crawled else "read from files of"
-    return f"{card.amount}, {how} {counted(len(card.by('source')), 'source')}: {listed(list(card.by('source')), most=20)}."
+    return f"{card.amount}, {how} {format_counted(len(card.by('source')), 'source')}: {format_list(list(card.by('source')), most=20)}."
 
 
 def raw_data(card: Card) -> str:
     """What was read first."""
     names = [*(run.id for run in card.of("crawl")), *card.last("annotate").files_read]
-    return f"{counted(card.last('annotate').counts['read'], 'record')} of {listed(names, most=20)}."
+    return f"{format_counted(card.last('annotate').counts['read'], 'record')} of {format_list(names, most=20)}."
 
 
 def protocol(card: Card) -> Iterator[str]:
     """The steps, with what each read and kept, and why it dropped the rest."""
     for run in (one for one in card.runs if one.main and one.entries):
         reasons = [
-            f"{loss.reason} {count(loss.number)}" for loss in card.losses if loss.step == run.step
+            f"{loss.reason} {format_count(loss.number)}"
+            for loss in card.losses
+            if loss.step == run.step
         ]
         why = f"; {', '.join(reasons)}" if reasons else ""
-        yield f"{run.step}: read {count(run.counts['read'])}, kept {count(run.counts['kept'])}{why}"
+        yield f"{run.step}: read {format_count(run.counts['read'])}, kept {format_count(run.counts['kept'])}{why}"
 
 
 def personal(card: Card) -> Iterator[str]:
     """What is known of personal data."""
     yield f"Personal data: {masking(card)}."
     for kind, number in sorted((card.scan.personal or {}).items()):
-        yield f"{kind}: {counted(number, 'span')}" + (
+        yield f"{kind}: {format_counted(number, 'span')}" + (
             f", masked as {PLACEHOLDERS[kind]}" if card.masked else ""
         )
     yield from (line.replace("`", "") for line in authors(card))
@@ -220,7 +230,7 @@ def file_sets(card: Card) -> Iterator[dict[str, Any]]:
 
 def record_set(card: Card, split: str) -> dict[str, Any]:
     """The rows of a split, read from all its files."""
-    number = counted(card.by("split")[split].documents, "row")
+    number = format_counted(card.by("split")[split].documents, "row")
     return {
         "@type": "cr:RecordSet",
         "@id": f"{split}-rows",

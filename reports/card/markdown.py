@@ -2,6 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_language,
+    format_list,
+    format_share,
+)
 from gristmill.rights.policy import UNKNOWN
 from reports.card import policies
 from reports.card.about import given_or_not
@@ -12,7 +20,6 @@ from reports.card.licences import WORDS
 from reports.card.markup import Code, Written, bullets, folded, table, text
 from reports.card.settings import budget, commands, remaining_check, toml
 from reports.chain.facts import RunFacts, Slice
-from reports.drawing.formatting import count, counted, language, listed, share, size
 
 
 def readme(card: Card) -> str:
@@ -51,17 +58,17 @@ def listing(lines: Iterable[str]) -> Iterator[str]:
 def summary(card: Card) -> Iterator[str]:
     """What it is, in two sentences and one table."""
     languages = [
-        f"{text(language(lang))} {share(one.bytes, card.bytes)}"
+        f"{text(format_language(lang))} {format_share(one.bytes, card.bytes)}"
         for lang, one in card.by("lang").items()
     ]
-    what = f"{counted(card.tokens, 'token')}, " if card.packed else ""
+    what = f"{format_counted(card.tokens, 'token')}, " if card.packed else ""
     form = (
         "Arrow shards of token ids, ready to train on"
         if card.packed
         else "final text with its columns"
     )
-    yield f"{card.amount}, {what}{size(card.bytes)} of text: {form}, made by Gristmill {card.run.manifest['version']}."
-    yield f"Languages by bytes of text: {listed(languages)}.\n"
+    yield f"{card.amount}, {what}{format_bytes(card.bytes)} of text: {form}, made by Gristmill {card.run.manifest['version']}."
+    yield f"Languages by bytes of text: {format_list(languages)}.\n"
     yield from table(["at a glance", "as it stands"], list(glance(card).items()))
 
 
@@ -69,11 +76,12 @@ def glance(card: Card) -> dict[str, str]:
     """What whoever signs for the corpus asks first."""
     kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
     audits = (
-        listed([audit.run for audit in card.audits]) or "none: nothing was measured about biases"
+        format_list([audit.run for audit in card.audits])
+        or "none: nothing was measured about biases"
     )
     return {
         **named(card),
-        "licence stated": f"{count(kept - unknown)} of {card.kept.replace('`', '')} ({share(kept - unknown, kept)}); unknown for {count(unknown)}",
+        "licence stated": f"{format_count(kept - unknown)} of {card.kept.replace('`', '')} ({format_share(kept - unknown, kept)}); unknown for {format_count(unknown)}",
         "refusals": policies.refusals(card),
         "personal data": policies.masking(card),
         "could not be fetched or read": policies.unread(card),
@@ -134,17 +142,15 @@ def splits(card: Card) -> Iterator[str]:
     yield f"A hash of its id puts a document into {held_out(card, 'validation')}, {held_out(card, 'test')} or `train`, so it stays where it is when the corpus grows."
     yield f"Each split is shuffled as a whole, by seed {card.own.config['seed']}."
     if card.repeats:
-        yield f"{counted(card.distinct, 'document')} are written {count(card.rows)} times in all: some of `train` more than once, on purpose."
+        yield f"{format_counted(card.distinct, 'document')} are written {format_count(card.rows)} times in all: some of `train` more than once, on purpose."
     yield from mixture(card)
 
 
 def held_out(card: Card, split: str) -> str:
     """A split that is held out, the share that was asked for, and what came of it."""
     number = card.documents_in(split) if split in card.by("split") else 0
-    came = (
-        f"{count(number)} of {counted(card.distinct, 'document')}, {share(number, card.distinct)}"
-    )
-    return f"`{split}` (asked for {share(card.own.config[split], 1)}; it has {came})"
+    came = f"{format_count(number)} of {format_counted(card.distinct, 'document')}, {format_share(number, card.distinct)}"
+    return f"`{split}` (asked for {format_share(card.own.config[split], 1)}; it has {came})"
 
 
 def mixture(card: Card) -> Iterator[str]:
@@ -175,13 +181,13 @@ def sources(card: Card) -> Iterator[str]:
     yield from table(
         ["source", *kept, *head(card), "licences (documents)"], source_rows(card), rest="sources"
     )
-    licences, number = card.scan.of_licence(), count(card.scan.kept)
+    licences, number = card.scan.of_licence(), format_count(card.scan.kept)
     if card.left_out:
-        yield f"\n`{card.run.step}` left out {count(card.left_out)} of the {number} documents that `decide` kept: see below. Licences, evidence and dates are of those {number}; documents, rows, tokens and bytes are of this run."
+        yield f"\n`{card.run.step}` left out {format_count(card.left_out)} of the {number} documents that `decide` kept: see below. Licences, evidence and dates are of those {number}; documents, rows, tokens and bytes are of this run."
     yield f"\nBy licence, as an SPDX id, each document counted once (n = {number} that `decide` kept):\n"
     yield from table(
         ["licence", "documents", "share"],
-        [(name, n, share(n, card.scan.kept)) for name, n in licences.items()],
+        [(name, n, format_share(n, card.scan.kept)) for name, n in licences.items()],
         rest="licences",
     )
     yield "\nA licence is what the source states; nobody has checked it. The corpus as a whole has no licence of its own: each document keeps its."
@@ -206,7 +212,7 @@ def source_rows(card: Card) -> list[tuple[object, ...]]:
 
 
 def _licences(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{licence} ({count(n)})" for licence, n in found.items()) or UNKNOWN
+    return ", ".join(f"{licence} ({format_count(n)})" for licence, n in found.items()) or UNKNOWN
 
 
 def unknown(card: Card) -> Iterator[str]:
@@ -235,7 +241,7 @@ def dates(card: Card) -> Iterator[str]:
         if found is None:
             yield f"\nWhen documents were {verb} is not known: the input does not say."
         else:
-            rest = f"; {count(found.missing)} do not say when" if found.missing else ""
+            rest = f"; {format_count(found.missing)} do not say when" if found.missing else ""
             days = (
                 f"on {found.first}"
                 if found.first == found.last
@@ -248,7 +254,7 @@ def languages(card: Card) -> Iterator[str]:
     """Shares of the text; languages in traces together."""
     found, documents = card.by("lang"), card.documents("lang")
     shown = {lang: one for lang, one in found.items() if one.bytes >= card.bytes / 1000}
-    rows = [(language(lang), documents[lang], one) for lang, one in shown.items()]
+    rows = [(format_language(lang), documents[lang], one) for lang, one in shown.items()]
     if rest := [lang for lang in found if lang not in shown]:
         rows.append(
             (
@@ -257,7 +263,9 @@ def languages(card: Card) -> Iterator[str]:
                 total([found[lang] for lang in rest]),
             )
         )
-    cells = [(name, *numbers(card, n, one), share(one.bytes, card.bytes)) for name, n, one in rows]
+    cells = [
+        (name, *numbers(card, n, one), format_share(one.bytes, card.bytes)) for name, n, one in rows
+    ]
     yield from table(["language", *head(card), "share of bytes"], cells)
     yield "\nEvery document has one language, found in its text. Labels on a few words may be wrong."
 
@@ -272,7 +280,7 @@ def making(card: Card) -> Iterator[str]:
             run.version,
             Code(run.code[:12]),
             Code(run.manifest[:12]),
-            listed([*run.parents, *run.files_read]) or "the web",
+            format_list([*run.parents, *run.files_read]) or "the web",
         )
         for run in card.runs
     ]
@@ -294,7 +302,7 @@ def tokenizer(card: Card) -> Iterator[str]:
     defining = "tokenizer.model" if "tokenizer.model" in names else "tokenizer.json"
     made = next(iter(card.of("tokenizer")), None)
     model = f" ({made.config['model_type']})" if made and "model_type" in made.config else ""
-    yield f"{kind}{model}, {count(card.run.details['vocab_size'])} ids, in `tokenizer/`. It is defined by `{defining}`, SHA-256 `{card.run.details['tokenizer']}`, which the schema of every shard repeats."
+    yield f"{kind}{model}, {format_count(card.run.details['vocab_size'])} ids, in `tokenizer/`. It is defined by `{defining}`, SHA-256 `{card.run.details['tokenizer']}`, which the schema of every shard repeats."
     if made and "sample_documents" in made.details:
         yield trained(card, made)
     if "tokenizer.json" in names:
@@ -303,11 +311,12 @@ def tokenizer(card: Card) -> Iterator[str]:
 
 def trained(card: Card, made: RunFacts) -> str:
     """What a tokenizer was trained on, and whether held-out documents are in that."""
-    sample = f"Trained on {counted(made.details['sample_documents'], 'document')}, {size(made.details['sample_bytes'])} of text"
+    sample = f"Trained on {format_counted(made.details['sample_documents'], 'document')}, {format_bytes(made.details['sample_bytes'])} of text"
     if card.last("decide").id in made.parents:
         return f"{sample}: a sample of all that `decide` kept, documents of `validation` and `test` included."
     other = (
-        listed([f"`{parent}`" for parent in made.parents]) or "documents that are not known here"
+        format_list([f"`{parent}`" for parent in made.parents])
+        or "documents that are not known here"
     )
     return f"{sample}, of {other}: it may include documents of `validation` and `test`."
 

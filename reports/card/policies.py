@@ -3,11 +3,17 @@
 from collections.abc import Iterator, Mapping
 
 from gristmill.corpus.view import COPIES
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_list,
+    format_share,
+)
 from gristmill.rights.policy import UNKNOWN
 from reports.card.content import Card, number_of
 from reports.card.markup import Code, bullets, table, text
 from reports.chain.reasons import conditions
-from reports.drawing.formatting import count, counted, listed, share, size
 
 PLACEHOLDERS = {
     "email": "<EMAIL>",
@@ -38,7 +44,7 @@ def funnel(card: Card) -> Iterator[str]:
         yield "\nThe steps count different things: crawl counts pages and the items of answers, annotate every record of what was stored, listings included, and the others documents."
     again = sum(entry.documents for entry in card.own.entries if entry.reason == "decided")
     if again:
-        yield f"\nThe {count(again)} that `{card.run.step}` dropped as `decided` are those that `decide` had dropped before it."
+        yield f"\nThe {format_count(again)} that `{card.run.step}` dropped as `decided` are those that `decide` had dropped before it."
     if card.losses:
         yield "\nThe reasons; a document counts for the first that held:\n"
         rows = [
@@ -60,7 +66,7 @@ def judged_twice(card: Card) -> Iterator[str]:
     """Why refusals stand in the ledger of a crawl and in that of decide."""
     crawled, decided = (number_of(card, step, "opt_out") for step in ("crawl", "decide"))
     if crawled:
-        yield f"\nWhat `crawl` dropped as `opt_out` ({count(crawled)}) is a judgment: the captures stay as evidence, `annotate` reads them, and `decide` drops their text. The {count(decided)} that `decide` dropped as `opt_out` are the same documents, as far as `annotate` could read them: do not add the two."
+        yield f"\nWhat `crawl` dropped as `opt_out` ({format_count(crawled)}) is a judgment: the captures stay as evidence, `annotate` reads them, and `decide` drops their text. The {format_count(decided)} that `decide` dropped as `opt_out` are the same documents, as far as `annotate` could read them: do not add the two."
 
 
 def cut(card: Card) -> Iterator[str]:
@@ -68,9 +74,11 @@ def cut(card: Card) -> Iterator[str]:
     found = card.last("decide").details.get("repeated")
     if found:
         parts = [
-            f"{size(found[reason])} of {what}" for reason, what in CUTS.items() if found.get(reason)
+            f"{format_bytes(found[reason])} of {what}"
+            for reason, what in CUTS.items()
+            if found.get(reason)
         ]
-        yield f"\nRepeated passages were cut out of {counted(found['documents'], 'kept document')}: {listed(parts) or 'nothing'}."
+        yield f"\nRepeated passages were cut out of {format_counted(found['documents'], 'kept document')}: {format_list(parts) or 'nothing'}."
     else:
         yield "\nNo passages were cut out of documents."
 
@@ -79,7 +87,10 @@ def unread(card: Card) -> str:
     """How many records could not be fetched or read, step by step: what a later step met again stands in both."""
     lost = [(run.step, run.counts.get("quarantined", 0)) for run in card.runs if run.main]
     return (
-        listed([f"{count(number)} in {step}" for step, number in lost if number], most=6) or "none"
+        format_list(
+            [f"{format_count(number)} in {step}" for step, number in lost if number], most=6
+        )
+        or "none"
     )
 
 
@@ -92,13 +103,13 @@ def copies(card: Card) -> Iterator[str]:
     ]
     yield from table(["reason", "documents dropped", "drops a document if"], rows)
     most = decide.config.get("keep_per_cluster", 1)
-    largest = f"; the largest cluster has {counted(card.scan.largest, 'document')}"
+    largest = f"; the largest cluster has {format_counted(card.scan.largest, 'document')}"
     found = (
-        f"{counted(card.scan.copied, 'kept document')} had copies{largest}"
+        f"{format_counted(card.scan.copied, 'kept document')} had copies{largest}"
         if card.scan.copied
         else "No kept document had a copy"
     )
-    yield f"\nOf every cluster of near copies {'one stays' if most == 1 else f'up to {count(most)} stay'}. {found}."
+    yield f"\nOf every cluster of near copies {'one stays' if most == 1 else f'up to {format_count(most)} stay'}. {found}."
     if upweight := decide.config.get("upweight"):
         said = ", ".join(
             f"{times} times from {least} copies on" for least, times in upweight.items()
@@ -110,7 +121,7 @@ def masking(card: Card) -> str:
     """What happened to personal data, in one line."""
     if card.scan.personal is None:
         return "not looked for, and not masked"
-    found = counted(sum(card.scan.personal.values()), "span")
+    found = format_counted(sum(card.scan.personal.values()), "span")
     return f"{found} found by patterns, {'masked' if card.masked else 'left in the text'}; names are not looked for"
 
 
@@ -162,14 +173,14 @@ def where_named(card: Card) -> Iterator[str]:
     if card.packed:
         yield f"This holds for `{annotated}` and for text exported from it. Shards have no column `author` or `url`; `gristmill shards decode` shows both where `{annotated}` lies beside the shards."
         return
-    has = listed([f"`{name}`" for name in ("author", "url") if name in there])
+    has = format_list([f"`{name}`" for name in ("author", "url") if name in there])
     yield f"This holds for `{annotated}`; of these columns this text has {has or 'none'}."
 
 
 def by_kind(found: Mapping[str, int]) -> str:
     """Documents by kind of source, the most first."""
     parts = sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{kind} {count(number)}" for kind, number in parts) or "none has any"
+    return ", ".join(f"{kind} {format_count(number)}" for kind, number in parts) or "none has any"
 
 
 def refusals(card: Card) -> str:
@@ -178,21 +189,21 @@ def refusals(card: Card) -> str:
     if not card.scan.refused_read:
         return "none stated by the sources"
     if not card.last("decide").config.get("rights", {}).get("honour_opt_outs", True):
-        return f"NOT honoured: kept documents state {count(number)}"
-    return f"honoured: {counted(number_of(card, 'decide', 'opt_out'), 'document')} dropped"
+        return f"NOT honoured: kept documents state {format_count(number)}"
+    return f"honoured: {format_counted(number_of(card, 'decide', 'opt_out'), 'document')} dropped"
 
 
 def rights(card: Card) -> Iterator[str]:
     """The policy, refusals and takedowns, a bullet each."""
     decide = card.last("decide")
     policy = decide.config.get("rights", {})
-    licences = listed(list(map(text, policy.get("licences") or ())), most=30)
-    yield f"Licences allowed: {licences or 'any'}; documents of unknown licence are {'allowed' if policy.get('allow_unknown', True) else 'dropped'}. Dropped for their licence: {count(number_of(card, 'decide', 'licence'))}."
+    licences = format_list(list(map(text, policy.get("licences") or ())), most=30)
+    yield f"Licences allowed: {licences or 'any'}; documents of unknown licence are {'allowed' if policy.get('allow_unknown', True) else 'dropped'}. Dropped for their licence: {format_count(number_of(card, 'decide', 'licence'))}."
     honour = "dropped" if policy.get("honour_opt_outs", True) else "**kept**"
-    yield f"Documents whose source refuses this use (such as `noai`) are {honour}. Dropped: {count(number_of(card, 'decide', 'opt_out'))}."
+    yield f"Documents whose source refuses this use (such as `noai`) are {honour}. Dropped: {format_count(number_of(card, 'decide', 'opt_out'))}."
     if words := card.scan.refused_read:
         stated = "; ".join(
-            f"{Code(word).written} {count(n)} ({count(card.scan.refused_kept[word])} kept)"
+            f"{Code(word).written} {format_count(n)} ({format_count(card.scan.refused_kept[word])} kept)"
             for word, n in sorted(words.items())
         )
         yield f"Refusals that were read: {stated}."
@@ -207,14 +218,14 @@ def takedowns(card: Card) -> str:
     asked = card.last("decide").details.get("takedowns", 0)
     if not asked:
         return "no list was given"
-    return f"the list has {counted(asked, 'request')}; documents dropped by it: {count(number_of(card, 'decide', 'takedown'))}"
+    return f"the list has {format_counted(asked, 'request')}; documents dropped by it: {format_count(number_of(card, 'decide', 'takedown'))}"
 
 
 def limits(card: Card) -> Iterator[str]:
     """What the card cannot promise, a bullet each."""
     kept, unknown = card.scan.kept, card.scan.of_licence().get(UNKNOWN, 0)
     if unknown:
-        yield f"For {count(unknown)} of {card.kept} ({share(unknown, kept)}) no licence is known: whoever uses them must judge."
+        yield f"For {format_count(unknown)} of {card.kept} ({format_share(unknown, kept)}) no licence is known: whoever uses them must judge."
     yield "Licences and refusals are what the input states. Where it states none, none was looked for elsewhere."
     yield "A document has one language label. Thresholds of most rules were published for English; languages that a rule names above have their own, and all others are judged as English is."
     yield "Near copies are found by sampling hashes, so some stay; translations and paraphrases are no copies."
@@ -226,4 +237,4 @@ def limits(card: Card) -> Iterator[str]:
     if not card.audits:
         yield "No audit was given for this card."
     if card.missing:
-        yield f"Runs that did not lie beside this one, so that nothing is told of them: {listed([f'`{name}`' for name in card.missing], most=9)}."
+        yield f"Runs that did not lie beside this one, so that nothing is told of them: {format_list([f'`{name}`' for name in card.missing], most=9)}."

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from gristmill.corpus.view import decision_files, read_decisions
 from gristmill.progress import Progress
 from gristmill.rights.policy import UNKNOWN
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 from reports.chain.corpus import counts, spread
 
 NAMING = ("kind", "author", "url")

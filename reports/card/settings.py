@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gristmill.formatting import format_count
 from reports.card.content import Card
 from reports.chain.facts import RunFacts
-from reports.drawing.formatting import count
 
 MADE_BY = ("annotate", "decide", "tokenizer", "pack", "export-text")
 """The steps that a configuration file has a section for, in their order."""
@@ -110,7 +110,7 @@ def budget(card: Card) -> str:
     )
     if not lost:
         return ""
-    return f"`{step}` ends with exit code 3, and the run is complete, where more records cannot be read than `errors.budget` allows: here {count(lost)}, so `--set errors.budget={lost}` ends with 0. The budget is no part of run ids and was not recorded."
+    return f"`{step}` ends with exit code 3, and the run is complete, where more records cannot be read than `errors.budget` allows: here {format_count(lost)}, so `--set errors.budget={lost}` ends with 0. The budget is no part of run ids and was not recorded."
 
 
 def quoted(name: str) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from gristmill.formatting import format_count, format_language
 from reports.chain.facts import Audit, Facts
 from reports.drawing.blocks import bullets, chart, code, folded, missing, note, part, section, table
 from reports.drawing.charts import Interval, forest_plot
-from reports.drawing.formatting import count, language
 from reports.drawing.markup import Html, content, tag
 
 SCHEMA = "gristmill.audit/2"
@@ -101,7 +101,7 @@ def _gate(model: Json, rows: list[Json]) -> str:
     """What the quality gate lets a reader read."""
     axes = [row for row in rows if row["axis"] != "(all)"]
     count = sum(row["verdict"]["measurable"] for row in axes)
-    weak = [language(row["lang"]) for row in model["quality"] if not row["able"]]
+    weak = [format_language(row["lang"]) for row in model["quality"] if not row["able"]]
     why = f" The model prefers no word order in {', '.join(weak)}." if weak else ""
     return f"{count} of {len(axes)} preferences can be read.{why}"
 
@@ -109,7 +109,7 @@ def _gate(model: Json, rows: list[Json]) -> str:
 def _silent(rows: list[Json]) -> Iterator[Html]:
     """What cannot be read, and why, in the audit's words."""
     lines = [
-        f"{language(row['lang'])}, {row['axis']}: {row['verdict']['says']}"
+        f"{format_language(row['lang'])}, {row['axis']}: {row['verdict']['says']}"
         for row in rows
         if not row["verdict"]["measurable"]
     ]
@@ -138,7 +138,7 @@ def _preference_row(row: Json) -> list[str]:
         else "see each axis"
     )
     return [
-        language(row["lang"]),
+        format_language(row["lang"]),
         row["axis"],
         row["verdict"]["says"],
         *_figures(found),
@@ -154,7 +154,7 @@ def _figures(estimate: Json) -> list[str]:
     return [
         f"{estimate['value']:.3f}",
         f"{estimate['low']:.3f} to {estimate['high']:.3f}",
-        count(estimate["n"]),
+        format_count(estimate["n"]),
     ]
 
 
@@ -229,7 +229,7 @@ def _associations(rows: list[Json], total: Json) -> Iterator[Html]:
             unit="log-odds",
         )
     )
-    sentences = " and ".join(count(n) for n in total["sentences"])
+    sentences = " and ".join(format_count(n) for n in total["sentences"])
     yield note(
         f"{len(ends)} of {len(sure)} words that lean beyond chance; {sentences} sentences mention only one of the two."
     )

@@ -8,9 +8,15 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gristmill.errors import UserError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import (
+    TELEMETRY,
+    FinishedRun,
+    all_entries,
+    ancestors,
+    corpus_lineage,
+    manifest_digest,
+)
 from reports.chain.corpus import scan_corpus
 from reports.chain.facts import Audit, Facts, Quarantined, RunFacts
 from reports.chain.models import read_training
@@ -27,8 +33,8 @@ def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
 
     Raises UserError where they come from several corpora: one report tells of one.
     """
-    chain = runs.chain(*ends)
-    line = runs.corpus_line(*ends)
+    chain = ancestors(*ends)
+    line = corpus_lineage(*ends)
     documents, decisions, packed = (only(step, line) for step in ONE_EACH)
     return Facts(
         folder=ends[0].path.resolve().parent.name,
@@ -62,7 +68,7 @@ def describe(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunFacts]
         names = [str(record["name"]) for record in run.manifest["inputs"]]
         parents = tuple(name for name in names if name in known)
         depths[run.id] = 1 + max((depths[name] for name in parents), default=-1)
-        place = run.path / runs.TELEMETRY
+        place = run.path / TELEMETRY
         yield RunFacts(
             id=run.id,
             step=run.step,
@@ -75,10 +81,10 @@ def describe(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunFacts]
             counts=run.counts,
             details=run.details,
             config=withhold(run.manifest["config"]),
-            entries=tuple(runs.all_entries(run)),
+            entries=tuple(all_entries(run)),
             files=len(run.data_files()),
             bytes=sum(file.bytes for file in run.data_files()),
-            manifest=runs.manifest_digest(run),
+            manifest=manifest_digest(run),
             exit_code=run.exit_code,
             telemetry=storage.read_json(place) if place.is_file() else {},
         )

@@ -11,9 +11,16 @@ import typer
 
 from gristmill import cli
 from gristmill.errors import GristmillError, RunError, UserError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import (
+    FinishedRun,
+    ancestors,
+    corpus_lineage,
+    latest_of,
+    list_runs,
+    open_parents,
+    open_run,
+)
 from reports.clusters import command as clusters_command
 
 if TYPE_CHECKING:
@@ -48,7 +55,7 @@ def report(
     Without RUN it tells of the newest corpus in the folder --runs, every model trained on it, and its newest audit.
     Example: gristmill report runs/audit-3afee7c26b36 --out report.html
     """
-    ends = [runs.open_run(path) for path in given or ()] or newest(folder)
+    ends = [open_run(path) for path in given or ()] or newest(folder)
     cli.say(f"report  {', '.join(end.id for end in ends)} and what led there")
     started = time.monotonic()
     told = write(ends, out)
@@ -62,10 +69,10 @@ def report(
 
 def newest(folder: Path) -> list[FinishedRun]:
     """The newest run of the furthest step of a corpus, all models trained on it, and the newest audit of either."""
-    found = runs.list_runs(folder)
-    corpus = next((run for step in CORPUS if (run := runs.of_step(found, step))), None)
+    found = list_runs(folder)
+    corpus = next((run for step in CORPUS if (run := latest_of(found, step))), None)
     if corpus is None:
-        alone = runs.of_step(found, "audit") or runs.of_step(found, "pretrain")
+        alone = latest_of(found, "audit") or latest_of(found, "pretrain")
         if alone is None:
             raise RunError(
                 "there is no run to report on",
@@ -74,7 +81,7 @@ def newest(folder: Path) -> list[FinishedRun]:
             )
         return [alone]
     models = [run for run in found if run.step == "pretrain" and _stands_on(run, [corpus])]
-    line = [*runs.chain(corpus), *models]
+    line = [*ancestors(corpus), *models]
     audits = [run for run in found if run.step == "audit" and _stands_on(run, line)]
     ends = [corpus, *models, *audits[-1:]]
     cli.say(*_chosen(ends, found, {run.id for run in [*line, *audits]}))
@@ -84,7 +91,7 @@ def newest(folder: Path) -> list[FinishedRun]:
 def _stands_on(run: FinishedRun, line: Sequence[FinishedRun]) -> bool:
     """Whether all that a run read is among these runs as they are now."""
     try:
-        read = runs.parents(run)
+        read = open_parents(run)
     except GristmillError:  # what it read was redone since: it tells of another corpus
         return False
     return bool(read) and {one.id for one in read} <= {one.id for one in line}
@@ -127,7 +134,7 @@ def with_clusters(facts: "Facts", ends: Sequence[FinishedRun], out: Path) -> "Fa
     from reports.clusters.collect import Wish
 
     duplicates = facts.corpus.duplicates if facts.corpus else None
-    decided = runs.of_step(runs.corpus_line(*ends), "decide")
+    decided = latest_of(corpus_lineage(*ends), "decide")
     if decided is None or duplicates is None or not duplicates.sizes:
         return facts
     name = f"{out.stem}-clusters{out.suffix}"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD, decision_files, lowest_bit, read_decisions
 from gristmill.progress import Progress
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 from reports.chain.facts import Cluster, Corpus, Duplicates, Licence, Reason, Sample
 from reports.chain.texts import Place, read_pairs, read_samples
 from reports.clusters.members import gather, keep_smallest, kept_places

@@ -4,6 +4,13 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
 from gristmill.corpus.view import COPIES
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_list,
+    format_share,
+)
 from reports.chain.facts import Cluster, Facts
 from reports.drawing.blocks import (
     chart,
@@ -20,7 +27,6 @@ from reports.drawing.blocks import (
 )
 from reports.drawing.charts import Bar, bar_chart
 from reports.drawing.diff_view import beside, differences, told
-from reports.drawing.formatting import count, counted, listed, share, size
 from reports.drawing.glossary import term
 from reports.drawing.markup import Html, tag
 
@@ -46,7 +52,7 @@ def duplicates(facts: Facts) -> Html:
         return section(
             "duplicates",
             title,
-            paragraph(f"No duplicates among {counted(documents, 'document')}."),
+            paragraph(f"No duplicates among {format_counted(documents, 'document')}."),
             cut,
         )
     return section(
@@ -54,7 +60,7 @@ def duplicates(facts: Facts) -> Html:
         title,
         dropped_table(cost, documents),
         paragraph(
-            f"{counted(clusters, 'cluster')} of near or equal copies: {counted(sum(cost.values()), 'document')} dropped for another that is kept."
+            f"{format_counted(clusters, 'cluster')} of near or equal copies: {format_counted(sum(cost.values()), 'document')} dropped for another that is kept."
         ),
         chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
         paragraph(
@@ -66,7 +72,7 @@ def duplicates(facts: Facts) -> Html:
         cut,
         part("The largest clusters", *map(_cluster, found.largest)),
         note(
-            f"n = {count(documents)} documents. Similarity is estimated from ",
+            f"n = {format_count(documents)} documents. Similarity is estimated from ",
             term("MinHash"),
             " signatures: the share of runs of five words that two texts have in common. Of every ",
             term("cluster"),
@@ -89,12 +95,16 @@ def _cut(facts: Facts) -> Html | None:
     found = decided.details.get("repeated") if decided else None
     if not found:
         return None
-    parts = listed(
-        [f"{size(found[reason])} of {what}" for reason, what in WHERE_CUT.items() if found[reason]]
+    parts = format_list(
+        [
+            f"{format_bytes(found[reason])} of {what}"
+            for reason, what in WHERE_CUT.items()
+            if found[reason]
+        ]
     )
     sizes = f": {parts}" if parts else ""
     return paragraph(
-        f"Repeated text was cut out of {counted(found['documents'], 'kept document')}{sizes}."
+        f"Repeated text was cut out of {format_counted(found['documents'], 'kept document')}{sizes}."
     )
 
 
@@ -102,7 +112,7 @@ def dropped_table(cost: Mapping[str, int], documents: int) -> Html:
     """How many documents each reason dropped as copies; copies by address only where there are any."""
     names = [name for name in COPIES if name != "url_duplicate" or cost.get(name)]
     rows = [
-        (code(name), count(cost.get(name, 0)), share(cost.get(name, 0), documents))
+        (code(name), format_count(cost.get(name, 0)), format_share(cost.get(name, 0), documents))
         for name in names
     ]
     return table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows)
@@ -129,7 +139,7 @@ def _cluster(cluster: Cluster) -> Html:
     likeness = (
         "" if cluster.similarity is None else f", estimated similarity {cluster.similarity:.2f}"
     )
-    title = tag("h4", f"{counted(cluster.size, 'document')}{likeness}")
+    title = tag("h4", f"{format_counted(cluster.size, 'document')}{likeness}")
     if cluster.dropped is None or cluster.comparison is None:
         return tag("div", title, sample(cluster.kept))
     found, languages = cluster.comparison, (cluster.kept.lang, cluster.dropped.lang)

@@ -4,6 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_language,
+    format_share,
+    shorten,
+)
 from gristmill.runs.ledger import FATES, Entry
 from reports.chain.facts import Facts, Reason, RunFacts
 from reports.chain.reasons import Condition, conditions, meaning, units
@@ -22,7 +30,6 @@ from reports.drawing.blocks import (
     table,
 )
 from reports.drawing.charts import Bar, bar_chart
-from reports.drawing.formatting import count, counted, language, share, shortened, size
 from reports.drawing.glossary import term
 from reports.drawing.markup import Content, Html, content, tag
 from reports.drawing.stacks import Stack, stacked_bars
@@ -86,12 +93,16 @@ def _unit(step: str, number: int) -> str:
 
 def _bar(run: RunFacts) -> Bar:
     kept, read = run.counts["kept"], run.counts["read"]
-    return Bar(run.step, kept, f"of {count(read)} {_unit(run.step, read)} ({share(kept, read)})")
+    return Bar(
+        run.step,
+        kept,
+        f"of {format_count(read)} {_unit(run.step, read)} ({format_share(kept, read)})",
+    )
 
 
 def _row(run: RunFacts) -> list[str]:
-    fates = [count(run.counts.get(fate, 0)) for fate in FATES]
-    return [run.step, COUNTED[run.step], count(run.counts["read"]), *fates]
+    fates = [format_count(run.counts.get(fate, 0)) for fate in FATES]
+    return [run.step, COUNTED[run.step], format_count(run.counts["read"]), *fates]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +119,7 @@ class Loss:
     @property
     def part(self) -> str:
         """Its share of what the step read."""
-        return share(self.number, self.read)
+        return format_share(self.number, self.read)
 
 
 def losses(runs: Sequence[RunFacts]) -> list[Loss]:
@@ -143,8 +154,8 @@ def _dropped(runs: Sequence[RunFacts]) -> Iterator[Html]:
         )
     )
     if rest := bars[ROWS_SHOWN:]:
-        number = counted(int(sum(bar.value for bar in rest)), "record")
-        yield note(f"{counted(len(rest), 'more reason')}, {number}: in the tables.")
+        number = format_counted(int(sum(bar.value for bar in rest)), "record")
+        yield note(f"{format_counted(len(rest), 'more reason')}, {number}: in the tables.")
 
 
 def _around(runs: Sequence[RunFacts]) -> Iterator[Html]:
@@ -155,9 +166,9 @@ def _around(runs: Sequence[RunFacts]) -> Iterator[Html]:
             one.step,
             one.fate.replace("quarantined", "failed"),
             meaning(one.reason) or "–",
-            f"{count(one.number)} {_unit(one.step, one.number)}",
+            f"{format_count(one.number)} {_unit(one.step, one.number)}",
             one.part,
-            size(one.bytes),
+            format_bytes(one.bytes),
         )
         for one in losses(runs)
         if one.step != "decide"
@@ -213,7 +224,7 @@ def _rules(facts: Facts) -> Iterator[Html]:
     )
     if idle:
         yield folded(
-            f"{counted(len(idle), 'rule')} that hold for no document",
+            f"{format_counted(len(idle), 'rule')} that hold for no document",
             table("Rules that hold for none", RULE_COLUMNS, idle),
         )
 
@@ -224,15 +235,15 @@ def _rule_row(rule: Condition, facts: Facts, decide: RunFacts) -> tuple[Content,
     held = ["–", "–"]
     if facts.corpus:
         one = next((reason for reason in facts.corpus.reasons if reason.name == rule.name), None)
-        held = [count(one.any), count(one.alone)] if one else ["0", "0"]
+        held = [format_count(one.any), format_count(one.alone)] if one else ["0", "0"]
     condition = content(rule.drops_if, tag("small", rule.signal) if rule.signal else None)
-    return code(rule.name), str(rule.place), count(dropped), condition, rule.origin, *held
+    return code(rule.name), str(rule.place), format_count(dropped), condition, rule.origin, *held
 
 
 def _parts(facts: Facts) -> Iterator[Html]:
     if decide := facts.last("decide"):
         yield from by_part(decide, "source", lambda entry: entry.source, str)
-        yield from by_part(decide, "language", lambda entry: entry.lang, language)
+        yield from by_part(decide, "language", lambda entry: entry.lang, format_language)
 
 
 def by_part(
@@ -258,7 +269,7 @@ def by_part(
                 *(cells[n, r] for r in first),
                 *([sum(cells[n, r] for r in rest)] if rest else []),
             ],
-            f"n = {count(totals[n])}",
+            f"n = {format_count(totals[n])}",
         )
         for n in names[:ROWS_SHOWN]
     ]
@@ -267,9 +278,9 @@ def by_part(
     rows = [
         (
             shown(n),
-            count(totals[n]),
-            count(cells[n, "kept"]),
-            share(cells[n, "kept"], totals[n]),
+            format_count(totals[n]),
+            format_count(cells[n, "kept"]),
+            format_share(cells[n, "kept"], totals[n]),
             *(_cell(cells[n, r]) for r in top),
         )
         for n in names
@@ -282,7 +293,7 @@ def by_part(
 
 
 def _cell(number: int) -> str:
-    return count(number) if number else "·"
+    return format_count(number) if number else "·"
 
 
 def _samples(facts: Facts) -> Iterator[Html]:
@@ -303,7 +314,7 @@ def _samples(facts: Facts) -> Iterator[Html]:
 def _reason(reason: Reason) -> Html:
     title = content(
         code(reason.name),
-        f" – dropped {counted(reason.first, 'document')}, holds for {count(reason.any)}",
+        f" – dropped {format_counted(reason.first, 'document')}, holds for {format_count(reason.any)}",
     )
     return tag("details", tag("summary", title), *map(sample, reason.samples))
 
@@ -317,10 +328,10 @@ def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
         (
             q.step,
             q.file,
-            count(q.offset),
+            format_count(q.offset),
             code(q.reason),
             meaning(q.reason) or "–",
-            shortened(q.error, 200),
+            shorten(q.error, 200),
         )
         for q in facts.quarantined
     ]
@@ -330,10 +341,10 @@ def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
         rows,
     )
     rest = (
-        f" {counted(total - len(rows), 'more record')}: `gristmill quarantine RUN` prints all."
+        f" {format_counted(total - len(rows), 'more record')}: `gristmill quarantine RUN` prints all."
         if total > len(rows)
         else ""
     )
     yield note(
-        f"n = {counted(total, 'record')}; the offset counts bytes, or rows of a table.{rest}"
+        f"n = {format_counted(total, 'record')}; the offset counts bytes, or rows of a table.{rest}"
     )

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from gristmill.formatting import format_count, format_counted, format_list, format_share
 from gristmill.rights.policy import UNKNOWN
 from reports.chain.facts import Facts, RunFacts
 from reports.chain.reasons import failures
-from reports.drawing.formatting import count, counted, listed, share
 
 Level = Literal["good", "look", "wrong"]
 
@@ -35,7 +35,7 @@ def checks(facts: Facts) -> list[Check]:
 def unbalanced(facts: Facts) -> list[str]:
     """Every count that should agree with another and does not; empty = the ledger balances."""
     found = [
-        f"{run.id} read {count(run.counts['read'])} records, but {count(total)} have a fate"
+        f"{run.id} read {format_count(run.counts['read'])} records, but {format_count(total)} have a fate"
         for run in _with_ledger(facts)
         if (total := sum(entry.documents for entry in run.entries)) != run.counts.get("read")
     ]
@@ -55,7 +55,7 @@ def _recount(facts: Facts, decide: RunFacts | None) -> Iterator[str]:
         ledger[entry.reason] += entry.documents
     for reason in facts.corpus.reasons:
         if reason.first != ledger[reason.name]:
-            files, book = count(reason.first), count(ledger[reason.name])
+            files, book = format_count(reason.first), format_count(ledger[reason.name])
             yield f"{reason.name} decided {files} documents in the files of {decide.id}, but {book} in its ledger"
 
 
@@ -67,7 +67,7 @@ def _recount_shards(facts: Facts, pack: RunFacts | None) -> Iterator[str]:
     if pack.details.get("mixture") or _repeats(facts):
         book = sum(split["documents"] for split in pack.details["splits"].values())
     if rows != book:
-        yield f"the shards of {pack.id} hold {count(rows)} documents, its ledger {count(book)}"
+        yield f"the shards of {pack.id} hold {format_count(rows)} documents, its ledger {format_count(book)}"
 
 
 def _repeats(facts: Facts) -> bool:
@@ -85,7 +85,7 @@ def _balance(facts: Facts) -> Iterator[Check]:
     if wrong := unbalanced(facts):
         yield Check("wrong", f"The ledger does not balance: {'; '.join(wrong)}.")
     elif books:
-        steps = listed([run.step for run in books], most=6)
+        steps = format_list([run.step for run in books], most=6)
         recount = (
             " An independent count over the decision files agrees."
             if facts.corpus and facts.corpus.decided
@@ -104,16 +104,16 @@ def _quarantine(facts: Facts) -> Iterator[Check]:
     if over:
         yield Check(
             "wrong",
-            f"More records were quarantined than the error budget allows in {listed(over)}.",
+            f"More records were quarantined than the error budget allows in {format_list(over)}.",
         )
     for run, number in found:
         if number and run.step == "crawl":
             yield Check(
                 "look",
-                f"{counted(number, 'item')} could not be fetched or came broken in crawl ({failures(run)}).",
+                f"{format_counted(number, 'item')} could not be fetched or came broken in crawl ({failures(run)}).",
             )
         elif number:
-            named = f"{counted(number, 'record')} could not be read in {run.step} ({failures(run)}): each is named below."
+            named = f"{format_counted(number, 'record')} could not be read in {run.step} ({failures(run)}): each is named below."
             yield Check("look", named)
     if books and not total:
         yield Check(
@@ -131,10 +131,12 @@ def _rights(facts: Facts) -> Iterator[Check]:
     if unknown:
         yield Check(
             "look",
-            f"The input states no licence that we know for {count(unknown)} of {count(kept)} {what} ({share(unknown, kept)}).",
+            f"The input states no licence that we know for {format_count(unknown)} of {format_count(kept)} {what} ({format_share(unknown, kept)}).",
         )
     elif kept:
-        yield Check("good", f"All {count(kept)} {what} have a licence, as stated by the input.")
+        yield Check(
+            "good", f"All {format_count(kept)} {what} have a licence, as stated by the input."
+        )
     decide = facts.last("decide")
     if (
         decide
@@ -160,7 +162,7 @@ def _models(facts: Facts) -> Iterator[Check]:
 def _audits(facts: Facts) -> Iterator[Check]:
     failed = [run.id for run in facts.of("audit") if run.exit_code == 4]
     if failed:
-        yield Check("wrong", f"A gate of the audit failed in {listed(failed)}.")
+        yield Check("wrong", f"A gate of the audit failed in {format_list(failed)}.")
     if not facts.audits:
         return
     models = [model for audit in facts.audits for model in audit.content.get("models", ())]

@@ -7,7 +7,7 @@ from typing import Any
 
 from gristmill.errors import RunError
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 from reports.chain.facts import Training
 
 MOST_POINTS = 300

@@ -4,9 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_day,
+    format_seconds,
+)
 from reports.chain.facts import Facts, RunFacts
 from reports.drawing.blocks import bullets, code, folded, note, paragraph, part, section, table
-from reports.drawing.formatting import count, counted, day, seconds, size
 from reports.drawing.glossary import term
 from reports.drawing.markup import Html, content, tag
 
@@ -70,16 +76,16 @@ def _run_row(run: RunFacts) -> list[object]:
         code(run.id),
         [content(tag("br") if i else None, code(name)) for i, name in enumerate(sources)]
         or "the web",
-        count(run.files),
-        size(run.bytes),
+        format_count(run.files),
+        format_bytes(run.bytes),
         _time(run.telemetry),
-        f"{count(int(peak))} MB" if peak else "–",
-        day(run.telemetry.get("sealed")),
+        f"{format_count(int(peak))} MB" if peak else "–",
+        format_day(run.telemetry.get("sealed")),
     ]
 
 
 def _time(telemetry: Any) -> str:
-    return seconds(float(telemetry["seconds"])) if "seconds" in telemetry else "–"
+    return format_seconds(float(telemetry["seconds"])) if "seconds" in telemetry else "–"
 
 
 def _identity_row(run: RunFacts) -> list[object]:
@@ -165,6 +171,6 @@ def limits(facts: Facts) -> Html:
     other = [run.id for run in facts.runs if not run.main]
     if other:
         absent.append(
-            f"The tokenizer was trained on another corpus: its chain ({counted(len(other), 'run')}) is listed, not told of."
+            f"The tokenizer was trained on another corpus: its chain ({format_counted(len(other), 'run')}) is listed, not told of."
         )
     return section("limits", "Limits", bullets([*LIMITS, *absent]))

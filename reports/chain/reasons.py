@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gristmill.formatting import format_count, format_counted, format_list
 from reports.chain.facts import Facts, RunFacts
-from reports.drawing.formatting import count, counted, listed
 
 Json = Mapping[str, Any]
 
@@ -97,7 +97,7 @@ def conditions(decide: RunFacts, signals: Mapping[str, str]) -> list[Condition]:
 
 def _used_for(preset: str, kinds: Mapping[str, Any]) -> str:
     names = [kind for kind, presets in kinds.items() if preset in presets]
-    return f" (for {listed(names, most=10)})" if names else ""
+    return f" (for {format_list(names, most=10)})" if names else ""
 
 
 def bounds(rule: Json) -> str:
@@ -105,9 +105,9 @@ def bounds(rule: Json) -> str:
     exceptions: dict[str, list[str]] = {}
     for lang, bound in (rule.get("by_language") or {}).items():
         exceptions.setdefault(_outside(bound), []).append(str(lang))
-    said = [f"{listed(names, most=20)}: {outside}" for outside, names in exceptions.items()]
+    said = [f"{format_list(names, most=20)}: {outside}" for outside, names in exceptions.items()]
     if only := [str(lang) for lang in rule.get("only_languages") or ()]:
-        said.append(f"only in {listed(only, most=20)}")
+        said.append(f"only in {format_list(only, most=20)}")
     return f"{rule['signal']} {_outside(rule)}" + (f" ({'; '.join(said)})" if said else "")
 
 
@@ -154,7 +154,7 @@ def _fixed(config: Json) -> Iterator[tuple[str, tuple[str, str]]]:
 
 def _barred(rights: Json) -> str:
     names = list(rights.get("licences") or ())
-    parts = [f"the licence stated is none of {listed(names, most=20)}"] if names else []
+    parts = [f"the licence stated is none of {format_list(names, most=20)}"] if names else []
     parts += [] if rights.get("allow_unknown", True) else ["no licence is known"]
     return " or ".join(parts) or "never: any licence is allowed, also an unknown one"
 
@@ -173,7 +173,7 @@ def failures(run: RunFacts) -> str:
         if entry.fate == "quarantined":
             found[entry.reason] = found.get(entry.reason, 0) + entry.documents
     return ", ".join(
-        f"{name} {count(n)}"
+        f"{name} {format_count(n)}"
         for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
     )
 
@@ -190,15 +190,15 @@ def units(facts: Facts) -> Iterator[str]:
         yield _reread(annotate, crawls)
     elif annotate:
         read, kept = annotate.counts.get("read", 0), annotate.counts.get("kept", 0)
-        yield f"annotate read {counted(read, 'record')} of its input files and made {counted(kept, 'document')} of them."
+        yield f"annotate read {format_counted(read, 'record')} of its input files and made {format_counted(kept, 'document')} of them."
     if decide:
-        yield f"decide judged {counted(decide.counts.get('read', 0), 'document')}, one for one what annotate kept."
+        yield f"decide judged {format_counted(decide.counts.get('read', 0), 'document')}, one for one what annotate kept."
     if pack:
         before = sum(entry.documents for entry in pack.entries if entry.reason == "decided")
         kept, read = pack.counts.get("kept", 0), pack.counts.get("read", 0)
         yield (
-            f"pack read the same {counted(read, 'document')} once more, left out the {count(before)} that decide had dropped, "
-            f"and put {count(kept)} into the shards."
+            f"pack read the same {format_counted(read, 'document')} once more, left out the {format_count(before)} that decide had dropped, "
+            f"and put {format_count(kept)} into the shards."
         )
 
 
@@ -208,14 +208,14 @@ def _crawled(crawls: list[RunFacts]) -> str:
         for name in ("captures", "read", "kept", "dropped", "quarantined")
     }
     stored = (
-        f"crawl stored {counted(total['captures'], 'answer')} of servers (captures). "
+        f"crawl stored {format_counted(total['captures'], 'answer')} of servers (captures). "
         if total["captures"]
         else ""
     )
     return (
         f"{stored}It counts items: a web page is one, and one answer of an interface (API) holds many articles or posts. "
-        f"Of {counted(total['read'], 'item')} it kept {count(total['kept'])}, dropped {count(total['dropped'])}, "
-        f"and {count(total['quarantined'])} could not be fetched or were broken."
+        f"Of {format_counted(total['read'], 'item')} it kept {format_count(total['kept'])}, dropped {format_count(total['dropped'])}, "
+        f"and {format_count(total['quarantined'])} could not be fetched or were broken."
     )
 
 
@@ -229,21 +229,25 @@ def _reread(annotate: RunFacts, crawls: list[RunFacts]) -> str:
     )
     listings = annotate.counts.get("dropped:not_content", 0)
     rest = read - kept - refused - listings
-    parts = [f"{counted(kept, 'item')} that crawl kept"]
+    parts = [f"{format_counted(kept, 'item')} that crawl kept"]
     if refused:
         parts.append(
-            f"{count(refused)} that the policy refused (stored as evidence, and dropped by decide for the same reason)"
+            f"{format_count(refused)} that the policy refused (stored as evidence, and dropped by decide for the same reason)"
         )
     if listings:
         parts.append(
-            f"{counted(listings, 'answer')} without content of their own (robots.txt, feeds, listings)"
+            f"{format_counted(listings, 'answer')} without content of their own (robots.txt, feeds, listings)"
         )
     if rest > 0:
-        parts.append(f"{count(rest)} in stored answers that crawl counted as broken or not at all")
+        parts.append(
+            f"{format_count(rest)} in stored answers that crawl counted as broken or not at all"
+        )
     less = (
-        f" - {count(-rest)} that crawl counted and that no stored answer held" if rest < 0 else ""
+        f" - {format_count(-rest)} that crawl counted and that no stored answer held"
+        if rest < 0
+        else ""
     )
     return (
-        f"annotate read every stored answer anew: {counted(read, 'record')} = {' + '.join(parts)}{less}. "
-        f"It made {counted(annotate.counts.get('kept', 0), 'document')} of them."
+        f"annotate read every stored answer anew: {format_counted(read, 'record')} = {' + '.join(parts)}{less}. "
+        f"It made {format_counted(annotate.counts.get('kept', 0), 'document')} of them."
     )

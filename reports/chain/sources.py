@@ -4,6 +4,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_language,
+    format_list,
+    format_share,
+    shorten,
+)
 from gristmill.runs.ledger import FATES, Entry
 from reports.chain.facts import Facts, Licence, RunFacts
 from reports.drawing.blocks import (
@@ -18,7 +27,6 @@ from reports.drawing.blocks import (
     section,
     table,
 )
-from reports.drawing.formatting import count, counted, language, listed, share, shortened, size
 from reports.drawing.glossary import term
 from reports.drawing.markup import Content, Html, content
 from reports.drawing.stacks import Stack, stacked_bars
@@ -64,16 +72,17 @@ def _listed(run: RunFacts) -> Html:
     """The input files one by one, where the manifest names them."""
     files: Sequence[Mapping[str, Any]] = run.details.get("input_files") or ()
     rows = [
-        (str(one["name"]), size(one["bytes"]), count(one["records"])) for one in files[:MOST_FILES]
+        (str(one["name"]), format_bytes(one["bytes"]), format_count(one["records"]))
+        for one in files[:MOST_FILES]
     ]
     if not rows:
         return _passed_over(run)
     rest = len(files) - len(rows)
     return content(
         folded(
-            f"{counted(len(files), 'input file')}, {size(sum(one['bytes'] for one in files))}",
+            f"{format_counted(len(files), 'input file')}, {format_bytes(sum(one['bytes'] for one in files))}",
             table(f"Input files of {run.id}", ("file", "#size", "#records"), rows),
-            note(f"{counted(rest, 'more file')}: in the manifest.") if rest else None,
+            note(f"{format_counted(rest, 'more file')}: in the manifest.") if rest else None,
         ),
         _passed_over(run),
     )
@@ -81,7 +90,7 @@ def _listed(run: RunFacts) -> Html:
 
 def _passed_over(run: RunFacts) -> Html:
     names = [str(name) for name in run.details.get("passed_over") or ()]
-    return note(f"Passed over as no input: {listed(names, most=10)}.") if names else Html()
+    return note(f"Passed over as no input: {format_list(names, most=10)}.") if names else Html()
 
 
 def _joined(items: Iterable[Html]) -> list[Content]:
@@ -95,15 +104,19 @@ def _crawl(run: RunFacts) -> Html:
     fetched: Mapping[str, int] = run.details.get("fetched", {})
     names = sorted({*fetched, *(entry.source for entry in run.entries)})
     rows = [
-        (name, count(fetched.get(name, 0)), *(count(fates[name, fate]) for fate in FATES))
+        (
+            name,
+            format_count(fetched.get(name, 0)),
+            *(format_count(fates[name, fate]) for fate in FATES),
+        )
         for name in names
     ]
     total = (
         "All",
-        count(sum(fetched.values())),
-        *(count(sum(fates[n, f] for n in names)) for f in FATES),
+        format_count(sum(fetched.values())),
+        *(format_count(sum(fates[n, f] for n in names)) for f in FATES),
     )
-    failures = [shortened(str(line), 300) for line in run.details.get("failures", ())]
+    failures = [shorten(str(line), 300) for line in run.details.get("failures", ())]
     return content(
         table(
             f"Sources of {run.id}",
@@ -121,7 +134,7 @@ def _crawl(run: RunFacts) -> Html:
             _reasons(run.entries),
             ".",
         ),
-        folded(f"Failures: {counted(len(failures), 'line')}", *map(quoted, failures[:50]))
+        folded(f"Failures: {format_counted(len(failures), 'line')}", *map(quoted, failures[:50]))
         if failures
         else None,
     )
@@ -133,7 +146,9 @@ def _reasons(entries: Sequence[Entry]) -> Html:
         if entry.reason:
             found[entry.reason] += entry.documents
     return (
-        content(_joined(content(code(name), " ", count(n)) for name, n in found.most_common()))
+        content(
+            _joined(content(code(name), " ", format_count(n)) for name, n in found.most_common())
+        )
         if found
         else content("none")
     )
@@ -172,15 +187,15 @@ def licence_parts(facts: Facts) -> Iterator[Html]:
 
 def _licence_row(row: Licence) -> list[Content]:
     order = sorted(row.evidence.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name} {count(n)}" for name, n in order[:8]) or "none found"
-    return [row.source, row.licence, count(row.documents), count(row.kept), shown]
+    shown = ", ".join(f"{name} {format_count(n)}" for name, n in order[:8]) or "none found"
+    return [row.source, row.licence, format_count(row.documents), format_count(row.kept), shown]
 
 
 def refusal_parts(facts: Facts) -> Iterator[Html]:
     """Opt-outs by source and signal; personal data found in kept documents by type."""
     if facts.corpus is None:
         return
-    rows = [(source, name, count(n)) for (source, name), n in facts.corpus.opt_outs.items()]
+    rows = [(source, name, format_count(n)) for (source, name), n in facts.corpus.opt_outs.items()]
     if rows:
         yield table(
             "Documents whose source states an opt-out", ("source", "opt-out", "#documents"), rows
@@ -188,7 +203,9 @@ def refusal_parts(facts: Facts) -> Iterator[Html]:
     else:
         yield paragraph("No document states an opt-out.")
     spans = sum(facts.corpus.personal.values())
-    kinds = ", ".join(f"{name} {count(n)}" for name, n in sorted(facts.corpus.personal.items()))
+    kinds = ", ".join(
+        f"{name} {format_count(n)}" for name, n in sorted(facts.corpus.personal.items())
+    )
     pack = facts.last("pack")
     fate = (
         "pack masked them"
@@ -196,7 +213,7 @@ def refusal_parts(facts: Facts) -> Iterator[Html]:
         else "they are marked, and masked where text is shown here"
     )
     yield paragraph(
-        f"Personal data found by pattern in kept documents: {counted(spans, 'span')}"
+        f"Personal data found by pattern in kept documents: {format_counted(spans, 'span')}"
         + (f" ({kinds}); {fate}." if spans else ".")
     )
 
@@ -218,9 +235,9 @@ def spoken(facts: Facts) -> Html:
         "languages",
         "Languages and sources",
         note(
-            f"{counted(sum(e.documents for e in kept), 'document')} {shown}; bytes count UTF-8 text."
+            f"{format_counted(sum(e.documents for e in kept), 'document')} {shown}; bytes count UTF-8 text."
         ),
-        part("Languages", *_shares(kept, "language", lambda e: e.lang, language)),
+        part("Languages", *_shares(kept, "language", lambda e: e.lang, format_language)),
         part("Sources", *_shares(kept, "source", lambda e: e.source, str)),
         note("Languages are named by an identifier that errs on short and mixed text."),
     )
@@ -239,10 +256,10 @@ def _shares(
     rows = [
         (
             shown(k),
-            count(documents[k]),
-            share(documents[k], all_documents),
-            size(sizes[k]),
-            share(sizes[k], all_bytes),
+            format_count(documents[k]),
+            format_share(documents[k], all_documents),
+            format_bytes(sizes[k]),
+            format_share(sizes[k], all_bytes),
         )
         for k in order
     ]
@@ -270,7 +287,7 @@ def share_bar(title: str, bars: Mapping[str, Counter[str]], shown: Callable[[str
 
 def _total(label: str, found: Counter[str]) -> str:
     total = sum(found.values())
-    return size(total) if label == "bytes" else f"n = {count(total)}"
+    return format_bytes(total) if label == "bytes" else f"n = {format_count(total)}"
 
 
 def long_table(
@@ -279,4 +296,6 @@ def long_table(
     """A table whose rows beyond the first are folded away."""
     yield table(caption, head, rows[:MOST_ROWS])
     if rest := rows[MOST_ROWS:]:
-        yield folded(counted(len(rest), "more row"), table(f"{caption}, continued", head, rest))
+        yield folded(
+            format_counted(len(rest), "more row"), table(f"{caption}, continued", head, rest)
+        )

@@ -4,9 +4,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from gristmill.corpus.view import COPIES
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_language,
+    format_list,
+    format_share,
+)
 from reports.chain.facts import Facts, RunFacts, Training
 from reports.chain.health_checks import Check, checks
-from reports.drawing.formatting import count, counted, language, listed, share, size
 from reports.drawing.markup import Html, content, tag
 
 ORDER = ("pack", "decide", "annotate", "crawl")
@@ -31,26 +38,28 @@ def headline(facts: Facts) -> str:
     last = next((run for step in ORDER if (run := facts.last(step))), None)
     models = [describe_model(training) for training in facts.trainings]
     if last is None:
-        return f"A chain of {counted(len(facts.runs), 'run')}, without a corpus beside it"
+        return f"A chain of {format_counted(len(facts.runs), 'run')}, without a corpus beside it"
     documents = Counter[str]()
     for entry in last.entries:
         documents[entry.lang] += entry.documents if entry.fate == "kept" else 0
     known = main_languages(documents)
     sources = {entry.source for entry in last.entries if entry.fate == "kept"}
-    said = (
-        f"{counted(last.counts.get('kept', 0), 'document')} from {counted(len(sources), 'source')}"
-    )
+    said = f"{format_counted(last.counts.get('kept', 0), 'document')} from {format_counted(len(sources), 'source')}"
     said += (
-        f" {'mostly ' if len(+documents) > len(known) else ''}in {listed(known)}" if known else ""
+        f" {'mostly ' if len(+documents) > len(known) else ''}in {format_list(known)}"
+        if known
+        else ""
     )
-    return f"{said}, and {listed(models)} trained on them" if models else said
+    return f"{said}, and {format_list(models)} trained on them" if models else said
 
 
 def main_languages(documents: Counter[str]) -> list[str]:
     """The names of languages of at least one document in a hundred: fewer may be slips of the identifier."""
     enough = max(1, documents.total() / 100)
     order = sorted(documents, key=lambda code: (-documents[code], code))
-    return [language(code).split(" (")[0] for code in order if code and documents[code] >= enough]
+    return [
+        format_language(code).split(" (")[0] for code in order if code and documents[code] >= enough
+    ]
 
 
 def describe_model(training: Training) -> str:
@@ -65,12 +74,16 @@ def tiles(facts: Facts) -> Iterator[tuple[str, str, str]]:
     first, last = facts.last("annotate"), facts.last("decide")
     if last:
         read, kept = last.counts["read"], last.counts["kept"]
-        yield "Documents kept", count(kept), f"{share(kept, read)} of {count(read)} judged"
+        yield (
+            "Documents kept",
+            format_count(kept),
+            f"{format_share(kept, read)} of {format_count(read)} judged",
+        )
     elif first:
         yield (
             "Documents",
-            count(first.counts["kept"]),
-            f"of {counted(first.counts['read'], 'record')} read",
+            format_count(first.counts["kept"]),
+            f"of {format_counted(first.counts['read'], 'record')} read",
         )
     if facts.tokens:
         tokens, bytes_ = (
@@ -78,15 +91,15 @@ def tiles(facts: Facts) -> Iterator[tuple[str, str, str]]:
         )
         yield (
             "Tokens",
-            count(tokens),
-            f"{size(bytes_)} of text, vocabulary {count(facts.tokens.vocabulary)}",
+            format_count(tokens),
+            f"{format_bytes(bytes_)} of text, vocabulary {format_count(facts.tokens.vocabulary)}",
         )
     if facts.corpus and facts.corpus.duplicates:
         copies = sum(r.first for r in facts.corpus.reasons if r.name in COPIES)
         yield (
             "Duplicates dropped",
-            count(copies),
-            f"{share(copies, facts.corpus.documents)} of {count(facts.corpus.documents)}",
+            format_count(copies),
+            f"{format_share(copies, facts.corpus.documents)} of {format_count(facts.corpus.documents)}",
         )
     for training in facts.trainings:
         for name in training.last:
@@ -140,11 +153,11 @@ def figures(run: RunFacts) -> Iterator[str]:
     """The one or two numbers that say most of a run."""
     kept, names = run.counts.get("kept"), {"crawl": "item", "pack": "document"}
     if kept is not None:
-        yield f"{counted(kept, names.get(run.step, 'document'))}{' kept' if run.step == 'decide' else ''}"
+        yield f"{format_counted(kept, names.get(run.step, 'document'))}{' kept' if run.step == 'decide' else ''}"
     if run.step == "tokenizer":
-        yield f"{count(int(run.details.get('vocab_size', 0)))} pieces"
+        yield f"{format_count(int(run.details.get('vocab_size', 0)))} pieces"
     if run.step == "pretrain":
         kind = str(run.details.get("objective", ""))
-        yield f"{ {'mlm_nsp': 'BERT'}.get(kind, kind) }, {counted(run.counts.get('steps', 0), 'step')}"
+        yield f"{ {'mlm_nsp': 'BERT'}.get(kind, kind) }, {format_counted(run.counts.get('steps', 0), 'step')}"
     if run.step == "audit":
-        yield counted(run.counts.get("pairs_scored", 0), "pair")
+        yield format_counted(run.counts.get("pairs_scored", 0), "pair")

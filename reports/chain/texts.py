@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.formatting import shorten
 from reports.chain.facts import Sample
-from reports.drawing.formatting import shortened
 from reports.drawing.text_diff import Comparison, Extent, compare
 
 COLUMNS = ["id", "text", "source", "lang", "capture", "personal"]
@@ -83,7 +83,7 @@ def sample(row: Mapping[str, Any]) -> Sample:
         row["id"],
         row["source"],
         row["lang"],
-        shortened(text.strip(), SHOWN),
+        shorten(text.strip(), SHOWN),
         _capture(row["capture"]),
     )
 

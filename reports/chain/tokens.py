@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.corpus.shards import open_shard
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 from reports.chain.facts import Slice, Tokens
 
 SPLITS = ("train", "validation", "test")

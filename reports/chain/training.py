@@ -4,12 +4,18 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gristmill.formatting import (
+    format_bytes,
+    format_count,
+    format_counted,
+    format_language,
+    format_share,
+)
 from reports.chain.facts import Facts, RunFacts, Tokens, Training
 from reports.chain.sources import long_table
 from reports.chain.tokens import SPLITS
 from reports.drawing.blocks import chart, code, folded, missing, note, part, section, table
 from reports.drawing.charts import Bar, Line, bar_chart, line_chart
-from reports.drawing.formatting import count, counted, language, share, size
 from reports.drawing.glossary import term
 from reports.drawing.markup import Html, content, tag
 
@@ -59,7 +65,15 @@ def _splits(found: Tokens) -> list[list[str]]:
         documents, inside, bytes_ = (
             sum(getattr(p, name) for p in own) for name in ("documents", "tokens", "bytes")
         )
-        rows.append([split, count(documents), count(inside), share(inside, total), size(bytes_)])
+        rows.append(
+            [
+                split,
+                format_count(documents),
+                format_count(inside),
+                format_share(inside, total),
+                format_bytes(bytes_),
+            ]
+        )
     return rows
 
 
@@ -70,15 +84,15 @@ def _fertility(found: Tokens, name: str, column: str) -> Iterator[Html]:
         own = sums.setdefault(getattr(slice_, column), Counter())
         own.update({key: getattr(slice_, key) for key in ("documents", "tokens", "bytes")})
     order = sorted(sums, key=lambda key: (-sums[key]["tokens"], key))
-    shown = language if name == "language" else str
+    shown = format_language if name == "language" else str
     total = sum(own["tokens"] for own in sums.values())
     rows = [
         (
             shown(key),
-            count(own["documents"]),
-            count(own["tokens"]),
-            share(own["tokens"], total),
-            size(own["bytes"]),
+            format_count(own["documents"]),
+            format_count(own["tokens"]),
+            format_share(own["tokens"], total),
+            format_bytes(own["bytes"]),
             _ratio(own["tokens"], own["bytes"]),
             _ratio(own["bytes"], own["tokens"]),
         )
@@ -112,23 +126,23 @@ def _lengths(found: Tokens) -> Html:
     return content(
         chart(bar_chart("Documents by number of tokens", bars)),
         note(
-            f"n = {counted(total, 'document')}; each row is twice as long as the one above. Sequence length is chosen at training time."
+            f"n = {format_counted(total, 'document')}; each row is twice as long as the one above. Sequence length is chosen at training time."
         ),
     )
 
 
 def _power(exponent: int, less: int = 0) -> str:
-    return count((1 << exponent) + less)
+    return format_count((1 << exponent) + less)
 
 
 def _tokenizer(found: Tokens, run: RunFacts | None) -> Html:
     rows: list[tuple[str, object]] = [
-        ("pieces", count(found.vocabulary)),
+        ("pieces", format_count(found.vocabulary)),
         ("kind", "sentencepiece BPE with byte fallback: no text is unknown"),
         ("sha256 of the model", code(found.tokenizer)),
     ]
     if run:
-        trained = f"{counted(int(run.details['sample_documents']), 'document')}, {size(int(run.details['sample_bytes']))}"
+        trained = f"{format_counted(int(run.details['sample_documents']), 'document')}, {format_bytes(int(run.details['sample_bytes']))}"
         rows += [("trained on", trained)] if "sample_bytes" in run.details else []
         rows += (
             [("character coverage", str(run.config["character_coverage"]))]
@@ -181,9 +195,9 @@ def _model_row(run: Training) -> list[object]:
     return [
         code(run.run),
         run.objective,
-        count(run.counts.get("parameters", 0)),
-        count(run.counts.get("steps", 0)),
-        count(run.counts.get("tokens", 0)),
+        format_count(run.counts.get("parameters", 0)),
+        format_count(run.counts.get("steps", 0)),
+        format_count(run.counts.get("tokens", 0)),
         f"{run.last['validation_loss']:.3f}" if "validation_loss" in run.last else "–",
         "–"
         if bits is None
@@ -210,12 +224,12 @@ def _training(run: Training) -> Html:
     proof = run.export
     checked = (
         f" The export's logits differ from ours by at most {proof['max_logit_difference']:.2g}; its tokenizer gave equal ids on "
-        f"{counted(int(proof['tokenizer_texts_checked']), 'text')}."
+        f"{format_counted(int(proof['tokenizer_texts_checked']), 'text')}."
         if {"max_logit_difference", "tokenizer_texts_checked"} <= set(proof)
         else ""
     )
     windows = (
-        f"Validation over at most {count(int(loop['validation_samples']))} sequences."
+        f"Validation over at most {format_count(int(loop['validation_samples']))} sequences."
         if "validation_samples" in loop
         else ""
     )
@@ -244,7 +258,7 @@ def _first_and_last(run: Training) -> Iterator[tuple[str, str, str]]:
     ):
         start = f"{run.first[name]:.3f}" if name in run.first else "–"
         if name == "step":
-            yield name, count(int(run.first.get(name, 0))), count(int(value))
+            yield name, format_count(int(run.first.get(name, 0))), format_count(int(value))
         else:
             yield name.replace("_", " "), start, f"{value:.3f}"
 

@@ -12,15 +12,14 @@ import pyarrow.parquet as pq
 
 from gristmill.corpus.view import decision_files, read_shards
 from gristmill.errors import RunError, UserError
+from gristmill.formatting import shorten
 from gristmill.progress import Progress
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, corpus_lineage, open_parents
 from reports.chain.collect import only
 from reports.chain.texts import Place, read_rows, read_texts
 from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
 from reports.clusters.members import READ, Member, Members, gather, kept_places
 from reports.clusters.sampling import Clusters, Draw, Losses
-from reports.drawing.formatting import shortened
 from reports.drawing.text_diff import Extent, compare
 
 EXTENT = Extent(places=6, around=24, longest=120)
@@ -55,12 +54,12 @@ class Corpus:
 
 def open_corpus(run: FinishedRun) -> Corpus:
     """The decide run that led to `run`, or is it; raises RunError where there is none, or its documents are gone."""
-    line = runs.corpus_line(run)
+    line = corpus_lineage(run)
     decided = only("decide", line)
     if decided is None:
         fix = f"give one that came after it: gristmill runs list --out {run.path.parent}"
         raise RunError("no decide run led to this run", {"run": run.path, "is of": run.step}, fix)
-    annotated = only("annotate", runs.parents(decided))
+    annotated = only("annotate", open_parents(decided))
     if annotated is None:
         where = {"run": decided.path, "needs": decided.details.get("documents")}
         raise RunError(
@@ -216,7 +215,7 @@ def _pairs(
     texts = read_texts(documents, [place for _, kept, one in found for place in (kept, one.place)])
     for which, kept, one in found:
         comparison = compare(texts[kept], texts[one.place], EXTENT)
-        beginning = shortened(texts[kept].strip(), BEGINNING)
+        beginning = shorten(texts[kept].strip(), BEGINNING)
         yield Pair(which, records[kept], _dropped(one, records), comparison, beginning)
 
 
@@ -232,7 +231,7 @@ def _record(row: Mapping[str, Any]) -> Record:
         row["id"],
         row["source"],
         row["lang"],
-        shortened(title, TITLE),
-        shortened(url, ADDRESS),
+        shorten(title, TITLE),
+        shorten(url, ADDRESS),
         date,
     )

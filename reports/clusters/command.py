@@ -8,9 +8,8 @@ import typer
 
 from gristmill import cli
 from gristmill.errors import RunError, UserError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, latest_of, list_runs, open_run
 
 if TYPE_CHECKING:
     from reports.clusters.collect import Wish
@@ -63,7 +62,7 @@ def clusters(
     """
     from reports.clusters.collect import Wish
 
-    given = newest(folder) if run is None else runs.open_run(run)
+    given = newest(folder) if run is None else open_run(run)
     started = time.monotonic()
     told, size = write(
         given, out, Wish(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ()))
@@ -74,7 +73,7 @@ def clusters(
 
 def newest(folder: Path) -> FinishedRun:
     """The newest decide run in a folder; raises RunError where there is none."""
-    found = runs.of_step(runs.list_runs(folder, "decide"), "decide")
+    found = latest_of(list_runs(folder, "decide"), "decide")
     if found is None:
         fix = "give the run folder: gristmill clusters RUN"
         raise RunError("there is no decide run to show clusters of", {"folder": folder}, fix)

@@ -4,6 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from gristmill.formatting import (
+    format_count,
+    format_counted,
+    format_language,
+    format_list,
+    format_share,
+)
 from reports.chain.duplicates import dropped_table, size_bars
 from reports.chain.page import assemble
 from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
@@ -22,7 +29,6 @@ from reports.drawing.blocks import (
 )
 from reports.drawing.charts import bar_chart, histogram
 from reports.drawing.diff_view import beside, differences, told
-from reports.drawing.formatting import count, counted, language, listed, share
 from reports.drawing.markup import Content, Html, content, tag
 from reports.drawing.style import CSS
 from reports.drawing.text_diff import Comparison
@@ -54,11 +60,11 @@ def page(facts: ClusterFacts, *, back: str = "") -> str:
 
 def headline(facts: ClusterFacts) -> str:
     """One sentence: how many clusters among how many documents, and what they cost."""
-    documents, lost = counted(facts.documents, "document"), sum(facts.dropped.values())
+    documents, lost = format_counted(facts.documents, "document"), sum(facts.dropped.values())
     if not facts.clusters and not lost:
         return f"No duplicates among {documents}"
     were = "was" if lost == 1 else "were"
-    return f"{counted(facts.clusters, 'cluster')} of copies among {documents}: {count(lost)} {were} dropped"
+    return f"{format_counted(facts.clusters, 'cluster')} of copies among {documents}: {format_count(lost)} {were} dropped"
 
 
 def _masking(facts: ClusterFacts) -> str:
@@ -99,12 +105,12 @@ def _similarity(facts: ClusterFacts) -> Iterator[Html]:
     title = "Dropped documents by similarity to the kept text"
     yield chart(histogram(title, edges, facts.bins[first:], x_label="estimated similarity"))
     unknown = (
-        f" Of {counted(facts.unmeasured, 'document')} it is not recorded."
+        f" Of {format_counted(facts.unmeasured, 'document')} it is not recorded."
         if facts.unmeasured
         else ""
     )
     yield note(
-        f"n = {count(sum(facts.bins))}. Similarity is the share of runs of five words (in Chinese and Japanese: characters) "
+        f"n = {format_count(sum(facts.bins))}. Similarity is the share of runs of five words (in Chinese and Japanese: characters) "
         f"that two texts have in common, estimated from their MinHash signatures; 1 means the same runs.{unknown}"
     )
 
@@ -140,18 +146,19 @@ def _setting_rows(facts: ClusterFacts) -> Iterator[Row]:
     near = facts.near
     if {"bands", "rows", "min_similarity"} <= set(near):
         bands, rows, bound = near["bands"], near["rows"], near["min_similarity"]
-        caught = listed(
-            [f"{s:g}: {share(found(s, near), 1)}" for s in SIMILARITIES], most=len(SIMILARITIES)
+        caught = format_list(
+            [f"{s:g}: {format_share(found(s, near), 1)}" for s in SIMILARITIES],
+            most=len(SIMILARITIES),
         )
         yield (
             code("near.bands"),
-            count(bands),
+            format_count(bands),
             f"So many parts of a signature. Two texts are compared where one part is equal: of pairs by similarity {caught}. "
             "More bands miss fewer copies.",
         )
         yield (
             code("near.rows"),
-            count(rows),
+            format_count(rows),
             "Numbers in each part. More rows compare fewer pairs, and only the more similar.",
         )
         yield (
@@ -163,16 +170,16 @@ def _setting_rows(facts: ClusterFacts) -> Iterator[Row]:
         yield (
             code("url.min_similarity"),
             f"{facts.url['min_similarity']:g}",
-            f"The bound for documents of one address, of which there are {count(facts.url['max_documents'])} at most.",
+            f"The bound for documents of one address, of which there are {format_count(facts.url['max_documents'])} at most.",
         )
     if facts.keeps > 1:
         yield (
             code("keep_per_cluster"),
-            count(facts.keeps),
+            format_count(facts.keeps),
             "So many of a cluster stay, the best first; exact copies never do.",
         )
     if facts.prefer:
-        preferred = listed(list(facts.prefer), most=12)
+        preferred = format_list(list(facts.prefer), most=12)
         yield (
             code("prefer"),
             preferred,
@@ -214,7 +221,7 @@ def _anchor(card: Card, group: str) -> str:
 def _row(card: Card, group: str) -> Row:
     name = tag("a", str(card.label), href=f"#{_anchor(card, group)}")
     first = _title(card.kept[0]) if card.kept else "–"
-    return name, count(card.size), count(card.keeps), _number(_least(card)), first
+    return name, format_count(card.size), format_count(card.keeps), _number(_least(card)), first
 
 
 def _least(card: Card) -> float | None:
@@ -226,9 +233,9 @@ def _number(similarity: float | None) -> str:
 
 
 def _card(card: Card, group: str) -> Html:
-    reasons = [f"{count(n)} as {name}" for name, n in sorted(card.dropped.items())]
+    reasons = [f"{format_count(n)} as {name}" for name, n in sorted(card.dropped.items())]
     lost = (
-        f", {count(sum(card.dropped.values()))} dropped ({', '.join(reasons)})"
+        f", {format_count(sum(card.dropped.values()))} dropped ({', '.join(reasons)})"
         if reasons
         else ", none dropped"
     )
@@ -238,7 +245,7 @@ def _card(card: Card, group: str) -> Html:
         "article",
         tag(
             "h3",
-            f"{counted(card.size, 'document')}: {count(card.keeps)} kept{lost}",
+            f"{format_counted(card.size, 'document')}: {format_count(card.keeps)} kept{lost}",
             id=_anchor(card, group),
         ),
         tag("p", "Cluster ", code(card.label), class_="origin"),
@@ -247,10 +254,10 @@ def _card(card: Card, group: str) -> Html:
             for one in card.kept
             if len(card.kept) > 1 or not card.pairs
         ),
-        note(f"… and {count(more)} more kept") if more > 0 else None,
+        note(f"… and {format_count(more)} more kept") if more > 0 else None,
         *(_pair(pair) for pair in first),
         *(folded(_which(pair), _pair_body(pair)) for pair in others),
-        folded(f"Members ({count(card.size)})", *_members(card, group)),
+        folded(f"Members ({format_count(card.size)})", *_members(card, group)),
         class_="card",
     )
 
@@ -284,7 +291,7 @@ def _described(record: Record) -> Html:
         _title(record),
         code(record.id),
         isolated(record.source),
-        language(record.lang),
+        format_language(record.lang),
     ]
     items += [item for item in (record.date, isolated(record.url) if record.url else "") if item]
     return tag(
@@ -318,7 +325,7 @@ def _members(card: Card, group: str) -> Iterator[Content]:
         rows,
     )
     if (more := card.size - len(rows)) > 0:
-        yield note(f"… and {count(more)} more.")
+        yield note(f"… and {format_count(more)} more.")
 
 
 def _member(one: Dropped) -> Row:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from gristmill.formatting import format_language
 from reports.chain.facts import Sample
-from reports.drawing.formatting import language
 from reports.drawing.markup import Content, Html, content, tag
 
 Row = Sequence[Content]
@@ -95,7 +95,7 @@ def quoted(words: Content, lang: str | None = None) -> Html:
 
 def origin(found: Sample) -> Html:
     """Where a document came from: its id, source, language and capture."""
-    items = filter(None, [code(found.id), found.source, language(found.lang), found.capture])
+    items = filter(None, [code(found.id), found.source, format_language(found.lang), found.capture])
     return tag(
         "div",
         *(content(" · " if place else "", item) for place, item in enumerate(items)),

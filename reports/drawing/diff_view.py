@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from gristmill.formatting import format_count, format_counted
 from reports.drawing.blocks import note, paragraph, quoted
-from reports.drawing.formatting import count, counted
 from reports.drawing.markup import Content, Html, content, tag
 from reports.drawing.text_diff import Comparison, Piece, Place
 
@@ -28,20 +28,24 @@ def differences(found: Comparison, languages: LANGUAGES) -> Html:
 def told(found: Comparison) -> Html:
     """How much is alike, and how many of the differences are shown."""
     where = "the first " if found.cut else ""
-    alike = f"{count(found.alike)} of {where}{counted(found.compared, 'word')} of the kept text also stand in the dropped one, in the same order"
+    alike = f"{format_count(found.alike)} of {where}{format_counted(found.compared, 'word')} of the kept text also stand in the dropped one, in the same order"
     if not found.differing:
         return paragraph(
             f"{alike}: {'no difference in what was compared' if found.cut else 'they differ in white space at most'}."
         )
     first = "the first of them are" if found.left else "each is" if found.differing > 1 else "it is"
     return paragraph(
-        f"{alike}. They differ in {counted(found.differing, 'place')}: {first} shown and marked."
+        f"{alike}. They differ in {format_counted(found.differing, 'place')}: {first} shown and marked."
     )
 
 
 def _place(place: Place, languages: LANGUAGES) -> Html:
     """The same place of both texts side by side; what stands before it alike is counted."""
-    passed = note(f"… after {counted(place.before, 'more word')} alike:") if place.before else None
+    passed = (
+        note(f"… after {format_counted(place.before, 'more word')} alike:")
+        if place.before
+        else None
+    )
     sides = [_side("kept", place.kept, languages[0]), _side("dropped", place.dropped, languages[1])]
     return content(passed, tag("div", *sides, class_="sides"))
 

@@ -4,11 +4,17 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from gristmill.formatting import (
+    format_count,
+    format_counted,
+    format_language,
+    format_list,
+    format_share,
+)
 from reports.chain.page import assemble
 from reports.chain.reasons import bounds
 from reports.chain.summary import main_languages
 from reports.drawing.blocks import Row, code, note, paragraph, quoted, section, table
-from reports.drawing.formatting import count, counted, language, listed, share
 from reports.drawing.markup import Content, Html, content, tag
 from reports.drawing.style import CSS
 from reports.explore.chart import draw
@@ -58,13 +64,14 @@ def _opening(facts: Explored, rules: Sequence[RuleFacts]) -> Html:
 def headline(facts: Explored) -> str:
     """One sentence: how many rules over which documents, and how many these drop."""
     kinds = f" of kind {facts.kind}" if facts.kind else ""
-    kinds += f" in {language(facts.lang)}" if facts.lang else ""
-    documents, rules = counted(facts.documents, "document"), counted(len(facts.rules), "rule")
+    kinds += f" in {format_language(facts.lang)}" if facts.lang else ""
+    documents, rules = (
+        format_counted(facts.documents, "document"),
+        format_counted(len(facts.rules), "rule"),
+    )
     one = len(facts.rules) == 1
     drop = ("drops" if one else "drop") if facts.decided else "would drop"
-    return (
-        f"{rules} over {documents}{kinds}: {'it' if one else 'they'} {drop} {count(facts.dropped)}"
-    )
+    return f"{rules} over {documents}{kinds}: {'it' if one else 'they'} {drop} {format_count(facts.dropped)}"
 
 
 def _notes(facts: Explored) -> Iterator[Content]:
@@ -84,12 +91,12 @@ def _notes(facts: Explored) -> Iterator[Content]:
 def _row(rule: RuleFacts) -> Row:
     name = tag("a", rule.rule.name, href=f"#{_anchor(rule)}")
     figures = (
-        count(rule.judged),
-        share(rule.holds, rule.judged),
-        count(rule.first),
-        count(rule.alone),
+        format_count(rule.judged),
+        format_share(rule.holds, rule.judged),
+        format_count(rule.first),
+        format_count(rule.alone),
     )
-    return name, count(rule.holds), bounds(rule.rule.record()), *figures
+    return name, format_count(rule.holds), bounds(rule.rule.record()), *figures
 
 
 def _section(rule: RuleFacts) -> Html:
@@ -100,17 +107,17 @@ def _section(rule: RuleFacts) -> Html:
             *_definition(rule),
             paragraph("No document here is judged by it."),
         )
-    drops = counted(rule.first, "document")
+    drops = format_counted(rule.first, "document")
     told = (
-        f"It judges {counted(rule.judged, 'document')} and holds for {count(rule.holds)} of them "
-        f"({share(rule.holds, rule.judged)}). It came first for {drops}; for {count(rule.alone)} it is the only reason."
+        f"It judges {format_counted(rule.judged, 'document')} and holds for {format_count(rule.holds)} of them "
+        f"({format_share(rule.holds, rule.judged)}). It came first for {drops}; for {format_count(rule.alone)} it is the only reason."
     )
     parts = [_threshold(rule, threshold) for threshold in rule.thresholds]
     return section(_anchor(rule), rule.rule.name, *_definition(rule), paragraph(told), *parts)
 
 
 def _definition(rule: RuleFacts) -> Iterator[Html]:
-    kinds = f", for {listed(list(rule.kinds), most=12)}" if rule.kinds else ""
+    kinds = f", for {format_list(list(rule.kinds), most=12)}" if rule.kinds else ""
     yield paragraph(
         "Drops a document if ",
         tag("strong", bounds(rule.rule.record())),
@@ -122,10 +129,8 @@ def _definition(rule: RuleFacts) -> Iterator[Html]:
 
 
 def _threshold(rule: RuleFacts, threshold: Threshold) -> Html:
-    title = f"{_languages(threshold)}: {counted(threshold.documents, 'document')}, {count(threshold.holds)} dropped"
-    missing = (
-        f"{counted(threshold.unmeasured, 'document')} without a number: none of them is dropped."
-    )
+    title = f"{_languages(threshold)}: {format_counted(threshold.documents, 'document')}, {format_count(threshold.holds)} dropped"
+    missing = f"{format_counted(threshold.unmeasured, 'document')} without a number: none of them is dropped."
     return content(
         Html(draw(title, threshold, rule.rule.signal)),
         note(missing) if threshold.unmeasured else None,
@@ -137,7 +142,9 @@ def _languages(threshold: Threshold) -> str:
     """The main languages by name, the others counted: a handful of documents may be a slip of the identifier."""
     names = main_languages(Counter(threshold.languages))
     others = len(threshold.languages) - len(names)
-    return listed([*names, counted(others, "other language")] if others else names, most=6)
+    return format_list(
+        [*names, format_counted(others, "other language")] if others else names, most=6
+    )
 
 
 def _side(side: Side) -> Html:
@@ -163,8 +170,8 @@ def _examples(title: str, examples: Sequence[Example], also: str) -> Html:
 
 
 def _example(example: Example, also: str) -> Html:
-    others = f"{also} {listed(list(example.others), most=6)}" if example.others else None
-    origin = [example.title or None, example.source, language(example.lang), others]
+    others = f"{also} {format_list(list(example.others), most=6)}" if example.others else None
+    origin = [example.title or None, example.source, format_language(example.lang), others]
     words = [content(" · ", tag("bdi", one)) for one in origin if one]
     head = tag("p", tag("b", _number(example.value)), *words, " · ", code(example.id))
     return tag("li", head, quoted(example.text, example.lang))

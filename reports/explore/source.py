@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD
 from gristmill.errors import ConfigError, RunError
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
 from pipelines.config import DecideConfig
 from pipelines.decide.rules import (
     FIXED_REASONS,

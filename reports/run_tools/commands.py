@@ -14,8 +14,7 @@ from rich.table import Table
 from gristmill import cli
 from gristmill.config import dump_toml, load
 from gristmill.errors import ConfigError, RunError
-from gristmill.runs import run as runs
-from gristmill.runs.finished import REDO
+from gristmill.runs.finished import REDO, open_run
 from reports.run_tools import listing as run_list
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.")]
@@ -70,7 +69,7 @@ def show(run: RunArgument) -> None:
 
     Example: gristmill runs show runs/decide-03c95a7e1b2d
     """
-    manifest = dict(runs.open_run(run).manifest)
+    manifest = dict(open_run(run).manifest)
     manifest["files"] = len(manifest["files"])
     typer.echo(json.dumps(manifest, indent=1, ensure_ascii=False))
 
@@ -80,7 +79,7 @@ def verify(run: RunArgument) -> None:
 
     Example: gristmill runs verify runs/pack-e41a0c7d9f52
     """
-    sealed = runs.open_run(run)
+    sealed = open_run(run)
     if bad := sealed.verify():
         raise RunError(
             "files differ from their manifest", {"run": run, "files": ", ".join(bad)}, REDO

@@ -117,7 +117,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _size(path: Path) -> int:
-    return sum(info.size for info in storage.listing(path))
+    return sum(info.size for info in storage.list_files(path))
 
 
 def _count_receipts(path: Path) -> int:

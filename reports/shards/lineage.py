@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.errors import RunError
-from gristmill.runs import run as runs
-from gristmill.runs.finished import FinishedRun
+from gristmill.runs.finished import FinishedRun, corpus_lineage, latest_of
 
 TOLD = (
     "title",
@@ -51,10 +50,10 @@ def stories(run: FinishedRun, texts: Mapping[str, str]) -> dict[str, dict[str, A
     `missing` says what is not there to be asked.
     """
     try:
-        chain = runs.corpus_line(run)
+        chain = corpus_lineage(run)
     except RunError as error:
         return {id: {"missing": str(error)} for id in texts}
-    annotated, decided = (runs.of_step(chain, step) for step in ("annotate", "decide"))
+    annotated, decided = (latest_of(chain, step) for step in ("annotate", "decide"))
     if annotated is None or decided is None:
         return {
             id: {"missing": "the runs that this one was made from are not beside it"}

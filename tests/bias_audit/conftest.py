@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill.config import Config
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
+from gristmill.runs.run import start_run
 
 LEGEND = ("too_short", "blocked_word", "duplicate")
 
@@ -34,7 +34,7 @@ def finish(
     details: dict | None = None,
 ) -> FinishedRun:
     sources = [run.as_input() for run in inputs]
-    with runs.start(step, out=out, config=Settings(name=name), inputs=sources) as run:
+    with start_run(step, out=out, config=Settings(name=name), inputs=sources) as run:
         for path, rows in files.items():
             (run.path / path).parent.mkdir(exist_ok=True)
             pq.write_table(rows, run.path / path)
@@ -98,7 +98,7 @@ def sealed(tmp_path) -> Callable[..., FinishedRun]:
         fill: Callable[[Path], None] | None = None,
     ) -> FinishedRun:
         sources = [run.as_input() for run in inputs]
-        with runs.start(
+        with start_run(
             step, out=tmp_path / "runs", config=Settings(name=name), inputs=sources
         ) as run:
             if fill is not None:

@@ -14,7 +14,7 @@ from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
 from bias_audit.definitions import DEFINITIONS, SCHEMA
 from gristmill import cli, config
 from gristmill.errors import InputError, RunError, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import FinishedRun, manifest_digest, open_run
 
 SMALL = AuditConfig(
     corpus=CorpusConfig(min_count=2, prior_share=0.1, min_documents=3),
@@ -41,7 +41,7 @@ def corpus(prepared, out):
     return prepared(ROWS, out=out)
 
 
-def pretrained(sealed, folder, inputs=()) -> runs.FinishedRun:
+def pretrained(sealed, folder, inputs=()) -> FinishedRun:
     """A pretrain run whose export is a copy of `folder`."""
 
     def fill(path) -> None:
@@ -50,7 +50,7 @@ def pretrained(sealed, folder, inputs=()) -> runs.FinishedRun:
     return sealed("pretrain", folder.name, inputs, fill)
 
 
-def read(run: runs.FinishedRun) -> dict:
+def read(run: FinishedRun) -> dict:
     return json.loads((run.path / "audit.json").read_text(encoding="utf-8"))
 
 
@@ -190,7 +190,7 @@ def test_a_second_run_does_nothing_and_a_forced_one_gives_equal_bytes(corpus, ou
     forced = commands.perform([corpus[1]], [causal_folder], SMALL, out, force=True)
     assert (forced.path / "audit.json").stat().st_mtime_ns != stamp
     assert files(forced) == before
-    assert runs.manifest_digest(forced) == runs.manifest_digest(first)
+    assert manifest_digest(forced) == manifest_digest(first)
 
 
 def test_another_threshold_is_another_run(corpus, out):
@@ -213,7 +213,7 @@ def test_the_command_prints_headlines_to_stderr_and_the_run_path_last(corpus, ou
     code = cli.run(["audit", "--in", str(corpus[1].path), "--out", str(out)])
     said = capsys.readouterr()
     assert code == 0
-    assert (runs.open_run(said.out.strip(), step="audit").path / "audit.html").is_file()
+    assert (open_run(said.out.strip(), step="audit").path / "audit.html").is_file()
     assert "corpus: 15 of 18 documents kept, 1 in languages without lexicon" in said.err
     assert "rules:" in said.err and "audit.html" in said.err
 
@@ -242,7 +242,7 @@ def test_without_any_run_the_command_says_what_to_do(out, capsys):
 def test_an_unfinished_run_is_refused(tmp_path):
     (tmp_path / "decide-1").mkdir()
     with pytest.raises(RunError, match="unfinished"):
-        commands.perform([runs.open_run(tmp_path / "decide-1")], [], SMALL, tmp_path, force=False)
+        commands.perform([open_run(tmp_path / "decide-1")], [], SMALL, tmp_path, force=False)
 
 
 def test_the_default_configuration_file_is_the_default(repository):

@@ -14,7 +14,7 @@ from bias_audit.commands import with_models
 from bias_audit.config import AuditConfig, GateConfig, ProbesConfig
 from bias_audit.probe import load
 from gristmill import cli
-from gristmill.runs import run as runs
+from gristmill.runs.finished import MANIFEST, open_run
 
 QUICK = ProbesConfig(languages=("en",), templates=1, resamples=100, quality_sentences=10)
 ROWS = [("She is a nurse.", "wiki", "en", 0), ("He is a pilot.", "wiki", "en", 0)]
@@ -54,9 +54,9 @@ def test_models_of_another_pack_and_unfinished_ones_are_left_out(pack, prepared,
 
 def test_a_model_of_a_pack_that_was_redone_since_is_left_out(pack, sealed):
     sealed("pretrain", "old", [pack])
-    place = pack.path / runs.MANIFEST
+    place = pack.path / MANIFEST
     place.write_text(place.read_text().replace('"counts": {}', '"counts": {"documents": 1}'))
-    again = runs.open_run(pack.path)
+    again = open_run(pack.path)
     assert ids(with_models([again], chosen=True)) == [pack.id]
 
 
@@ -74,7 +74,7 @@ def test_a_model_that_was_chosen_is_audited_alone(pack, sealed):
 def test_a_model_whose_pack_is_gone_is_audited_alone(pack, sealed):
     model = sealed("pretrain", "a", [pack])
     shutil.rmtree(pack.path)
-    assert ids(with_models([runs.open_run(model.path)], chosen=False)) == [model.id]
+    assert ids(with_models([open_run(model.path)], chosen=False)) == [model.id]
 
 
 def test_a_decide_run_is_audited_without_models(prepared, sealed):
@@ -126,7 +126,7 @@ def test_without_in_and_model_all_models_of_the_newest_pack_are_audited(
 ):
     assert cli.run(["audit", "--out", str(out), "--config", settings()]) == 0
     said = capsys.readouterr()
-    audit = runs.open_run(said.out.strip(), step="audit")
+    audit = open_run(said.out.strip(), step="audit")
     read = json.loads((audit.path / "audit.json").read_text(encoding="utf-8"))
     assert [model["name"] for model in read["models"]] == ids(trained)
     assert read["corpus"]["documents"] == 2
@@ -164,7 +164,7 @@ def test_a_configured_gate_that_fails_ends_with_four_now_and_in_a_rerun(
     said = capsys.readouterr()
     failed = f"gate failed: {trained[0].id} en: 0 of 7 axes are measurable, 50% asked"
     assert failed in said.err
-    audit = runs.open_run(said.out.strip(), step="audit")
+    audit = open_run(said.out.strip(), step="audit")
     assert audit.exit_code == 4
     assert failed in (audit.path / "audit.html").read_text(encoding="utf-8")
     assert failed in (audit.path / "audit.md").read_text(encoding="utf-8")

@@ -21,9 +21,9 @@ from gristmill.corpus.shards import (
     write_shard,
 )
 from gristmill.hashing import sha256_bytes
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.receipts import data_file
+from gristmill.runs.receipts import describe_file
+from gristmill.runs.run import start_run
 
 # A commit waits for the disk: how long that takes says nothing about the code under test.
 settings.register_profile("gristmill", deadline=None)
@@ -127,11 +127,13 @@ class Family:
     def seal(self, step, folder, schema, shards, inputs=(), **settings):
         self.made += 1
         config = FamilySettings(word=str(self.made), **settings)
-        with runs.start(
+        with start_run(
             step, out=self.out, config=config, inputs=[run.as_input() for run in inputs]
         ) as run:
             for number, rows in enumerate(shards):
-                with storage.commit(run.path / folder / f"part-{number:05d}.parquet") as file:
+                with storage.open_for_commit(
+                    run.path / folder / f"part-{number:05d}.parquet"
+                ) as file:
                     pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=2)
             read, kept = (
                 sum(one.get("keep", True) or every for rows in shards for one in rows)
@@ -210,7 +212,7 @@ def pack_rows(split, schema):
 def make_pack(out, *, two=2):
     """A sealed pack run with `two` shards of training, by hand."""
     raw = pack_tokenizer()
-    with runs.start("pack", out=out, config=FamilySettings(), inputs=[], code=[]) as run:
+    with start_run("pack", out=out, config=FamilySettings(), inputs=[], code=[]) as run:
         schema = shard_schema(len(PACK_WORDS), {"gristmill.tokenizer": sha256_bytes(raw)})
         written = []
         for split in PACK_TEXTS:
@@ -223,21 +225,21 @@ def make_pack(out, *, two=2):
                     [batch.slice(start, 1), batch.slice(start + 1, stop - start - 1)],
                     schema,
                 )
-                written.append(data_file(run.path, f"{split}/{name}", rows=stop - start))
+                written.append(describe_file(run.path, f"{split}/{name}", rows=stop - start))
             write_dataset_files(run.path / split, names, fingerprint="0" * 16)
             written += [
-                data_file(run.path, f"{split}/{name}")
+                describe_file(run.path, f"{split}/{name}")
                 for name in ("state.json", "dataset_info.json")
             ]
         write_dataset_dict(run.path, list(PACK_TEXTS))
-        written.append(data_file(run.path, "dataset_dict.json"))
+        written.append(describe_file(run.path, "dataset_dict.json"))
         (run.path / "tokenizer").mkdir()
         (run.path / "tokenizer/tokenizer.json").write_bytes(raw)
         (run.path / "tokenizer/special_tokens_map.json").write_text(
             json.dumps({"eos_token": "</s>"})
         )
         written += [
-            data_file(run.path, f"tokenizer/{name}")
+            describe_file(run.path, f"tokenizer/{name}")
             for name in ("tokenizer.json", "special_tokens_map.json")
         ]
         sums = {

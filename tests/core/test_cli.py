@@ -13,8 +13,8 @@ import typer
 
 from gristmill import cli, errors
 from gristmill.config import Config
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.run import start_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -186,7 +186,7 @@ def test_ctrl_c_inside_a_run_leaves_it_unfinished_and_the_same_command_finishes_
     ending, tmp_path
 ):
     def stopped(as_json):
-        with runs.start("annotate", out=tmp_path, config=Settings()) as run:
+        with start_run("annotate", out=tmp_path, config=Settings()) as run:
             storage.commit_bytes(run.path / "a", b"x")
             raise KeyboardInterrupt
 
@@ -246,7 +246,7 @@ def test_a_user_error_inside_a_context_is_told_as_itself(ending):
 
 
 def sealed(tmp_path, **options):
-    with runs.start("annotate", out=tmp_path, config=Settings()) as run:
+    with start_run("annotate", out=tmp_path, config=Settings()) as run:
         storage.commit_bytes(run.path / "a", b"x")
         return run.finish(**{"counts": {"kept": 3}, **options})
 

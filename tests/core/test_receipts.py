@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Entry, Unbalanced
-from gristmill.runs.receipts import DataFile, Receipt, data_file
+from gristmill.runs.receipts import DataFile, Receipt, describe_file
 
 KEPT = Entry("wiki", "en", "kept", "", 2, 20)
 
@@ -18,23 +18,23 @@ def split_done(folder, split, *, stage="annotate", content=b"data"):
     path = f"documents/part-{split:05d}.parquet"
     storage.commit_bytes(folder / path, content)
     receipt = Receipt(
-        stage, split, 2, (KEPT,), (data_file(folder, path, rows=2),), {"seen": ["中"]}
+        stage, split, 2, (KEPT,), (describe_file(folder, path, rows=2),), {"seen": ["中"]}
     )
-    receipts.commit(folder, receipt)
+    receipts.commit_receipt(folder, receipt)
     return receipt
 
 
 def test_a_file_is_described_by_its_path_size_hash_and_rows(tmp_path):
     storage.commit_bytes(tmp_path / "a" / "b", b"abc")
     sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert data_file(tmp_path, "a/b", rows=3) == DataFile("a/b", 3, sha, 3)
-    assert data_file(tmp_path, "a/b").rows == -1
+    assert describe_file(tmp_path, "a/b", rows=3) == DataFile("a/b", 3, sha, 3)
+    assert describe_file(tmp_path, "a/b").rows == -1
 
 
 def test_a_receipt_reads_back_equal(tmp_path):
     receipt = split_done(tmp_path, 7)
-    assert receipts.done(tmp_path, "annotate", 7) == receipt
-    assert receipts.load(tmp_path, "annotate") == {7: receipt}
+    assert receipts.read_receipt(tmp_path, "annotate", 7) == receipt
+    assert receipts.load_receipts(tmp_path, "annotate") == {7: receipt}
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -60,20 +60,20 @@ entries = st.lists(
 def test_any_receipt_reads_back_equal(tmp_path_factory, found, split, details):
     folder = tmp_path_factory.mktemp("run")
     receipt = Receipt("s", split, sum(entry.documents for entry in found), found, (), details)
-    receipts.commit(folder, receipt)
-    assert receipts.done(folder, "s", split) == receipt
+    receipts.commit_receipt(folder, receipt)
+    assert receipts.read_receipt(folder, "s", split) == receipt
 
 
 def test_receipts_come_in_the_order_of_their_splits_even_beyond_five_digits(tmp_path):
     for split in (100_000, 2, 10, 99_999):
-        receipts.commit(tmp_path, Receipt("s", split, 0))
-    assert list(receipts.load(tmp_path, "s")) == [2, 10, 99_999, 100_000]
+        receipts.commit_receipt(tmp_path, Receipt("s", split, 0))
+    assert list(receipts.load_receipts(tmp_path, "s")) == [2, 10, 99_999, 100_000]
 
 
 def test_stages_are_apart(tmp_path):
     split_done(tmp_path, 0, stage="annotate")
-    assert receipts.load(tmp_path, "decide") == {}
-    assert receipts.done(tmp_path, "decide", 0) is None
+    assert receipts.load_receipts(tmp_path, "decide") == {}
+    assert receipts.read_receipt(tmp_path, "decide", 0) is None
     assert (receipts.count(tmp_path, "annotate"), receipts.count(tmp_path, "decide")) == (1, 0)
 
 
@@ -142,10 +142,10 @@ GARBLED = {
 @pytest.mark.parametrize("content", GARBLED.values(), ids=GARBLED.keys())
 def test_a_garbled_receipt_is_ignored_and_its_split_is_done_again(tmp_path, content):
     garble(tmp_path, content)
-    assert receipts.done(tmp_path, "annotate", 0) is None
-    assert receipts.load(tmp_path, "annotate") == {}
+    assert receipts.read_receipt(tmp_path, "annotate", 0) is None
+    assert receipts.load_receipts(tmp_path, "annotate") == {}
     again = split_done(tmp_path, 0)
-    assert receipts.load(tmp_path, "annotate") == {0: again}
+    assert receipts.load_receipts(tmp_path, "annotate") == {0: again}
 
 
 @given(st.integers(0, 400), st.binary(max_size=6))
@@ -155,40 +155,40 @@ def test_a_receipt_cut_anywhere_is_never_half_believed(tmp_path_factory, length,
     path = receipts.receipt_path(folder, "annotate", 0)
     whole = path.read_bytes()
     path.write_bytes(whole[: min(length, len(whole) - 2)] + tail)
-    assert receipts.done(folder, "annotate", 0) in (None, receipt)
+    assert receipts.read_receipt(folder, "annotate", 0) in (None, receipt)
 
 
 def test_a_receipt_whose_file_was_cut_is_not_valid(tmp_path):
     split_done(tmp_path, 0)
     (tmp_path / "documents/part-00000.parquet").write_bytes(b"dat")
-    assert receipts.done(tmp_path, "annotate", 0) is None
-    assert receipts.load(tmp_path, "annotate") == {}
+    assert receipts.read_receipt(tmp_path, "annotate", 0) is None
+    assert receipts.load_receipts(tmp_path, "annotate") == {}
 
 
 def test_a_receipt_whose_file_is_gone_or_a_folder_is_not_valid(tmp_path):
     split_done(tmp_path, 0)
     (tmp_path / "documents/part-00000.parquet").unlink()
-    assert receipts.done(tmp_path, "annotate", 0) is None
+    assert receipts.read_receipt(tmp_path, "annotate", 0) is None
     (tmp_path / "documents/part-00000.parquet").mkdir()
-    assert receipts.load(tmp_path, "annotate") == {}
+    assert receipts.load_receipts(tmp_path, "annotate") == {}
 
 
 def test_an_unfinished_receipt_is_neither_read_nor_counted(tmp_path):
     split_done(tmp_path, 0)
     place = receipts.receipt_path(tmp_path, "annotate", 0)
     (place.parent / ".part-0123456789ab-00001.json").write_bytes(place.read_bytes())
-    assert list(receipts.load(tmp_path, "annotate")) == [0]
+    assert list(receipts.load_receipts(tmp_path, "annotate")) == [0]
     assert receipts.count(tmp_path, "annotate") == 1
 
 
 def test_the_receipt_of_a_split_done_twice_counts_once(tmp_path):
     split_done(tmp_path, 0)
     again = split_done(tmp_path, 0, content=b"again")
-    assert receipts.load(tmp_path, "annotate") == {0: again}
+    assert receipts.load_receipts(tmp_path, "annotate") == {0: again}
     assert receipts.count(tmp_path, "annotate") == 1
 
 
 def test_a_receipt_with_details_that_json_cannot_hold_is_refused(tmp_path):
     with pytest.raises((TypeError, ValueError)):
-        receipts.commit(tmp_path, Receipt("s", 0, 0, details={"share": float("nan")}))
-    assert receipts.load(tmp_path, "s") == {}
+        receipts.commit_receipt(tmp_path, Receipt("s", 0, 0, details={"share": float("nan")}))
+    assert receipts.load_receipts(tmp_path, "s") == {}

@@ -15,7 +15,7 @@ from gristmill.errors import GristmillError, InputError, RunError, UserError
 from gristmill.runs import receipts, storage
 from gristmill.runs import run as runs
 from gristmill.runs.ledger import Entry, Unbalanced
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import Input
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,7 +29,7 @@ class Settings(Config):
 
 
 def start(out, step="annotate", **options):
-    return runs.start(step, **{"out": out, "config": Settings(), **options})
+    return runs.start_run(step, **{"out": out, "config": Settings(), **options})
 
 
 def finished(out, step="annotate", *, files=None, sealed=None, **options):
@@ -274,7 +274,7 @@ def test_what_only_the_run_itself_reads_is_removed_after_sealing(tmp_path):
 def test_two_splits_that_claim_one_file_are_a_fault_of_ours(tmp_path):
     with start(tmp_path) as run:
         storage.commit_bytes(run.path / "a", b"x")
-        file = data_file(run.path, "a")
+        file = describe_file(run.path, "a")
         with pytest.raises(GristmillError, match="two splits wrote the same file: a"):
             run.finish(files=[file, file])
         assert not (run.path / "manifest.json").exists()
@@ -400,7 +400,7 @@ def test_an_unfinished_run_is_continued_with_what_is_there(tmp_path):
 
 def test_force_empties_the_folder(tmp_path):
     run = finished(tmp_path)
-    receipts.commit(run.path, Receipt("s", 0, 0))
+    receipts.commit_receipt(run.path, Receipt("s", 0, 0))
     with start(tmp_path, force=True) as again:
         assert again.finished is None
         assert [path.name for path in run.path.iterdir()] == [".lock"]
@@ -444,14 +444,21 @@ BAD = Entry("wiki", "und", "quarantined", "utf8", 1, 0)
 
 def work(run, splits=2, entries=(KEPT, DROPPED, BAD)):
     """Do every split that has no receipt; returns which."""
-    todo = [split for split in range(splits) if receipts.done(run.path, "annotate", split) is None]
+    todo = [
+        split
+        for split in range(splits)
+        if receipts.read_receipt(run.path, "annotate", split) is None
+    ]
     for split in todo:
         path = f"documents/part-{split:05d}"
         storage.commit_bytes(run.path / path, b"x" * (split + 1))
         storage.commit_bytes(run.path / runs.SPILL / f"{split}", b"keys")
         read = sum(entry.documents for entry in entries)
-        files = (data_file(run.path, path, rows=2), data_file(run.path, f"{runs.SPILL}/{split}"))
-        receipts.commit(run.path, Receipt("annotate", split, read, tuple(entries), files))
+        files = (
+            describe_file(run.path, path, rows=2),
+            describe_file(run.path, f"{runs.SPILL}/{split}"),
+        )
+        receipts.commit_receipt(run.path, Receipt("annotate", split, read, tuple(entries), files))
     return todo
 
 
@@ -507,7 +514,7 @@ def test_a_missing_receipt_is_named_and_nothing_is_sealed(tmp_path):
 
 def test_records_that_were_read_but_have_no_fate_are_never_sealed(tmp_path):
     with start(tmp_path) as run:
-        receipts.commit(run.path, Receipt("annotate", 0, 5))
+        receipts.commit_receipt(run.path, Receipt("annotate", 0, 5))
         with pytest.raises(
             Unbalanced, match="annotate, split 0: read 5 records, but 0 have a fate"
         ):
@@ -577,7 +584,7 @@ def test_files_beside_the_receipts_that_a_step_names_itself_are_not_swept(tmp_pa
     with start(tmp_path) as run:
         work(run)
         storage.commit_bytes(run.path / "tokenizer/model", b"m")
-        sealed = seal(run, extra_files=[data_file(run.path, "tokenizer/model")])
+        sealed = seal(run, extra_files=[describe_file(run.path, "tokenizer/model")])
     assert sealed.file("tokenizer/model").read_bytes() == b"m"
 
 
@@ -721,11 +728,11 @@ def test_the_latest_run_of_a_step_is_the_one_sealed_last(tmp_path):
     old = at(finished(tmp_path, config=Settings(word="old")), 100)
     new = at(finished(tmp_path, config=Settings(word="new")), 200)
     at(finished(tmp_path, "pack"), 300)
-    assert runs.latest(tmp_path, "annotate").id == new.id != old.id
+    assert runs.find_latest(tmp_path, "annotate").id == new.id != old.id
 
 
 def call(tmp_path, number, crawl, word="x"):
-    with runs.start("crawl", out=tmp_path, config=Settings(word=word), sequence=number) as run:
+    with runs.start_run("crawl", out=tmp_path, config=Settings(word=word), sequence=number) as run:
         return run.finish(details={"crawl": crawl} if crawl else {})
 
 
@@ -733,9 +740,9 @@ def test_the_calls_of_a_crawl_belong_together_in_their_order_whatever_their_sett
     calls = [call(tmp_path, 2, "a/1"), call(tmp_path, 1, "a/1", "other"), call(tmp_path, 3, "a/1")]
     fresh, alone = call(tmp_path, 4, "a/2"), call(tmp_path, 5, None)
     expected = [calls[1].id, calls[0].id, calls[2].id]
-    assert [run.id for run in runs.calls_of(calls[0])] == expected
-    assert [run.sequence for run in runs.calls_of(calls[0])] == [1, 2, 3]
-    assert runs.calls_of(fresh) == [fresh] and runs.calls_of(alone) == [alone]
+    assert [run.id for run in runs.sibling_sessions(calls[0])] == expected
+    assert [run.sequence for run in runs.sibling_sessions(calls[0])] == [1, 2, 3]
+    assert runs.sibling_sessions(fresh) == [fresh] and runs.sibling_sessions(alone) == [alone]
     assert finished(tmp_path).sequence == 0
 
 
@@ -744,24 +751,24 @@ def test_a_run_that_is_asked_for_again_is_the_latest_again(tmp_path):
     at(finished(tmp_path, config=Settings(word="second")), 200)
     with start(tmp_path, config=Settings(word="first")) as run:
         assert run.finished is not None
-    assert runs.latest(tmp_path, "annotate").id == first.id
+    assert runs.find_latest(tmp_path, "annotate").id == first.id
 
 
 def test_a_step_without_a_run_says_which_command_makes_one(tmp_path):
-    error = refused(runs.latest, tmp_path, "pack")
+    error = refused(runs.find_latest, tmp_path, "pack")
     assert error.what == "there is no finished run of `pack`"
     assert (
         error.fix
         == "run `gristmill pack` first, name the run with --in, or the folder of your runs with --out"
     )
-    assert refused(runs.latest, tmp_path, "tokenizer").fix.startswith(
+    assert refused(runs.find_latest, tmp_path, "tokenizer").fix.startswith(
         "run `gristmill tokenizer train` first"
     )
 
 
 def test_a_step_whose_run_lies_a_folder_deeper_says_where(tmp_path):
     finished(tmp_path / "demo", "pack")
-    error = refused(runs.latest, tmp_path, "pack")
+    error = refused(runs.find_latest, tmp_path, "pack")
     assert (
         error.fix
         == f"there is one in {tmp_path}/demo: give --out {tmp_path}/demo, or name the run itself with --in"
@@ -785,15 +792,15 @@ def chained(out):
 
 def test_a_chain_holds_every_run_once_and_after_all_that_it_read(tmp_path):
     crawl, annotate, decide, pack = chained(tmp_path)
-    assert [run.step for run in runs.chain(pack)] == ["crawl", "annotate", "decide", "pack"]
-    assert [run.step for run in runs.chain(crawl)] == ["crawl"]
-    assert [run.step for run in runs.chain(annotate, pack, decide)] == [
+    assert [run.step for run in runs.ancestors(pack)] == ["crawl", "annotate", "decide", "pack"]
+    assert [run.step for run in runs.ancestors(crawl)] == ["crawl"]
+    assert [run.step for run in runs.ancestors(annotate, pack, decide)] == [
         "crawl",
         "annotate",
         "decide",
         "pack",
     ]
-    assert runs.chain() == []
+    assert runs.ancestors() == []
 
 
 def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unless_that_is_asked_for(
@@ -803,15 +810,15 @@ def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unles
     stricter = finished(tmp_path, "decide", inputs=[annotate.as_input(), ONE])
     tokenizer = finished(tmp_path, "tokenizer", inputs=[decide.as_input()])
     pack = finished(tmp_path, "pack", inputs=[stricter.as_input(), tokenizer.as_input()])
-    assert [run.id for run in runs.corpus_line(pack)] == [
+    assert [run.id for run in runs.corpus_lineage(pack)] == [
         crawl.id,
         annotate.id,
         stricter.id,
         tokenizer.id,
         pack.id,
     ]
-    assert decide.id in {run.id for run in runs.chain(pack)}
-    assert [run.step for run in runs.corpus_line(tokenizer)] == [
+    assert decide.id in {run.id for run in runs.ancestors(pack)}
+    assert [run.step for run in runs.corpus_lineage(tokenizer)] == [
         "crawl",
         "annotate",
         "decide",
@@ -822,16 +829,16 @@ def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unles
 def test_a_chain_is_found_from_inside_the_folder_and_through_a_link(tmp_path, monkeypatch):
     *_, pack = chained(tmp_path / "runs")
     monkeypatch.chdir(pack.path)
-    assert len(runs.chain(runs.open_run("."))) == 4
+    assert len(runs.ancestors(runs.open_run("."))) == 4
     (tmp_path / "newest").symlink_to(pack.path)
-    assert len(runs.chain(runs.open_run(tmp_path / "newest"))) == 4
+    assert len(runs.ancestors(runs.open_run(tmp_path / "newest"))) == 4
 
 
 def test_parents_that_are_gone_and_raw_files_are_left_out(tmp_path):
     crawl, annotate, *_ = chained(tmp_path)
-    assert [run.id for run in runs.parents(annotate)] == [crawl.id]
+    assert [run.id for run in runs.open_parents(annotate)] == [crawl.id]
     (crawl.path / "manifest.json").unlink()
-    assert runs.parents(annotate) == []
+    assert runs.open_parents(annotate) == []
 
 
 def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one_that_was_read(
@@ -839,12 +846,15 @@ def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one
 ):
     _, annotate, decide, _ = chained(tmp_path)
     with start(
-        tmp_path, "annotate", inputs=[runs.latest(tmp_path, "crawl").as_input(), ONE], force=True
+        tmp_path,
+        "annotate",
+        inputs=[runs.find_latest(tmp_path, "crawl").as_input(), ONE],
+        force=True,
     ) as run:
         storage.commit_bytes(run.path / "data/a.bin", b"other")
         assert run.id == annotate.id
         run.finish()
-    error = refused(runs.chain, decide)
+    error = refused(runs.ancestors, decide)
     assert (error.what, error.fix) == (
         "a run that this one read has been redone since",
         "run `gristmill decide` again, so that it reads what is there now",
@@ -854,13 +864,13 @@ def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one
 def test_a_run_that_was_redone_with_the_same_content_is_the_one_that_was_read(tmp_path):
     crawl, annotate, *_ = chained(tmp_path)
     finished(tmp_path, "crawl", sequence=1, force=True)
-    assert [run.id for run in runs.parents(annotate)] == [crawl.id]
+    assert [run.id for run in runs.open_parents(annotate)] == [crawl.id]
 
 
 def test_the_last_run_of_a_step_is_found_in_a_chain(tmp_path):
-    found = runs.chain(chained(tmp_path)[-1])
-    assert runs.of_step(found, "decide").step == "decide"
-    assert runs.of_step(found, "audit") is None
+    found = runs.ancestors(chained(tmp_path)[-1])
+    assert runs.latest_of(found, "decide").step == "decide"
+    assert runs.latest_of(found, "audit") is None
 
 
 # ---- what --in names
@@ -878,7 +888,7 @@ def test_an_unfinished_run_folder_is_refused_and_not_read_as_files(tmp_path, lef
         storage.commit_bytes(run.path / "documents/part-00000.parquet", b"x")
     if left == "receipts":
         (run.path / ".lock").unlink()
-        receipts.commit(run.path, Receipt("annotate", 0, 0))
+        receipts.commit_receipt(run.path, Receipt("annotate", 0, 0))
     assert (
         refused(runs.resolve_input, str(run.path)).what
         == "this run is unfinished: it has no manifest"

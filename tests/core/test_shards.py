@@ -121,13 +121,13 @@ def test_ids_are_16_bits_wide_exactly_where_the_vocabulary_fits(tmp_path, vocabu
 def test_an_id_beyond_the_width_is_refused_and_no_shard_appears(tmp_path):
     with pytest.raises((pa.ArrowInvalid, OverflowError)):
         written(tmp_path / "s.arrow", [[70_000]])
-    assert storage.listing(tmp_path) == []
+    assert storage.list_files(tmp_path) == []
 
 
 def test_a_batch_of_another_schema_is_refused_and_no_shard_appears(tmp_path):
     with pytest.raises(pa.ArrowInvalid):
         write_shard(tmp_path / "s.arrow", [batch_of([[1]], shard_schema(100_000, {}))], SCHEMA)
-    assert storage.listing(tmp_path) == []
+    assert storage.list_files(tmp_path) == []
 
 
 def test_batches_that_end_with_an_error_leave_no_shard(tmp_path):

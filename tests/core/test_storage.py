@@ -44,25 +44,25 @@ def names(folder):
 
 def write_and_fail(path, error):
     """Begin to write a file, then meet an error."""
-    with storage.commit(path) as file:
+    with storage.open_for_commit(path) as file:
         file.write(b"half")
         raise error
 
 
 def test_a_committed_file_holds_what_was_written(place):
-    with storage.commit(f"{place}/deep/er/file.bin") as file:
+    with storage.open_for_commit(f"{place}/deep/er/file.bin") as file:
         file.write(b"one ")
         file.write(b"two")
     assert storage.read_bytes(f"{place}/deep/er/file.bin") == b"one two"
 
 
 def test_a_file_is_not_there_before_its_block_ends(place):
-    with storage.commit(f"{place}/file") as file:
+    with storage.open_for_commit(f"{place}/file") as file:
         file.write(b"x" * 100_000)
         file.flush()
-        assert not storage.exists(f"{place}/file")
-        assert storage.listing(place) == []
-    assert storage.exists(f"{place}/file")
+        assert not storage.file_exists(f"{place}/file")
+        assert storage.list_files(place) == []
+    assert storage.file_exists(f"{place}/file")
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_file_is_not_there_before_its_block_ends(place):
 def test_an_exception_in_the_block_leaves_nothing_and_passes_on(place, error):
     with pytest.raises(type(error)):
         write_and_fail(f"{place}/file", error)
-    assert not storage.exists(f"{place}/file")
-    assert storage.listing(place) == []
+    assert not storage.file_exists(f"{place}/file")
+    assert storage.list_files(place) == []
 
 
 def test_an_exception_in_the_block_leaves_the_old_file_as_it_was(place):
@@ -94,7 +94,10 @@ def test_nothing_but_the_file_remains_after_a_commit(tmp_path):
 
 
 def test_two_writers_of_one_file_leave_one_whole_file(tmp_path):
-    with storage.commit(tmp_path / "file") as one, storage.commit(tmp_path / "file") as other:
+    with (
+        storage.open_for_commit(tmp_path / "file") as one,
+        storage.open_for_commit(tmp_path / "file") as other,
+    ):
         one.write(b"1" * 1000)
         other.write(b"2" * 1000)
     assert storage.read_bytes(tmp_path / "file") == b"1" * 1000
@@ -125,8 +128,8 @@ def test_a_file_url_is_a_local_path(tmp_path):
     storage.commit_bytes(f"file://{tmp_path}/a", b"1")
     assert storage.read_bytes(tmp_path / "a") == b"1"
     assert storage.is_local(f"file://{tmp_path}/a")
-    assert [info.path for info in storage.listing(f"file://{tmp_path}")] == [f"{tmp_path}/a"]
-    assert storage.exists(f"file://{tmp_path}/a")
+    assert [info.path for info in storage.list_files(f"file://{tmp_path}")] == [f"{tmp_path}/a"]
+    assert storage.file_exists(f"file://{tmp_path}/a")
 
 
 @pytest.mark.parametrize("url", ["gs://b/k", "s3://b/k", "memory://b/k", "https://example.org/k"])
@@ -180,9 +183,9 @@ def test_a_writer_killed_in_the_middle_leaves_no_file_at_the_name_and_a_sweep_re
     writer.wait()
     left = names(tmp_path)
     assert len(left) == 1 and left[0].startswith(storage.TEMPORARY) and left[0].endswith("-file")
-    assert not storage.exists(tmp_path / "file")
-    assert storage.listing(tmp_path) == []
-    assert storage.sweep(tmp_path) == 1
+    assert not storage.file_exists(tmp_path / "file")
+    assert storage.list_files(tmp_path) == []
+    assert storage.sweep_temporaries(tmp_path) == 1
     assert names(tmp_path) == []
 
 
@@ -242,7 +245,7 @@ def test_an_upload_that_fails_leaves_no_object(bucket, monkeypatch):
     monkeypatch.setattr(type(fsspec.filesystem("memory")), "put_file", broken)
     with pytest.raises(OSError, match="connection reset"):
         storage.commit_bytes(f"{bucket}/file", b"x")
-    assert storage.listing(bucket) == []
+    assert storage.list_files(bucket) == []
 
 
 def test_an_object_is_uploaded_with_one_call_after_the_block_ended(bucket, monkeypatch):
@@ -255,7 +258,7 @@ def test_an_object_is_uploaded_with_one_call_after_the_block_ended(bucket, monke
         put(self, local, key, **options)
 
     monkeypatch.setattr(kind, "put_file", seen)
-    with storage.commit(f"{bucket}/file") as file:
+    with storage.open_for_commit(f"{bucket}/file") as file:
         for _ in range(10):
             file.write(b"x" * 1000)
         assert calls == []
@@ -272,7 +275,7 @@ def test_a_sweep_takes_only_what_writers_left_behind(tmp_path):
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    assert storage.sweep(tmp_path) == 2
+    assert storage.sweep_temporaries(tmp_path) == 2
     assert names(tmp_path) == [".lock", "a/part-00000.parquet", "keep.part-1"]
 
 
@@ -336,7 +339,7 @@ def test_a_file_that_is_no_json_is_refused_with_its_name(tmp_path, content):
 
 def test_a_parquet_table_is_written_and_read_through_an_object_store(bucket):
     table = pa.table({"a": [1, 2, 3]})
-    with storage.commit(f"{bucket}/t.parquet") as file:
+    with storage.open_for_commit(f"{bucket}/t.parquet") as file:
         pq.write_table(table, file)
     with storage.open_input(f"{bucket}/t.parquet") as file:
         assert pq.read_table(file) == table
@@ -345,7 +348,7 @@ def test_a_parquet_table_is_written_and_read_through_an_object_store(bucket):
 def test_a_missing_file_is_the_users_error(place):
     with pytest.raises(InputError, match="there is no such file"):
         storage.read_bytes(f"{place}/none")
-    assert not storage.exists(f"{place}/none")
+    assert not storage.file_exists(f"{place}/none")
 
 
 def test_a_folder_read_as_a_file_is_the_users_error(tmp_path):
@@ -367,7 +370,7 @@ def tree(place):
 def listed(pattern, place):
     return [
         info.path.split(place.removeprefix("memory://").rstrip("/") + "/", 1)[1]
-        for info in storage.listing(pattern)
+        for info in storage.list_files(pattern)
     ]
 
 
@@ -403,16 +406,16 @@ def test_a_glob_that_meets_a_folder_and_its_files_lists_each_file_once(tree, pat
 
 def test_a_listing_tells_size_and_a_stamp_that_changes_with_the_content(tmp_path):
     storage.commit_bytes(tmp_path / "f", b"123")
-    [before] = storage.listing(tmp_path)
+    [before] = storage.list_files(tmp_path)
     os.utime(tmp_path / "f", ns=(1, 1))
-    [after] = storage.listing(tmp_path)
+    [after] = storage.list_files(tmp_path)
     assert (before.size, after.size, after.stamp) == (3, 3, "1")
     assert before.stamp != after.stamp
 
 
 def test_an_object_has_a_size_and_a_stamp(bucket):
     storage.commit_bytes(f"{bucket}/f", b"123")
-    [info] = storage.listing(bucket)
+    [info] = storage.list_files(bucket)
     assert info.size == 3
     assert info.stamp
     assert storage.read_bytes(info.path) == b"123"
@@ -421,7 +424,7 @@ def test_an_object_has_a_size_and_a_stamp(bucket):
 def test_the_files_of_unfinished_writers_are_not_listed(tmp_path):
     storage.commit_bytes(tmp_path / "a", b"1")
     (tmp_path / ".part-0123456789ab-b").write_bytes(b"2")
-    assert [info.path for info in storage.listing(tmp_path)] == [str(tmp_path / "a")]
+    assert [info.path for info in storage.list_files(tmp_path)] == [str(tmp_path / "a")]
 
 
 @pytest.mark.parametrize(
@@ -429,12 +432,12 @@ def test_the_files_of_unfinished_writers_are_not_listed(tmp_path):
 )
 def test_a_file_whose_own_name_speaks_of_parts_is_listed(tmp_path, name):
     storage.commit_bytes(tmp_path / name, b"1")
-    assert [info.path for info in storage.listing(tmp_path)] == [str(tmp_path / name)]
+    assert [info.path for info in storage.list_files(tmp_path)] == [str(tmp_path / name)]
 
 
 def test_a_file_whose_name_looks_like_a_glob_is_found_by_that_name(tmp_path):
     storage.commit_bytes(tmp_path / "data[1].jsonl", b"1")
-    assert [info.path for info in storage.listing(tmp_path / "data[1].jsonl")] == [
+    assert [info.path for info in storage.list_files(tmp_path / "data[1].jsonl")] == [
         str(tmp_path / "data[1].jsonl")
     ]
 
@@ -444,7 +447,7 @@ def test_files_behind_links_are_listed_where_the_links_are(tmp_path):
     (tmp_path / "view").mkdir()
     (tmp_path / "view" / "file").symlink_to(tmp_path / "real" / "a")
     (tmp_path / "view" / "folder").symlink_to(tmp_path / "real")
-    assert [info.path for info in storage.listing(tmp_path / "view")] == [
+    assert [info.path for info in storage.list_files(tmp_path / "view")] == [
         str(tmp_path / "view" / "file"),
         str(tmp_path / "view" / "folder" / "a"),
     ]

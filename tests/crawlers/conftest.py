@@ -19,7 +19,7 @@ from crawlers.frontier.outbox import Outbox
 from crawlers.frontier.store import Frontier
 from crawlers.session import Session
 from gristmill.progress import Progress
-from gristmill.runs.run import FinishedRun, open_run
+from gristmill.runs.finished import FinishedRun, open_run
 
 PAGES = Path(__file__).parent / "pages"
 COMMAND = "import typer\nfrom gristmill import cli\nfrom crawlers import commands\napp = typer.Typer()\ncommands.register(app)\ncli.build_app = lambda: app\ncli.main()"

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from gristmill.runs.run import all_entries, open_run
+from gristmill.runs.finished import all_entries, open_run
 
 PAGE = b"<html><body><article><p>Some words.</p></article></body></html>"
 Answer = tuple[int, Mapping[str, str], bytes] | Callable[["Handler"], None]

@@ -15,9 +15,9 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from crawlers.demo.site import PLANTED
-from gristmill.runs import run as runs
+from gristmill.runs.finished import FinishedRun, all_entries, open_run
 from gristmill.runs.ledger import totals
-from gristmill.runs.run import FinishedRun, all_entries, open_run
+from gristmill.runs.run import hold_lock
 
 DEMO = ("crawl", "--config", "configs/crawl/demo.toml")
 KEYS = {"source", "kind", "format", "lang_hint", "licence", "evidence", "opt_out", "robots"}
@@ -384,7 +384,7 @@ def ended_requests(folder: Path) -> int:
 def test_two_processes_do_not_crawl_the_same_sources_at_once(stopped_crawl, gristmill, tmp_path):
     _, arguments, _, _ = stopped_crawl(signal.SIGKILL)
     (state,) = (tmp_path / "runs" / "state").iterdir()
-    with runs.locked(state):
+    with hold_lock(state):
         done = gristmill(*arguments)
     assert done.returncode == 2
     assert "another process is writing this run" in done.stderr

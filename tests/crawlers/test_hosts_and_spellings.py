@@ -20,7 +20,7 @@ from crawlers.downloader.robots import read_robots
 from crawlers.rights import judge, page_signals
 from crawlers.sources.news import NewsSpider
 from gristmill.rights.policy import POLICIES
-from gristmill.runs.run import open_run
+from gristmill.runs.finished import open_run
 
 ARTICLE = b"<html><body><article><p>Some words.</p></article></body></html>"
 POLITE = "[politeness]\ndelay = %s\nautothrottle = false\nconcurrency_per_host = %d\nretries = 2\nbackoff = 0.0\n"

@@ -9,7 +9,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from gristmill.rights.takedown import read_takedowns
-from gristmill.runs.run import open_run
+from gristmill.runs.finished import open_run
 
 PAGES = [f"/p{n}.html" for n in range(4)]
 ARTICLE = b"<html><body><article><p>Some words.</p></article></body></html>"

@@ -19,7 +19,7 @@ from warcio.archiveiterator import ArchiveIterator
 
 from gristmill.hashing import sha256_file
 from gristmill.rights.takedown import read_takedowns
-from gristmill.runs.run import open_run
+from gristmill.runs.finished import open_run
 
 CONFIG = """contact = "t@example.org"
 private_hosts = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]

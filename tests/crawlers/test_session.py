@@ -15,8 +15,8 @@ from crawlers.rights import Verdict
 from crawlers.session import Session
 from crawlers.sources.base import UNCHANGED, stored
 from gristmill.errors import RunError, Stopped
+from gristmill.runs.finished import FinishedRun
 from gristmill.runs.ledger import totals
-from gristmill.runs.run import FinishedRun
 
 KEPT, REFUSED = Verdict("CC-BY-4.0", (), None, ()), Verdict("unknown", ("noai",), "opt_out", ())
 NEWS = {"kind": "news", "name": "n", "sites": ["https://n.example"], "lang": "en"}

@@ -21,7 +21,7 @@ from scrapy.exceptions import (
 
 from crawlers.downloader.failures import reason_of, words_for
 from crawlers.downloader.sites import read_site, unreachable
-from gristmill.runs.run import open_run
+from gristmill.runs.finished import open_run
 
 NO_NAMES = """import socket
 known = socket.getaddrinfo

@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill import cli
-from gristmill.runs import run as runs
+from gristmill.runs.finished import FinishedRun, find_latest, manifest_digest
 from gristmill.runs.ledger import Tally
-from gristmill.runs.run import FinishedRun
 from pipelines.config import ExportTextConfig
 from pipelines.export_text.features import feature, readme
 from pipelines.export_text.graph import _count, json_lines
@@ -74,7 +73,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(out: Path, where: Path, *options: str) -> list[str]:
-    decided = str(runs.latest(out, "decide").path)
+    decided = str(find_latest(out, "decide").path)
     return [
         "export-text",
         "--in",
@@ -87,7 +86,7 @@ def words(out: Path, where: Path, *options: str) -> list[str]:
 
 def export(out: Path, where: Path, *options: str) -> FinishedRun:
     assert cli.run(words(out, where, *options)) == 0
-    return runs.latest(where, "export-text")
+    return find_latest(where, "export-text")
 
 
 def loaded(
@@ -142,7 +141,7 @@ def test_every_line_opens_with_arrow_and_hashes_are_text(out, tmp_path):
     assert sum(table.num_rows for table in tables) == 89
     hashes = [one for table in tables for row in table["line_hashes"].to_pylist() for one in row]
     assert hashes and all(isinstance(one, str) and len(one) == 16 for one in hashes)
-    sealed = runs.latest(out, "annotate").files("documents/")
+    sealed = find_latest(out, "annotate").files("documents/")
     made = {
         f"{one:016x}"
         for path in sealed
@@ -209,7 +208,7 @@ def test_groups_are_counted_as_their_rows_would_be(rows, reason):
 
 def contents(run: FinishedRun) -> dict[str, str]:
     assert run.verify() == []
-    return {"manifest": runs.manifest_digest(run)} | {
+    return {"manifest": manifest_digest(run)} | {
         file.path: file.sha256 for file in run.data_files()
     }
 
@@ -260,7 +259,7 @@ def test_a_column_named_twice_is_refused():
 
 
 def test_a_run_of_another_step_is_refused(out, tmp_path, capsys):
-    annotated = str(runs.latest(out, "annotate").path)
+    annotated = str(find_latest(out, "annotate").path)
     assert cli.run(["export-text", "--in", annotated, "--out", str(tmp_path)]) == 2
     assert "a run of `decide` is needed here" in capsys.readouterr().err
 

@@ -9,8 +9,7 @@ import pytest
 from crawlers.demo.site import PLANTED
 from gristmill import cli
 from gristmill.corpus.shards import open_shard
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, list_runs
 
 RULES = {"gopher", "too_short", "extraction_failed", "bad_charset"}
 Row = dict[str, Any]
@@ -25,7 +24,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> dict[str
     assert (
         cli.run(["prepare", "--config", str(configs / "prepare/demo.toml"), "--out", str(out)]) == 0
     )
-    return {run.step: run for run in runs.list_runs(out)}
+    return {run.step: run for run in list_runs(out)}
 
 
 @pytest.fixture(scope="session")

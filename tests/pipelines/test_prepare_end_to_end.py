@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill import cli
-from gristmill.runs import run as runs
+from gristmill.runs.finished import FinishedRun, find_latest, list_runs, manifest_digest
 from pipelines.annotate import graph as annotating
 
 WORDS = (
@@ -111,14 +111,14 @@ def prepared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def by_step(out: Path) -> dict[str, runs.FinishedRun]:
-    return {run.step: run for run in runs.list_runs(out)}
+def by_step(out: Path) -> dict[str, FinishedRun]:
+    return {run.step: run for run in list_runs(out)}
 
 
 def contents(out: Path) -> dict[str, str]:
     """Every sealed file of every run by path and hash, manifests included: what byte identity compares."""
-    found = {f"{run.id}/manifest": runs.manifest_digest(run) for run in runs.list_runs(out)}
-    for run in runs.list_runs(out):
+    found = {f"{run.id}/manifest": manifest_digest(run) for run in list_runs(out)}
+    for run in list_runs(out):
         assert run.verify() == []
         found |= {f"{run.id}/{file.path}": file.sha256 for file in run.data_files()}
     return found
@@ -289,7 +289,7 @@ def test_a_changed_threshold_decides_and_packs_again_and_annotates_nothing(
     told = capsys.readouterr().err
     assert "annotate  finished before" in told
     assert "decide  finished before" not in told
-    assert sorted(run.step for run in runs.list_runs(prepared)) == [
+    assert sorted(run.step for run in list_runs(prepared)) == [
         "annotate",
         "decide",
         "decide",
@@ -307,10 +307,10 @@ def test_a_changed_threshold_decides_and_packs_again_and_annotates_nothing(
 def test_prepare_keeps_its_tokenizer_where_only_a_threshold_moved_and_says_so(
     corpus: Path, prepared: Path, capsys: pytest.CaptureFixture[str], moved: str
 ) -> None:
-    before = {run.id for run in runs.list_runs(prepared)}
+    before = {run.id for run in list_runs(prepared)}
     assert prepare(corpus, prepared, "--set", f"decide.{moved}") == 0
     assert "tokenizer  kept: only thresholds changed" in capsys.readouterr().err
-    made = [run.step for run in runs.list_runs(prepared) if run.id not in before]
+    made = [run.step for run in list_runs(prepared) if run.id not in before]
     assert made == ["decide", "pack"]
     assert (
         by_step(prepared)["pack"].details["tokenizer"]
@@ -325,7 +325,7 @@ def test_another_tokenizer_is_trained_where_it_is_asked_for_or_more_than_a_thres
 ) -> None:
     assert prepare(corpus, tmp_path) == 0
     assert prepare(corpus, tmp_path, "--set", "decide.thresholds.too_few_words.min=5", *other) == 0
-    assert [run.step for run in runs.list_runs(tmp_path)].count("tokenizer") == 2
+    assert [run.step for run in list_runs(tmp_path)].count("tokenizer") == 2
 
 
 def test_an_empty_validation_split_opens_and_is_told_with_the_way_out(
@@ -341,7 +341,7 @@ def test_the_manifest_names_every_file_that_was_read(corpus: Path, prepared: Pat
     assert row == {"name": "tale.jsonl", "bytes": corpus.stat().st_size, "records": 120}
 
 
-def make_older(run: runs.FinishedRun, columns: list[str]) -> None:
+def make_older(run: FinishedRun, columns: list[str]) -> None:
     """Leave columns out of the documents of a run, as if a version that did not know them had written it."""
     for path in run.files("documents/"):
         table = pq.read_table(path).drop_columns(columns)
@@ -360,7 +360,7 @@ def test_documents_of_another_version_are_refused_before_work(
     columns: list[str], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.run(["annotate", "--in", str(corpus), "--out", str(tmp_path), *SMALL[:2]]) == 0
-    [run] = runs.list_runs(tmp_path)
+    [run] = list_runs(tmp_path)
     make_older(run, columns)
     assert cli.run(["decide", "--in", str(run.path), "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err
@@ -389,7 +389,7 @@ def test_what_an_earlier_version_decided_is_still_explored_and_packed(
     assert (
         cli.run(["pack", *given, "--out", str(tmp_path), *SMALL[4:], "--set", "pack.seed=3"]) == 0
     )
-    again = [run for run in runs.list_runs(tmp_path, "pack") if run.id != steps["pack"].id]
+    again = [run for run in list_runs(tmp_path, "pack") if run.id != steps["pack"].id]
     assert [run.counts["tokens"] for run in again] == [by_step(prepared)["pack"].counts["tokens"]]
 
 
@@ -422,7 +422,7 @@ def test_a_takedown_drops_the_document_and_the_list_is_an_input_by_content(
             ]
         )
         assert code == 0
-        names.append(runs.latest(prepared, "decide"))
+        names.append(find_latest(prepared, "decide"))
     assert names[0].id == names[1].id != names[2].id
     assert [run.counts.get("dropped:takedown", 0) for run in names] == [1, 1, 0]
     prepare(corpus, prepared)
@@ -467,10 +467,10 @@ def test_workers_and_memory_change_no_byte(
     expected = {
         name: sha
         for name, sha in contents(prepared).items()
-        if name.split("/")[0] in {r.id for r in runs.list_runs(tmp_path)}
+        if name.split("/")[0] in {r.id for r in list_runs(tmp_path)}
     }
     assert contents(tmp_path) == expected
-    assert len(runs.list_runs(tmp_path)) == 4
+    assert len(list_runs(tmp_path)) == 4
 
 
 def test_the_order_of_the_inputs_changes_no_shard(tmp_path: Path) -> None:
@@ -529,7 +529,7 @@ def test_killed_at_any_place_and_run_again_the_bytes_are_those_of_an_undisturbed
     assert "were done before and are reused" in err or "finished before" in err
     made = contents(tmp_path)
     assert made == {name: sha for name, sha in contents(prepared).items() if name in made}
-    assert len(runs.list_runs(tmp_path)) == 4
+    assert len(list_runs(tmp_path)) == 4
     assert not list(tmp_path.rglob(".part-*"))
     assert not list(tmp_path.rglob("spill"))
 
@@ -658,7 +658,7 @@ def test_a_full_disk_is_said_and_the_same_command_continues(
     ]
     process = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert process.returncode in (1, 2)
-    assert runs.list_runs(tmp_path) == []
+    assert list_runs(tmp_path) == []
     assert finish(spawn(corpus, tmp_path))[0] == 0
     made = contents(tmp_path)
     assert made == {name: sha for name, sha in contents(prepared).items() if name in made}
@@ -777,7 +777,7 @@ def test_the_same_graphs_give_the_same_bytes_on_the_portable_job_server(
     assert code == 0, err
     made = contents(tmp_path)
     assert made == {name: sha for name, sha in contents(prepared).items() if name in made}
-    assert len(runs.list_runs(tmp_path)) == 4
+    assert len(list_runs(tmp_path)) == 4
 
 
 def test_empty_inputs_beside_others_are_splits_of_no_records_all_the_way_to_the_shards(

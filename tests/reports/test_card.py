@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from gristmill.errors import InputError, RunError
 from gristmill.rights.policy import SPDX_IDS
-from gristmill.runs import run as runs
+from gristmill.runs.finished import corpus_lineage, open_parents
 from gristmill.runs.ledger import Entry
 from reports.card.biases import interval, leaning, mentions
 from reports.card.columns import Column, croissant_field, croissant_type, hub_features
@@ -74,7 +74,7 @@ def judged(family):
     family.columns = DOCUMENTS
     rows = [(id, None) for id in "bcdef"]
     decided = family.make([("a", 1), ("g", 1, "a", 0.9), *rows], shards=2)
-    return runs.parents(decided)[0], decided
+    return open_parents(decided)[0], decided
 
 
 def test_licences_refusals_personal_data_dates_and_copies_are_counted_of_kept_documents(judged):
@@ -115,7 +115,7 @@ def test_batches_of_any_size_give_equal_counts(judged, monkeypatch):
 
 def test_an_empty_corpus_has_no_licences_and_no_dates(family):
     decided = family.make([])
-    found = scan(runs.parents(decided)[0], decided)
+    found = scan(open_parents(decided)[0], decided)
     assert found.kept == 0 and not found.of_licence() and found.dates("published") is None
 
 
@@ -160,7 +160,7 @@ def test_an_audit_of_another_corpus_is_refused_and_one_of_this_is_not(family):
     decided = family.make([("a", None)])
     mine, line = (
         family.seal("audit", "x", pa.schema([("n", pa.int64())]), [], [decided]),
-        runs.corpus_line(decided),
+        corpus_lineage(decided),
     )
     check_audit(mine, line)
     other = family.seal(

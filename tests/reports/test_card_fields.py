@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from gristmill.errors import RunError, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import open_parents
 from reports.card.about import About, contact_of, given_or_not
 from reports.card.biases import basis, models, never
 from reports.card.checks import audits_of, card_of, check_place, check_sealed
@@ -78,7 +78,7 @@ def test_pseudonyms_and_addresses_are_counted_of_kept_documents_by_kind(family):
         "d": {"kind": "social", "author": "f" * 32, "url": "https://s.example/@ann/3"},
     }
     decided = family.make([("a", 1), ("d", 1, "a", 0.9), ("b", None), ("c", None)])
-    found = scan(runs.parents(decided)[0], decided)
+    found = scan(open_parents(decided)[0], decided)
     assert found.authors == {"social": 1, "news": 1} and found.addresses == {"social": 2}
 
 

@@ -13,8 +13,9 @@ import pytest
 from gristmill import cli
 from gristmill.config import Config
 from gristmill.corpus.shards import open_shard
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.finished import FinishedRun, all_entries, find_latest, open_parents, open_run
+from gristmill.runs.run import start_run
 from reports.card.command import write
 
 WORDS = "the mill of stone water that and with have old man said river bread flour door house night road field she he".split()
@@ -73,12 +74,12 @@ def prepared(folder, *options):
         *sets([*COMMON, *options]),
     ]
     assert cli.run(words) == 0
-    return runs.latest(folder / "runs", "pack")
+    return find_latest(folder / "runs", "pack")
 
 
 def sealed(place, step, parents, details=None, audit=None):
     """A run made by hand, such as one of a model: its files are not looked at."""
-    with runs.start(
+    with start_run(
         step, out=place, config=Made(word=step), inputs=[parent.as_input() for parent in parents]
     ) as run:
         if audit:
@@ -93,7 +94,7 @@ def made(tmp_path_factory):
     lines = [json.dumps(row(n), ensure_ascii=False) for n in range(60)]
     (folder / "tale.jsonl").write_text("\n".join([*lines, '{"id": "cut']), encoding="utf-8")
     packed, other = prepared(folder, *MIXED), prepared(folder, "tokenizer.vocab_size=560")
-    decided = runs.latest(folder / "runs", "decide")
+    decided = find_latest(folder / "runs", "decide")
     words = [
         "export-text",
         "--in",
@@ -108,11 +109,11 @@ def made(tmp_path_factory):
     audit = sealed(
         folder / "runs",
         "audit",
-        [*runs.parents(decided), decided, model],
+        [*open_parents(decided), decided, model],
         {"headlines": ["models: 1"]},
         told,
     )
-    return folder, packed, runs.latest(folder / "runs", "export-text"), audit, other
+    return folder, packed, find_latest(folder / "runs", "export-text"), audit, other
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_settings_and_tokenizer_are_the_packs_own_and_not_those_of_the_audited_m
     assert settings["tokenizer"]["vocab_size"] == 500 == made[1].details["vocab_size"]
     assert settings["pack"]["mixture"]["weights"] == {"lang=zh": 4.0}
     mine, other = (
-        next(one for one in runs.parents(pack) if one.step == "tokenizer").id
+        next(one for one in open_parents(pack) if one.step == "tokenizer").id
         for pack in (made[1], made[4])
     )
     table = section(card[1], "How it was made")
@@ -191,7 +192,7 @@ def test_documents_are_told_apart_from_rows_and_what_was_kept_from_what_is_packe
             f"`{split}` (asked for {asked}; it has {splits[split]} of {kept} documents, {share})"
             in table
         )
-    entries = [entry for entry in runs.all_entries(packed) if entry.fate == "kept"]
+    entries = [entry for entry in all_entries(packed) if entry.fate == "kept"]
     documents = {
         name: sum(entry.documents for entry in entries if entry.source == name)
         for name in ("en", "zh")
@@ -233,7 +234,7 @@ def test_a_recipe_without_its_key_promises_no_run_id_and_says_what_can_be_checke
     )
     (tmp_path / "settings.toml").write_text(code(card[1], "toml"), encoding="utf-8")
     shutil.copy2(made[0] / "tale.jsonl", tmp_path)
-    found = dict[str, runs.FinishedRun]()
+    found = dict[str, FinishedRun]()
     for key in ("hush-hush", "another"):
         line = (
             sh.splitlines()[1].replace("$AUTHOR_KEY", key).replace("runs", str(tmp_path / "runs"))
@@ -242,7 +243,7 @@ def test_a_recipe_without_its_key_promises_no_run_id_and_says_what_can_be_checke
             "tale.jsonl", str(tmp_path / "tale.jsonl")
         )
         assert cli.run(shlex.split(line)[1:]) == 3
-        found[key] = runs.latest(tmp_path / "runs", "pack")
+        found[key] = find_latest(tmp_path / "runs", "pack")
     assert found["hush-hush"].id == made[1].id != found["another"].id
     assert found["another"].details == made[1].details
     for path in ("train/data-00000-of-00001.arrow", "test/data-00000-of-00001.arrow"):
@@ -300,7 +301,7 @@ def test_a_card_of_json_lines_states_the_types_of_the_sealed_readme_and_is_laid_
         in page
     )
     assert "into a copy of it, beside the data." in page
-    assert runs.open_run(copy).verify() == ["README.md"] and export.verify() == []
+    assert open_run(copy).verify() == ["README.md"] and export.verify() == []
     monkeypatch.chdir(copy)
     after = opened(code(page, "python"), "load_dataset", tmp_path)["train"]
     assert after.features == before.features and after.num_rows == before.num_rows == 60
@@ -401,9 +402,9 @@ def test_another_audit_is_told_when_it_replaces_a_card_and_another_runs_card_is_
 
 def test_a_run_that_is_not_there_is_named_among_the_limits(made, tmp_path):
     shutil.copytree(made[0] / "runs", tmp_path / "runs")
-    tokenizer = next(one for one in runs.parents(made[1]) if one.step == "tokenizer")
+    tokenizer = next(one for one in open_parents(made[1]) if one.step == "tokenizer")
     shutil.rmtree(tmp_path / "runs" / tokenizer.id)
-    write(runs.open_run(tmp_path / "runs" / made[1].id), [], tmp_path / "card")
+    write(open_run(tmp_path / "runs" / made[1].id), [], tmp_path / "card")
     page = (tmp_path / "card/README.md").read_text(encoding="utf-8")
     assert (
         f"- Runs that did not lie beside this one, so that nothing is told of them: `{tokenizer.id}`.\n"

@@ -10,7 +10,7 @@ import tomllib
 import pytest
 
 from gristmill import cli
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest, list_runs, manifest_digest, open_run
 from pipelines.config import PrepareConfig
 from pipelines.export_text.graph import SCAFFOLD
 from pipelines.final_text import PLACEHOLDER
@@ -78,7 +78,7 @@ def out(tmp_path_factory):
         == 0
     )
     place = folder / "runs"
-    decided, packed = (str(runs.latest(place, step).path) for step in ("decide", "pack"))
+    decided, packed = (str(find_latest(place, step).path) for step in ("decide", "pack"))
     for form in ("parquet", "jsonl"):
         words = [
             "export-text",
@@ -89,7 +89,7 @@ def out(tmp_path_factory):
             *sets([f"export_text.format={form}"]),
         ]
         assert cli.run(words) == 0
-        export = runs.latest(place / form, "export-text")
+        export = find_latest(place / form, "export-text")
         shutil.move(export.path, place / export.id)
     assert (
         cli.run(["audit", "--in", packed, "--out", str(place), *sets(["corpus.min_documents=5"])])
@@ -100,7 +100,7 @@ def out(tmp_path_factory):
 
 def run_of(out, step, **settings):
     """The newest run of a step with these settings."""
-    found = [run for run in runs.list_runs(out / "runs") if run.step == step]
+    found = [run for run in list_runs(out / "runs") if run.step == step]
     return next(
         run for run in reversed(found) if settings.items() <= run.manifest["config"].items()
     )
@@ -386,18 +386,18 @@ def test_settings_and_commands_of_a_card_make_the_same_run(out, packed, tmp_path
     for line in commands.splitlines():
         extra = sets(["errors.budget=5"]) if " prepare " in line else []
         assert cli.run([*shlex.split(line)[1:], *extra]) == 0
-    again, run = runs.latest("runs", "pack"), run_of(out, "pack")
-    assert runs.manifest_digest(again) == runs.manifest_digest(run)
+    again, run = find_latest("runs", "pack"), run_of(out, "pack")
+    assert manifest_digest(again) == manifest_digest(run)
 
 
 def test_equal_runs_made_elsewhere_differ_in_the_day_of_sealing_alone(out, packed, tmp_path):
     elsewhere = tmp_path / "copied"
     shutil.copytree(out / "runs", elsewhere, ignore=shutil.ignore_patterns("telemetry.json"))
-    run = runs.open_run(elsewhere / run_of(out, "pack").id)
+    run = open_run(elsewhere / run_of(out, "pack").id)
     assert sealed_on(run) is None and re.fullmatch(
         r"\d{4}-\d\d-\d\d", sealed_on(run_of(out, "pack"))
     )
-    write(run, [runs.open_run(elsewhere / run_of(out, "audit").id)], tmp_path / "c")
+    write(run, [open_run(elsewhere / run_of(out, "audit").id)], tmp_path / "c")
     assert (tmp_path / "c" / "README.md").read_text(encoding="utf-8") == packed[1]
     without = {key: value for key, value in packed[2].items() if key != "datePublished"}
     assert json.loads((tmp_path / "c" / "croissant.json").read_text()) == without
@@ -432,7 +432,7 @@ def test_a_mixture_takedowns_pseudonyms_and_refusals_that_were_not_honoured_are_
         )
         == 0
     )
-    run = runs.latest(tmp_path / "r", "pack")
+    run = find_latest(tmp_path / "r", "pack")
     page, told = card_of(run, tmp_path / "hub")
     made = gather(run, [], tmp_path)
     assert (
@@ -506,7 +506,7 @@ DAMAGE = {
 @pytest.mark.parametrize("kind", DAMAGE)
 def test_a_damaged_shard_writes_no_card_and_is_named(out, tmp_path, kind, capsys):
     shutil.copytree(out / "runs", tmp_path / "r")
-    run = runs.open_run(tmp_path / "r" / run_of(out, "pack").id)
+    run = open_run(tmp_path / "r" / run_of(out, "pack").id)
     shard = next(
         run.path / file.path for file in run.data_files("train/") if file.path.endswith(".arrow")
     )

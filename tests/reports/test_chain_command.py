@@ -18,8 +18,9 @@ from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.corpus.shards import shard_name, shard_schema, write_shard
 from gristmill.errors import RunError, UserError
 from gristmill.runs import receipts, storage
-from gristmill.runs import run as runs
+from gristmill.runs.finished import LEDGER, MANIFEST, find_latest, list_runs, open_run
 from gristmill.runs.ledger import Entry, Tally, ledger_table, totals
+from gristmill.runs.run import start_run
 from reports.chain import command as report_command
 from reports.chain.collect import collect, withhold
 from reports.chain.page import page
@@ -64,12 +65,12 @@ class Chain:
 
     def seal(self, step, inputs=(), *, write=lambda path: None, entries=(), word="", **sealed):
         given = [found.as_input() for found in inputs]
-        with runs.start(step, out=self.out, config=Settings(word=word), inputs=given) as run:
+        with start_run(step, out=self.out, config=Settings(word=word), inputs=given) as run:
             if run.finished:
                 return run.finished
             write(run.path)
             if entries:
-                with storage.commit(run.path / runs.LEDGER) as file:
+                with storage.open_for_commit(run.path / LEDGER) as file:
                     pq.write_table(ledger_table({0: entries}), file)
                 read = sum(entry.documents for entry in entries)
                 sealed["counts"] = {"read": read, **totals(entries), **sealed.get("counts", {})}
@@ -159,15 +160,15 @@ class Chain:
             )
 
         def files(path):
-            return [receipts.data_file(path, f"train/{shard_name(0, 1)}", rows=1)]
+            return [receipts.describe_file(path, f"train/{shard_name(0, 1)}", rows=1)]
 
         details = {"tokenizer": "7e", "vocab_size": 300, "splits": {}}
         given = [found.as_input() for found in (decided, tokenizer)]
-        with runs.start("pack", out=self.out, config=Settings(word=word), inputs=given) as run:
+        with start_run("pack", out=self.out, config=Settings(word=word), inputs=given) as run:
             if run.finished:
                 return run.finished
             write(run.path)
-            with storage.commit(run.path / runs.LEDGER) as file:
+            with storage.open_for_commit(run.path / LEDGER) as file:
                 pq.write_table(ledger_table({0: entries}), file)
             return run.finish(
                 counts={"read": 3, **totals(entries), "tokens": 9},
@@ -240,7 +241,7 @@ class Chain:
 
 
 def table(path, rows, schema):
-    with storage.commit(path) as file:
+    with storage.open_for_commit(path) as file:
         pq.write_table(pa.Table.from_pylist(rows, schema), file)
 
 
@@ -371,8 +372,8 @@ def test_runs_of_several_corpora_are_refused(chain, tmp_path):
 def test_a_run_whose_source_was_redone_is_refused(chain, tmp_path):
     annotated = chain.annotate()
     decided = chain.decide(annotated)
-    manifest = storage.read_json(annotated.path / runs.MANIFEST)
-    storage.commit_json(annotated.path / runs.MANIFEST, {**manifest, "counts": {"kept": 4}})
+    manifest = storage.read_json(annotated.path / MANIFEST)
+    storage.commit_json(annotated.path / MANIFEST, {**manifest, "counts": {"kept": 4}})
     with pytest.raises(RunError, match="redone"):
         collect([decided], tmp_path / "report.html")
 
@@ -416,7 +417,7 @@ def test_the_same_runs_give_the_same_bytes(audited, tmp_path):
 
 @pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "tokenizer", "pack", "pretrain"])
 def test_every_step_can_be_the_last(audited, tmp_path, step):
-    end = runs.latest(audited.path.parent, step)
+    end = find_latest(audited.path.parent, step)
     drawn = page(collect([end], tmp_path / "report.html"))
     assert end.id in drawn and "Not part of this chain: " in drawn
 
@@ -426,7 +427,7 @@ def test_a_decide_run_without_its_documents_is_told_of_by_its_ledger(chain, tmp_
     alone = tmp_path / "alone" / decided.id
     alone.parent.mkdir()
     decided.path.rename(alone)
-    drawn = page(collect([runs.open_run(alone)], tmp_path / "report.html"))
+    drawn = page(collect([open_run(alone)], tmp_path / "report.html"))
     assert "<code>exact_duplicate</code>" in drawn
     assert "This chain has no documents beside it" in drawn
 
@@ -465,12 +466,12 @@ def test_without_a_run_the_newest_corpus_is_told_of_with_all_its_models_and_its_
     audited, chain, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    models = [run.id for run in runs.list_runs("runs", "pretrain")]
-    packed = runs.latest("runs", "pack")
+    models = [run.id for run in list_runs("runs", "pretrain")]
+    packed = find_latest("runs", "pack")
     assert sorted(run.id for run in report_command.newest(Path("runs"))) == sorted(
         [packed.id, *models, audited.id]
     )
-    later = chain.audit(runs.latest("runs", "pretrain"))
+    later = chain.audit(find_latest("runs", "pretrain"))
     done = gristmill()
     assert done.exit_code == 0, done.output
     drawn = (tmp_path / "report.html").read_text()
@@ -481,7 +482,7 @@ def test_without_a_run_the_newest_corpus_is_told_of_with_all_its_models_and_its_
 
 def test_runs_of_another_corpus_are_left_out_and_named(audited, chain, capsys):
     other = chain.decide(chain.annotate(word="newer"), word="newer")
-    packed = chain.pack(other, runs.latest(chain.out, "tokenizer"))
+    packed = chain.pack(other, find_latest(chain.out, "tokenizer"))
     model = chain.pretrain(packed, "other")
     stray = chain.annotate(word="newest")
     assert [run.id for run in report_command.newest(chain.out)] == [packed.id, model.id]
@@ -567,7 +568,7 @@ def test_runs_without_their_bookkeeping_are_told_of_by_the_rest(audited, chain, 
 
 
 def test_an_unfinished_run_is_refused_with_what_to_do(audited, tmp_path):
-    (audited.path / runs.MANIFEST).unlink()
+    (audited.path / MANIFEST).unlink()
     done = gristmill(audited.path, "--out", tmp_path / "report.html")
     assert isinstance(done.exception, RunError) and "unfinished" in str(done.exception)
 
@@ -662,7 +663,7 @@ def test_hostile_words_change_no_sum(hostile, tmp_path, tables):
 
 @pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "pack"])
 def test_the_page_says_of_each_step_what_its_manifest_says(audited, chain, tmp_path, tables, step):
-    counts = runs.latest(chain.out, step).counts
+    counts = find_latest(chain.out, step).counts
     found = tables(page(collect([audited], tmp_path / "report.html")))
     (row,) = [row for row in found["What each step read, and what became of it"] if row[0] == step]
     assert [int(cell) for cell in row[2:]] == [
@@ -675,7 +676,7 @@ def test_the_page_counts_tokens_and_models_as_the_manifests_do(audited, chain, t
     assert found["Splits"][1] == [
         "train",
         "1",
-        str(runs.latest(chain.out, "pack").counts["tokens"]),
+        str(find_latest(chain.out, "pack").counts["tokens"]),
         "100.0 %",
         "6 B",
     ]
@@ -699,7 +700,7 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path, tables)
     out = tmp_path / "runs"
     for arguments in (["annotate", "--in", tmp_path / "in.jsonl"], ["decide", "--in", "annotate"]):
         given = [
-            str(runs.latest(out, "annotate").path) if a == "annotate" and i else str(a)
+            str(find_latest(out, "annotate").path) if a == "annotate" and i else str(a)
             for i, a in enumerate(arguments)
         ]
         done = subprocess.run(
@@ -716,7 +717,7 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path, tables)
             check=False,
         )
         assert done.returncode in (0, 3), done.stderr
-    facts = collect([runs.latest(out, "decide")], tmp_path / "report.html")
+    facts = collect([find_latest(out, "decide")], tmp_path / "report.html")
     drawn = page(facts)
     assert "The ledger balances" in drawn
     assert facts.corpus is not None and facts.corpus.documents == 3

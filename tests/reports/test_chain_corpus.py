@@ -14,8 +14,8 @@ from gristmill.config import Config
 from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.corpus.view import lowest_bit
 from gristmill.errors import RunError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.run import start_run
 from reports.chain import corpus as corpus_module
 from reports.chain.corpus import scan_corpus
 from reports.chain.facts import Cluster, Duplicates, Licence, Reason, Sample
@@ -78,9 +78,9 @@ def decision(keep=True, reasons=0, cluster=-1, size=1, kept_id=None, similarity=
 
 
 def sealed(out, step, folder, schema, shards, **details):
-    with runs.start(step, out=out, config=Settings(step=step)) as run:
+    with start_run(step, out=out, config=Settings(step=step)) as run:
         for number, rows in enumerate(shards):
-            with storage.commit(run.path / folder / f"part-{number:05d}.parquet") as file:
+            with storage.open_for_commit(run.path / folder / f"part-{number:05d}.parquet") as file:
                 pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=2)
         return run.finish(details=details)
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.config import Config
-from gristmill.runs import run as runs
 from gristmill.runs import storage
 from gristmill.runs.ledger import Entry, totals
+from gristmill.runs.run import start_run
 from reports.chain.collect import MOST_QUARANTINED, read_quarantine
 from reports.chain.duplicates import duplicates
 from reports.chain.facts import (
@@ -334,7 +334,7 @@ def test_an_empty_quarantine_says_so_whatever_crawl_could_not_fetch():
 
 @pytest.mark.parametrize("rows", [0, 1, MOST_QUARANTINED, MOST_QUARANTINED + 7])
 def test_of_a_long_quarantine_the_first_rows_are_read(tmp_path, rows):
-    with runs.start("annotate", out=tmp_path, config=Settings()) as made:
+    with start_run("annotate", out=tmp_path, config=Settings()) as made:
         for part in range(2):
             columns = {
                 "file": ["http://host/x/a.gz"] * rows,
@@ -342,7 +342,7 @@ def test_of_a_long_quarantine_the_first_rows_are_read(tmp_path, rows):
                 "reason": ["r"] * rows,
                 "error": ["e"] * rows,
             }
-            with storage.commit(made.path / "quarantine" / f"part-{part}.parquet") as file:
+            with storage.open_for_commit(made.path / "quarantine" / f"part-{part}.parquet") as file:
                 pq.write_table(
                     pa.table(
                         {

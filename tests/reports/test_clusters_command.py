@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gristmill import cli
 from gristmill.errors import RunError, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from reports.clusters.collect import Wish, collect, open_corpus
 from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
 from reports.clusters.page import found, headline, isolated, page
@@ -363,7 +363,7 @@ def test_an_unknown_cluster_a_folder_as_page_or_no_run_is_the_users_error(decide
         ([decided.path, "--cluster", "nobody"], UserError, "nobody"),
         ([decided.path, "--out", tmp_path], UserError, "must be a file"),
         (["--runs", tmp_path / "empty"], RunError, "gristmill clusters RUN"),
-        ([runs.latest(decided.path.parent, "annotate").path], RunError, "no decide run"),
+        ([find_latest(decided.path.parent, "annotate").path], RunError, "no decide run"),
     ):
         done = gristmill("clusters", *arguments)
         assert isinstance(done.exception, error) and done.exception.exit_code == 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gristmill.errors import RunError, UserError
 from gristmill.hashing import key64
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from reports.chain.texts import Place
 from reports.clusters import members as members_module
 from reports.clusters.collect import EXTENT, Wish, collect, open_corpus
@@ -336,7 +336,7 @@ def test_a_run_whose_documents_are_gone_is_refused(family, tmp_path):
 def test_a_run_that_no_decide_run_led_to_is_refused(family):
     family.make(pair("p"))
     with pytest.raises(RunError, match="no decide run"):
-        open_corpus(runs.latest(family.out, "annotate"))
+        open_corpus(find_latest(family.out, "annotate"))
 
 
 def test_equal_runs_give_equal_facts(family):

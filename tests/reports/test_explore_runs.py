@@ -16,8 +16,9 @@ from gristmill.config import Config
 from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.errors import ConfigError, RunError
 from gristmill.hashing import key64
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.finished import open_run
+from gristmill.runs.run import start_run
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS
 from pipelines.config import Bound, DecideConfig, OwnRule
 from pipelines.decide.graph import DECISION_SCHEMA
@@ -69,12 +70,12 @@ def document(number, **columns):
 
 
 def write(run, folder, number, rows, schema):
-    with storage.commit(run.path / folder / f"part-{number:05d}.parquet") as file:
+    with storage.open_for_commit(run.path / folder / f"part-{number:05d}.parquet") as file:
         pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=3)
 
 
 def annotated(out, shards, schema=SCHEMA, step="annotate"):
-    with runs.start(step, out=out, config=Settings()) as run:
+    with start_run(step, out=out, config=Settings()) as run:
         for number, rows in enumerate(shards):
             write(run, "documents", number, rows, schema)
         return run.finish()
@@ -95,7 +96,7 @@ def decided(out, shards, config=CONFIG, more=None):
     hashes = {file.path: file.sha256 for file in documents.data_files()}
     rules = chosen_rules(config)
     names = legend(rules)
-    with runs.start("decide", out=out, config=config, inputs=[documents.as_input()]) as run:
+    with start_run("decide", out=out, config=config, inputs=[documents.as_input()]) as run:
         for number, rows in enumerate(shards):
             bits = [int(b) for b in bits_of(rows, config)]
             bits = [
@@ -415,7 +416,7 @@ def test_a_decide_run_whose_documents_are_gone_is_refused(tmp_path):
     moved.parent.mkdir()
     run.path.rename(moved)
     with pytest.raises(RunError, match="not beside it"):
-        open_source(runs.open_run(moved))
+        open_source(open_run(moved))
 
 
 def test_reasons_that_the_rules_do_not_give_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from gristmill import cli
 from gristmill.config import Config
-from gristmill.runs import run as runs
+from gristmill.runs.run import start_run
 from reports.run_tools import quarantine
 
 
@@ -39,7 +39,7 @@ def record(number, reason="bad_json", error="Expecting value", compressed=-1, fi
 
 def sealed(tmp_path, *parts, step="annotate", counts=None):
     """A run whose quarantine has these files of records; the counts follow from them."""
-    with runs.start(step, out=tmp_path, config=Settings()) as run:
+    with start_run(step, out=tmp_path, config=Settings()) as run:
         for number, rows in enumerate(parts):
             (run.path / "quarantine").mkdir(exist_ok=True)
             pq.write_table(
@@ -177,7 +177,7 @@ def test_a_quarantine_file_that_was_cut_is_refused(tmp_path, asked):
 
 
 def test_an_unfinished_run_is_refused(tmp_path, asked):
-    with runs.start("annotate", out=tmp_path, config=Settings()) as run:
+    with start_run("annotate", out=tmp_path, config=Settings()) as run:
         pass
     code, _, err = asked(run)
     assert (code, "this run is unfinished" in err) == (2, True)

@@ -11,9 +11,9 @@ from gristmill import cli
 from gristmill.config import Config
 from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
-from gristmill.runs import run as runs
+from gristmill.runs.finished import Input, find_latest
 from gristmill.runs.receipts import Receipt
-from gristmill.runs.run import Input
+from gristmill.runs.run import start_run
 from reports.run_tools import listing as run_list
 
 
@@ -27,7 +27,7 @@ FILES = Input("texts.jsonl", "1" * 64, "/here/texts.jsonl")
 
 
 def finished(out, step="annotate", *, seconds=None, sealed=None, **options):
-    with runs.start(step, **{"out": out, "config": Settings(), **options}) as run:
+    with start_run(step, **{"out": out, "config": Settings(), **options}) as run:
         storage.commit_bytes(run.path / "data/a", b"x" * 2_000_000)
         done = run.finish(**(sealed or {}))
     if seconds is not None:
@@ -36,9 +36,9 @@ def finished(out, step="annotate", *, seconds=None, sealed=None, **options):
 
 
 def unfinished(out, step="decide", *, splits=(), seconds=None):
-    with runs.start(step, out=out, config=Settings()) as run:
+    with start_run(step, out=out, config=Settings()) as run:
         for stage, split in splits:
-            receipts.commit(run.path, Receipt(stage, split, 0))
+            receipts.commit_receipt(run.path, Receipt(stage, split, 0))
     if seconds is not None:
         os.utime(run.path / ".lock", (seconds, seconds))
     return run
@@ -99,9 +99,9 @@ def test_runs_are_listed_newest_last_whatever_their_state(tmp_path):
 def test_the_newest_listed_run_of_a_step_is_the_one_that_the_next_step_reads(tmp_path):
     old = finished(tmp_path, config=Settings(word="old"), seconds=1_000)
     finished(tmp_path, config=Settings(word="new"), seconds=2_000)
-    with runs.start("annotate", out=tmp_path, config=Settings(word="old")):
+    with start_run("annotate", out=tmp_path, config=Settings(word="old")):
         pass
-    assert run_list.find(tmp_path)[-1].path == runs.latest(tmp_path, "annotate").path == old.path
+    assert run_list.find(tmp_path)[-1].path == find_latest(tmp_path, "annotate").path == old.path
 
 
 def test_an_unfinished_run_tells_since_when_and_how_many_receipts_of_all_its_stages(tmp_path):
@@ -114,7 +114,7 @@ def test_an_unfinished_run_tells_since_when_and_how_many_receipts_of_all_its_sta
         5_000.0,
     )
     assert (found.receipts, found.told_state()) == (3, "unfinished, 3 receipts")
-    assert found.bytes == sum(info.size for info in storage.listing(run.path)) > 0
+    assert found.bytes == sum(info.size for info in storage.list_files(run.path)) > 0
 
 
 def test_continuing_a_run_does_not_change_since_when_it_is_being_written(tmp_path):
@@ -124,7 +124,7 @@ def test_continuing_a_run_does_not_change_since_when_it_is_being_written(tmp_pat
 
 
 def test_a_run_whose_lock_is_held_is_running_and_looking_does_not_take_the_lock_away(tmp_path):
-    with runs.start("decide", out=tmp_path, config=Settings()) as run:
+    with start_run("decide", out=tmp_path, config=Settings()) as run:
         (found,) = run_list.find(tmp_path)
         assert (found.state, found.told_state()) == ("running", "running, 0 receipts")
         with open(run.path / ".lock", "rb") as file, pytest.raises(OSError):

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill import cli
-from gristmill.runs import run as runs
-from gristmill.runs.finished import open_run
+from gristmill.runs.finished import ancestors, open_run
 from reports.shards.decode import as_lines, decode, edit_rows, find
 from reports.shards.lineage import SHOWN, edits_of, first_difference, places_of
 
@@ -31,7 +30,7 @@ def test_the_story_of_a_document_is_read_from_the_runs_behind_it(packed, family)
     }
     run = behind(packed, family.make([("x", None), ("train-0", 7), ("y", 7, "train-0", 0.9)]))
     story = decode(run, "train", 0, 1)[0].story
-    folder = next(one.path.name for one in runs.chain(run) if one.step == "annotate")
+    folder = next(one.path.name for one in ancestors(run) if one.step == "annotate")
     assert (story["licence"], story["cluster"], story["documents"]) == (
         "CC-BY-4.0",
         1,

@@ -16,9 +16,9 @@ import torch
 from gristmill.config import Config
 from gristmill.corpus.shards import shard_name, shard_schema, write_dataset_files, write_shard
 from gristmill.hashing import sha256_file
-from gristmill.runs import run as runs
 from gristmill.runs import storage
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun
+from gristmill.runs.run import start_run
 from training.config import PretrainConfig
 from training.corpus import Corpus, open_corpus
 from training.data import Split
@@ -213,7 +213,7 @@ def seal_pack(
     pieces = spm.SentencePieceProcessor(model_file=str(tokenizer / "tokenizer.model"))
     sha256 = sha256_file(tokenizer / "tokenizer.model")
     schema = shard_schema(pieces.vocab_size(), {"gristmill.tokenizer": made_with or sha256})
-    with runs.start("pack", out=out, config=PackSettings()) as run:
+    with start_run("pack", out=out, config=PackSettings()) as run:
         for path in tokenizer.iterdir():
             storage.commit_bytes(run.path / "tokenizer" / path.name, path.read_bytes())
         for name, documents in splits.items():

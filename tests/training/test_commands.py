@@ -10,7 +10,7 @@ import typer
 from gristmill import cli
 from gristmill import config as settings
 from gristmill.errors import RunError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest, list_runs, open_parents
 from training import commands
 
 
@@ -40,7 +40,7 @@ def test_without_in_the_newest_pack_run_is_trained_on_and_the_next_command_named
     pack = make_pack(tmp_path / "runs", train=40, validation=20)
     assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs") == 0
     printed = capsys.readouterr()
-    run = runs.latest(tmp_path / "runs", "pretrain")
+    run = find_latest(tmp_path / "runs", "pretrain")
     assert printed.out.splitlines() == [str(run.path)]
     assert "pretrain  causal: " in printed.err
     assert "train       40 documents, " in printed.err
@@ -53,7 +53,7 @@ def test_without_in_the_newest_pack_run_is_trained_on_and_the_next_command_named
         f"next: gristmill audit --in {pack.path} --model {run.path / 'export'} --out {run.path.parent}"
         in printed.err
     )
-    assert [parent.id for parent in runs.parents(run)] == [pack.id]
+    assert [parent.id for parent in open_parents(run)] == [pack.id]
 
 
 def test_an_empty_validation_split_names_the_setting_and_the_command_that_mends_it(
@@ -113,7 +113,7 @@ def test_an_unknown_setting_names_the_nearest(gristmill, pack, config_file, tmp_
     )
     assert gristmill("pretrain", *arguments) == 2
     assert "steps" in capsys.readouterr().err
-    assert runs.list_runs(tmp_path) == []
+    assert list_runs(tmp_path) == []
 
 
 def test_a_missing_package_names_the_extra(
@@ -128,7 +128,7 @@ def test_force_trains_again(gristmill, make_pack, config_file, tmp_path, capsys)
     make_pack(tmp_path / "runs", train=40, validation=20)
     arguments = ("pretrain", "--config", config_file, "--out", tmp_path / "runs")
     assert gristmill(*arguments) == 0
-    run = runs.latest(tmp_path / "runs", "pretrain")
+    run = find_latest(tmp_path / "runs", "pretrain")
     before = (run.path / "telemetry.json").read_bytes()
     assert gristmill(*arguments) == 0
     assert (run.path / "telemetry.json").read_bytes() == before
@@ -149,13 +149,13 @@ def test_a_diverged_training_ends_with_2_and_says_what_to_change(
     assert "step           2" in said
     assert "lower optim.learning_rate" in said
     with pytest.raises(RunError, match="there is no finished run of `pretrain`"):
-        runs.latest(tmp_path / "runs", "pretrain")
+        find_latest(tmp_path / "runs", "pretrain")
 
 
 def test_generate_speaks_with_a_trained_model(gristmill, make_pack, config_file, tmp_path, capsys):
     make_pack(tmp_path / "runs", train=40, validation=20)
     assert gristmill("pretrain", "--config", config_file, "--out", tmp_path / "runs") == 0
-    run = runs.latest(tmp_path / "runs", "pretrain")
+    run = find_latest(tmp_path / "runs", "pretrain")
     capsys.readouterr()
     assert gristmill("generate", "--model", run.path, "--prompt", "Old Tomas", "--tokens", 5) == 0
     assert capsys.readouterr().out.startswith("Old Tomas")

@@ -10,8 +10,8 @@ import pytest
 
 from gristmill import config as settings
 from gristmill.errors import InputError, RunError
-from gristmill.runs import run as runs
 from gristmill.runs import storage
+from gristmill.runs.finished import FinishedRun, list_runs, open_run
 from training.config import PretrainConfig
 from training.pretrain import pretrain
 
@@ -66,7 +66,7 @@ def whole(pack, config_file, tmp_path_factory):
     )
 
 
-def data(run: runs.FinishedRun) -> dict[str, str]:
+def data(run: FinishedRun) -> dict[str, str]:
     """SHA-256 by path of the data files, as they lie on the disk now."""
     assert run.verify() == []
     return {file.path: file.sha256 for file in run.data_files()}
@@ -109,7 +109,7 @@ def test_a_run_killed_at_any_commit_and_repeated_has_the_bytes_of_an_uninterrupt
     arguments = ("pretrain", "--in", pack.path, "--config", config_file, "--out", tmp_path)
     killed = command(*arguments, DIE_AT_COMMIT=str(commit), DIE_BY="SIGKILL")
     assert killed.returncode == -9, killed.stderr
-    assert runs.list_runs(tmp_path) == []
+    assert list_runs(tmp_path) == []
     resumed = pretrain(pack.path, settings.load(PretrainConfig, config_file), tmp_path)
     assert resumed.id == whole.id
     assert data(resumed) == data(whole)
@@ -127,7 +127,7 @@ def test_sigterm_ends_with_75_and_the_same_command_finishes(pack, config_file, w
     assert finished.returncode == 0, finished.stderr
     assert "continuing from step-" in finished.stderr
     printed = json.loads(finished.stdout.splitlines()[-1])
-    assert data(runs.open_run(printed["path"])) == data(whole)
+    assert data(open_run(printed["path"])) == data(whole)
 
 
 def test_a_finished_run_is_not_trained_again(pack, config_file, whole):

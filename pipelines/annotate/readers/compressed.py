@@ -175,7 +175,7 @@ class _Cutter:
         if target.exists():
             raise RunError("a slice of an unpacked input would replace another", {"file": target})
         with (
-            storage.commit(target) as file,
+            storage.open_for_commit(target) as file,
             memoryview(self.held) as view,
             view[:size] as part,
         ):  # no copy of a slice

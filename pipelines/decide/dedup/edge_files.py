@@ -13,7 +13,7 @@ import apache_beam as beam
 import numpy as np
 
 from gristmill.runs import receipts, storage
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.decide.dedup import components, groups
 from pipelines.decide.dedup.graph import Rows, Spread, first_two, star_rounds
@@ -45,14 +45,15 @@ class EdgeFiles:
     @property
     def is_done(self) -> bool:
         """Whether every file is there, with its receipt."""
-        return len(receipts.load(Path(self.folder), self.name)) == self.partitions
+        return len(receipts.load_receipts(Path(self.folder), self.name)) == self.partitions
 
     @property
     def is_checked(self) -> bool:
         """Whether, besides, its nodes were looked through for what is no star yet."""
         return (
             self.is_done
-            and len(receipts.load(Path(self.folder), f"{self.name}-check")) == self.partitions
+            and len(receipts.load_receipts(Path(self.folder), f"{self.name}-check"))
+            == self.partitions
         )
 
     def wire_write(self, edges: beam.PCollection, spread: Spread) -> beam.PCollection:
@@ -78,26 +79,28 @@ class EdgeFiles:
 
     def unsettled(self) -> int:
         """How many nodes are no star yet."""
-        done = receipts.load(Path(self.folder), f"{self.name}-check")
+        done = receipts.load_receipts(Path(self.folder), f"{self.name}-check")
         return sum(int(receipt.details["unsettled"]) for receipt in done.values())
 
     def _write(self, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
         folder, name = Path(self.folder), f"{SPILL}/{self.name}-{partition:05d}.edges"
-        if receipts.done(folder, self.name, partition) is None:
+        if receipts.read_receipt(folder, self.name, partition) is None:
             count = 0
-            with storage.commit(folder / name) as file:
+            with storage.open_for_commit(folder / name) as file:
                 for rows in groups.distinct(pieces):
                     file.write(pack(rows))
                     count += len(rows)
-            receipts.commit(
+            receipts.commit_receipt(
                 folder,
-                Receipt(self.name, partition, count, files=(data_file(folder, name, rows=count),)),
+                Receipt(
+                    self.name, partition, count, files=(describe_file(folder, name, rows=count),)
+                ),
             )
         yield from ()
 
     def _check(self, partition: int, pieces: Pieces) -> Iterator[np.ndarray]:
         found = sum(components.unsettled(rows) for rows in whole_groups(pieces))
-        receipts.commit(
+        receipts.commit_receipt(
             Path(self.folder),
             Receipt(f"{self.name}-check", partition, pieces.rows, details={"unsettled": found}),
         )

@@ -6,12 +6,12 @@ that are printed with the result.
 
 from dataclasses import dataclass
 
+from gristmill.formatting import format_bytes, format_seconds
 from pipelines.config import DecideConfig
 from pipelines.decide.dedup.components import bytes_of_union
 from pipelines.decide.dedup.graph import EDGE, SIGNATURE_WIDTH, Spread
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH
-from reports.drawing.formatting import seconds, size
 
 COPIES = 0.4
 """Share of documents that meet another in some band, as in deduplicated crawls of the web."""
@@ -38,7 +38,7 @@ class Estimate:
     partitions: int
     memory: int
     shuffled: dict[str, int]
-    seconds: float
+    format_seconds: float
 
     @property
     def total(self) -> int:
@@ -79,13 +79,15 @@ def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[st
 def as_lines(found: Estimate) -> list[str]:
     """The estimate as a person reads it."""
     shuffled = [
-        f"    {name:<26}{size(count):>10}" for name, count in found.shuffled.items() if count
+        f"    {name:<26}{format_bytes(count):>10}"
+        for name, count in found.shuffled.items()
+        if count
     ]
     return [
         f"{found.documents:,} documents: {found.way}, {found.partitions} partitions",
-        f"  memory      about {size(found.memory)}",
-        f"  regrouped   about {size(found.total)}, which lie on the disk until the run is done; elsewhere the runner has them",
+        f"  memory      about {format_bytes(found.memory)}",
+        f"  regrouped   about {format_bytes(found.total)}, which lie on the disk until the run is done; elsewhere the runner has them",
         *shuffled,
-        f"  time        about {seconds(found.seconds)}, and a few seconds to start",
+        f"  time        about {format_seconds(found.seconds)}, and a few seconds to start",
         f"assumed: {COPIES:.0%} of the documents meet another in a band; repeated text and rules are not in it",
     ]

@@ -12,7 +12,7 @@ import numpy as np
 
 from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.engine.exchange import partition_of
 
@@ -62,7 +62,7 @@ def list_path(stage: str, partition: int, partitions: int) -> str:
 
 def is_written(folder: Path, stage: str, partition: int, partitions: int) -> bool:
     """Whether a partition of so many is there already."""
-    receipt = receipts.done(folder, stage, partition)
+    receipt = receipts.read_receipt(folder, stage, partition)
     return receipt is not None and receipt.details.get("partitions") == partitions
 
 
@@ -71,7 +71,7 @@ def write_list(
 ) -> Receipt:
     """Write a partition, given as ascending int64 or uint64 arrays one after the other, and its receipt."""
     name, rows, last = list_path(stage, partition, partitions), 0, -1
-    with storage.commit(folder / name) as file:
+    with storage.open_for_commit(folder / name) as file:
         for part in hashes:
             if len(part) and (int(part[0]) <= last or (part[1:] <= part[:-1]).any()):
                 raise ValueError(
@@ -79,15 +79,15 @@ def write_list(
                 )
             file.write(part.astype(DTYPE).tobytes())
             rows, last = rows + len(part), int(part[-1]) if len(part) else last
-    files = (data_file(folder, name, rows=rows),)
+    files = (describe_file(folder, name, rows=rows),)
     receipt = Receipt(stage, partition, rows, files=files, details={"partitions": partitions})
-    receipts.commit(folder, receipt)
+    receipts.commit_receipt(folder, receipt)
     return receipt
 
 
 def open_list(folder: Path, stage: str) -> HashList:
     """The list that `stage` made; raises RunError where a partition is missing, or is not as long as was written."""
-    first = receipts.done(folder, stage, 0)
+    first = receipts.read_receipt(folder, stage, 0)
     count = first.details["partitions"] if first else 1
     missing = [number for number in range(count) if not is_written(folder, stage, number, count)]
     if missing:

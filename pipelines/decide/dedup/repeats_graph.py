@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.decide.dedup.graph import Work, row_in_shard
 from pipelines.decide.dedup.hash_list import HashList, is_written, open_list, write_list
@@ -78,7 +78,7 @@ def graphs(work: Work) -> tuple[Graph, ...]:
 
 def _is_done(work: Work, graph: Graph) -> bool:
     if graph.stage == SPANS:
-        return all(receipts.done(work.run, SPANS, shard) for shard in range(graph.splits))
+        return all(receipts.read_receipt(work.run, SPANS, shard) for shard in range(graph.splits))
     return all(
         is_written(work.run, graph.stage, number, graph.splits) for number in range(graph.splits)
     )
@@ -218,20 +218,20 @@ def places_path(shard: int) -> str:
 
 def write_places(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
     """Write the places of a shard, and the receipt."""
-    if receipts.done(work.run, SPANS, shard) is None:
+    if receipts.read_receipt(work.run, SPANS, shard) is None:
         name, count = places_path(shard), 0
-        with storage.commit(work.run / name) as file:
+        with storage.open_for_commit(work.run / name) as file:
             for rows in pieces:
                 file.write(pack(rows))
                 count += len(rows)
-        files = (data_file(work.run, name, rows=count),)
-        receipts.commit(work.run, Receipt(SPANS, shard, count, files=files))
+        files = (describe_file(work.run, name, rows=count),)
+        receipts.commit_receipt(work.run, Receipt(SPANS, shard, count, files=files))
     yield from ()
 
 
 def read_places(folder: Path, shard: int) -> np.ndarray:
     """int64 (m, PLACE): what `write_places` wrote; raises RunError where it is not there whole."""
-    if receipts.done(folder, SPANS, shard) is None:
+    if receipts.read_receipt(folder, SPANS, shard) is None:
         told = {"file": folder / places_path(shard)}
         raise RunError(
             "the places of repeated text are missing or cut", told, "run the same command again"

@@ -42,7 +42,7 @@ def write(
     )  # killed in between, an older index must not stand beside new shards
     for number, samples in enumerate(_shards(_samples(batches, dtype))):
         path, sha1 = folder / split / f"shard.{number:05d}.mds", hashlib.sha1()
-        with storage.commit(path) as file:
+        with storage.open_for_commit(path) as file:
             for part in (
                 head_of(samples),
                 *samples,

@@ -30,11 +30,11 @@ def write(
     paths[1].unlink(
         missing_ok=True
     )  # killed in between, an older index must not stand beside new ids
-    with storage.commit(paths[0]) as file:
+    with storage.open_for_commit(paths[0]) as file:
         for batch in batches:
             file.write(np.ascontiguousarray(batch.ids, dtype).tobytes())
             lengths.append(np.diff(batch.ends, prepend=0).astype(np.int32))
-    with storage.commit(paths[1]) as file:
+    with storage.open_for_commit(paths[1]) as file:
         file.write(index_of(np.concatenate(lengths), dtype))
     return paths
 

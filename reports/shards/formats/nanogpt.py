@@ -20,7 +20,7 @@ def write(
     path, tokens = folder / f"{NAMES.get(split, split)}.bin", 0
     meta = folder / f"{path.stem}.meta.json"
     meta.unlink(missing_ok=True)  # killed in between, it must not name the type of older ids
-    with storage.commit(path) as file:
+    with storage.open_for_commit(path) as file:
         for batch in batches:
             file.write(np.ascontiguousarray(batch.ids, dtype).tobytes())
             tokens += len(batch.ids)

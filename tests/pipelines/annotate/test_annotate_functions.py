@@ -185,7 +185,7 @@ def test_a_split_is_a_file_a_quarantine_and_a_receipt_that_balance(tmp_path):
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     [split] = make_plan(choose_files([str(tmp_path / "a.jsonl")])[0], CONFIG, tmp_path)
     made = annotate_split(tmp_path, split, CONFIG, PAGE)
-    assert made == receipts.done(tmp_path, STAGE, 0) and made.read == 7
+    assert made == receipts.read_receipt(tmp_path, STAGE, 0) and made.read == 7
     documents = pq.read_table(tmp_path / "documents/part-00000.parquet")
     assert documents.schema.equals(SCHEMA) and documents["text"].to_pylist() == [
         f"Text number {i} of the mill." for i in range(5)

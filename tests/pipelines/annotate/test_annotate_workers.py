@@ -9,7 +9,7 @@ import pytest
 
 from gristmill import cli
 from gristmill.config import load
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from pipelines.annotate.readers.records import Split
 from pipelines.config import AnnotateConfig, PrepareConfig
 from pipelines.prepare import workers_of
@@ -70,7 +70,7 @@ def documents(out, source, *options):
         *options,
     ]
     assert cli.run(words) == 0
-    run = runs.latest(out, "annotate")
+    run = find_latest(out, "annotate")
     return {path.name: path.read_bytes() for path in run.files("documents/")}, run
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from pipelines.annotate.signals.chosen import chosen_columns
 from pipelines.annotate.signals.fasttext_model import (
     HIERARCHICAL,
@@ -209,14 +209,14 @@ def test_a_classifier_and_a_word_list_go_through_annotate_and_decide(tmp_path, m
     )
     options = ["--config", "c.toml", "--out", "runs"]
     assert cli.run(["annotate", "--in", "mill.jsonl", *options]) == 0
-    run = runs.latest("runs", "annotate")
+    run = find_latest("runs", "annotate")
     table = pq.read_table(run.files("documents/")[0])
     expected = peers_answers(fasttext.load_model("m.bin"), "hq", *texts)
     np.testing.assert_allclose(table["edu"].to_pylist(), expected, atol=2e-5)
     assert cli.run(["decide", "--in", str(run.path), *options]) == 0
-    decided = runs.latest("runs", "decide")
+    decided = find_latest("runs", "decide")
     assert decided.details["reasons"][-2:] == ["low_edu", "too_wet"]
     assert pq.read_table(decided.files("decisions/")[0])["reasons"].to_pylist() == [128 + 256, 128]
     (tmp_path / "m.bin").write_bytes(model_bytes(SOFTMAX, seed=1))
     assert cli.run(["annotate", "--in", "mill.jsonl", *options]) == 0
-    assert runs.latest("runs", "annotate").id != run.id
+    assert find_latest("runs", "annotate").id != run.id

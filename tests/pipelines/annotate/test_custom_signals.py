@@ -12,7 +12,7 @@ import pytest
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from pipelines.annotate.graph import SCHEMA, annotate_batch
 from pipelines.annotate.signals.chosen import refuse_edited
 from pipelines.annotate.signals.custom import own_signals
@@ -72,7 +72,7 @@ def small(*texts):
 
 def annotated(out, *options):
     assert cli.run(["annotate", "--in", "mill.jsonl", "--out", str(out), *options]) == 0
-    return runs.latest(out, "annotate")
+    return find_latest(out, "annotate")
 
 
 def write_corpus():
@@ -218,7 +218,7 @@ def test_a_signal_and_a_rule_of_ones_own_go_through_annotate_decide_and_explore(
         "decide.rules.many_arrows={signal='arrows',max=3}",
     ]
     assert cli.run(["decide", "--in", str(run.path), "--out", "runs", *choice]) == 0
-    decided = runs.latest(tmp_path / "runs", "decide")
+    decided = find_latest(tmp_path / "runs", "decide")
     assert decided.counts["kept"] == 2 and decided.details["reasons"][-1] == "many_arrows"
     assert decided.details["rules"][0]["preset"] == "own"
     (verdicts,) = decided.files("decisions/")

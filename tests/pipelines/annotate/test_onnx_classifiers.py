@@ -21,7 +21,7 @@ from onnxruntime.quantization import quantize_dynamic
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, MissingExtra, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from pipelines.annotate.signals import onnx_model
 from pipelines.annotate.signals.chosen import chosen_columns, forget, refuse_edited
 from pipelines.annotate.signals.onnx_classifier import number
@@ -533,7 +533,7 @@ def test_a_missing_extra_is_named_with_what_needs_it(made, monkeypatch):
 
 def annotated(*options):
     assert cli.run(["annotate", "--in", "mill.jsonl", "--out", "runs", *options]) == 0
-    return runs.latest("runs", "annotate")
+    return find_latest("runs", "annotate")
 
 
 def test_a_classifier_goes_through_annotate_and_decide_and_its_files_name_the_run(
@@ -564,7 +564,7 @@ def test_a_classifier_goes_through_annotate_and_decide_and_its_files_name_the_ru
         name for name, _ in names
     ].count("signal edu") == 3
     assert cli.run(["decide", "--in", str(run.path), "--config", "c.toml", "--out", "runs"]) == 0
-    decided = pq.read_table(runs.latest("runs", "decide").files("decisions/")[0])[
+    decided = pq.read_table(find_latest("runs", "decide").files("decisions/")[0])[
         "reasons"
     ].to_pylist()
     assert [bool(reasons) for reasons in decided] == [number < between for number in expected]
@@ -585,7 +585,7 @@ def test_a_classifier_goes_through_annotate_and_decide_and_its_files_name_the_ru
         == 0
     )
     assert (
-        runs.latest("two", "annotate").files("documents/")[0].read_bytes()
+        find_latest("two", "annotate").files("documents/")[0].read_bytes()
         == run.files("documents/")[0].read_bytes()
     )
     write_tokenizer(folder / "tokenizer.json", WORDS[::-1])

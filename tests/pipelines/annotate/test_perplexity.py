@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, MissingExtra
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from pipelines.annotate.extract.normalize import normalize
 from pipelines.annotate.signals.chosen import chosen_columns
 from pipelines.annotate.signals.perplexity import WRITTEN, normalized
@@ -408,7 +408,7 @@ def test_a_perplexity_goes_through_annotate_and_decide_and_its_files_name_the_ru
     )
     options = ["--config", "c.toml", "--out", "runs"]
     assert cli.run(["annotate", "--in", "mill.jsonl", *options]) == 0
-    run = runs.latest("runs", "annotate")
+    run = find_latest("runs", "annotate")
     expected = [
         reference(read_arpa(ARPA), 2, [line.lower().split() for line in text.split("\n")])
         for text in texts
@@ -420,12 +420,12 @@ def test_a_perplexity_goes_through_annotate_and_decide_and_its_files_name_the_ru
     names = [source["name"] for source in run.manifest["inputs"]]
     assert names[-1] == "signal surprise" and names[-2].endswith("kenlm")
     assert cli.run(["decide", "--in", str(run.path), *options]) == 0
-    assert pq.read_table(runs.latest("runs", "decide").files("decisions/")[0])[
+    assert pq.read_table(find_latest("runs", "decide").files("decisions/")[0])[
         "reasons"
     ].to_pylist() == [0, 128]
     (tmp_path / "m.arpa").write_text(ARPA.replace("-0.6\tthe", "-0.65\tthe"))
     assert cli.run(["annotate", "--in", "mill.jsonl", *options]) == 0
-    assert runs.latest("runs", "annotate").id != run.id
+    assert find_latest("runs", "annotate").id != run.id
     (tmp_path / "m.arpa").write_text(ARPA[:120])
     assert cli.run(["annotate", "--in", "mill.jsonl", "--config", "c.toml", "--out", "none"]) == 2
     assert "no KenLM model" in capsys.readouterr().err and not (tmp_path / "none").exists()

@@ -9,7 +9,7 @@ import pytest
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, UserError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest
 from pipelines.annotate.signals.chosen import chosen_columns, refuse_edited
 from pipelines.annotate.signals.word_list import read_list
 from pipelines.config import AnnotateConfig
@@ -47,7 +47,7 @@ def batch(*rows):
 def annotated(*settings):
     options = [part for setting in settings for part in ("--set", setting)]
     assert cli.run(["annotate", "--in", "mill.jsonl", "--out", "runs", *options]) == 0
-    return runs.latest("runs", "annotate")
+    return find_latest("runs", "annotate")
 
 
 def test_a_list_is_read_line_by_line_in_the_normal_form_of_documents(folder):
@@ -126,7 +126,7 @@ def test_a_list_goes_through_annotate_decide_and_explore(folder, capsys):
         "decide.rules.milled={signal='mills',max=0,languages=['en']}",
     ]
     assert cli.run(["decide", "--in", str(run.path), "--out", "runs", *choice]) == 0
-    decided = runs.latest("runs", "decide")
+    decided = find_latest("runs", "decide")
     assert pq.read_table(decided.files("decisions/")[0])["reasons"].to_pylist() == [128, 0, 0]
     assert cli.run(["explore", str(decided.path), "--rule", "milled", "--out", "page.html"]) == 0
     assert "milled" in (folder / "page.html").read_text()
@@ -173,4 +173,4 @@ def test_two_worker_processes_write_what_one_does(folder):
     one = annotated(SETTING).files("documents/")[0].read_bytes()
     options = ["--in", "mill.jsonl", "--out", "two", "--workers", "2", "--set", SETTING]
     assert cli.run(["annotate", *options]) == 0
-    assert runs.latest("two", "annotate").files("documents/")[0].read_bytes() == one
+    assert find_latest("two", "annotate").files("documents/")[0].read_bytes() == one

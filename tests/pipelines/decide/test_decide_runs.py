@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gristmill import cli
-from gristmill.runs import run as runs
+from gristmill.runs.finished import FinishedRun, find_latest, list_runs, manifest_digest
 from pipelines.decide.rules import FIXED_REASONS
 
 ENGLISH = "the old mill by river had not turned its wheel green moss new owner spring baker bread village stone".split()
@@ -72,17 +72,17 @@ def annotated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mill.jsonl").write_text(lines, encoding="utf-8")
     given = ["annotate", "--in", str(folder / "mill.jsonl"), "--out", str(folder / "runs")]
     assert cli.run([*given, "--set", "annotate.split_bytes=8000"]) == 0
-    [run] = runs.list_runs(folder / "runs")
+    [run] = list_runs(folder / "runs")
     assert len(run.files("documents/")) > 4
     return run.path
 
 
 @pytest.fixture(scope="module")
-def decided(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> runs.FinishedRun:
+def decided(annotated: Path, tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
     """Decided by one worker in this process, by one union-find."""
     out = tmp_path_factory.mktemp("decided")
     assert cli.run(["decide", "--in", str(annotated), "--out", str(out), *ASKED]) == 0
-    [run] = runs.list_runs(out)
+    [run] = list_runs(out)
     return run
 
 
@@ -106,18 +106,18 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def contents(out: Path) -> dict[str, str]:
-    [run] = runs.list_runs(out)
+    [run] = list_runs(out)
     assert run.verify() == []
-    return {"manifest": runs.manifest_digest(run)} | {
+    return {"manifest": manifest_digest(run)} | {
         file.path: file.sha256 for file in run.data_files()
     }
 
 
-def expected(decided: runs.FinishedRun) -> dict[str, str]:
+def expected(decided: FinishedRun) -> dict[str, str]:
     return contents(decided.path.parent)
 
 
-def rows(decided: runs.FinishedRun, annotated: Path) -> dict[str, dict[str, object]]:
+def rows(decided: FinishedRun, annotated: Path) -> dict[str, dict[str, object]]:
     """Every decision by the id that the record came with."""
     made = [row for path in decided.files("decisions/") for row in pq.read_table(path).to_pylist()]
     return {record["id"]: row for record, row in zip(records(), made, strict=True)}
@@ -220,11 +220,11 @@ def test_the_same_documents_have_the_same_verdicts_in_whatever_order_and_shards_
     out = ["--out", str(tmp_path / "runs")]
     assert cli.run(["annotate", *inputs, *out, "--set", f"annotate.split_bytes={9000 * seed}"]) == 0
     assert cli.run(["decide", *out, *ASKED]) == 0
-    run = runs.latest(tmp_path / "runs", "decide")
-    assert by_id(run, runs.latest(tmp_path / "runs", "annotate").path) == by_id(decided, annotated)
+    run = find_latest(tmp_path / "runs", "decide")
+    assert by_id(run, find_latest(tmp_path / "runs", "annotate").path) == by_id(decided, annotated)
 
 
-def by_id(run: runs.FinishedRun, annotated: Path) -> dict[str, dict[str, object]]:
+def by_id(run: FinishedRun, annotated: Path) -> dict[str, dict[str, object]]:
     ids = [
         id
         for path in sorted((annotated / "documents").iterdir())
@@ -306,6 +306,6 @@ def test_a_full_disk_is_said_and_the_same_command_continues(annotated, decided, 
     ]
     full = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert full.returncode == 2 and "the disk is full" in full.stderr, full.stderr
-    assert runs.list_runs(tmp_path) == []
+    assert list_runs(tmp_path) == []
     finish(spawn(annotated, tmp_path))
     assert contents(tmp_path) == expected(decided)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from gristmill import cli
 from gristmill.corpus.document import DOCUMENT_SCHEMA
-from gristmill.runs import run as runs
+from gristmill.runs.finished import all_entries, find_latest, manifest_digest
 from pipelines.annotate.graph import HASHES_SCHEMA, SCHEMA
 from pipelines.annotate.signals.table import NUMBERS
 from pipelines.config import AnnotateConfig
@@ -42,7 +42,7 @@ def texts(tmp_path_factory):
 def ran(step, out, *words):
     """The run that a command makes in a folder."""
     assert cli.run([*step.split(), "--out", str(out), *words]) == 0
-    return runs.latest(out, step.split()[0])
+    return find_latest(out, step.split()[0])
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_language_is_the_one_that_is_stated(folders):
     assert b"states" in table.schema.field("lang").metadata[b"is"]
     ledger = {
         (entry.lang, entry.documents)
-        for entry in runs.all_entries(folders[0][0])
+        for entry in all_entries(folders[0][0])
         if entry.fate == "kept"
     }
     assert ledger == {("en", 2), ("und", 1), ("zh", 1)}
@@ -232,7 +232,7 @@ def test_prepare_says_before_any_work_all_that_later_steps_would_lack(texts, tmp
 
 def test_workers_change_no_byte(folders, texts, tmp_path):
     annotated = ran("annotate", tmp_path, "--in", str(texts), *ONLY, "--workers", "2")
-    assert runs.manifest_digest(annotated) == runs.manifest_digest(folders[0][0])
+    assert manifest_digest(annotated) == manifest_digest(folders[0][0])
 
 
 def test_clusters_are_shown_and_that_nothing_in_them_is_masked(folders, tmp_path):

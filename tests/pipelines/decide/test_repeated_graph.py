@@ -243,7 +243,7 @@ def test_places_are_written_once(tmp_path):
     write(tmp_path, [[document(RUN)]])
     search = search_of(tmp_path, 1)
     assert list(write_places(search, 0, Pieces([], 8))) == []
-    receipt = receipts.done(tmp_path, SPANS, 0)
+    receipt = receipts.read_receipt(tmp_path, SPANS, 0)
     assert receipt is not None and receipt.read == 0
     stamp = (tmp_path / places_path(0)).stat().st_mtime_ns
     assert list(write_places(search, 0, Pieces([], 8))) == []

@@ -51,7 +51,7 @@ def test_a_file_is_sorted_little_endian_numbers_and_nothing_else(tmp_path):
     )
     raw = (tmp_path / "spill/lists/units-00000-of-00001.u64").read_bytes()
     assert raw == b"".join(value.to_bytes(8, "little") for value in (1, 5, 2**63 - 1))
-    receipt = receipts.done(tmp_path, STAGE, 0)
+    receipt = receipts.read_receipt(tmp_path, STAGE, 0)
     assert receipt is not None
     assert (receipt.read, receipt.files[0].rows, receipt.details) == (3, 3, {"partitions": 1})
 
@@ -91,13 +91,13 @@ def test_a_file_that_holds_no_whole_numbers_is_an_error_whatever_its_receipt_say
     write(tmp_path, [3, 4])
     path = tmp_path / list_path(STAGE, 0, 1)
     path.write_bytes(b"123")
-    receipts.commit(
+    receipts.commit_receipt(
         tmp_path,
         receipts.Receipt(
             STAGE,
             0,
             0,
-            files=(receipts.data_file(tmp_path, list_path(STAGE, 0, 1)),),
+            files=(receipts.describe_file(tmp_path, list_path(STAGE, 0, 1)),),
             details={"partitions": 1},
         ),
     )

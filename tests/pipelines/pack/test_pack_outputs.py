@@ -10,8 +10,7 @@ import pytest
 from gristmill import cli
 from gristmill.corpus.shards import open_shard
 from gristmill.errors import ConfigError
-from gristmill.runs import run as runs
-from gristmill.runs.run import FinishedRun
+from gristmill.runs.finished import FinishedRun, find_latest, list_runs
 from pipelines.config import ExportTextConfig
 from pipelines.export_text.graph import SCAFFOLD, chosen, json_lines
 
@@ -72,7 +71,7 @@ def sets(options):
 
 
 def newest(out, step):
-    return runs.latest(out, step)
+    return find_latest(out, step)
 
 
 def arrows(run):
@@ -159,12 +158,12 @@ def ids(run, split):
 
 
 def test_the_plan_is_printed_without_a_run(out, capsys):
-    before = len(runs.list_runs(out))
+    before = len(list_runs(out))
     words = ["pack", "--plan", "--out", str(out), "--in", str(newest(out, "decide").path)]
     assert cli.run([*words, *sets(['pack.mixture.by=["source","lang"]'])]) == 0
     assert "source=s-zh lang=zh" in capsys.readouterr().out
     assert cli.run(words) == 0
-    assert "lang=en" in capsys.readouterr().out and len(runs.list_runs(out)) == before
+    assert "lang=en" in capsys.readouterr().out and len(list_runs(out)) == before
 
 
 def test_a_mixture_that_names_nothing_is_refused_before_any_work(out, capsys):

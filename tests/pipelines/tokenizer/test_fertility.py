@@ -14,7 +14,7 @@ import sentencepiece
 
 from gristmill import cli
 from gristmill.errors import ConfigError
-from gristmill.runs import run as runs
+from gristmill.runs.finished import find_latest, open_run
 from pipelines.annotate.signals.table import number_columns
 from pipelines.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
@@ -195,7 +195,7 @@ def out(tmp_path_factory):
 
 
 def test_the_sample_has_every_language_and_what_no_training_took_first(out):
-    decided, run = runs.latest(out, "decide"), runs.latest(out, "tokenizer")
+    decided, run = find_latest(out, "decide"), find_latest(out, "tokenizer")
     known, unknown = trainings([run])
     trained = trained_keys(known, 0)
     assert len(trained) == run.counts["documents"] < 60 and unknown == []
@@ -207,7 +207,7 @@ def test_the_sample_has_every_language_and_what_no_training_took_first(out):
 
 
 def test_what_was_trained_on_is_known_under_any_seed_and_joined(out):
-    run, decided = runs.latest(out, "tokenizer"), runs.latest(out, "decide")
+    run, decided = find_latest(out, "tokenizer"), find_latest(out, "decide")
     (one,), _ = trainings(
         [
             run,
@@ -230,11 +230,11 @@ def test_what_was_trained_on_is_known_under_any_seed_and_joined(out):
 
 
 def test_a_tokenizer_whose_corpus_is_gone_is_told_of(out, tmp_path):
-    moved = tmp_path / runs.latest(out, "tokenizer").id
-    shutil.copytree(runs.latest(out, "tokenizer").path, moved)
-    alone = runs.open_run(moved)
+    moved = tmp_path / find_latest(out, "tokenizer").id
+    shutil.copytree(find_latest(out, "tokenizer").path, moved)
+    alone = open_run(moved)
     assert trainings([alone, alone]) == ([], [alone.id])
-    made = report([alone], runs.latest(out, "decide"), [], 12_000)
+    made = report([alone], find_latest(out, "decide"), [], 12_000)
     assert told(made)[1:] == [f"What {alone.id} was trained on is not known here."]
 
 
@@ -266,14 +266,14 @@ def test_words_of_masked_documents_are_counted_again(tmp_path):
     )
     words = ["--in", str(lines), "--out", str(tmp_path / "runs"), "--set", "decide.preset=none"]
     assert cli.run(["annotate", *words[:4]]) == 0
-    annotated = runs.latest(tmp_path / "runs", "annotate").path
+    annotated = find_latest(tmp_path / "runs", "annotate").path
     assert (
         cli.run(
             ["decide", "--in", str(annotated), *words[2:], "--set", "decide.near.threshold=0.99"]
         )
         == 0
     )
-    table, _ = held_out(runs.latest(tmp_path / "runs", "decide"), 1 << 20, 0, np.zeros(0, np.int64))
+    table, _ = held_out(find_latest(tmp_path / "runs", "decide"), 1 << 20, 0, np.zeros(0, np.int64))
     row = table.to_pylist()[0]
     assert "<EMAIL>" in row["text"]
     assert (
@@ -288,7 +288,7 @@ def test_words_of_masked_documents_are_counted_again(tmp_path):
 
 
 def test_the_report_is_one_page_with_one_chart_and_its_figures_beside_it(out, tmp_path, capsys):
-    run = runs.latest(out, "tokenizer").path
+    run = find_latest(out, "tokenizer").path
     words = [
         "tokenizer",
         "report",
@@ -322,7 +322,7 @@ def test_the_report_is_one_page_with_one_chart_and_its_figures_beside_it(out, tm
 
 
 def test_sizes_that_cannot_be_are_left_out_and_told_of_with_what_can(out, tmp_path, capsys):
-    run = runs.latest(out, "tokenizer").path
+    run = find_latest(out, "tokenizer").path
     words = [
         "tokenizer",
         "report",
@@ -355,19 +355,19 @@ def test_sizes_that_cannot_be_are_left_out_and_told_of_with_what_can(out, tmp_pa
 
 
 def test_the_page_lies_beside_the_first_run_unless_it_is_named(out, tmp_path, monkeypatch):
-    run = runs.latest(out, "tokenizer")
+    run = find_latest(out, "tokenizer")
     assert (
         place_of(None, run) == out / "tokenizers.html"
         and place_of(tmp_path / "a/t.html", run).parent.is_dir()
     )
     monkeypatch.chdir(run.path)
-    assert place_of(None, runs.open_run(".")) == out.resolve() / "tokenizers.html"
+    assert place_of(None, open_run(".")) == out.resolve() / "tokenizers.html"
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(
     out, tmp_path, capsys
 ):
-    run = str(runs.latest(out, "tokenizer").path)
+    run = str(find_latest(out, "tokenizer").path)
     (tmp_path / "file").touch()
     (tmp_path / "b.json").mkdir()
     for place, problem in (

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import ConfigError, InputError, UserError
-from gristmill.runs.run import open_run
+from gristmill.runs.finished import open_run
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.fertility import report_of
 from pipelines.tokenizer.import_export import export_tokenizer, import_tokenizer

@@ -81,17 +81,17 @@ LANGUAGES = {
 }
 
 
-def count(number: int) -> str:
+def format_count(number: int) -> str:
     """1234567 -> 1,234,567."""
     return f"{number:,}"
 
 
-def counted(number: int, thing: str, things: str = "") -> str:
+def format_counted(number: int, thing: str, things: str = "") -> str:
     """1 -> 1 document; 2 -> 2 documents."""
-    return f"{count(number)} {thing if number == 1 else things or thing + 's'}"
+    return f"{format_count(number)} {thing if number == 1 else things or thing + 's'}"
 
 
-def share(part: float, whole: float) -> str:
+def format_share(part: float, whole: float) -> str:
     """A part of a whole in percent; never rounded to 0 % or 100 % where it is not."""
     if not whole:
         return "–"
@@ -103,7 +103,7 @@ def share(part: float, whole: float) -> str:
     return f"{percent:.1f} %"
 
 
-def size(number: int) -> str:
+def format_bytes(number: int) -> str:
     """Bytes in decimal units: 1234567 -> 1.23 MB."""
     if number < 1000:
         return f"{number} B"
@@ -115,7 +115,7 @@ def size(number: int) -> str:
     raise AssertionError("unreachable: the last unit always answers")
 
 
-def seconds(number: float) -> str:
+def format_seconds(number: float) -> str:
     """7.862 -> 7.9 s; 125 -> 2 min 5 s; 7300 -> 2 h 2 min."""
     if number < 60:
         return f"{number:.1f} s"
@@ -125,27 +125,27 @@ def seconds(number: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def day(stamp: float | None) -> str:
+def format_day(stamp: float | None) -> str:
     """A time as date and minute, in UTC."""
     return (
         "–" if stamp is None else datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
     )
 
 
-def language(code: str) -> str:
+def format_language(code: str) -> str:
     """en -> English (en); what we have no name for stays a code."""
     if not code:
         return "not identified yet"
     return f"{LANGUAGES[code]} ({code})" if code in LANGUAGES else code
 
 
-def listed(names: list[str], *, most: int = 4) -> str:
+def format_list(names: list[str], *, most: int = 4) -> str:
     """a, b and c; a long list is cut: a, b, c and 9 more."""
     if len(names) > most:
-        return f"{', '.join(names[: most - 1])} and {count(len(names) - most + 1)} more"
+        return f"{', '.join(names[: most - 1])} and {format_count(len(names) - most + 1)} more"
     return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
 
 
-def shortened(words: str, most: int) -> str:
+def shorten(words: str, most: int) -> str:
     """The beginning of a text, cut at `most` characters."""
     return words if len(words) <= most else words[: most - 1].rstrip() + "…"
