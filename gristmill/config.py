@@ -4,18 +4,39 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 import pydantic
 from pydantic_core import ErrorDetails
 
 from gristmill.errors import ConfigError
+from gristmill.progress import say
 
 
 class Config(pydantic.BaseModel):
-    """The base of every configuration section: frozen, and an unknown key is an error."""
+    """The base of every configuration section: frozen, and an unknown key is an error.
+
+    `renamed_keys` maps a key of an earlier version to today's: the old one is still taken, with a
+    warning that names the new one. Both at once are refused.
+    """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    renamed_keys: ClassVar[Mapping[str, str]] = {}
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _accept_renamed_keys(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        current = dict(values)
+        for old, new in cls.renamed_keys.items():
+            if old not in current:
+                continue
+            if new in current:
+                raise ValueError(f"`{old}` is today called `{new}`: give only `{new}`")
+            say(f"warning: the key `{old}` is now called `{new}`; please rename it")
+            current[new] = current.pop(old)
+        return current
 
 
 C = TypeVar("C", bound=Config)

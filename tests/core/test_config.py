@@ -272,3 +272,29 @@ def test_an_override_with_a_quoted_text_gives_that_text(text, other):
 def test_an_override_never_fails_but_with_a_config_error(text):
     with contextlib.suppress(ConfigError):
         load(Settings, None, [text])
+
+
+class Renamed(Config):
+    renamed_keys = {"lenght": "length"}  # noqa: RUF012
+    length: int = 1
+
+
+def test_a_renamed_key_is_taken_with_a_warning_that_names_the_new_one(tmp_path, capsys):
+    path = tmp_path / "old.toml"
+    path.write_text("lenght = 5\n")
+    assert load(Renamed, path) == Renamed(length=5)
+    assert capsys.readouterr().err == (
+        "warning: the key `lenght` is now called `length`; please rename it\n"
+    )
+
+
+def test_today_s_key_gives_no_warning(capsys):
+    assert load(Renamed, overrides=["length=5"]) == Renamed(length=5)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_renamed_key_beside_its_new_name_is_refused(tmp_path):
+    path = tmp_path / "both.toml"
+    path.write_text("lenght = 5\nlength = 6\n")
+    with pytest.raises(ConfigError, match="`lenght` is today called `length`"):
+        load(Renamed, path)
