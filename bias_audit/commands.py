@@ -17,6 +17,7 @@ from gristmill.errors import GateFailed, MissingExtra, RunError
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, list_runs, open_parents, open_run
 from gristmill.runs.run import Run, start_run
+from gristmill.steps.code_identity import digest_code
 
 ModelsOption = Annotated[
     list[Path] | None,
@@ -25,6 +26,8 @@ ModelsOption = Annotated[
     ),
 ]
 
+SCORING = ("bias_audit.likelihood", "bias_audit.preference")
+"""The modules that only an audit of models runs."""
 STEPS = ("pretrain", "pack", "decide", "annotate")
 
 
@@ -115,13 +118,21 @@ def perform(
         out=out,
         config=settings,
         inputs=subject.inputs(),
-        code=["bias_audit", "reports/drawing/charts.py"],
-        libraries=["numpy", "torch", "transformers"] if subject.models else ["numpy"],
+        code=_digest_code(with_models=bool(subject.models)),
         force=force,
     ) as run:
         if run.finished is not None:
             return run.finished
         return write(run, *room.perform(subject, settings))
+
+
+def _digest_code(*, with_models: bool) -> str:
+    """The digest of the code that measures, and that draws the page and the summary."""
+    # Without a model nothing is scored: such an audit is the same with and without torch.
+    unreachable = () if with_models else SCORING
+    return digest_code(
+        "bias_audit.audit", "reports.audit.page", "reports.audit.markdown", without=unreachable
+    )
 
 
 def write(run: Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]) -> FinishedRun:

@@ -9,6 +9,7 @@ from gristmill.progress import clock
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, open_run
 from gristmill.runs.run import Run, start_run
+from gristmill.steps.code_identity import digest_code
 from training.checkpoint import complete_steps
 from training.config import PretrainConfig
 from training.corpus import Corpus, open_corpus
@@ -16,14 +17,6 @@ from training.export import check_export, write_export
 from training.generate import report_samples
 from training.trainer import Trainer, read_metrics
 
-CODE = (
-    "training",
-    "gristmill/config.py",
-    "gristmill/hashing.py",
-    "gristmill/corpus/shards.py",
-    "gristmill/runs/storage.py",
-)
-LIBRARIES = ("torch", "numpy", "safetensors", "sentencepiece", "tokenizers")
 TEXTS_TO_CHECK = 200
 
 
@@ -38,8 +31,7 @@ def pretrain(
         out=out,
         config=config,
         inputs=inputs,
-        code=CODE,
-        libraries=LIBRARIES,
+        code=digest_code("training.pretrain"),
         force=force,
     ) as run:
         return run.finished or _train(run, open_corpus(pack), config)

@@ -38,24 +38,6 @@ from pipelines.document_shards import pairing, shard_path
 from pipelines.engine.exchange import Numbers, Pieces, pack
 
 KEYS, SETTLE, STAGE = "keys", "settle", "decide"
-CODE = [
-    "pipelines/decide/graph.py",
-    "pipelines/config.py",
-    "pipelines/engine/exchange.py",
-    "pipelines/rules",
-    "pipelines/dedup",
-    "pipelines/document_shards.py",
-    "pipelines/annotate/signals/table.py",
-    "gristmill/hashing.py",
-    "gristmill/rights/policy.py",
-    "gristmill/rights/takedown.py",
-    "pipelines/annotate/signals/urls.py",
-    *(
-        f"pipelines/kernels/{name}.py"
-        for name in ("union_find", "repeats", "words", "unicode", "line_hashes", "buffers")
-    ),
-]
-LIBRARIES = ["numpy", "pyarrow"]
 NO_CLUSTER = -1
 READ = [
     "id",

@@ -212,7 +212,7 @@ def pack_rows(split, schema):
 def make_pack(out, *, two=2):
     """A sealed pack run with `two` shards of training, by hand."""
     raw = pack_tokenizer()
-    with start_run("pack", out=out, config=FamilySettings(), inputs=[], code=[]) as run:
+    with start_run("pack", out=out, config=FamilySettings(), inputs=[]) as run:
         schema = shard_schema(len(PACK_WORDS), {"gristmill.tokenizer": sha256_bytes(raw)})
         written = []
         for split in PACK_TEXTS:

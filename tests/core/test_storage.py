@@ -166,7 +166,7 @@ def python(code, *arguments, **options):
 KILLED_IN_THE_MIDDLE = """
 import sys
 from gristmill.runs import storage
-with storage.commit(sys.argv[1] + "/file") as file:
+with storage.open_for_commit(sys.argv[1] + "/file") as file:
     file.write(b"x" * 200_000)
     file.flush()
     print("written", flush=True)
