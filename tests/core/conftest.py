@@ -12,6 +12,7 @@ import tokenizers
 from hypothesis import settings
 
 from gristmill.config import Config
+from gristmill.corpus.decision import pair_metadata
 from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.corpus.shards import (
     shard_name,
@@ -124,6 +125,13 @@ class Family:
         ]
         return self.seal("decide", "decisions", DECISIONS, decided, [annotated], **settings)
 
+    def pair(self, schema, inputs, number):
+        """Decisions name the documents file they were made for."""
+        if schema is not DECISIONS:
+            return schema
+        documents = inputs[0].data_files("documents/")[number]
+        return schema.with_metadata(pair_metadata(documents.sha256))
+
     def seal(self, step, folder, schema, shards, inputs=(), **settings):
         self.made += 1
         config = FamilySettings(word=str(self.made), **settings)
@@ -134,7 +142,8 @@ class Family:
                 with storage.open_for_commit(
                     run.path / folder / f"part-{number:05d}.parquet"
                 ) as file:
-                    pq.write_table(pa.Table.from_pylist(rows, schema), file, row_group_size=2)
+                    table = pa.Table.from_pylist(rows, self.pair(schema, inputs, number))
+                    pq.write_table(table, file, row_group_size=2)
             read, kept = (
                 sum(one.get("keep", True) or every for rows in shards for one in rows)
                 for every in (True, False)
