@@ -35,8 +35,8 @@ DOCUMENTS = [
 
 
 @pytest.fixture
-def decided(family):
-    return family.make(DOCUMENTS, shards=2)
+def decided(corpora):
+    return corpora.make(DOCUMENTS, shards=2)
 
 
 @pytest.fixture
@@ -153,9 +153,9 @@ def test_rows_as_records_come_sorted_and_once(view):
     assert found[1][1]["similarity"] == pytest.approx(0.7)
 
 
-def test_a_year_that_python_does_not_have_comes_as_text(family):
-    family.columns["a"] = {"published": datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)}
-    view = open_decided_view(family.make([("a", None)]))
+def test_a_year_that_python_does_not_have_comes_as_text(corpora):
+    corpora.columns["a"] = {"published": datetime.datetime(2026, 11, 30, 12, tzinfo=datetime.UTC)}
+    view = open_decided_view(corpora.make([("a", None)]))
     [(_, row)] = view.iter_rows([ShardRow(0, 0)], ["published"])
     assert row == {"published": "2026-11-30 12:00:00.000Z"}
 
@@ -169,9 +169,9 @@ def test_documents_are_found_by_id(view):
     )
 
 
-def test_of_two_documents_with_one_id_the_kept_one_is_found(family):
+def test_of_two_documents_with_one_id_the_kept_one_is_found(corpora):
     twice = [("x", 1, "x", 1.0), ("y", None), ("x", 1), ("x", 1)]
-    view = open_decided_view(family.make(twice, shards=2))
+    view = open_decided_view(corpora.make(twice, shards=2))
     # Shard 0 holds x (dropped) and x (kept); shard 1 holds y and x (kept too).
     assert view.find_documents(["x"]) == {"x": ShardRow(0, 1)}
 
@@ -241,9 +241,9 @@ def test_runs_of_other_steps_are_refused(view):
         open_view_at(view.annotated.path, view.annotated.path)
 
 
-def test_decisions_of_other_documents_are_refused(family):
-    first = family.make([("a", None), ("b", None)])
-    second = family.make([("c", None), ("d", None)])
+def test_decisions_of_other_documents_are_refused(corpora):
+    first = corpora.make([("a", None), ("b", None)])
+    second = corpora.make([("c", None), ("d", None)])
     mixed = open_view(open_documents_run(first), second)
     for read in (
         lambda: list(mixed.batches(["id"])),
@@ -255,8 +255,8 @@ def test_decisions_of_other_documents_are_refused(family):
             read()
 
 
-def test_another_number_of_shards_is_refused_when_the_view_is_opened(family):
-    first, second = family.make(DOCUMENTS, shards=2), family.make(DOCUMENTS, shards=3)
+def test_another_number_of_shards_is_refused_when_the_view_is_opened(corpora):
+    first, second = corpora.make(DOCUMENTS, shards=2), corpora.make(DOCUMENTS, shards=3)
     with pytest.raises(RunError, match="not as many shards"):
         open_view(open_documents_run(first), second)
 
@@ -276,7 +276,7 @@ def test_the_pair_is_proven_once_for_a_process(view, monkeypatch):
     list(open_view_at(view.annotated.path, view.decided.path).batches(["id"], ["keep"]))
 
 
-def test_documents_that_are_gone_are_named(decided, family):
+def test_documents_that_are_gone_are_named(decided, corpora):
     documents = open_documents_run(decided)
     documents.path.rename(documents.path.with_name("elsewhere"))
     with pytest.raises(RunError, match="copy the annotate run into the same folder"):
