@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import xxhash
 
@@ -19,6 +20,12 @@ def sha256_file(path: str | Path) -> str:
     """The SHA-256 of a local file in hex, read in chunks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_stream(file: IO[bytes]) -> str:
+    """The SHA-256 in hex of what is left to read of a binary file, read in chunks."""
+    # file_digest wants a real file, or BytesIO: both are what stores open.
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def canonical_json(value: object) -> bytes:

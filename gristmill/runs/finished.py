@@ -1,22 +1,26 @@
 """Sealed runs: what steps read. Opening one, finding the newest, and following it back to what it was made from."""
 
+import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow.parquet as pq
 
 from gristmill.errors import InputError, RunError
-from gristmill.hashing import digest, sha256_bytes, sha256_file
+from gristmill.hashing import digest, sha256_bytes, sha256_stream
 from gristmill.runs import receipts, storage
+from gristmill.runs.json_files import parse_json
 from gristmill.runs.ledger import Entry
 from gristmill.runs.receipts import DataFile
+from gristmill.runs.store import MEMORY, RunStore, StorePlace, open_store
 
 MANIFEST, LEDGER, TELEMETRY, LOCK = "manifest.json", "ledger.parquet", "telemetry.json", ".lock"
 FORMAT = 1
+MANIFEST_KEYS = {"id", "step", "inputs", "counts", "details", "files"}
 REDO = "copy the run again from where it is whole, or remove its folder and run its command again"
 
 
@@ -54,10 +58,25 @@ def file_input(pattern: str) -> Input:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A sealed run folder."""
+    """A sealed run. `place` is its store, or the path or URI of it."""
 
-    path: Path
+    place: StorePlace
     manifest: Mapping[str, Any]
+
+    @property
+    def store(self) -> RunStore:
+        """Where the files of the run lie."""
+        return open_store(self.place)
+
+    @property
+    def path(self) -> Path:
+        """The local folder of the run; raises RunError where it has none."""
+        return self.store.path
+
+    @property
+    def location(self) -> str:
+        """Where the run lies, as people write it."""
+        return self.store.location
 
     @property
     def id(self) -> str:
@@ -99,21 +118,35 @@ class FinishedRun:
 
     def file(self, path: str) -> Path:
         """The full path of one of the manifest's files, its size checked; raises RunError where it is not as sealed."""
-        known = next((raw for raw in self.manifest["files"] if raw["path"] == path), None)
-        if known is None:
-            raise RunError(
-                "this run has no such file",
-                {"run": self.path, "file": path},
-                f"give another run of `{self.step}`; `gristmill runs show {self.path}` tells what this one is",
-            )
-        return self.locate(DataFile(**known))
+        return self.locate(self.find_file(path))
+
+    def find_file(self, path: str) -> DataFile:
+        """One of the manifest's files by its path; raises RunError where the run has none of it."""
+        for raw in self.manifest["files"]:
+            if raw["path"] == path:
+                return DataFile(**raw)
+        raise RunError(
+            "this run has no such file",
+            {"run": self.location, "file": path},
+            f"give another run of `{self.step}`; "
+            f"`gristmill runs show {self.location}` tells what this one is",
+        )
 
     def locate(self, file: DataFile) -> Path:
         """The full path of one of `data_files`; raises RunError where its size is not as sealed."""
-        full = self.path / file.path
-        if not full.is_file() or full.stat().st_size != file.bytes:
-            raise RunError("a file of this run is missing or cut", {"file": full}, REDO)
-        return full
+        self._check_size(file)
+        return self.store.local(file.path)
+
+    def open_file(self, path: str) -> IO[bytes]:
+        """One of the manifest's files, to read from any position; raises RunError as `file` does."""
+        file = self.find_file(path)
+        self._check_size(file)
+        return self.store.open(path)
+
+    def _check_size(self, file: DataFile) -> None:
+        if self.store.get_size(file.path) != file.bytes:
+            where = f"{self.location}/{file.path}"
+            raise RunError("a file of this run is missing or cut", {"file": where}, REDO)
 
     def files(self, prefix: str) -> list[Path]:
         """The full, size-checked paths of all files below `prefix`, in order."""
@@ -121,97 +154,102 @@ class FinishedRun:
 
     def as_input(self) -> Input:
         """This run as the input of another."""
-        return Input(self.id, sha256_file(self.path / MANIFEST), str(self.path))
+        return Input(self.id, manifest_digest(self), self.location)
 
     def verify(self) -> list[str]:
         """The paths of all files whose SHA-256 is not the manifest's; empty = intact."""
-        return [f.path for f in self.data_files() if not _intact(self.path / f.path, f)]
+        return [file.path for file in self.data_files() if not _is_intact(self.store, file)]
 
     def ledger(self) -> list[dict[str, Any]]:
         """The rows of the ledger; empty for steps that have none."""
-        place = self.path / LEDGER
-        rows: list[dict[str, Any]] = pq.read_table(place).to_pylist() if place.exists() else []
+        if not self.store.has(LEDGER):
+            return []
+        with self.store.open(LEDGER) as file:
+            rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
         return rows
 
 
-def _intact(path: Path, known: DataFile) -> bool:
-    return (
-        path.is_file() and path.stat().st_size == known.bytes and sha256_file(path) == known.sha256
-    )
+def _is_intact(store: RunStore, file: DataFile) -> bool:
+    if store.get_size(file.path) != file.bytes:
+        return False
+    with store.open(file.path) as opened:
+        return sha256_stream(opened) == file.sha256
 
 
-def open_run(path: str | Path, *, step: str | None = None) -> FinishedRun:
+def open_run(path: StorePlace, *, step: str | None = None) -> FinishedRun:
     """Open a sealed run; raises RunError where there is none, where it is unfinished, or not of `step`."""
-    place = Path(path)
-    if not place.is_dir():
-        raise RunError(
-            "there is no such run folder",
-            {"path": path},
-            f"choose one of those that `gristmill runs list --out {place.parent}` shows",
-        )
-    if not (place / MANIFEST).is_file():
-        raise RunError(
-            "this run is unfinished: it has no manifest",
-            {"run": place},
-            "run the command that writes it again, with the same options: it continues",
-        )
-    run = FinishedRun(place, _manifest(place))
+    store = open_store(path)
+    if not store.has(MANIFEST):
+        raise _refuse_unfinished(store)
+    run = FinishedRun(store, _read_manifest(store))
     if step is not None and run.step != step:
         raise RunError(
             f"a run of `{step}` is needed here",
-            {"run": place, "is a run of": run.step},
-            f"give a run folder named {step}-..., as `gristmill runs list --out {place.parent}` shows them",
+            {"run": store.location, "is a run of": run.step},
+            f"give a run folder named {step}-..., "
+            f"as `gristmill runs list --out {store.parent().location}` shows them",
         )
     return run
 
 
-def _manifest(place: Path) -> Mapping[str, Any]:
+def _refuse_unfinished(store: RunStore) -> RunError:
+    if not store.exists():
+        return RunError(
+            "there is no such run folder",
+            {"path": store.location},
+            f"choose one of those that `gristmill runs list --out {store.parent().location}` shows",
+        )
+    return RunError(
+        "this run is unfinished: it has no manifest",
+        {"run": store.location},
+        "run the command that writes it again, with the same options: it continues",
+    )
+
+
+def _read_manifest(store: RunStore) -> Mapping[str, Any]:
     try:
-        manifest = storage.read_json(place / MANIFEST)
-        if manifest["format"] == FORMAT and {
-            "id",
-            "step",
-            "inputs",
-            "counts",
-            "details",
-            "files",
-        } <= set(manifest):
+        manifest: Any = parse_json(store.read(MANIFEST), MANIFEST)
+        if manifest["format"] == FORMAT and set(manifest) >= MANIFEST_KEYS:
             return dict(manifest)
     except (InputError, KeyError, TypeError):
-        raise RunError("the manifest of this run is damaged", {"run": place}, REDO) from None
+        raise RunError(
+            "the manifest of this run is damaged", {"run": store.location}, REDO
+        ) from None
     raise RunError(
         "this run was written by another version",
-        {"run": place, "format": manifest["format"], "known": FORMAT},
+        {"run": store.location, "format": manifest["format"], "known": FORMAT},
         REDO,
     )
 
 
-def list_runs(out: str | Path, step: str = "*") -> list[FinishedRun]:
+def list_runs(out: StorePlace, step: str = "*") -> list[FinishedRun]:
     """The sealed runs (of one step) below `out`, oldest first; a finished run counts as new again when its command is repeated.
 
     Folders with a manifest that is not ours (a web page has one too) are passed over.
     """
-    sealed = [
-        path.parent
-        for path in Path(out).glob(f"{step}-*/{MANIFEST}")
-        if NAME.search(path.parent.name)
-    ]
-    return [
-        open_run(path)
-        for path in sorted(sealed, key=lambda path: (path.stat().st_mtime_ns, path.name))
-    ]
+    sealed = [store for store in open_store(out).children() if _is_sealed(store, step)]
+    sealed.sort(key=lambda store: (store.get_last_used(), store.name))
+    return [open_run(store) for store in sealed]
+
+
+def _is_sealed(store: RunStore, step: str) -> bool:
+    """Whether a folder is a sealed run, named as a run of `step` (`*`: of any)."""
+    is_of_step = fnmatch.fnmatchcase(store.name, f"{step}-*")
+    return is_of_step and NAME.search(store.name) is not None and store.has(MANIFEST)
 
 
 NAME = re.compile(r"-[0-9a-f]{12}(-\d+)?$")
 """How the names of run folders end: what our settings hash to, and a sequence number where there is one."""
 
 
-def find_latest(out: str | Path, step: str) -> FinishedRun:
+def find_latest(out: StorePlace, step: str) -> FinishedRun:
     """The newest sealed run of a step; raises RunError where there is none."""
     found = [run for run in list_runs(out, step) if run.step == step]
     if not found:
         raise RunError(
-            f"there is no finished run of `{step}`", {"folder": out}, _where_else(Path(out), step)
+            f"there is no finished run of `{step}`",
+            {"folder": out},
+            _suggest_folder(open_store(out), step),
         )
     return found[-1]
 
@@ -221,17 +259,28 @@ def sibling_sessions(run: FinishedRun) -> list[FinishedRun]:
     crawl = run.details.get("crawl")
     found = [
         one
-        for one in list_runs(run.path.parent, run.step)
+        for one in list_runs(run.store.parent(), run.step)
         if crawl and one.details.get("crawl") == crawl
     ]
     return sorted(found, key=lambda one: (one.sequence, one.id)) or [run]
 
 
-def _where_else(out: Path, step: str) -> str:
+def _suggest_folder(out: RunStore, step: str) -> str:
     """How to come to a run of `step`: there may be one a folder deeper, where `make demo` writes."""
-    if deeper := [path.parents[1] for path in sorted(out.glob(f"*/{step}-*/{MANIFEST}"))]:
-        return f"there is one in {deeper[-1]}: give --out {deeper[-1]}, or name the run itself with --in"
-    return f"run `gristmill {command_of(step)}` first, name the run with --in, or the folder of your runs with --out"
+    deeper = [store for store in out.children() if _has_manifest(store, step)]
+    if deeper:
+        folder = deeper[-1].location
+        return f"there is one in {folder}: give --out {folder}, or name the run itself with --in"
+    return (
+        f"run `gristmill {command_of(step)}` first, name the run with --in, "
+        "or the folder of your runs with --out"
+    )
+
+
+def _has_manifest(folder: RunStore, step: str) -> bool:
+    return any(
+        store.name.startswith(f"{step}-") and store.has(MANIFEST) for store in folder.children()
+    )
 
 
 def command_of(step: str) -> str:
@@ -244,21 +293,23 @@ def open_parents(run: FinishedRun) -> list[FinishedRun]:
 
     Raises RunError where one of them was redone since with another content: its numbers would not be those of `run`.
     """
-    folder = run.path.resolve().parent
-    records = [
-        record
-        for record in run.manifest["inputs"]
-        if (folder / record["name"] / MANIFEST).is_file()
-    ]
-    found = [open_run(folder / record["name"]) for record in records]
+    folder = run.store.resolve().parent()
+    records = [record for record in run.manifest["inputs"] if _has_run(folder, record["name"])]
+    found = [open_run(folder.child(record["name"])) for record in records]
     for parent, record in zip(found, records, strict=True):
         if manifest_digest(parent) != record["identity"]:
             raise RunError(
                 "a run that this one read has been redone since",
-                {"run": run.path, "read": parent.path},
+                {"run": run.location, "read": parent.location},
                 f"run `gristmill {command_of(run.step)}` again, so that it reads what is there now",
             )
     return found
+
+
+def _has_run(folder: RunStore, name: str) -> bool:
+    # An input of raw files may have any name, also one that is not a file's.
+    is_plain = "/" not in name and name not in ("", ".", "..")
+    return is_plain and folder.child(name).has(MANIFEST)
 
 
 def ancestors(*ends: FinishedRun) -> list[FinishedRun]:
@@ -301,15 +352,17 @@ def all_entries(run: FinishedRun) -> list[Entry]:
 
 def resolve_input(text: str) -> FinishedRun | Input:
     """What `--in` names: a sealed run folder, or files. An unfinished run folder is refused, not read as files."""
-    place = Path(text)
-    if storage.is_local(text) and place.is_dir():
-        if (place / MANIFEST).exists():
-            return open_run(place)
-        if (place / LOCK).exists() or (place / receipts.FOLDER).exists():
-            return open_run(place)
+    is_store = text.startswith(MEMORY) or (
+        storage.is_local(text) and Path(text.removeprefix("file://")).is_dir()
+    )
+    if is_store:
+        store = open_store(text)
+        is_begun = store.has(LOCK) or bool(store.list(f"{receipts.FOLDER}/"))
+        if store.has(MANIFEST) or is_begun:
+            return open_run(store)
     return file_input(text)
 
 
 def manifest_digest(run: FinishedRun) -> str:
     """The SHA-256 of a run's manifest: equal runs, equal digests."""
-    return sha256_bytes((run.path / MANIFEST).read_bytes())
+    return sha256_bytes(run.store.read(MANIFEST))

@@ -4,15 +4,17 @@ A stage is a numbered set of splits. A worker that has a split's files on disk c
 crash every split with a valid receipt is reused. The ledger is summed from receipts, so retries cannot count twice.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gristmill.errors import InputError
-from gristmill.hashing import sha256_file
-from gristmill.runs import storage
+from gristmill.hashing import sha256_stream
+from gristmill.runs.hashed_file import HashedFile
+from gristmill.runs.json_files import encode_json, parse_json
 from gristmill.runs.ledger import Entry, Unbalanced, check_balance
+from gristmill.runs.store import RunStore, StorePlace, open_store
 
 FOLDER = "receipts"
 
@@ -43,67 +45,76 @@ class Receipt:
             check_balance(self.read, self.entries, where=f"{self.stage}, split {self.split}")
 
 
-def describe_file(folder: Path, path: str, *, rows: int = -1) -> DataFile:
-    """Describe a file that lies below `folder`."""
-    full = folder / path
-    return DataFile(path, full.stat().st_size, sha256_file(full), rows)
+def describe_file(place: StorePlace, path: str, *, rows: int = -1) -> DataFile:
+    """Describe a file of a run, which is read for its hash."""
+    store = open_store(place)
+    with store.open(path) as file:
+        sha256 = sha256_stream(file)
+        size = file.seek(0, io.SEEK_END)
+    return DataFile(path, size, sha256, rows)
 
 
-def commit_receipt(folder: Path, receipt: Receipt) -> None:
+def describe_written(path: str, file: HashedFile, *, rows: int = -1) -> DataFile:
+    """Describe a file that `RunStore.writer` wrote, after its block; nothing is read."""
+    return DataFile(path, file.size, file.sha256, rows)
+
+
+def commit_receipt(place: StorePlace, receipt: Receipt) -> None:
     """Commit a receipt. Its files must be committed before."""
-    storage.commit_json(receipt_path(folder, receipt.stage, receipt.split), asdict(receipt))
+    name = receipt_name(receipt.stage, receipt.split)
+    open_store(place).put(name, encode_json(asdict(receipt)))
 
 
-def receipt_path(folder: Path, stage: str, split: int) -> Path:
-    """Where the receipt of a split lies."""
-    return folder / FOLDER / stage / f"{split:05d}.json"
+def receipt_name(stage: str, split: int) -> str:
+    """The name of a split's receipt in its run."""
+    return f"{FOLDER}/{stage}/{split:05d}.json"
 
 
-def load_receipts(folder: Path, stage: str) -> dict[int, Receipt]:
+def load_receipts(place: StorePlace, stage: str) -> dict[int, Receipt]:
     """The valid receipts of a stage by split: readable, and all their files are there with the recorded size."""
-    found: dict[int, Receipt] = {}
-    for info in storage.list_files(folder / FOLDER / stage):
-        if info.path.endswith(".json") and (receipt := _read(folder, stage, Path(info.path))):
-            found[receipt.split] = receipt
-    return dict(sorted(found.items()))
+    store = open_store(place)
+    receipts: dict[int, Receipt] = {}
+    for name in store.list_names(f"{FOLDER}/{stage}/"):
+        receipt = _read(store, stage, name) if name.endswith(".json") else None
+        if receipt is not None:
+            receipts[receipt.split] = receipt
+    return dict(sorted(receipts.items()))
 
 
-def read_receipt(folder: Path, stage: str, split: int) -> Receipt | None:
+def read_receipt(place: StorePlace, stage: str, split: int) -> Receipt | None:
     """The valid receipt of one split, or None where it has still to be done."""
-    return _read(folder, stage, receipt_path(folder, stage, split))
+    return _read(open_store(place), stage, receipt_name(stage, split))
 
 
-def count(folder: Path, stage: str) -> int:
+def count(place: StorePlace, stage: str) -> int:
     """How many receipts a stage has; cheap enough to show progress by."""
-    place = folder / FOLDER / stage
-    return (
-        sum(1 for path in place.glob("*.json") if not path.name.startswith(storage.TEMPORARY))
-        if place.is_dir()
-        else 0
-    )
+    names = open_store(place).list_names(f"{FOLDER}/{stage}/")
+    return sum(1 for name in names if name.endswith(".json"))
 
 
-def _read(folder: Path, stage: str, path: Path) -> Receipt | None:
-    """A valid receipt; None for one that is absent, garbled, of another split, or whose files are not as recorded:
-    the split is simply done again."""
+def _read(store: RunStore, stage: str, name: str) -> Receipt | None:
+    """A valid receipt, or None: the split is then simply done again.
+
+    Invalid is one that is absent, garbled, of another split, or whose files are not as recorded.
+    """
     try:
-        raw = storage.read_json(path)
-        receipt = Receipt(
-            stage=raw["stage"],
-            split=raw["split"],
-            read=raw["read"],
-            entries=tuple(Entry(**entry) for entry in raw["entries"]),
-            files=tuple(DataFile(**file) for file in raw["files"]),
-            details=raw["details"],
-        )
-        own = (receipt.stage, receipt_path(folder, stage, receipt.split)) == (stage, path)
-        return receipt if own and _files_are_there(folder, receipt.files) else None
+        receipt = _parse(parse_json(store.read(name), name))
     except (InputError, Unbalanced, KeyError, TypeError, ValueError):
         return None
+    is_own = receipt.stage == stage and receipt_name(stage, receipt.split) == name
+    return receipt if is_own and _has_files(store, receipt.files) else None
 
 
-def _files_are_there(folder: Path, files: Sequence[DataFile]) -> bool:
-    return all(
-        (folder / file.path).is_file() and (folder / file.path).stat().st_size == file.bytes
-        for file in files
+def _parse(raw: Any) -> Receipt:
+    return Receipt(
+        stage=raw["stage"],
+        split=raw["split"],
+        read=raw["read"],
+        entries=tuple(Entry(**entry) for entry in raw["entries"]),
+        files=tuple(DataFile(**file) for file in raw["files"]),
+        details=raw["details"],
     )
+
+
+def _has_files(store: RunStore, files: Sequence[DataFile]) -> bool:
+    return all(store.get_size(file.path) == file.bytes for file in files)

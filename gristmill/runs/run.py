@@ -6,14 +6,11 @@ it, and the same command continues it. Timings live in `telemetry.json`, so equa
 """
 
 import contextlib
-import fcntl
 import itertools
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -34,15 +31,17 @@ from gristmill.runs.finished import (
     Input,
     open_run,
 )
+from gristmill.runs.json_files import encode_json
 from gristmill.runs.ledger import check_balance, ledger_table, totals
-from gristmill.runs.receipts import DataFile, Receipt, describe_file
+from gristmill.runs.receipts import DataFile, Receipt, describe_file, describe_written
+from gristmill.runs.store import RunStore, StorePlace, open_store, refuse_remote
 
 
 @dataclass(slots=True)
 class Run:
     """A run folder being written, or found `finished`."""
 
-    path: Path
+    store: RunStore
     step: str
     identity: Mapping[str, Any]
     finished: FinishedRun | None
@@ -51,7 +50,12 @@ class Run:
     @property
     def id(self) -> str:
         """The folder's name."""
-        return self.path.name
+        return self.store.name
+
+    @property
+    def path(self) -> Path:
+        """The local folder of the run; raises RunError where it has none."""
+        return self.store.path
 
     def finish(
         self,
@@ -63,18 +67,12 @@ class Run:
         telemetry: Mapping[str, Any] | None = None,
     ) -> FinishedRun:
         """Seal the folder: list its data files (found by looking where `files` is None), write the manifest last."""
-        storage.sweep_temporaries(self.path)
-        found = sorted(_look(self.path) if files is None else files)
-        if twice := sorted(
-            {one.path for one, next_ in itertools.pairwise(found) if one.path == next_.path}
-        ):
-            raise GristmillError(
-                f"{self.id}: two splits wrote the same file: {', '.join(twice[:10])}"
-            )
+        self.store.sweep()
+        data_files = sorted(_find_files(self.store) if files is None else files)
+        _refuse_twice_written(self.id, data_files)
         seconds = round(time.monotonic() - self.started, 3)
-        storage.commit_json(
-            self.path / TELEMETRY, {"seconds": seconds, "sealed": time.time(), **(telemetry or {})}
-        )
+        timings = {"seconds": seconds, "sealed": time.time(), **(telemetry or {})}
+        self.store.put(TELEMETRY, encode_json(timings))
         manifest = {
             "format": FORMAT,
             "id": self.id,
@@ -83,32 +81,38 @@ class Run:
             **self.identity,
             "counts": dict(counts or {}),
             "details": dict(details or {}),
-            "files": [asdict(file) for file in found],
+            "files": [asdict(file) for file in data_files],
             "exit_code": exit_code,
         }
-        storage.commit_json(self.path / MANIFEST, manifest)
-        shutil.rmtree(
-            self.path / SPILL, ignore_errors=True
-        )  # after the manifest: a crash before it still needs them
-        self.finished = open_run(self.path)
+        self.store.put(MANIFEST, encode_json(manifest))
+        # After the manifest: a crash before it still needs these files.
+        self.store.remove_all(f"{SPILL}/")
+        self.finished = open_run(self.store)
         return self.finished
 
 
-def _look(folder: Path) -> list[DataFile]:
-    """Every file of a folder that is data: not the bookkeeping, not hidden."""
-    ours = {MANIFEST, TELEMETRY, LOCK, receipts.FOLDER, SPILL}
-    relative = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    kept = [
-        path for path in relative if path.parts[0] not in ours and not path.name.startswith(".")
+def _refuse_twice_written(run_id: str, files: Sequence[DataFile]) -> None:
+    pairs = itertools.pairwise(files)
+    twice = sorted({file.path for file, following in pairs if file.path == following.path})
+    if twice:
+        raise GristmillError(f"{run_id}: two splits wrote the same file: {', '.join(twice[:10])}")
+
+
+def _find_files(store: RunStore) -> list[DataFile]:
+    """Every file of a run that is data: not the bookkeeping, not hidden."""
+    bookkeeping = {MANIFEST, TELEMETRY, LOCK, receipts.FOLDER, SPILL}
+    names = [PurePosixPath(file.name) for file in store.list()]
+    data = [
+        name for name in names if name.parts[0] not in bookkeeping and not name.name.startswith(".")
     ]
-    return [describe_file(folder, path.as_posix()) for path in sorted(kept)]
+    return [describe_file(store, str(name)) for name in data]
 
 
 @contextlib.contextmanager
 def start_run(
     step: str,
     *,
-    out: str | Path,
+    out: StorePlace,
     config: Config,
     inputs: Sequence[Input] = (),
     code: str = "",
@@ -125,55 +129,43 @@ def start_run(
         "code": code,
         "inputs": [source.record() for source in inputs],
     }
-    name = f"{step}-{digest({'step': step, **identity})[:12]}" + (
-        "" if sequence is None else f"-{sequence:04d}"
-    )
-    if not storage.is_local(out):
-        raise RunError(
-            "run folders must lie on a local disk",
-            {"out": out},
-            "give a local folder, and copy it after",
-        )
-    path = Path(str(out).removeprefix("file://")) / name
-    storage.make_folder(path)
-    with hold_lock(path):
+    name = f"{step}-{digest({'step': step, **identity})[:12]}"
+    if sequence is not None:
+        name = f"{name}-{sequence:04d}"
+    # A URI typed by a user is refused: a run in memory would be lost with the process.
+    if not isinstance(out, RunStore) and not storage.is_local(out):
+        raise refuse_remote(out)
+    store = open_store(out).child(name)
+    with store.hold_lock(LOCK):
         if force:
-            _empty(path)
-        if left := storage.sweep_temporaries(path):
-            say(f"{step}  removed {left} half-written files of an attempt that was stopped")
-        finished = open_run(path, step=step) if (path / MANIFEST).exists() else None
+            _empty(store)
+        swept = store.sweep()
+        if swept:
+            say(f"{step}  removed {swept} half-written files of an attempt that was stopped")
+        finished = open_run(store, step=step) if store.has(MANIFEST) else None
         if finished:
-            os.utime(
-                path
-            )  # `latest` must find what was asked for last, also when it was done before
-            shutil.rmtree(path / SPILL, ignore_errors=True)
-        yield Run(path, step, identity, finished, time.monotonic())
+            # `latest` must find what was asked for last, also when it was done before.
+            store.touch()
+            store.remove_all(f"{SPILL}/")
+        yield Run(store, step, identity, finished, time.monotonic())
 
 
 @contextlib.contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run, or of the state of a crawl; the system drops the lock when its holder dies."""
-    with open(folder / LOCK, "a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(
-                "another process is writing this run", {"run": folder}, "wait for it, or stop it"
-            ) from None
+    with storage.hold_file_lock(folder / LOCK):
         yield
 
 
-def _empty(folder: Path) -> None:
-    (folder / MANIFEST).unlink(
-        missing_ok=True
-    )  # first: killed in between, the run must not look finished
-    for path in folder.iterdir():
-        if path.name == LOCK:
-            continue
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+def _empty(store: RunStore) -> None:
+    # The manifest first: killed in between, the run must not look finished.
+    store.remove(MANIFEST)
+    folders = {file.name.partition("/")[0] for file in store.list() if "/" in file.name}
+    for folder in sorted(folders):
+        store.remove_all(f"{folder}/")
+    for file in store.list():
+        if file.name != LOCK:
+            store.remove(file.name)
 
 
 def seal_from_receipts(
@@ -191,22 +183,24 @@ def seal_from_receipts(
     `stages` gives the number of splits of each stage; a missing receipt is a fault of ours and raises. Files of
     subfolders that no receipt names, left by attempts that died, are removed. `extra_files` are sealed beside the rest.
     """
-    done = {stage: _complete(run.path, stage, splits) for stage, splits in stages.items()}
+    done = {stage: _load_complete(run.store, stage, splits) for stage, splits in stages.items()}
     for split, receipt in done[ledger_stage].items():
         check_balance(receipt.read, receipt.entries, where=f"{ledger_stage}, split {split}")
     entries = {split: receipt.entries for split, receipt in done[ledger_stage].items()}
-    with storage.open_for_commit(run.path / LEDGER) as file:
+    every = [entry for of_split in entries.values() for entry in of_split]
+    with run.store.writer(LEDGER) as file:
         pq.write_table(ledger_table(entries), file, compression="zstd")
-    every = [entry for found in entries.values() for entry in found]
-    ledger = describe_file(run.path, LEDGER, rows=len(every))
+    ledger = describe_written(LEDGER, file, rows=len(every))
     read = sum(receipt.read for receipt in done[ledger_stage].values())
     sums = totals(every)
     files = [
         file for found in done.values() for receipt in found.values() for file in receipt.files
     ]
-    if orphans := _remove_orphans(run.path, {file.path for file in (*files, *extra_files)}):
+    orphans = _remove_orphans(run.store, {file.path for file in (*files, *extra_files)})
+    if orphans:
         say(
-            f"{run.step}  removed {len(orphans)} files without a receipt, left by a killed attempt: {orphans[0]}"
+            f"{run.step}  removed {len(orphans)} files without a receipt, "
+            f"left by a killed attempt: {orphans[0]}"
         )
     return run.finish(
         counts={"read": read, **sums, **(counts or {})},
@@ -220,13 +214,13 @@ def seal_from_receipts(
     )
 
 
-def _remove_orphans(folder: Path, listed: set[str]) -> list[str]:
-    """Remove the files of subfolders that are not `listed`; returns their paths."""
-    relative = sorted(path.relative_to(folder) for path in folder.glob("*/**/*") if path.is_file())
-    data = [path.as_posix() for path in relative if path.parts[0] not in (receipts.FOLDER, SPILL)]
-    orphans = [path for path in data if path not in listed]
-    for path in orphans:
-        (folder / path).unlink()
+def _remove_orphans(store: RunStore, listed: set[str]) -> list[str]:
+    """Remove the files of subfolders that are not `listed`; returns their names."""
+    bookkeeping = (f"{receipts.FOLDER}/", f"{SPILL}/")
+    names = [file.name for file in store.list() if "/" in file.name]
+    orphans = [name for name in names if name not in listed and not name.startswith(bookkeeping)]
+    for name in orphans:
+        store.remove(name)
     return orphans
 
 
@@ -234,13 +228,13 @@ SPILL = "spill"
 """The folder below a run for what only the run itself reads; it is removed when the run is sealed."""
 
 
-def _complete(folder: Path, stage: str, splits: int) -> dict[int, Receipt]:
-    found = receipts.load_receipts(folder, stage)
-    missing = sorted(set(range(splits)) - set(found))
+def _load_complete(store: RunStore, stage: str, splits: int) -> dict[int, Receipt]:
+    done = receipts.load_receipts(store, stage)
+    missing = sorted(set(range(splits)) - set(done))
     if missing:
         raise RunError(
             "splits are without a receipt",
-            {"run": folder, "stage": stage, "splits": missing[:10]},
+            {"run": store.location, "stage": stage, "splits": missing[:10]},
             "run the same command again",
         )
-    return {split: found[split] for split in range(splits)}
+    return {split: done[split] for split in range(splits)}

@@ -7,8 +7,8 @@ fs.open()` of fsspec is never used to write: it commits a partial file when an e
 
 import contextlib
 import errno
+import fcntl
 import glob
-import json
 import os
 import tempfile
 import uuid
@@ -20,8 +20,8 @@ from typing import IO, Any
 import fsspec
 import fsspec.utils
 
-from gristmill.errors import InputError
-from gristmill.hashing import canonical_json
+from gristmill.errors import InputError, RunError
+from gristmill.runs.json_files import encode_json, parse_json
 
 TEMPORARY = ".part-"
 """What a temporary name begins with; sweepers and listings know it."""
@@ -62,7 +62,7 @@ def open_for_commit(path: str | Path) -> Iterator[IO[bytes]]:
     make_folder(target.parent)
     temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:12]}-{target.name}")
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -99,9 +99,7 @@ def commit_bytes(path: str | Path, data: bytes) -> None:
 
 def commit_json(path: str | Path, value: object) -> None:
     """Write `value` to `path` as readable JSON with sorted keys, atomically."""
-    canonical_json(value)  # refuses what would not read back equal
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False)
-    commit_bytes(path, text.encode() + b"\n")
+    commit_bytes(path, encode_json(value))
 
 
 def sync_folder(folder: Path) -> None:
@@ -146,14 +144,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 def read_json(path: str | Path) -> Any:
     """The value of a JSON file; raises InputError where it is no JSON."""
-    try:
-        return json.loads(read_bytes(path))
-    except ValueError as error:
-        raise InputError(
-            "this file is not valid JSON",
-            {"path": path, "problem": error},
-            "write it again, or give another file",
-        ) from None
+    return parse_json(read_bytes(path), path)
 
 
 def file_exists(path: str | Path) -> bool:
@@ -221,6 +212,25 @@ def _remote_listing(pattern: str) -> Iterator[FileInfo]:
                 "",
             )
             yield FileInfo(file_system.unstrip_protocol(name), info["size"] or 0, stamp)
+
+
+@contextlib.contextmanager
+def hold_file_lock(path: Path) -> Iterator[None]:
+    """Hold the lock of a local file; raises RunError where another process holds it.
+
+    The system drops the lock when its holder dies.
+    """
+    with open(path, "a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise refuse_locked(path.parent) from None
+        yield
+
+
+def refuse_locked(run: object) -> RunError:
+    """The error for a run that another process is writing."""
+    return RunError("another process is writing this run", {"run": run}, "wait for it, or stop it")
 
 
 def sweep_temporaries(folder: Path) -> int:

@@ -89,7 +89,7 @@ def test_a_stage_without_a_ledger_may_read_without_entries():
 def garble(tmp_path, content):
     """A finished split whose receipt then holds `content`."""
     split_done(tmp_path, 0)
-    receipts.receipt_path(tmp_path, "annotate", 0).write_bytes(content)
+    (tmp_path / receipts.receipt_name("annotate", 0)).write_bytes(content)
 
 
 WHOLE = {"stage": "annotate", "split": 0, "read": 0, "entries": [], "files": [], "details": {}}
@@ -152,7 +152,7 @@ def test_a_garbled_receipt_is_ignored_and_its_split_is_done_again(tmp_path, cont
 def test_a_receipt_cut_anywhere_is_never_half_believed(tmp_path_factory, length, tail):
     folder = tmp_path_factory.mktemp("run")
     receipt = split_done(folder, 0)
-    path = receipts.receipt_path(folder, "annotate", 0)
+    path = folder / receipts.receipt_name("annotate", 0)
     whole = path.read_bytes()
     path.write_bytes(whole[: min(length, len(whole) - 2)] + tail)
     assert receipts.read_receipt(folder, "annotate", 0) in (None, receipt)
@@ -175,7 +175,7 @@ def test_a_receipt_whose_file_is_gone_or_a_folder_is_not_valid(tmp_path):
 
 def test_an_unfinished_receipt_is_neither_read_nor_counted(tmp_path):
     split_done(tmp_path, 0)
-    place = receipts.receipt_path(tmp_path, "annotate", 0)
+    place = tmp_path / receipts.receipt_name("annotate", 0)
     (place.parent / ".part-0123456789ab-00001.json").write_bytes(place.read_bytes())
     assert list(receipts.load_receipts(tmp_path, "annotate")) == [0]
     assert receipts.count(tmp_path, "annotate") == 1

@@ -32,6 +32,7 @@ from gristmill.runs.finished import (
 from gristmill.runs.ledger import Entry, Unbalanced
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL, seal_from_receipts, start_run
+from gristmill.runs.store import LocalStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -231,11 +232,9 @@ def test_a_sealed_run_tells_what_was_done(tmp_path):
 
 def test_the_manifest_is_the_last_file_written(tmp_path, monkeypatch):
     written = []
-    commit = storage.commit_json
+    put = LocalStore.put
     monkeypatch.setattr(
-        storage,
-        "commit_json",
-        lambda path, value: (written.append(Path(path).name), commit(path, value)),
+        LocalStore, "put", lambda self, name, data: (written.append(name), put(self, name, data))
     )
     finished(tmp_path)
     assert written == ["telemetry.json", "manifest.json"]
@@ -417,10 +416,10 @@ def test_force_empties_the_folder(tmp_path):
 def test_force_killed_in_the_middle_does_not_leave_a_run_that_looks_finished(tmp_path, monkeypatch):
     run = finished(tmp_path, files={"a/x": b"1", "b/y": b"2"})
 
-    def killed(path):
+    def killed(store, prefix):
         raise SystemExit
 
-    monkeypatch.setattr("gristmill.runs.run.shutil.rmtree", killed)
+    monkeypatch.setattr(LocalStore, "remove_all", killed)
     with pytest.raises(SystemExit), start(tmp_path, force=True):
         pass
     assert not (run.path / "manifest.json").exists()
@@ -434,7 +433,7 @@ def test_a_full_disk_while_sealing_leaves_the_run_unfinished_and_the_next_start_
 
     with monkeypatch.context() as patch, pytest.raises(OSError), start(tmp_path) as run:  # noqa: PT012 - see above
         storage.commit_bytes(run.path / "data/a", b"x")
-        patch.setattr(storage, "commit_json", full)
+        patch.setattr(storage, "commit_bytes", full)
         run.finish()
     assert refused(open_run, run.path).what == "this run is unfinished: it has no manifest"
     with start(tmp_path) as again:
@@ -543,7 +542,7 @@ def test_a_run_killed_after_some_splits_and_continued_has_the_same_manifest(tmp_
     with pytest.raises(KeyboardInterrupt), start(tmp_path / "killed") as run:  # noqa: PT012 - see above
         work(run, splits=2)
         raise KeyboardInterrupt
-    receipts.receipt_path(run.path, "annotate", 1).write_bytes(b'{"stage": "anno')
+    (run.path / receipts.receipt_name("annotate", 1)).write_bytes(b'{"stage": "anno')
     with start(tmp_path / "killed") as run:
         assert work(run, splits=4) == [1, 2, 3]
         continued = seal(run, splits=4)
