@@ -15,8 +15,10 @@ from gristmill.hashing import digest, sha256_bytes, sha256_stream
 from gristmill.runs import receipts, storage
 from gristmill.runs.json_files import parse_json
 from gristmill.runs.ledger import Entry
+from gristmill.runs.memory_store import MEMORY
 from gristmill.runs.receipts import DataFile
-from gristmill.runs.store import MEMORY, RunStore, StorePlace, open_store
+from gristmill.runs.store import RunStore, StorePlace
+from gristmill.runs.store_uris import open_store
 
 MANIFEST, LEDGER, TELEMETRY, LOCK = "manifest.json", "ledger.parquet", "telemetry.json", ".lock"
 FORMAT = 1

@@ -14,7 +14,8 @@ from gristmill.hashing import sha256_stream
 from gristmill.runs.hashed_file import HashedFile
 from gristmill.runs.json_files import encode_json, parse_json
 from gristmill.runs.ledger import Entry, Unbalanced, check_balance
-from gristmill.runs.store import RunStore, StorePlace, open_store
+from gristmill.runs.store import RunStore, StorePlace
+from gristmill.runs.store_uris import open_store
 
 FOLDER = "receipts"
 

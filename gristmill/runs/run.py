@@ -34,7 +34,8 @@ from gristmill.runs.finished import (
 from gristmill.runs.json_files import encode_json
 from gristmill.runs.ledger import check_balance, ledger_table, totals
 from gristmill.runs.receipts import DataFile, Receipt, describe_file, describe_written
-from gristmill.runs.store import RunStore, StorePlace, open_store, refuse_remote
+from gristmill.runs.store import RunStore, StorePlace, refuse_remote
+from gristmill.runs.store_uris import open_store
 
 
 @dataclass(slots=True)

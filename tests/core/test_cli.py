@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import reports.commands
 from gristmill import cli, errors
 from gristmill.config import Config
 from gristmill.runs import storage
@@ -43,13 +44,22 @@ class Room:
         return register
 
 
+class ReportsRoom:
+    """The entry point of the room that looks at runs."""
+
+    name = "reports"
+
+    def load(self):
+        return reports.commands.register
+
+
 @pytest.fixture
 def ending(monkeypatch, capsys):
     """Run `gristmill ARGUMENTS` with a command `work` that has the given body; returns code, stdout and stderr."""
     monkeypatch.delenv("GRISTMILL_DEBUG", raising=False)
 
     def run(body, *arguments):
-        monkeypatch.setattr(cli, "entry_points", lambda group: [Room(body)])
+        monkeypatch.setattr(cli, "entry_points", lambda group: [Room(body), ReportsRoom()])
         code = cli.run(list(arguments) or ["work"])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
@@ -403,6 +413,7 @@ def test_every_entry_point_of_the_rooms_names_a_module_of_this_repository():
         "prepare": "pipelines",
         "train": "training",
         "audit": "bias_audit",
+        "reports": "reports",
     }
     assert (
         points.items()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.decision import DECISION_SCHEMA
 from gristmill.corpus.document import DOCUMENT_SCHEMA, DocumentRow
+from gristmill.corpus.parquet_shard import ParquetShard
 from gristmill.corpus.view import (
-    ParquetShard,
     ShardRow,
     open_decided_view,
     open_documents_run,

@@ -30,9 +30,9 @@ from gristmill.runs.finished import (
     sibling_sessions,
 )
 from gristmill.runs.ledger import Entry, Unbalanced
+from gristmill.runs.local_store import LocalStore
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL, seal_from_receipts, start_run
-from gristmill.runs.store import LocalStore
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -25,6 +25,8 @@ from gristmill.runs import storage
 from gristmill.runs.finished import ancestors, find_latest, list_runs, open_run, resolve_input
 from gristmill.runs.hashed_file import HashedFile
 from gristmill.runs.ledger import Entry
+from gristmill.runs.local_store import LocalStore
+from gristmill.runs.memory_store import MemoryStore
 from gristmill.runs.receipts import (
     Receipt,
     commit_receipt,
@@ -35,7 +37,8 @@ from gristmill.runs.receipts import (
     read_receipt,
 )
 from gristmill.runs.run import seal_from_receipts, start_run
-from gristmill.runs.store import LocalStore, MemoryStore, StoredFile, check_name, open_store
+from gristmill.runs.store import StoredFile, check_name
+from gristmill.runs.store_uris import open_store
 
 BACKENDS = ("local", "memory")
 
@@ -462,7 +465,7 @@ def test_the_folder_is_flushed_after_the_link(tmp_path, monkeypatch):
 
 KILLED = """
 import sys
-from gristmill.runs.store import open_store
+from gristmill.runs.store_uris import open_store
 with open_store(sys.argv[1]).writer("data/a") as file:
     file.write(b"half")
     file.flush()
