@@ -1,4 +1,6 @@
-"""The command `gristmill`: gathers the rooms' commands, and turns every ending into a message and an exit code."""
+"""The command `gristmill`: gathers the rooms' commands, and turns every ending into a message and
+an exit code.
+"""
 
 import errno
 import gc
@@ -17,7 +19,7 @@ import typer
 
 from gristmill.errors import GristmillError, Stopped, UserError
 from gristmill.progress import say as say  # rooms say what they do through the command line
-from gristmill.runs.finished import FinishedRun
+from gristmill.runs.finished import TELEMETRY, FinishedRun
 
 GROUP = "gristmill.commands"
 
@@ -55,10 +57,11 @@ def conclude(
     extra: Mapping[str, Any] | None = None,
     exit_code: int | None = None,
 ) -> None:
-    """End a command: the summary to stderr, the run folder's path (or one JSON object) as stdout's last line.
+    """End a command: the summary to stderr, the run folder's path (or one JSON object) as stdout's
+    last line.
 
-    Exits with `exit_code`, or else the code the run was sealed with: a rerun that finds the work done ends as the
-    first run did.
+    Exits with `exit_code`, or else the code the run was sealed with: a rerun that finds the work
+    done ends as the first run did.
     """
     say(*summary)
     if as_json:
@@ -74,20 +77,24 @@ def conclude(
         )
     else:
         print(run.path)
-    if code := run.exit_code if exit_code is None else exit_code:
+    code = run.exit_code if exit_code is None else exit_code
+    if code:
         raise typer.Exit(code)
 
 
 def _timings(run: FinishedRun) -> dict[str, Any]:
-    place = run.path / "telemetry.json"
-    return {"telemetry": json.loads(place.read_text())} if place.exists() else {}
+    if not run.store.has(TELEMETRY):
+        return {}
+    return {"telemetry": json.loads(run.store.read(TELEMETRY))}
 
 
 def build_app() -> typer.Typer:
     """The whole command line: the core's commands and those of every room that is installed."""
     app = typer.Typer(
         name="gristmill",
-        help="From web text to a language model you can answer for: crawl, prepare, pretrain, audit.",
+        help=(
+            "From web text to a language model you can answer for: crawl, prepare, pretrain, audit."
+        ),
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -95,15 +102,15 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for room in sorted(entry_points(group=GROUP), key=_order):
-        room.load()(app)
+    for entry in sorted(entry_points(group=GROUP), key=_order):
+        entry.load()(app)
     return app
 
 
-def _order(room: EntryPoint) -> tuple[int, str]:
+def _order(entry: EntryPoint) -> tuple[int, str]:
     """Rooms in the order the data flows; strangers' rooms after ours."""
-    ours = ["reports", "crawl", "prepare", "train", "audit"]
-    return (ours.index(room.name) if room.name in ours else len(ours), room.name)
+    order = ["reports", "crawl", "prepare", "train", "audit"]
+    return (order.index(entry.name) if entry.name in order else len(order), entry.name)
 
 
 def _options(
@@ -119,16 +126,19 @@ def main(arguments: list[str] | None = None) -> None:
     code = run(arguments)
     sys.stdout.flush()
     sys.stderr.flush()
-    gc.freeze()  # an ending process need not look for garbage among the million objects that Beam has made: 0.4 s
+    # An ending process need not look for garbage among the million objects that Beam made: 0.4 s.
+    gc.freeze()
     if code == Stopped.exit_code:
-        os._exit(code)  # a runner's own threads may wait for a dead worker for ever
+        # A runner's own threads may wait for a dead worker for ever.
+        os._exit(code)
     sys.exit(code)
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     try:
-        # Not `app(...)`: typer would turn Ctrl-C into code 130, and the EOFError of a cut gzip into a silent abort.
+        # Not `app(...)`: typer would turn Ctrl-C into code 130, and the EOFError of a cut gzip into
+        # a silent abort.
         command = typer.main.get_command(build_app())
         with command.make_context(
             "gristmill", list(sys.argv[1:] if arguments is None else arguments)
@@ -140,11 +150,8 @@ def run(arguments: list[str] | None = None) -> int:
     except GristmillError as error:
         return _tell(error)
     except KeyboardInterrupt as stop:
-        return _tell(
-            Stopped(
-                f"stopped by {stop.args[0] if stop.args else 'Ctrl-C'}; the same command continues where it was"
-            )
-        )
+        cause = stop.args[0] if stop.args else "Ctrl-C"
+        return _tell(Stopped(f"stopped by {cause}; the same command continues where it was"))
     except Exception as error:
         return _tell_any(error)
 
@@ -184,15 +191,17 @@ def _tell_any(error: Exception) -> int:
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
         )  # the last flush must not complain again
         return 1
-    if isinstance(error, OSError) and (mend := _OF_THE_MACHINE.get(error.errno or 0)):
-        what, fix = mend
-        return _tell(UserError(what, {"file": error.filename} if error.filename else {}, fix))
+    if isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
+        what, fix = _OF_THE_MACHINE[error.errno]
+        where = {"file": error.filename} if error.filename else {}
+        return _tell(UserError(what, where, fix))
     if os.environ.get("GRISTMILL_DEBUG"):
         traceback.print_exc()
     last = traceback.extract_tb(error.__traceback__)[-1]
     say(
         f"internal error: {type(error).__name__}: {error}",
         f"  at      {Path(last.filename).name}:{last.lineno} in {last.name}",
-        "  to fix  this is a fault of Gristmill: run it with `gristmill --debug ...` and report what it prints",
+        "  to fix  this is a fault of Gristmill: run it with `gristmill --debug ...` "
+        "and report what it prints",
     )
     return 1

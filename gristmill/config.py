@@ -1,4 +1,6 @@
-"""Configuration: a TOML file and `--set a.b=c` overrides become one frozen, typed model that forbids unknown keys."""
+"""Configuration: a TOML file and `--set a.b=c` overrides become one frozen, typed model that
+forbids unknown keys.
+"""
 
 import difflib
 import tomllib
@@ -43,7 +45,8 @@ C = TypeVar("C", bound=Config)
 
 
 def load(model: type[C], path: str | Path | None = None, overrides: Sequence[str] = ()) -> C:
-    """Read `path` (TOML; None = all defaults), apply `overrides` ("a.b=c"), and validate as `model`.
+    """Read `path` (TOML; None = all defaults), apply `overrides` ("a.b=c"), and validate as
+    `model`.
 
     Raises ConfigError naming the file, the key, and the nearest key that exists.
     """
@@ -71,7 +74,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
             "there is no such configuration file", {"file": path}, _near_file(path)
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        fix = "mend that line; strings stand in quotes, and `gristmill config show STEP` prints a whole valid file"
+        fix = (
+            "mend that line; strings stand in quotes, and `gristmill config show STEP` prints "
+            "a whole valid file"
+        )
         raise ConfigError(
             "this configuration is not valid TOML", {"file": path, "problem": error}, fix
         ) from None
@@ -83,9 +89,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _near_file(path: Path) -> str:
-    near = (
-        sorted(str(found) for found in path.parent.glob("*.toml")) if path.parent.is_dir() else []
-    )
+    near = sorted(str(file) for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
     return f"choose one of {', '.join(near)}" if near else "give the path of a TOML file"
 
 
@@ -96,7 +100,8 @@ def _apply(table: dict[str, Any], override: str) -> None:
         raise ConfigError(
             "an override must look like section.key=value",
             {"given": override},
-            "for example --set optim.learning_rate=3e-4; `gristmill config show STEP` prints all keys",
+            "for example --set optim.learning_rate=3e-4; "
+            "`gristmill config show STEP` prints all keys",
         )
     for name in names[:-1]:
         table = table.setdefault(name, {})
@@ -104,17 +109,19 @@ def _apply(table: dict[str, Any], override: str) -> None:
             raise ConfigError(
                 "an override goes through a value that is no section",
                 {"given": override, "key": name},
-                f"set `{name}` itself, or a key of a section: `gristmill config show STEP` prints all",
+                f"set `{name}` itself, or a key of a section: "
+                "`gristmill config show STEP` prints all",
             )
     table[names[-1]] = _parse_value(raw.strip())
 
 
 def _parse_value(raw: str) -> Any:
-    """Read a value as TOML would; anything that is not one TOML value as a whole is the bare string itself."""
+    """Read a value as TOML would; anything that is not one TOML value as a whole is the bare string
+    itself.
+    """
     try:
-        values = tomllib.loads(f"value = [{raw}]")[
-            "value"
-        ]  # in brackets no comment or second line can hide
+        # In brackets no comment or second line can hide.
+        values = tomllib.loads(f"value = [{raw}]")["value"]
     except tomllib.TOMLDecodeError:
         return raw
     return values[0] if len(values) == 1 else raw
@@ -140,18 +147,22 @@ def _problem(detail: ErrorDetails) -> str:
 
 
 def _suggestion(model: type[Config], location: tuple[int | str, ...], key: str) -> str:
-    """The existing key most like the unknown one: in its own section first, then anywhere, else all of its section."""
-    wanted = str(location[-1])
+    """The existing key most like the unknown one: in its own section first, then anywhere, else all
+    of its section.
+    """
+    unknown_name = str(location[-1])
     section = _section(model, location[:-1])
-    near = difflib.get_close_matches(wanted, list(section.model_fields), n=1, cutoff=0.5)
-    near = near or [path for path in _paths(model) if path.split(".")[-1] == wanted][:1]
+    near = difflib.get_close_matches(unknown_name, list(section.model_fields), n=1, cutoff=0.5)
+    near = near or [path for path in _paths(model) if path.split(".")[-1] == unknown_name][:1]
     if near:
         return f"did you mean `{near[0]}` instead of `{key}`?"
     return f"the keys beside `{key}` are {', '.join(section.model_fields)}"
 
 
 def _section(model: type[Config], location: Iterable[int | str]) -> type[Config]:
-    """The section a location lies in; positions in a list and the free keys of a table belong to the section inside."""
+    """The section a location lies in; positions in a list and the free keys of a table belong to
+    the section inside.
+    """
     section = model
     for name in location:
         field = section.model_fields.get(str(name))
@@ -170,7 +181,11 @@ def _paths(model: type[Config], before: str = "") -> Iterator[str]:
 def _model_in(annotation: Any) -> type[Config] | None:
     if isinstance(annotation, type) and issubclass(annotation, Config):
         return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    for part in get_args(annotation):
+        section = _model_in(part)
+        if section is not None:
+            return section
+    return None
 
 
 def _emit(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:

@@ -7,7 +7,6 @@ GristmillError        1   something of ours is broken
 │   ├── InputError        an input that is missing or cannot be read
 │   ├── RunError          a run folder that is unfinished, locked, damaged or of another step
 │   └── MissingExtra      a package that this command needs is not installed
-├── BudgetExceeded    3   done, but more records were quarantined than allowed
 ├── GateFailed        4   done, but a gate of the audit failed
 └── Stopped          75   stopped by a signal or a dead worker; running it again resumes
 ```
@@ -23,7 +22,9 @@ class GristmillError(Exception):
 
 
 class UserError(GristmillError):
-    """A mistake the user can mend: `what` is wrong, `where` (label -> value) it is, how `to fix` it."""
+    """A mistake the user can mend: `what` is wrong, `where` (label -> value) it is, how `to fix`
+    it.
+    """
 
     exit_code = 2
 
@@ -62,12 +63,6 @@ class MissingExtra(UserError):
             {"needed by": needed_by or f"the commands of the extra `{extra}`"},
             f"run `make setup`, or `pip install 'gristmill[{extra}]'`",
         )
-
-
-class BudgetExceeded(GristmillError):
-    """The run is complete, but more records were quarantined than the error budget allows."""
-
-    exit_code = 3
 
 
 class GateFailed(GristmillError):

@@ -1,4 +1,6 @@
-"""Say numbers as people read them: counts with separators, shares with their whole, sizes, times and dates."""
+"""Say numbers as people read them: counts with separators, shares with their whole, sizes, times
+and dates.
+"""
 
 from datetime import UTC, datetime
 
@@ -91,11 +93,11 @@ def format_counted(number: int, thing: str, things: str = "") -> str:
     return f"{format_count(number)} {thing if number == 1 else things or thing + 's'}"
 
 
-def format_share(part: float, whole: float) -> str:
+def format_share(part: float, total: float) -> str:
     """A part of a whole in percent; never rounded to 0 % or 100 % where it is not."""
-    if not whole:
+    if not total:
         return "–"
-    percent = 100 * part / whole
+    percent = 100 * part / total
     if 0 < percent < 0.1:
         return "<0.1 %"
     if 99.9 < percent < 100:
@@ -119,17 +121,17 @@ def format_seconds(number: float) -> str:
     """7.862 -> 7.9 s; 125 -> 2 min 5 s; 7300 -> 2 h 2 min."""
     if number < 60:
         return f"{number:.1f} s"
-    whole = round(number)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
+    seconds = round(number)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
 def format_day(stamp: float | None) -> str:
     """A time as date and minute, in UTC."""
-    return (
-        "–" if stamp is None else datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
-    )
+    if stamp is None:
+        return "–"
+    return datetime.fromtimestamp(stamp, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def format_language(code: str) -> str:
@@ -140,12 +142,15 @@ def format_language(code: str) -> str:
 
 
 def format_list(names: list[str], *, most: int = 4) -> str:
-    """a, b and c; a long list is cut: a, b, c and 9 more."""
+    """a, b and c; a list of more than `most` is cut: a, b, c and 9 more."""
     if len(names) > most:
-        return f"{', '.join(names[: most - 1])} and {format_count(len(names) - most + 1)} more"
-    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), *names[-1:]])
+        first = names[: most - 1]
+        return f"{', '.join(first)} and {format_count(len(names) - len(first))} more"
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def shorten(words: str, most: int) -> str:
+def shorten(words: str, limit: int) -> str:
     """The beginning of a text, cut at `most` characters."""
-    return words if len(words) <= most else words[: most - 1].rstrip() + "…"
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"

@@ -1,4 +1,6 @@
-"""Hashes that outlive a run: file digests, digests of plain values, stable document ids and 64-bit keys."""
+"""Hashes that outlive a run: file digests, digests of plain values, stable document ids and 64-bit
+keys.
+"""
 
 import hashlib
 import json
@@ -29,7 +31,9 @@ def sha256_stream(file: IO[bytes]) -> str:
 
 
 def canonical_json(value: object) -> bytes:
-    """`value` as JSON with sorted keys and no spaces: equal values, equal bytes. Refuses NaN and unknown types."""
+    """`value` as JSON with sorted keys and no spaces: equal values, equal bytes. Refuses NaN and
+    unknown types.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
@@ -41,8 +45,9 @@ def digest(value: object) -> str:
 def document_id(source: str, locator: str, content: bytes) -> str:
     """The stable id (32 hex digits) of a document.
 
-    `locator` is the URL where it is distinct per document, else the supplied id; `content` the captured
-    bytes before extraction. Lengths are hashed too, so no two triples share their concatenation.
+    `locator` is the URL where it is distinct per document, else the supplied id; `content` the
+    captured bytes before extraction. Lengths are hashed too, so no two triples share their
+    concatenation.
     """
     hasher = hashlib.sha256()
     for part in (_bytes_of(source), _bytes_of(locator), content):
@@ -54,7 +59,9 @@ def document_id(source: str, locator: str, content: bytes) -> str:
 def document_ids(
     sources: Sequence[bytes], locators: Sequence[bytes], contents: Sequence[bytes | memoryview]
 ) -> list[str]:
-    """`document_id` of many documents, of sources and locators in UTF-8; a buffer's length is its bytes."""
+    """`document_id` of many documents, of sources and locators in UTF-8; a buffer's length is its
+    bytes.
+    """
     heads = {source: len(source).to_bytes(8, "little") + source for source in set(sources)}
     return [
         hashlib.sha256(

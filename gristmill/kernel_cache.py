@@ -1,8 +1,10 @@
-"""Where numba keeps compiled kernels: a folder of their own, named by the hash of all their sources.
+"""Where numba keeps compiled kernels: a folder of their own, named by the hash of all their
+sources.
 
-Numba's cache does not notice edits of a function that a cached one calls in another file, and fails without a home
-folder. A room with kernels calls `choose_cache` in its package's `__init__`, before numba is imported. Numba has one
-folder in a process, so its name stands for the kernels of every room: whichever room comes first, no old code is run.
+Numba's cache does not notice edits of a function that a cached one calls in another file, and fails
+without a home folder. A room with kernels calls `choose_cache` in its package's `__init__`, before
+numba is imported. Numba has one folder in a process, so its name stands for the kernels of every
+room: whichever room comes first, no old code is run.
 """
 
 import hashlib
@@ -16,7 +18,9 @@ KERNELS = ("pipelines/**/kernels/*.py", "bias_audit/matcher.py")
 
 
 def choose_cache() -> None:
-    """Let numba cache in the folder of these kernels; without effect where numba was imported already."""
+    """Let numba cache in the folder of these kernels; without effect where numba was imported
+    already.
+    """
     if "numba" not in sys.modules:
         os.environ.setdefault(
             "NUMBA_CACHE_DIR", str(cache_folder(kernel_files(Path(__file__).parent.parent)))
@@ -24,7 +28,9 @@ def choose_cache() -> None:
 
 
 def kernel_files(root: Path) -> list[Path]:
-    """The files below `root` that numba compiles, in order; a room that is not installed has none."""
+    """The files below `root` that numba compiles, in order; a room that is not
+    installed has none.
+    """
     return [path for pattern in KERNELS for path in sorted(root.glob(pattern))]
 
 
@@ -34,16 +40,22 @@ def kernels_digest(sources: list[Path]) -> str:
 
 
 def cache_folder(sources: list[Path]) -> Path:
-    """A writable folder of ours named by the sources' hash: below the home, else below the temporary folder."""
+    """A writable folder of ours named by the sources' hash: below the home, else below the
+    temporary folder.
+    """
     name = f"gristmill-kernels-{os.getuid()}-{kernels_digest(sources)}"
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     for base in (home, tempfile.gettempdir()):
-        place = Path(base) / name
+        folder = Path(base) / name
         try:
-            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
             continue
         # What lies there is run: a folder that somebody else put into a shared one will not do.
-        if place.is_absolute() and place.stat().st_uid == os.getuid() and os.access(place, os.W_OK):
-            return place
+        if (
+            folder.is_absolute()
+            and folder.stat().st_uid == os.getuid()
+            and os.access(folder, os.W_OK)
+        ):
+            return folder
     return Path(tempfile.mkdtemp(prefix=name))

@@ -1,4 +1,6 @@
-"""What people read on stderr: messages, and progress with rate and time left - a bar on a terminal, else plain lines."""
+"""What people read on stderr: messages, and progress with rate and time left - a bar on a terminal,
+else plain lines.
+"""
 
 import sys
 import time
@@ -108,6 +110,8 @@ def _short(number: float) -> str:
 
 def clock(seconds: float) -> str:
     """Seconds as m:ss or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    all_minutes, remainder = divmod(round(seconds), 60)
+    hours, minutes = divmod(all_minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{remainder:02}"
+    return f"{minutes}:{remainder:02}"

@@ -1,4 +1,5 @@
-"""The decision: the record that `decide` writes beside every document, and how its reasons are read.
+"""The decision: the record that `decide` writes beside every document, and how its reasons are
+read.
 
 A decisions file has the same number and the same rows as the documents file it was made for. Its
 schema metadata names that file by SHA-256. The reasons of a document are a bit set; which bit is
@@ -119,7 +120,7 @@ class Legend:
 
     def read_reasons(self, bits: int) -> tuple[str, ...]:
         """All reasons in `bits`, in the order of the legend; empty for a kept document."""
-        return tuple(name for place, name in enumerate(self.names) if bits >> place & 1)
+        return tuple(name for bit, name in enumerate(self.names) if bits >> bit & 1)
 
     def first_reason(self, bits: int) -> str | None:
         """The reason that a document is counted under; None for a kept document."""
@@ -130,7 +131,7 @@ class Legend:
     def make_mask(self, reasons: Iterable[str]) -> int:
         """The bit set of these reasons. A reason that this run does not know has no bit."""
         chosen = set(reasons)
-        return sum(1 << place for place, name in enumerate(self.names) if name in chosen)
+        return sum(1 << bit for bit, name in enumerate(self.names) if name in chosen)
 
     def has_any(self, bits: Bits, reasons: Iterable[str]) -> npt.NDArray[np.bool_]:
         """Which documents have one of `reasons`, among others or alone: shape of `bits`."""

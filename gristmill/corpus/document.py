@@ -1,4 +1,5 @@
-"""The document: the one definition of the record that flows from the crawl to the shards, and of its borders.
+"""The document: the one definition of the record that flows from the crawl to the shards, and of
+its borders.
 
 `annotate` writes these columns (and its signals beside them); everything later reads them by name.
 """
@@ -60,7 +61,8 @@ DOCUMENT_SCHEMA = pa.schema(
             pa.string(),
             nullable=False,
             metadata={
-                "is": "ISO 15924 code of the script most letters are in: `Jpan` is Han with Kana, `Kore` Hangul, `Zyyy` no letters"
+                "is": "ISO 15924 code of the script most letters are in: "
+                "`Jpan` is Han with Kana, `Kore` Hangul, `Zyyy` no letters"
             },
         ),
         pa.field(
@@ -134,7 +136,8 @@ class EvidenceRecord(TypedDict):
 class DocumentRow(TypedDict, total=False):
     """One document as a Python record; it has the columns that were asked for.
 
-    Times are text (`2026-11-30 12:00:00.000Z`): a source may state a year that Python does not have.
+    Times are text (`2026-11-30 12:00:00.000Z`): a source may state a year that Python does not
+    have.
     """
 
     id: str
@@ -161,7 +164,9 @@ class DocumentRow(TypedDict, total=False):
 
 
 def refuse_hashes_only(annotated: "FinishedRun", lacking: Iterable[str], fix: str) -> None:
-    """Raise RunError where an annotate run has documents with `only_hashes`, which lack these columns; `fix` is one way out."""
+    """Raise RunError where an annotate run has documents with `only_hashes`, which lack these
+    columns; `fix` is one way out.
+    """
     if annotated.manifest["config"].get("only_hashes"):
         raise RunError(
             "these documents were annotated with annotate.only_hashes, for finding copies alone",
@@ -171,10 +176,12 @@ def refuse_hashes_only(annotated: "FinishedRun", lacking: Iterable[str], fix: st
 
 
 def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """The one border for text from outside: any string-like column as one valid-UTF-8 `string` array.
+    """The one border for text from outside: any string-like column as one valid-UTF-8 `string`
+    array.
 
-    large_string, string_view, dictionary, binary and all-null columns occur in the wild; all become `string`, nulls stay.
-    Raises InputError for what is not text, is not UTF-8, or does not fit 32-bit offsets.
+    large_string, string_view, dictionary, binary and all-null columns occur in the wild; all become
+    `string`, nulls stay. Raises InputError for what is not text, is not UTF-8, or does not fit
+    32-bit offsets.
     """
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -182,7 +189,8 @@ def as_text(column: pa.Array | pa.ChunkedArray) -> pa.Array:
         raise InputError(
             "a text column must hold strings", {"type": kind}, "name a column of strings"
         )
-    # Before anything is unrolled or joined: pyarrow lets the offsets of a decoded dictionary overflow without a word.
+    # Before anything is unrolled or joined: pyarrow lets offsets of a decoded dictionary overflow
+    # without an error.
     size = sum(pc.sum(_lengths(chunk)).as_py() or 0 for chunk in chunks)
     if size > MAX_COLUMN_BYTES:
         raise InputError(
@@ -222,7 +230,9 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _lengths(column: pa.Array) -> pa.Array:
-    """The bytes of each value, whatever the type: views and dictionaries have no kernel of their own."""
+    """The bytes of each value, whatever the type: views and dictionaries have no kernel of their
+    own.
+    """
     if pa.types.is_dictionary(column.type):
         return pc.take(_lengths(column.dictionary), column.indices)
     return pc.binary_length(column.cast(pa.large_binary()))
@@ -231,7 +241,9 @@ def _lengths(column: pa.Array) -> pa.Array:
 def slice_batches(
     table: pa.Table, *, rows: int = 1000, text_bytes: int = 8 << 20
 ) -> Iterator[pa.RecordBatch]:
-    """Cut a table with a `text` column into the batches that flow: at most `rows` documents and about `text_bytes`."""
+    """Cut a table with a `text` column into the batches that flow: at most `rows` documents and
+    about `text_bytes`.
+    """
     lengths = pa.chunked_array([_lengths(chunk) for chunk in table["text"].chunks], pa.int64())
     ends = pc.cumulative_sum(pc.fill_null(lengths, 0)).to_numpy()
     start = 0

@@ -83,7 +83,9 @@ class ParquetShard:
 
 
 def times_as_text(table: pa.Table) -> pa.Table:
-    """The table with its times as text: Python has no year above 9999, and a source may state one."""
+    """The table with its times as text: Python has no year above 9999, and a source may
+    state one.
+    """
     for number, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
             text = table[field.name].cast(pa.string())

@@ -1,7 +1,9 @@
-"""Shards: Arrow IPC stream files of token ids that anybody can open, written atomically and verified when opened.
+"""Shards: Arrow IPC stream files of token ids that anybody can open, written atomically and
+verified when opened.
 
-The layout is what Hugging Face `datasets` reads: folders of `data-00000-of-00010.arrow`, uncompressed, with
-`state.json` and `dataset_info.json` beside them. `datasets` drops schema metadata, so the manifest repeats it.
+The layout is what Hugging Face `datasets` reads: folders of `data-00000-of-00010.arrow`,
+uncompressed, with `state.json` and `dataset_info.json` beside them. `datasets` drops schema
+metadata, so the manifest repeats it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +16,17 @@ from gristmill.errors import InputError
 from gristmill.runs import storage
 
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-"""Continuation marker and zero length. A stream cut at a message boundary reads as fewer rows without any error."""
+"""Continuation marker and zero length. A stream cut at a message boundary reads as fewer rows
+without any error.
+"""
 
 DATASET_DICT = "dataset_dict.json"
 """Beside the folders of the splits, never in one."""
 
-REDO = "copy the run of this shard again from where it is whole, or remove the run's folder and pack again"
+REDO = (
+    "copy the run of this shard again from where it is whole, "
+    "or remove the run's folder and pack again"
+)
 
 
 def shard_schema(vocab_size: int, metadata: Mapping[str, str]) -> pa.Schema:
@@ -58,8 +65,8 @@ def write_shard(path: str | Path, batches: Iterable[pa.RecordBatch], schema: pa.
 def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = None) -> pa.Table:
     """Open a local shard memory-mapped, without copying its buffers.
 
-    Raises InputError where the size or the rows differ from those given (the manifest's), or the end-of-stream
-    marker is missing, as in a file that was cut.
+    Raises InputError where the size or the rows differ from those given (the manifest's), or the
+    end-of-stream marker is missing, as in a file that was cut.
     """
     actual = Path(path).stat().st_size if Path(path).is_file() else -1
     if actual < 0:
@@ -80,10 +87,10 @@ def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = 
                 "a shard is cut off: its end-of-stream marker is missing", {"shard": path}, REDO
             )
         table = pa.ipc.open_stream(source).read_all()
-        table.validate()  # cheap; without it a view of buffers shorter than their offsets say reads foreign memory
-        if (
-            source.tell() != actual
-        ):  # something follows: Arrow would read the first of two streams and be content
+        # Cheap; without it a view of buffers shorter than their offsets say reads foreign memory.
+        table.validate()
+        # Something may follow: Arrow would read the first of two streams and be content.
+        if source.tell() != actual:
             raise InputError("a shard does not end where its stream ends", {"shard": path}, REDO)
     except (pa.ArrowException, OSError) as error:
         raise InputError(
@@ -99,7 +106,9 @@ def open_shard(path: str | Path, *, rows: int | None = None, size: int | None = 
 
 
 def token_view(table: pa.Table) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The ids of a shard without copying: per batch (values, offsets), document i being values[offsets[i]:offsets[i+1]]."""
+    """The ids of a shard without copying: per batch (values, offsets), document i being
+    values[offsets[i]:offsets[i+1]].
+    """
     views = []
     for chunk in table["input_ids"].chunks:
         views.append(
@@ -127,5 +136,7 @@ def write_dataset_files(folder: Path, names: Sequence[str], *, fingerprint: str)
 
 
 def write_dataset_dict(folder: Path, splits: Sequence[str]) -> None:
-    """Write the file that makes `datasets.load_from_disk` open a folder of splits as a DatasetDict."""
+    """Write the file that makes `datasets.load_from_disk` open a folder of splits as a
+    DatasetDict.
+    """
     storage.commit_json(folder / DATASET_DICT, {"splits": list(splits)})

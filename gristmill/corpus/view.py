@@ -108,7 +108,8 @@ class CorpusBatch:
 
 
 class CorpusView:
-    """The documents of an annotate run, and the decisions of a decide run over them if there is one.
+    """The documents of an annotate run, and the decisions of a decide run over them if there is
+    one.
 
     A view that is pickled carries the paths of its runs alone; it is opened again where it arrives.
     """
@@ -138,7 +139,9 @@ class CorpusView:
         return self.decided is not None
 
     def count_shard_rows(self) -> list[int]:
-        """Documents of every shard, from the manifest, or the file where the manifest has no number."""
+        """Documents of every shard, from the manifest, or the file where the manifest has no
+        number.
+        """
         counts = []
         for shard, file in enumerate(self._documents):
             is_counted = file.rows >= 0
@@ -214,7 +217,9 @@ class CorpusView:
         return self._make_batch(shard, np.arange(documents.num_rows, dtype=np.int64), table)
 
     def decision_tables(self, columns: Sequence[str]) -> Iterator[CorpusBatch]:
-        """These columns of the decisions alone, a shard at a time; of the documents nothing is read."""
+        """These columns of the decisions alone, a shard at a time; of the documents nothing is
+        read.
+        """
         for shard in self.shards:
             decisions = self._open_decisions(shard)
             table = decisions.file.read(decisions.choose(columns))
@@ -229,7 +234,9 @@ class CorpusView:
         *,
         optional: Sequence[str] = (),
     ) -> CorpusBatch:
-        """These rows of one shard, in the order of `rows`. Only the row groups that hold one are read."""
+        """These rows of one shard, in the order of `rows`. Only the row groups that hold one are
+        read.
+        """
         documents = self._open_documents(shard)
         table = documents.take_rows(rows, documents.choose(columns, optional))
         table = _put_beside(table, self._take_decisions(shard, rows, decisions))
@@ -237,7 +244,7 @@ class CorpusView:
 
     def iter_rows(
         self,
-        places: Iterable[ShardRow],
+        locations: Iterable[ShardRow],
         columns: Sequence[str],
         decisions: Sequence[str] = (),
         *,
@@ -247,7 +254,7 @@ class CorpusView:
 
         Of every shard only the row groups that hold one are read, one at a time.
         """
-        for shard, rows in _group_by_shard(places):
+        for shard, rows in _group_by_shard(locations):
             documents = self._open_documents(shard)
             names = documents.choose(columns, optional)
             verdicts = self._take_decisions(shard, rows, decisions)
@@ -264,7 +271,7 @@ class CorpusView:
         was kept, or the first. The column of ids is read, a batch at a time, and no further than
         the shard in which the last id is settled.
         """
-        places: dict[str, ShardRow] = {}
+        locations: dict[str, ShardRow] = {}
         settled: set[str] = set()
         values = pa.array(sorted(ids), pa.string())
         for shard in self.shards:
@@ -274,15 +281,16 @@ class CorpusView:
             keeps = self._read_keep(shard, rows)
             for row, document_id, keep in zip(rows.tolist(), matched, keeps, strict=True):
                 is_first_kept = keep and document_id not in settled
-                if is_first_kept or document_id not in places:
-                    places[document_id] = ShardRow(shard, row)
+                if is_first_kept or document_id not in locations:
+                    locations[document_id] = ShardRow(shard, row)
                 if keep:
                     settled.add(document_id)
-        return places
+        return locations
 
-    def name_place(self, place: ShardRow) -> str:
+    def name_place(self, location: ShardRow) -> str:
         """A place as people read it, e.g. `annotate-1f2e/documents/part-00000.parquet, row 7`."""
-        return f"{self.annotated.id}/{self._documents[place.shard].path}, row {place.row}"
+        file = self._documents[location.shard]
+        return f"{self.annotated.id}/{file.path}, row {location.row}"
 
     def _find_in_shard(self, shard: int, values: pa.Array) -> tuple[RowNumbers, list[str]]:
         rows: list[int] = []
@@ -418,10 +426,10 @@ def _put_beside(table: pa.Table, decisions: pa.Table) -> pa.Table:
     return table
 
 
-def _group_by_shard(places: Iterable[ShardRow]) -> Iterator[tuple[int, RowNumbers]]:
+def _group_by_shard(locations: Iterable[ShardRow]) -> Iterator[tuple[int, RowNumbers]]:
     rows_of: dict[int, list[int]] = {}
-    for place in sorted(set(places)):
-        rows_of.setdefault(place.shard, []).append(place.row)
+    for location in sorted(set(locations)):
+        rows_of.setdefault(location.shard, []).append(location.row)
     for shard, rows in rows_of.items():
         yield shard, np.array(rows, np.int64)
 
@@ -448,7 +456,9 @@ __all__ = [
 
 
 def decision_files(decided: FinishedRun, shards: int) -> list[Path]:
-    """The decisions files, one for each of so many shards; raises RunError where there are others."""
+    """The decisions files, one for each of so many shards; raises RunError where there
+    are others.
+    """
     files = decided.files(DECISIONS)
     if len(files) != shards:
         raise RunError(

@@ -1,7 +1,8 @@
-"""The takedown list: which documents must go, told by id, URL, domain or author, with the reason and the date.
+"""The takedown list: which documents must go, told by id, URL, domain or author, with the reason
+and the date.
 
-A CSV file (UTF-8, header `kind,value,reason,date`) that a spreadsheet can edit. Every step that touches documents
-honours it, so a rebuild cannot bring a document back.
+A CSV file (UTF-8, header `kind,value,reason,date`) that a spreadsheet can edit. Every step that
+touches documents honours it, so a rebuild cannot bring a document back.
 """
 
 import csv
@@ -17,14 +18,17 @@ from gristmill.errors import InputError
 from gristmill.runs import storage
 
 NAME = "takedown.csv"
-"""The list that lies in a run: of a crawl what is gone or refuses since, of a decide run what it heeded."""
+"""The list that lies in a run: of a crawl what is gone or refuses since, of a decide run what it
+heeded.
+"""
 KINDS = ("id", "url", "domain", "author")
 HEADER = ["kind", "value", "reason", "date"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Takedown:
-    """One row: documents whose `kind` is `value` (a domain covers its subdomains) go, for `reason`, since `date`.
+    """One row: documents whose `kind` is `value` (a domain covers its subdomains) go, for `reason`,
+    since `date`.
 
     The value is kept in the form in which it is compared; ValueError where it could never match.
     """
@@ -80,12 +84,15 @@ class TakedownList:
 
 
 def read_takedowns(path: str | Path | None) -> TakedownList:
-    """Read a list; None gives the empty one. Raises InputError naming the file and the line that is wrong."""
+    """Read a list; None gives the empty one. Raises InputError naming the file and the line that is
+    wrong.
+    """
     return TakedownList(() if path is None else (_sound(row) for _, row in read_lines(path)))
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, Takedown | InputError]]:
-    """Every row of a list with the number of its line, a wrong one as the error that tells what is wrong.
+    """Every row of a list with the number of its line, a wrong one as the error that tells what is
+    wrong.
 
     Raises InputError where the file is no list at all.
     """
@@ -143,8 +150,10 @@ def write_takedowns(path: str | Path, rows: Iterable[Takedown]) -> None:
 
 
 def normalize_url(url: str) -> str:
-    """A URL as the list compares it: https for http, host in lower case and punycode, no default port, no user, no
-    fragment, no trailing slash, and one way of percent-encoding. What is no URL is compared as it stands."""
+    """A URL as the list compares it: https for http, host in lower case and punycode, no default
+    port, no user, no fragment, no trailing slash, and one way of percent-encoding. What is no URL
+    is compared as it stands.
+    """
     try:
         parts = _split(url)
         host, port = _ascii(parts.hostname or ""), parts.port
@@ -154,12 +163,17 @@ def normalize_url(url: str) -> str:
         )
     except ValueError:
         return url.strip()
-    place = f"[{host}]" if ":" in host else host
-    return f"https://{place}{'' if port in (None, 80, 443) else f':{port}'}{path}{f'?{query}' if query else ''}"
+    authority = f"[{host}]" if ":" in host else host
+    if port not in (None, 80, 443):
+        authority = f"{authority}:{port}"
+    question = f"?{query}" if query else ""
+    return f"https://{authority}{path}{question}"
 
 
 def host_of(url: str) -> str:
-    """The host of a URL (its scheme may be missing) in lower case and punycode, without port; empty where it has none."""
+    """The host of a URL (its scheme may be missing) in lower case and punycode, without port; empty
+    where it has none.
+    """
     try:
         return _ascii(_split(url).hostname or "")
     except ValueError:
@@ -172,7 +186,9 @@ def _split(url: str) -> SplitResult:
 
 
 def _ascii(host: str) -> str:
-    """A host in lower case; in punycode where it has one, so that both spellings of a name are one."""
+    """A host in lower case; in punycode where it has one, so that both spellings of a
+    name are one.
+    """
     if re.search(r"\s", host):
         raise ValueError(f"a host cannot hold a space: {host!r}")
     host = host.lower().strip(".")
@@ -183,7 +199,9 @@ def _ascii(host: str) -> str:
 
 
 def _encode(part: str) -> str:
-    """One piece of a path or query, percent-encoded in one way whatever it came in; encoded separators stay encoded."""
+    """One piece of a path or query, percent-encoded in one way whatever it came in; encoded
+    separators stay encoded.
+    """
     return quote(unquote_to_bytes(part), safe="!$'()*,:@~")
 
 

@@ -1,1 +1,3 @@
-"""Run folders: the run being written, finished runs, receipts, the ledger, and the files they stand in."""
+"""Run folders: the run being written, finished runs, receipts, the ledger, and the files they stand
+in.
+"""

@@ -1,4 +1,6 @@
-"""Sealed runs: what steps read. Opening one, finding the newest, and following it back to what it was made from."""
+"""Sealed runs: what steps read. Opening one, finding the newest, and following it back to what it
+was made from.
+"""
 
 import fnmatch
 import os
@@ -28,12 +30,14 @@ REDO = "copy the run again from where it is whole, or remove its folder and run 
 
 def _numbered(path: str) -> str:
     """A path that sorts by its numbers: part-99999 before part-100000."""
-    return re.sub(r"\d+", lambda found: found[0].zfill(12), path)
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(12), path)
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a step reads: another run, or files. `identity` names its content; `path` (where it lies) is not hashed."""
+    """What a step reads: another run, or files. `identity` names its content; `path` (where it
+    lies) is not hashed.
+    """
 
     name: str
     identity: str
@@ -45,7 +49,9 @@ class Input:
 
 
 def file_input(pattern: str) -> Input:
-    """An input of raw files (a path, folder, glob or URL), identified by the listing with sizes and stamps."""
+    """An input of raw files (a path, folder, glob or URL), identified by the listing with sizes and
+    stamps.
+    """
     files = storage.list_files(pattern)
     if not files:
         raise InputError(
@@ -60,15 +66,15 @@ def file_input(pattern: str) -> Input:
 
 @dataclass(frozen=True, slots=True)
 class FinishedRun:
-    """A sealed run. `place` is its store, or the path or URI of it."""
+    """A sealed run. `address` is its store, or the path or URI of it."""
 
-    place: StorePlace
+    address: StorePlace
     manifest: Mapping[str, Any]
 
     @property
     def store(self) -> RunStore:
         """Where the files of the run lie."""
-        return open_store(self.place)
+        return open_store(self.address)
 
     @property
     def path(self) -> Path:
@@ -93,8 +99,10 @@ class FinishedRun:
     @property
     def sequence(self) -> int:
         """The number of the call, for steps whose input is the living web; 0 for others."""
-        found = NAME.search(self.id)
-        return int(found[1].removeprefix("-")) if found and found[1] else 0
+        ending = NAME.search(self.id)
+        if ending is None or ending[1] is None:
+            return 0
+        return int(ending[1].removeprefix("-"))
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -112,14 +120,17 @@ class FinishedRun:
         return int(self.manifest["exit_code"])
 
     def data_files(self, prefix: str = "") -> list[DataFile]:
-        """The manifest's files whose path begins with `prefix`, in the order of their names and numbers."""
-        found = [
-            DataFile(**raw) for raw in self.manifest["files"] if raw["path"].startswith(prefix)
-        ]
-        return sorted(found, key=lambda file: _numbered(file.path))
+        """The manifest's files whose path begins with `prefix`, in the order of their names and
+        numbers.
+        """
+        records = [raw for raw in self.manifest["files"] if raw["path"].startswith(prefix)]
+        files = [DataFile(**record) for record in records]
+        return sorted(files, key=lambda file: _numbered(file.path))
 
     def file(self, path: str) -> Path:
-        """The full path of one of the manifest's files, its size checked; raises RunError where it is not as sealed."""
+        """The full path of one of the manifest's files, its size checked; raises RunError where it
+        is not as sealed.
+        """
         return self.locate(self.find_file(path))
 
     def find_file(self, path: str) -> DataFile:
@@ -140,7 +151,9 @@ class FinishedRun:
         return self.store.local(file.path)
 
     def open_file(self, path: str) -> IO[bytes]:
-        """One of the manifest's files, to read from any position; raises RunError as `file` does."""
+        """One of the manifest's files, to read from any position; raises RunError as
+        `file` does.
+        """
         file = self.find_file(path)
         self._check_size(file)
         return self.store.open(path)
@@ -179,7 +192,9 @@ def _is_intact(store: RunStore, file: DataFile) -> bool:
 
 
 def open_run(path: StorePlace, *, step: str | None = None) -> FinishedRun:
-    """Open a sealed run; raises RunError where there is none, where it is unfinished, or not of `step`."""
+    """Open a sealed run; raises RunError where there is none, where it is unfinished, or not of
+    `step`.
+    """
     store = open_store(path)
     if not store.has(MANIFEST):
         raise _refuse_unfinished(store)
@@ -225,7 +240,8 @@ def _read_manifest(store: RunStore) -> Mapping[str, Any]:
 
 
 def list_runs(out: StorePlace, step: str = "*") -> list[FinishedRun]:
-    """The sealed runs (of one step) below `out`, oldest first; a finished run counts as new again when its command is repeated.
+    """The sealed runs (of one step) below `out`, oldest first; a finished run counts as new again
+    when its command is repeated.
 
     Folders with a manifest that is not ours (a web page has one too) are passed over.
     """
@@ -241,34 +257,39 @@ def _is_sealed(store: RunStore, step: str) -> bool:
 
 
 NAME = re.compile(r"-[0-9a-f]{12}(-\d+)?$")
-"""How the names of run folders end: what our settings hash to, and a sequence number where there is one."""
+"""How the names of run folders end: what our settings hash to, and a sequence number where there is
+one.
+"""
 
 
 def find_latest(out: StorePlace, step: str) -> FinishedRun:
     """The newest sealed run of a step; raises RunError where there is none."""
-    found = [run for run in list_runs(out, step) if run.step == step]
-    if not found:
+    runs = [run for run in list_runs(out, step) if run.step == step]
+    if not runs:
         raise RunError(
             f"there is no finished run of `{step}`",
             {"folder": out},
             _suggest_folder(open_store(out), step),
         )
-    return found[-1]
+    return runs[-1]
 
 
 def sibling_sessions(run: FinishedRun) -> list[FinishedRun]:
-    """All sealed runs beside `run` that are calls of the same crawl, in their order: each holds only what it fetched."""
+    """All sealed runs beside `run` that are calls of the same crawl, in their order: each holds
+    only what it fetched.
+    """
     crawl = run.details.get("crawl")
-    found = [
-        one
-        for one in list_runs(run.store.parent(), run.step)
-        if crawl and one.details.get("crawl") == crawl
-    ]
-    return sorted(found, key=lambda one: (one.sequence, one.id)) or [run]
+    if not crawl:
+        return [run]
+    beside = list_runs(run.store.parent(), run.step)
+    sessions = [session for session in beside if session.details.get("crawl") == crawl]
+    return sorted(sessions, key=lambda session: (session.sequence, session.id)) or [run]
 
 
 def _suggest_folder(out: RunStore, step: str) -> str:
-    """How to come to a run of `step`: there may be one a folder deeper, where `make demo` writes."""
+    """How to come to a run of `step`: there may be one a folder deeper, where `make
+    demo` writes.
+    """
     deeper = [store for store in out.children() if _has_manifest(store, step)]
     if deeper:
         folder = deeper[-1].location
@@ -293,19 +314,20 @@ def command_of(step: str) -> str:
 def open_parents(run: FinishedRun) -> list[FinishedRun]:
     """The runs that `run` read, found beside it by name; raw files and absent runs are left out.
 
-    Raises RunError where one of them was redone since with another content: its numbers would not be those of `run`.
+    Raises RunError where one of them was redone since with another content: its numbers would not
+    be those of `run`.
     """
     folder = run.store.resolve().parent()
     records = [record for record in run.manifest["inputs"] if _has_run(folder, record["name"])]
-    found = [open_run(folder.child(record["name"])) for record in records]
-    for parent, record in zip(found, records, strict=True):
+    parents = [open_run(folder.child(record["name"])) for record in records]
+    for parent, record in zip(parents, records, strict=True):
         if manifest_digest(parent) != record["identity"]:
             raise RunError(
                 "a run that this one read has been redone since",
                 {"run": run.location, "read": parent.location},
                 f"run `gristmill {command_of(run.step)}` again, so that it reads what is there now",
             )
-    return found
+    return parents
 
 
 def _has_run(folder: RunStore, name: str) -> bool:
@@ -320,9 +342,11 @@ def ancestors(*ends: FinishedRun) -> list[FinishedRun]:
 
 
 def corpus_lineage(*ends: FinishedRun) -> list[FinishedRun]:
-    """The chain of `ends` without what a tokenizer was trained on: that may be another corpus, or another choice of it."""
-    given = {end.id for end in ends}
-    return _chain(ends, lambda run: run.step != "tokenizer" or run.id in given)
+    """The chain of `ends` without what a tokenizer was trained on: that may be another corpus, or
+    another choice of it.
+    """
+    end_ids = {end.id for end in ends}
+    return _chain(ends, lambda run: run.step != "tokenizer" or run.id in end_ids)
 
 
 def _chain(
@@ -353,7 +377,9 @@ def all_entries(run: FinishedRun) -> list[Entry]:
 
 
 def resolve_input(text: str) -> FinishedRun | Input:
-    """What `--in` names: a sealed run folder, or files. An unfinished run folder is refused, not read as files."""
+    """What `--in` names: a sealed run folder, or files. An unfinished run folder is refused, not
+    read as files.
+    """
     is_store = text.startswith(MEMORY) or (
         storage.is_local(text) and Path(text.removeprefix("file://")).is_dir()
     )

@@ -1,4 +1,6 @@
-"""JSON as runs store it: readable, with sorted keys, and refused where it would not read back equal."""
+"""JSON as runs store it: readable, with sorted keys, and refused where it would not read back
+equal.
+"""
 
 import json
 from typing import TypeAlias

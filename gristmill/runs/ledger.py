@@ -1,4 +1,5 @@
-"""The ledger: what became of every record that was read. read = kept + dropped(reason) + quarantined(reason).
+"""The ledger: what became of every record that was read. read = kept + dropped(reason) +
+quarantined(reason).
 
 It is the sum of committed receipts, never of counters that a retried bundle could count twice.
 """
@@ -30,7 +31,9 @@ LEDGER_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True, order=True)
 class Entry:
-    """So many documents (and bytes of their text) of one source and language had one fate for one reason."""
+    """So many documents (and bytes of their text) of one source and language had one fate for one
+    reason.
+    """
 
     source: str
     lang: str
@@ -106,7 +109,9 @@ def _row(entry: Entry) -> tuple[str, str, str, str, int, int]:
 
 
 def totals(entries: Iterable[Entry]) -> dict[str, int]:
-    """Documents by fate, and by "fate:reason" for what was not kept: the funnel in one dictionary."""
+    """Documents by fate, and by "fate:reason" for what was not kept: the funnel in one
+    dictionary.
+    """
     count: Counter[str] = Counter(dict.fromkeys(FATES, 0))
     for entry in entries:
         count[entry.fate] += entry.documents

@@ -1,7 +1,9 @@
-"""Receipts: the proof that one split of a stage is done - its counts, its files and their hashes - written last.
+"""Receipts: the proof that one split of a stage is done - its counts, its files and their hashes -
+written last.
 
-A stage is a numbered set of splits. A worker that has a split's files on disk commits the receipt beside them; after a
-crash every split with a valid receipt is reused. The ledger is summed from receipts, so retries cannot count twice.
+A stage is a numbered set of splits. A worker that has a split's files on disk commits the receipt
+beside them; after a crash every split with a valid receipt is reused. The ledger is summed from
+receipts, so retries cannot count twice.
 """
 
 import io
@@ -22,7 +24,9 @@ FOLDER = "receipts"
 
 @dataclass(frozen=True, slots=True, order=True)
 class DataFile:
-    """One committed file of a run: its path below the run folder, bytes, SHA-256, and rows (-1: has none)."""
+    """One committed file of a run: its path below the run folder, bytes, SHA-256, and rows (-1: has
+    none).
+    """
 
     path: str
     bytes: int
@@ -32,7 +36,9 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What one split of one stage read and wrote; `read` is counted by the reader, apart from the entries' fates."""
+    """What one split of one stage read and wrote; `read` is counted by the reader, apart from the
+    entries' fates.
+    """
 
     stage: str
     split: int
@@ -46,9 +52,9 @@ class Receipt:
             check_balance(self.read, self.entries, where=f"{self.stage}, split {self.split}")
 
 
-def describe_file(place: StorePlace, path: str, *, rows: int = -1) -> DataFile:
+def describe_file(run: StorePlace, path: str, *, rows: int = -1) -> DataFile:
     """Describe a file of a run, which is read for its hash."""
-    store = open_store(place)
+    store = open_store(run)
     with store.open(path) as file:
         sha256 = sha256_stream(file)
         size = file.seek(0, io.SEEK_END)
@@ -60,10 +66,10 @@ def describe_written(path: str, file: HashedFile, *, rows: int = -1) -> DataFile
     return DataFile(path, file.size, file.sha256, rows)
 
 
-def commit_receipt(place: StorePlace, receipt: Receipt) -> None:
+def commit_receipt(run: StorePlace, receipt: Receipt) -> None:
     """Commit a receipt. Its files must be committed before."""
     name = receipt_name(receipt.stage, receipt.split)
-    open_store(place).put(name, encode_json(asdict(receipt)))
+    open_store(run).put(name, encode_json(asdict(receipt)))
 
 
 def receipt_name(stage: str, split: int) -> str:
@@ -71,9 +77,11 @@ def receipt_name(stage: str, split: int) -> str:
     return f"{FOLDER}/{stage}/{split:05d}.json"
 
 
-def load_receipts(place: StorePlace, stage: str) -> dict[int, Receipt]:
-    """The valid receipts of a stage by split: readable, and all their files are there with the recorded size."""
-    store = open_store(place)
+def load_receipts(run: StorePlace, stage: str) -> dict[int, Receipt]:
+    """The valid receipts of a stage by split: readable, and all their files are there with the
+    recorded size.
+    """
+    store = open_store(run)
     receipts: dict[int, Receipt] = {}
     for name in store.list_names(f"{FOLDER}/{stage}/"):
         receipt = _read(store, stage, name) if name.endswith(".json") else None
@@ -82,14 +90,14 @@ def load_receipts(place: StorePlace, stage: str) -> dict[int, Receipt]:
     return dict(sorted(receipts.items()))
 
 
-def read_receipt(place: StorePlace, stage: str, split: int) -> Receipt | None:
+def read_receipt(run: StorePlace, stage: str, split: int) -> Receipt | None:
     """The valid receipt of one split, or None where it has still to be done."""
-    return _read(open_store(place), stage, receipt_name(stage, split))
+    return _read(open_store(run), stage, receipt_name(stage, split))
 
 
-def count(place: StorePlace, stage: str) -> int:
+def count(run: StorePlace, stage: str) -> int:
     """How many receipts a stage has; cheap enough to show progress by."""
-    names = open_store(place).list_names(f"{FOLDER}/{stage}/")
+    names = open_store(run).list_names(f"{FOLDER}/{stage}/")
     return sum(1 for name in names if name.endswith(".json"))
 
 

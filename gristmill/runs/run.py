@@ -1,8 +1,10 @@
-"""Run folders: every step writes one, named by what determines its content, and seals it with a manifest.
+"""Run folders: every step writes one, named by what determines its content, and seals it with a
+manifest.
 
-`<step>-<12 hex>`: the hex covers the step's configuration, the digest of its code and libraries, and the
-identity of its inputs; never workers, paths or times. A folder without `manifest.json` is unfinished: readers refuse
-it, and the same command continues it. Timings live in `telemetry.json`, so equal runs have equal manifests.
+`<step>-<12 hex>`: the hex covers the step's configuration, the digest of its code and libraries,
+and the identity of its inputs; never workers, paths or times. A folder without `manifest.json` is
+unfinished: readers refuse it, and the same command continues it. Timings live in `telemetry.json`,
+so equal runs have equal manifests.
 """
 
 import contextlib
@@ -67,7 +69,9 @@ class Run:
         exit_code: int = 0,
         telemetry: Mapping[str, Any] | None = None,
     ) -> FinishedRun:
-        """Seal the folder: list its data files (found by looking where `files` is None), write the manifest last."""
+        """Seal the folder: list its data files (found by looking where `files` is None), write the
+        manifest last.
+        """
         self.store.sweep()
         data_files = sorted(_find_files(self.store) if files is None else files)
         _refuse_twice_written(self.id, data_files)
@@ -122,8 +126,9 @@ def start_run(
 ) -> Iterator[Run]:
     """Open the run folder these settings name, and hold its lock.
 
-    `code` is the digest of the step's code (`steps.code_identity.digest_code`). `run.finished` is set where the work is already done; `force`
-    throws that, and every receipt, away. A `sequence` number is appended for steps whose input is the living web.
+    `code` is the digest of the step's code (`steps.code_identity.digest_code`). `run.finished` is
+    set where the work is already done; `force` throws that, and every receipt, away. A `sequence`
+    number is appended for steps whose input is the living web.
     """
     identity = {
         "config": config.model_dump(mode="json"),
@@ -153,7 +158,9 @@ def start_run(
 
 @contextlib.contextmanager
 def hold_lock(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run, or of the state of a crawl; the system drops the lock when its holder dies."""
+    """Keep other processes out of a run, or of the state of a crawl; the system drops the lock when
+    its holder dies.
+    """
     with storage.hold_file_lock(folder / LOCK):
         yield
 
@@ -179,10 +186,12 @@ def seal_from_receipts(
     extra_files: Sequence[DataFile] = (),
     telemetry: Mapping[str, Any] | None = None,
 ) -> FinishedRun:
-    """Seal a run whose stages are all done: sum the ledger, list the receipts' files, write the manifest.
+    """Seal a run whose stages are all done: sum the ledger, list the receipts' files, write the
+    manifest.
 
-    `stages` gives the number of splits of each stage; a missing receipt is a fault of ours and raises. Files of
-    subfolders that no receipt names, left by attempts that died, are removed. `extra_files` are sealed beside the rest.
+    `stages` gives the number of splits of each stage; a missing receipt is a fault of ours and
+    raises. Files of subfolders that no receipt names, left by attempts that died, are removed.
+    `extra_files` are sealed beside the rest.
     """
     done = {stage: _load_complete(run.store, stage, splits) for stage, splits in stages.items()}
     for split, receipt in done[ledger_stage].items():
@@ -194,9 +203,10 @@ def seal_from_receipts(
     ledger = describe_written(LEDGER, file, rows=len(every))
     read = sum(receipt.read for receipt in done[ledger_stage].values())
     sums = totals(every)
-    files = [
-        file for found in done.values() for receipt in found.values() for file in receipt.files
-    ]
+    files: list[DataFile] = []
+    for of_stage in done.values():
+        for receipt in of_stage.values():
+            files += receipt.files
     orphans = _remove_orphans(run.store, {file.path for file in (*files, *extra_files)})
     if orphans:
         say(
@@ -226,7 +236,9 @@ def _remove_orphans(store: RunStore, listed: set[str]) -> list[str]:
 
 
 SPILL = "spill"
-"""The folder below a run for what only the run itself reads; it is removed when the run is sealed."""
+"""The folder below a run for what only the run itself reads; it is removed when the run
+is sealed.
+"""
 
 
 def _load_complete(store: RunStore, stage: str, splits: int) -> dict[int, Receipt]:

@@ -1,8 +1,9 @@
 """All reading and writing of files, local or remote: a file is there whole, or it is not there.
 
-Local files are written under a temporary name, flushed to disk, renamed, and their folder flushed (rename(2) is
-atomic within one file system). Object stores commit with the one PUT that uploads the finished bytes. A `with
-fs.open()` of fsspec is never used to write: it commits a partial file when an exception passes through it.
+Local files are written under a temporary name, flushed to disk, renamed, and their folder flushed
+(rename(2) is atomic within one file system). Object stores commit with the one PUT that uploads the
+finished bytes. A `with fs.open()` of fsspec is never used to write: it commits a partial file when
+an exception passes through it.
 """
 
 import contextlib
@@ -29,7 +30,9 @@ TEMPORARY = ".part-"
 
 @dataclass(frozen=True, slots=True)
 class FileInfo:
-    """One listed file: its path or URL, its size in bytes, and a stamp that changes when its content does."""
+    """One listed file: its path or URL, its size in bytes, and a stamp that changes when its
+    content does.
+    """
 
     path: str
     size: int
@@ -39,10 +42,11 @@ class FileInfo:
 def is_local(path: str | Path) -> bool:
     """Whether `path` lies on a local disk (no protocol, or file://).
 
-    Raises InputError for a URL that went through a `Path`, which made "gs://b" the local folder "gs:/b".
+    Raises InputError for a URL that went through a `Path`, which made "gs://b" the local folder
+    "gs:/b".
     """
-    scheme, colon, rest = str(path).partition(":/")
-    if colon and not rest.startswith("/") and scheme in fsspec.available_protocols():
+    scheme, colon, after_scheme = str(path).partition(":/")
+    if colon and not after_scheme.startswith("/") and scheme in fsspec.available_protocols():
         raise InputError(
             "a URL cannot be given here, only a local path",
             {"path": path},
@@ -53,7 +57,9 @@ def is_local(path: str | Path) -> bool:
 
 @contextlib.contextmanager
 def open_for_commit(path: str | Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that appears at `path`, whole, when the block ends without an exception; else nothing does."""
+    """Yield a binary file that appears at `path`, whole, when the block ends without an exception;
+    else nothing does.
+    """
     if not is_local(path):
         with _upload(str(path)) as remote:
             yield remote
@@ -78,7 +84,9 @@ def open_for_commit(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a local folder and those above it; raises InputError where there can be none. A full disk stays an OSError."""
+    """Make a local folder and those above it; raises InputError where there can be none. A full
+    disk stays an OSError.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -156,14 +164,16 @@ def file_exists(path: str | Path) -> bool:
 
 
 def list_files(pattern: str | Path) -> list[FileInfo]:
-    """The files that a path, a folder (its files, recursively) or a glob names, sorted by path; temporaries left out."""
-    found = (
+    """The files that a path, a folder (its files, recursively) or a glob names, sorted by path;
+    temporaries left out.
+    """
+    listed = (
         _local_listing(str(pattern).removeprefix("file://"))
         if is_local(pattern)
         else _remote_listing(str(pattern))
     )
     return sorted(
-        (info for info in found if not _is_temporary(info.path)), key=lambda info: info.path
+        (info for info in listed if not _is_temporary(info.path)), key=lambda info: info.path
     )
 
 
@@ -174,16 +184,18 @@ def _is_temporary(path: str) -> bool:
 def _local_listing(pattern: str) -> list[FileInfo]:
     roots = [pattern] if os.path.exists(pattern) else glob.glob(pattern, recursive=True)
     walked: set[tuple[int, int]] = set()
-    found: dict[str, FileInfo] = {}  # `**` names a folder and its files: each file is listed once
+    listed: dict[str, FileInfo] = {}  # `**` names a folder and its files: each file is listed once
     for root in roots:
         for path in [Path(root)] if os.path.isfile(root) else _walk(root, walked):
             status = path.stat()
-            found[str(path)] = FileInfo(str(path), status.st_size, str(status.st_mtime_ns))
-    return list(found.values())
+            listed[str(path)] = FileInfo(str(path), status.st_size, str(status.st_mtime_ns))
+    return list(listed.values())
 
 
 def _walk(root: str, walked: set[tuple[int, int]]) -> Iterator[Path]:
-    """The files below a folder, links followed; no real folder twice (links may circle), and none passed over."""
+    """The files below a folder, links followed; no real folder twice (links may circle), and none
+    passed over.
+    """
     for folder, below, names in os.walk(root, onerror=_raise, followlinks=True):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in walked:
@@ -200,8 +212,8 @@ def _raise(error: OSError) -> None:
 def _remote_listing(pattern: str) -> Iterator[FileInfo]:
     file_system, key = fsspec.core.url_to_fs(pattern)
     magic = glob.has_magic(key)
-    found = file_system.glob(key, detail=True) if magic else file_system.find(key, detail=True)
-    for name, info in found.items():
+    listed = file_system.glob(key, detail=True) if magic else file_system.find(key, detail=True)
+    for name, info in listed.items():
         if info["type"] == "file":
             stamp = next(
                 (
@@ -235,7 +247,7 @@ def refuse_locked(run: object) -> RunError:
 
 def sweep_temporaries(folder: Path) -> int:
     """Remove what killed writers left behind below `folder`; returns how many files."""
-    left = [path for path in folder.rglob(f"{TEMPORARY}*") if path.is_file()]
-    for path in left:
+    half_written = [path for path in folder.rglob(f"{TEMPORARY}*") if path.is_file()]
+    for path in half_written:
         path.unlink(missing_ok=True)
-    return len(left)
+    return len(half_written)

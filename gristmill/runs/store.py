@@ -1,8 +1,8 @@
 """Where a run lies: named files that appear whole or not at all, on a local disk or in memory.
 
-A store is named by a URI: `file:///data/runs/pack-e41a...` or `memory://...`. What is pickled is the
-URI, never an open client. Names of files are relative and use `/`. The interface has nothing that
-an object store could not do: no rename, no append, no lock, no folder.
+A store is named by a URI: `file:///data/runs/pack-e41a...` or `memory://...`. What is pickled is
+the URI, never an open client. Names of files are relative and use `/`. The interface has nothing
+that an object store could not do: no rename, no append, no lock, no folder.
 """
 
 import contextlib
@@ -21,7 +21,9 @@ CreateOutcome = Literal["made", "same", "other"]
 
 @dataclass(frozen=True, slots=True, order=True)
 class StoredFile:
-    """One listed file: its name below the store, its size in bytes, and when it was written (ns)."""
+    """One listed file: its name below the store, its size in bytes, and when it was
+    written (ns).
+    """
 
     name: str
     size: int
@@ -81,7 +83,9 @@ class RunStore(ABC):
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> CreateOutcome:
-        """Write a file unless one of this name exists. Of several writers exactly one has "made"."""
+        """Write a file unless one of this name exists. Of several writers exactly one
+        has "made".
+        """
 
     @abstractmethod
     def put(self, name: str, data: bytes) -> None:
@@ -89,7 +93,8 @@ class RunStore(ABC):
 
     @abstractmethod
     def writer(self, name: str) -> contextlib.AbstractContextManager[HashedFile]:
-        """A file to write, which appears whole when the block ends well, replacing one of this name.
+        """A file to write, which appears whole when the block ends well, replacing one of this
+        name.
 
         When the block ends with an exception nothing appears. After it, the file has `size` and
         `sha256`.

@@ -6,12 +6,12 @@ from gristmill.runs.memory_store import MEMORY, MemoryStore
 from gristmill.runs.store import RunStore, StorePlace, refuse_remote
 
 
-def open_store(place: StorePlace) -> RunStore:
+def open_store(address: StorePlace) -> RunStore:
     """The store at a path or URI; a store is returned as it is. Nothing is made or read."""
-    if isinstance(place, RunStore):
-        return place
-    if str(place).startswith(MEMORY):
-        return MemoryStore(str(place))
-    if not storage.is_local(place):
-        raise refuse_remote(place)
-    return LocalStore.from_uri(str(place))
+    if isinstance(address, RunStore):
+        return address
+    if str(address).startswith(MEMORY):
+        return MemoryStore(str(address))
+    if not storage.is_local(address):
+        raise refuse_remote(address)
+    return LocalStore.from_uri(str(address))

@@ -175,10 +175,10 @@ class Project:
             elif imported := self._resolve(name):
                 yield imported
         for text in syntax.strings:
-            named = self._resolve(text)
+            module_name = self._resolve(text)
             # A bare top-level package stands for nothing: `gristmill.format` is a key of metadata.
-            if named is not None and "." in named:
-                yield named
+            if module_name is not None and "." in module_name:
+                yield module_name
 
     def _resolve(self, name: str) -> str | None:
         """The module that a dotted name is, or lies in; None where it is not the project's."""

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)+")
-"""A string that may name a module: `crawlers.downloader.scheduler.DurableScheduler`, `room.commands:register`."""
+"""A string that may name a module: `crawlers.downloader.scheduler.DurableScheduler`,
+`room.commands:register`.
+"""
 LOADERS = frozenset({"__import__", "files", "import_module", "package_folder"})
 """Functions that reach a package by its name: `importlib`, `importlib.resources`, our own."""
 IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
@@ -59,7 +61,9 @@ class _SyntaxReader:
         self.tokens: list[str] = []
 
     def read_node(self, node: ast.AST) -> None:
-        """Write `node` and all below it; it runs 60,000 times for `annotate`, so it is kept plain."""
+        """Write `node` and all below it; it runs 60,000 times for `annotate`, so it is
+        kept plain.
+        """
         node_type = type(node)
         if node_type in NAMING_NODES:
             self._collect_names(node)

@@ -91,7 +91,6 @@ def test_a_command_that_returns_ends_with_0(ending):
         (errors.ConfigError("wrong"), 2, "error: wrong\n"),
         (errors.InputError("wrong"), 2, "error: wrong\n"),
         (errors.RunError("wrong"), 2, "error: wrong\n"),
-        (errors.BudgetExceeded("too many"), 3, "error: too many\n"),
         (errors.GateFailed("a gate"), 4, "error: a gate\n"),
         (errors.Stopped("a worker died"), 75, "stopped: a worker died\n"),
     ],

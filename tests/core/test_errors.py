@@ -45,7 +45,6 @@ def test_where_and_fix_may_be_left_out():
         ("InputError", 2),
         ("RunError", 2),
         ("MissingExtra", 2),
-        ("BudgetExceeded", 3),
         ("GateFailed", 4),
         ("Stopped", 75),
     ],
@@ -67,7 +66,7 @@ def test_the_drawing_shows_every_error_there_is():
 def test_the_users_mistakes_are_one_branch():
     branch = (errors.ConfigError, errors.InputError, errors.RunError, errors.MissingExtra)
     assert all(issubclass(kind, errors.UserError) for kind in branch)
-    others = (errors.BudgetExceeded, errors.GateFailed, errors.Stopped)
+    others = (errors.GateFailed, errors.Stopped)
     assert not any(issubclass(kind, errors.UserError) for kind in others)
 
 
