@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gristmill.corpus.batch import ShardRow
 from gristmill.corpus.decision import DECISION_SCHEMA
 from gristmill.corpus.document import DOCUMENT_SCHEMA, DocumentRow
 from gristmill.corpus.parquet_shard import ParquetShard
 from gristmill.corpus.view import (
-    ShardRow,
     open_decided_view,
     open_documents_run,
     open_view,
