@@ -134,7 +134,7 @@ FOLDED_LINES = (
     "each run of white space one space, none at the ends"
 )
 URL_FORM = (
-    "XXH3-128 of the canonical address (pipelines/annotate/signals/urls.py); null without one"
+    "XXH3-128 of the canonical address (pipelines/signals/urls.py); null without one"
 )
 
 
