@@ -42,7 +42,7 @@ class ExportTextStep(Step):
             )
         self.shards, self.documents = count_shards(annotated, "documents")
         _, self.decisions = count_shards(self.decided, "decisions")
-        self.schema = graph.written_schema(self.documents, self.decisions, self.config)
+        self.schema = graph.read_written_schema(self.documents, self.decisions, self.config)
         return [self.decided.as_input()]
 
     def plan(self, run: Run) -> Mapping[str, int]:
@@ -54,9 +54,9 @@ class ExportTextStep(Step):
     def build(self, run: Run) -> Mapping[str, Any]:
         """Run the Beam graph over the document shards."""
         compile_first(graph.STAGE)
-        work = graph.Work(str(run.path), self.documents, self.decisions)
+        job = graph.ExportJob(str(run.path), self.documents, self.decisions)
         return run_beam(
-            lambda pipeline: graph.export(pipeline, work, self.config, self.shards),
+            lambda pipeline: graph.export(pipeline, job, self.config, self.shards),
             self.engine,
             # JSON is written in Python and holds its lock; Parquet is written in C++
             mode="threads" if self.config.format == "parquet" else "processes",

@@ -15,8 +15,13 @@ from pipelines.declarations import PACK
 from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.pack import graph
-from pipelines.pack.jobs import mixture_details, plan_mixture, run_jobs, tell_plan
-from pipelines.pack.mixture import as_lines, left_out, mixture_lines
+from pipelines.pack.encode import ENCODE, PackJob
+from pipelines.pack.jobs import describe_mixture, plan_mixture, print_plan, run_jobs
+from pipelines.pack.mixture import (
+    describe_left_out,
+    format_groups,
+    format_written_mixture,
+)
 from pipelines.pack.shuffle import STAGE as SHUFFLED
 
 
@@ -49,22 +54,22 @@ class PackStep(Step):
 
     def plan(self, run: Run) -> Mapping[str, int]:
         """Plan how often documents are written; the number of output shards follows from encoding."""
-        self.work, self.shards = find_pack_work(self.decided, self.tokenizer, self.config, run.path)
-        self.groups = plan_mixture(self.work, self.shards, self.config)
-        tell_plan(self.groups, self.config)
-        self.stages = {graph.ENCODE: self.shards}
+        self.job, self.shards = find_pack_job(self.decided, self.tokenizer, self.config, run.path)
+        self.groups = plan_mixture(self.job, self.shards, self.config)
+        print_plan(self.groups, self.config)
+        self.stages = {ENCODE: self.shards}
         return self.stages
 
     def build(self, run: Run) -> Mapping[str, Any]:
         """Encode every document shard, then shuffle all documents into output shards."""
-        compile_first(graph.ENCODE)
+        compile_first(ENCODE)
         metadata = {
             "gristmill.tokenizer": str(self.tokenizer.details["tokenizer"]),
             "gristmill.run": run.id,
         }
         self.outputs, telemetry = run_jobs(
             run,
-            self.work,
+            self.job,
             self.groups,
             self.config,
             self.shards,
@@ -86,12 +91,12 @@ class PackStep(Step):
         tokens = graph.count_tokens(run.path, self.outputs)
         graph.check_complete(run.path, self.shards, tokens)
         return Sealing(
-            ledger_stage=graph.ENCODE,
+            ledger_stage=ENCODE,
             details={
                 "tokenizer": self.tokenizer.details["tokenizer"],
                 "vocab_size": self.vocabulary,
                 "splits": tokens,
-                "mixture": mixture_details(run.path, self.groups, self.shards),
+                "mixture": describe_mixture(run.path, self.groups, self.shards),
             },
             counts={"tokens": sum(split["tokens"] for split in tokens.values())},
             extra_files=graph.write_sidecars(
@@ -108,21 +113,21 @@ class PackStep(Step):
         lines = [f"pack  {splits} -> {run.path}"]
         if run.details.get("mixture"):
             lines.append("pack  the training split holds")
-            lines += mixture_lines(run.details["mixture"])
+            lines += format_written_mixture(run.details["mixture"])
         return lines
 
 
-def find_pack_work(
+def find_pack_job(
     decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, folder: Path
-) -> tuple[graph.Work, int]:
+) -> tuple[PackJob, int]:
     """Return what `pack` reads, and the number of document shards."""
     annotated = documents_of(decided)
     if config.mask_personal:
         refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
     shards, documents = count_shards(annotated, "documents")
     _, decisions = count_shards(decided, "decisions")
-    work = graph.Work(str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {})
-    return work, shards
+    job = PackJob(str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {})
+    return job, shards
 
 
 def format_pack_plan(
@@ -131,9 +136,9 @@ def format_pack_plan(
     """Return the table of the mixture that `pack` would write; without one, by language as it comes."""
     if not config.mixture.by:
         config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
-    work, shards = find_pack_work(decided, tokenizer, config, out)
-    groups = plan_mixture(work, shards, config)
-    return [*as_lines(groups), *left_out(groups, config.mixture.size)]
+    job, shards = find_pack_job(decided, tokenizer, config, out)
+    groups = plan_mixture(job, shards, config)
+    return [*format_groups(groups), *describe_left_out(groups, config.mixture.size)]
 
 
 def suggest_next_command(run: FinishedRun) -> str:
