@@ -18,6 +18,7 @@ from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.engine.launch import run as run_beam
 from pipelines.tokenizer import graph
+from pipelines.tokenizer.sample import choose_training_nodes
 from pipelines.tokenizer.training_process import train_apart
 
 THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
@@ -61,7 +62,7 @@ class TokenizerStep(Step):
     def build(self, run: Run) -> Mapping[str, Any]:
         """Choose the sample, then train on it in a process of its own."""
         telemetry = run_beam(
-            lambda pipeline: graph.candidates(
+            lambda pipeline: graph.collect_candidates(
                 pipeline,
                 str(run.path),
                 self.documents,
@@ -76,7 +77,7 @@ class TokenizerStep(Step):
             stages={graph.STAGE: self.shards},
         )
         candidates = graph.load_candidates(run.path, self.shards)
-        nodes = graph.training_nodes(candidates, self.decided, self.config)
+        nodes = choose_training_nodes(candidates, self.decided, self.config)
         if not len(nodes):
             raise InputError(
                 "no document is left to train on",
