@@ -52,9 +52,10 @@ test: $(INSTALLED) ## Run the tests, two files at a time
 test-slow: $(INSTALLED) ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow --timeout=3600
 
-lint: $(INSTALLED) ## Check format, lint and types
+lint: $(INSTALLED) ## Check format, lint, layers and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 crawl: $(INSTALLED) ## Crawl the sources of CONFIG (default: Wikipedia, news, Mastodon; needs your contact address)
