@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import processes
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
@@ -221,7 +222,7 @@ def spawn(out: Path, where: Path, *options: str) -> subprocess.Popen[str]:
         "from gristmill.cli import main; main()",
         *words(out, where, *options),
     ]
-    return subprocess.Popen(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    return processes.Popen(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ TEXTS = st.lists(
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)  # for each of the models
 @given(texts=st.lists(TEXTS | st.text(max_size=40), max_size=6))
 @example(texts=["", " ", "▁", "a", "中", "\n", "[MASK]", "a" * 100, "龘龘龘 龘", "!!!!!!! !!!!!!"])
 def test_ids_are_those_of_sentencepiece(models, name, texts):
