@@ -16,7 +16,7 @@ def examined(monkeypatch, capsys):
     def run(*missing):
         monkeypatch.setattr(cli, "entry_points", only_reports)
         monkeypatch.setattr(
-            doctor, "installed", lambda package: None if package in missing else "1.2.3"
+            doctor, "find_version", lambda package: None if package in missing else "1.2.3"
         )
         code = cli.run(["doctor"])
         return code, capsys.readouterr().out
