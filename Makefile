@@ -11,6 +11,8 @@ TORCH_ARGS ?= torch==2.13.0
 BIN := $(VENV)/bin
 GRISTMILL := $(BIN)/gristmill
 INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
+KERNELS := $(shell grep -rlsE '^(from|import) numba' --include='*.py' pipelines bias_audit)
 
 # A misspelt variable would pass silently, and the default would run.
 VARIABLES := CONFIG IN OUT WORKERS TORCH_ARGS PYTHON VENV
@@ -41,20 +43,26 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip check
 	@touch $@
 
-setup: $(INSTALLED) ## Install everything but the cloud extras into .venv
+# Two minutes, once: else the first run, or every process of the tests, would compile them.
+$(COMPILED): $(INSTALLED) $(KERNELS)
+	$(BIN)/python -m pipelines.compiling
+	@touch $@
+
+setup: $(COMPILED) ## Install everything but the cloud extras into .venv
 
 demo: $(INSTALLED) ## Crawl the demo site, prepare, pretrain two models, audit, report: about four minutes
 	@bash scripts/demo.sh $(GRISTMILL) $(OUT)/demo $(WORKERS)
 
-test: $(INSTALLED) ## Run the tests, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(COMPILED) ## Run the tests in two processes; the same examples each time
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-test-slow: $(INSTALLED) ## Run the tests that take minutes
-	$(BIN)/python -m pytest -m slow --timeout=3600
+test-slow: $(COMPILED) ## Run the tests that take minutes, and the property tests with many random examples
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=random --timeout=3600
 
-lint: $(INSTALLED) ## Check format, lint and types
+lint: $(INSTALLED) ## Check format, lint, layers and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 crawl: $(INSTALLED) ## Crawl the sources of CONFIG (default: Wikipedia, news, Mastodon; needs your contact address)

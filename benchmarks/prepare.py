@@ -18,9 +18,13 @@ from typing import Any
 import psutil
 
 from gristmill.runs.finished import FinishedRun, all_entries, file_input
-from pipelines import prepare
+from gristmill.steps.runner import run_step
+from pipelines.annotate.step import AnnotateStep
 from pipelines.config import PrepareConfig
+from pipelines.decide.step import DecideStep
 from pipelines.engine.launch import Engine
+from pipelines.pack.step import PackStep
+from pipelines.tokenizer.step import TokenizerStep
 
 SETS = ("wiki_en", "wiki_zh", "social_wnut17_en")
 SAMPLE = 2000
@@ -73,9 +77,11 @@ def row(name: str, meter: Meter, note: str = "") -> None:
 def steps(files: list[str], workers: int, out: Path) -> FinishedRun:
     """Time the four steps."""
     config = PrepareConfig()
-    how = prepare.How(out=out, engine=Engine(workers=workers), memory=1 << 30)
+    engine = Engine(workers=workers)
+    memory = 1 << 30
+    inputs = [file_input(name) for name in files]
     with Meter() as meter:
-        annotated = prepare.run_annotate([file_input(name) for name in files], config.annotate, how)
+        annotated = run_step(AnnotateStep(inputs, config.annotate, engine), out=out)
     size = sum(entry.bytes for entry in all_entries(annotated)) / 1e6
     row(
         f"annotate, {workers} worker(s)",
@@ -83,17 +89,17 @@ def steps(files: list[str], workers: int, out: Path) -> FinishedRun:
         f"{size:.1f} MB of text, {size / meter.cpu:.1f} MB per CPU-s",
     )
     with Meter() as meter:
-        decided = prepare.run_decide(annotated, config.decide, how)
+        decided = run_step(DecideStep(annotated, config.decide, engine, memory), out=out)
     row(
         f"decide, {workers} worker(s)",
         meter,
         f"{decided.counts['kept']} of {decided.counts['read']} kept",
     )
     with Meter() as meter:
-        tokenizer = prepare.run_tokenizer(decided, config.tokenizer, how)
+        tokenizer = run_step(TokenizerStep(decided, config.tokenizer, engine), out=out)
     row("tokenizer, 8192 pieces", meter)
     with Meter() as meter:
-        packed = prepare.run_pack(decided, tokenizer, config.pack, how)
+        packed = run_step(PackStep(decided, tokenizer, config.pack, engine, memory), out=out)
     row(f"pack, {workers} worker(s)", meter, f"{packed.counts['tokens']} tokens")
     return annotated
 

@@ -23,10 +23,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from prepare import Meter, row
 
-from pipelines import prepare
 from pipelines.annotate import graph as annotating
 from pipelines.annotate import splits
 from pipelines.annotate.extract.sandbox import Sandbox
+from pipelines.annotate.step import choose_worker_mode
 from pipelines.config import PrepareConfig
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
@@ -100,7 +100,7 @@ def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
 def plan_and_do(source: Path, folder: Path, workers: int) -> None:
     """What a plain pool does, from the plan on: its threads take one split after the other."""
     plan = splits.make_plan(splits.choose_files([str(source)])[0], PrepareConfig().annotate, folder)
-    assert prepare.workers_of(plan, PrepareConfig().annotate) == "threads"
+    assert choose_worker_mode(plan, PrepareConfig().annotate) == "threads"
     splits.write_plan(folder, plan)
     with ThreadPool(workers) as pool:
         pool.map(plain_split, [(str(folder), split.number) for split in plan], chunksize=1)

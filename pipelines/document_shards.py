@@ -61,3 +61,9 @@ def _sealed_hashes(documents: str) -> dict[str, str]:
     folder = Path(documents)
     sealed = open_run(folder.parent).data_files(f"{folder.name}/")
     return {Path(file.path).name: file.sha256 for file in sealed}
+
+
+def count_shards(run: FinishedRun, folder: str) -> tuple[int, str]:
+    """Return how many shards a run has in `folder`, all their sizes checked, and the folder's path."""
+    files = run.files(f"{folder}/")
+    return len(files), str(run.path / folder)

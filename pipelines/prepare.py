@@ -1,512 +1,90 @@
-"""The four steps of preparation as functions: each reads run folders and returns one sealed run folder.
+"""`prepare`: annotate, decide, tokenizer and pack in order, each one idempotent step.
 
-`prepare` is these four in order. Every one is idempotent: finished work is found by its name and returned as it is.
+In: files or crawl runs. Out: the runs of the four steps. Finished work is found by its name and
+returned as it is, so a repeated command continues where the last one ended.
 """
 
-import gc
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
-
-from gristmill import cli, hashing
-from gristmill.config import Config
-from gristmill.corpus.document import refuse_hashes_only
-from gristmill.errors import ConfigError, InputError, RunError
-from gristmill.rights.takedown import NAME as TAKEDOWNS
-from gristmill.rights.takedown import TakedownList, read_takedowns, why_never_met, write_takedowns
-from gristmill.runs import receipts
-from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents, sibling_sessions
-from gristmill.runs.run import SPILL, Run, seal_from_receipts, start_run
-from gristmill.steps.code_identity import digest_code
-from pipelines.annotate import graph as annotating
-from pipelines.annotate import splits
-from pipelines.annotate.readers.records import Split
-from pipelines.annotate.signals.chosen import chosen_columns, forget
-from pipelines.compiling import compile_first
-from pipelines.config import (
-    AnnotateConfig,
-    DecideConfig,
-    ExportTextConfig,
-    MixtureConfig,
-    PackConfig,
-    PrepareConfig,
-    TokenizerConfig,
-)
-from pipelines.decide import graph as deciding
-from pipelines.decide.dedup.estimate import Estimate, estimate
-from pipelines.decide.dedup.graph import Work
-from pipelines.decide.jobs import cut_sums, run_jobs, spread_of
-from pipelines.decide.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
-from pipelines.document_shards import documents_of, shard_path, shard_rows
-from pipelines.engine import launch as engine
-from pipelines.export_text import graph as exporting
-from pipelines.export_text.features import write_readme
-from pipelines.pack import graph as packing
-from pipelines.pack.jobs import mixture_details, plan_mixture, tell_plan
-from pipelines.pack.jobs import run_jobs as run_pack_jobs
-from pipelines.pack.mixture import as_lines, left_out
-from pipelines.pack.shuffle import STAGE as SHUFFLED
-from pipelines.tokenizer import graph as tokenizing
-from pipelines.tokenizer.training_process import train_apart
-
-ENTRY_MODULES: Mapping[str, tuple[str, ...]] = {
-    "annotate": ("pipelines.annotate.graph",),
-    "decide": ("pipelines.decide.jobs",),
-    "tokenizer": ("pipelines.tokenizer.graph",),
-    "pack": ("pipelines.pack.jobs",),
-    "export-text": ("pipelines.export_text.graph", "pipelines.export_text.features"),
-}
-"""The modules that hold each step's work: what they import is the code that names its runs."""
-THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
-"""What of the configuration of `decide` may differ while `prepare` keeps a tokenizer."""
+from gristmill.progress import say
+from gristmill.runs.finished import FinishedRun, Input
+from gristmill.steps.options import StepOptions
+from gristmill.steps.runner import run_step
+from gristmill.steps.step import Step
+from pipelines.annotate.step import AnnotateStep
+from pipelines.config import PrepareConfig, TokenizerConfig
+from pipelines.decide.step import DecideStep, check_choices, check_only_hashes
+from pipelines.engine.launch import Engine
+from pipelines.pack.step import PackStep
+from pipelines.tokenizer.step import TokenizerStep, find_earlier_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How to run a step; no byte of the output depends on it."""
+class PreparedRuns:
+    """The runs of the four steps of `prepare`."""
 
-    out: Path
-    engine: engine.Engine
-    memory: int
-    force: bool = False
-
-
-def run_annotate(
-    inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How
-) -> FinishedRun:
-    """Annotate files and crawl runs."""
-    given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
-    given += own_inputs(config)
-    hashed = config.model_copy(
-        update={"author_key": hashing.digest(config.author_key)[:12]}
-    )  # a secret stays out of manifests
-    with _start("annotate", hashed, given, how) as run:
-        if run.finished:
-            return _found(run.finished)
-        files, passed_over = splits.choose_files([_pattern(source) for source in inputs])
-        _say_passed_over(passed_over)
-        if not (run.path / splits.PLAN).exists():
-            splits.write_plan(run.path, splits.make_plan(files, config, run.path))
-        plan = splits.read_plan(run.path)
-        stages = {annotating.STAGE: len(plan)}
-        _say_reused(run, stages)
-        mode = workers_of(plan, config)
-        compile_first(annotating.STAGE)
-        if (
-            how.engine.workers > 1 and mode == "processes"
-        ):  # they load what they use: no second copy of a model stays here
-            forget()
-        took = engine.run(
-            lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
-            how.engine,
-            mode=mode,
-            label="annotate",
-            folder=run.path,
-            stages=stages,
-        )
-        gc.unfreeze()  # what `AnnotateSplit.setup` froze, where that ran in this process
-        read = {
-            number: receipt.read
-            for number, receipt in receipts.load_receipts(run.path, annotating.STAGE).items()
-        }
-        details = {
-            "splits": len(plan),
-            "whole": sorted(
-                {split.input_name for split in plan if split.note and split.kind != "remainder"}
-            ),
-            "input_files": splits.listed(files, plan, read),
-            "passed_over": passed_over,
-        }
-        return seal_from_receipts(
-            run, stages, ledger_stage=annotating.STAGE, details=details, telemetry=took
-        )
+    annotated: FinishedRun
+    decided: FinishedRun
+    tokenizer: FinishedRun
+    packed: FinishedRun
 
 
-def workers_of(plan: Sequence[Split], config: AnnotateConfig) -> engine.Mode:
-    """What several workers are: threads, in half the memory, where little of the work holds Python's lock.
-
-    Plain texts are normalized and annotated by compiled code. Pages and dumps are parsed in Python, texts are prepared
-    there for KenLM, and functions of the user, which may also not bear two callers, run there.
-    """
-    plain = all(split.kind in ("parquet", "arrow", "lines", "remainder") for split in plan)
-    return "threads" if plain and not config.signals and not config.perplexity else "processes"
+def make_engine(options: StepOptions) -> Engine:
+    """Return how Beam runs, from a command's options."""
+    return Engine(runner=options.runner, workers=options.workers, beam=options.runner_options)
 
 
-def own_inputs(config: AnnotateConfig) -> list[Input]:
-    """The files of the user's columns, opened once to see that they can be used, and the libraries they need: others make a new run."""
-    columns = chosen_columns(config)
-    if taken := [column.key for column in columns if column.name in annotating.SCHEMA.names]:
-        raise ConfigError(
-            "documents already have a column of this name", {"key": taken[0]}, "choose another name"
-        )
-    for column in columns:
-        column.open()
-    libraries = sorted({name for column in columns for name in column.libraries})
-    return [
-        *(Input(f"library {name}", version(name), "") for name in libraries),
-        *(
-            Input(f"signal {column.name}", sha256, path)
-            for column in columns
-            for path, sha256 in column.files
-        ),
-    ]
-
-
-def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
-    """Decide over the documents of an annotate run."""
-    given = [annotated.as_input()]
-    takedowns = all_takedowns(annotated, config)
-    if len(takedowns) or config.takedown:
-        given.append(Input(TAKEDOWNS, hashing.digest(takedowns.as_rows()), config.takedown or ""))
-    rules = chosen_rules(config)
-    if annotated.files("documents/"):
-        check_signals(rules, numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
-    hashed = config.model_copy(update={"takedown": None})
-    _refuse_lacking_signals(annotated, rules, config)
-    with _start("decide", hashed, given, how) as run:
-        if run.finished:
-            return _found(run.finished)
-        if (
-            len(takedowns) or config.takedown
-        ):  # workers read the run's own copy: the list may be edited while they work
-            copy = run.path / TAKEDOWNS
-            write_takedowns(copy, takedowns.rows)
-            config = config.model_copy(update={"takedown": str(copy)})
-        shards, documents = _shards(annotated, "documents")
-        _refuse_older(annotated, documents, shards)
-        stages = {deciding.KEYS: shards, deciding.SETTLE: shards, deciding.STAGE: shards}
-        _say_reused(run, stages)
-        rows = shard_rows(annotated)
-        spread = spread_of(
-            sum(rows),
-            shards,
-            config,
-            memory=how.memory,
-            workers=how.engine.workers,
-            folder=run.path,
-        )
-        compile_first(deciding.STAGE)
-        took = run_jobs(
-            Work(str(run.path), documents, config, spread), rows, how.engine, how.memory
-        )
-        details = {
-            "reasons": legend(rules),
-            "rules": [rule.record() for rule in rules],
-            "documents": annotated.id,
-            "takedowns": len(takedowns),
-            **({"repeated": cut_sums(run.path)} if config.repeated.is_asked else {}),
-        }
-        return seal_from_receipts(
-            run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took
-        )
-
-
-def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
-    """The list that was given, with the newest of the crawls that were annotated: what is gone or refuses since."""
-    given = read_takedowns(config.takedown)
-    _refuse_idle_rows(given, config.takedown)
-    crawls = [run for run in open_parents(annotated) if run.step == "crawl"]
-    newest = {
-        (run.details.get("crawl", run.id), run.manifest["config"].get("shard")): run
-        for crawl in crawls
-        for run in sibling_sessions(crawl)
-    }
-    lists = [run.path / TAKEDOWNS for run in newest.values() if run.data_files(TAKEDOWNS)]
-    return TakedownList(
-        [*given.rows, *(row for path in lists for row in read_takedowns(path).rows)]
-    )
-
-
-def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:
-    """What `decide` will take for so many documents."""
-    spread = spread_of(
-        documents, 1, config, memory=how.memory, workers=how.engine.workers, folder=how.out
-    )
-    return estimate(documents, config, spread, how.memory, how.engine.workers)
-
-
-def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
-    """Raise RunError where the documents lack a column that this version writes."""
-    written = (
-        annotating.HASHES_SCHEMA
-        if annotated.manifest["config"].get("only_hashes")
-        else annotating.SCHEMA
-    )
-    there = pq.read_schema(shard_path(documents, 0)).names if shards else written.names
-    if lacking := sorted(set(written.names) - set(there)):
-        raise RunError(
-            "the documents of this run were written by another version",
-            {"run": annotated.path, "they lack": ", ".join(lacking)},
-            "run `gristmill annotate` again on its inputs",
-        )
-
-
-def _refuse_lacking_signals(
-    annotated: FinishedRun, rules: Sequence[Rule], config: DecideConfig
-) -> None:
-    """Raise RunError where documents with `only_hashes` lack what the configuration judges by."""
-    if needed := _judged_by(rules, config):
-        fix = "decide with decide.preset=none, no rules and no decide.min_language_score"
-        refuse_hashes_only(annotated, needed, fix)
-
-
-def _judged_by(rules: Sequence[Rule], config: DecideConfig) -> list[str]:
-    """What of the columns that `only_hashes` leaves out the configuration judges by."""
-    signals = {rule.signal for rule in rules} | (
-        {"lang_score"} if config.min_language_score else set()
-    )
-    return sorted(signals - set(annotating.HASHES_SCHEMA.names))
-
-
-def check_only_hashes(config: PrepareConfig, *, tokenizer: bool) -> None:
-    """Raise ConfigError where later steps need what `annotate.only_hashes` leaves out; `tokenizer`: whether one is given."""
-    needs = {
-        "decide.preset=none": _judged_by(chosen_rules(config.decide), config.decide),
-        "pack.mask_personal=false": ["personal"] if config.pack.mask_personal else [],
-        "--tokenizer RUN": [] if tokenizer else ["personal"],
-    }
-    if config.annotate.only_hashes and (
-        wanted := [fix for fix, columns in needs.items() if columns]
-    ):
-        lacking = ", ".join(dict.fromkeys(name for columns in needs.values() for name in columns))
-        what = "annotate.only_hashes leaves out what later steps need"
-        raise ConfigError(what, {"they need": lacking}, f"give {' and '.join(wanted)}")
-
-
-def check_choices(config: DecideConfig, own: Collection[str]) -> None:
-    """Raise ConfigError or InputError for rules that are not there or a takedown list that cannot be used: before hours of work."""
-    check_signals(chosen_rules(config), [*numeric_columns(annotating.SCHEMA), *own])
-    _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)
-
-
-def _refuse_idle_rows(takedowns: TakedownList, path: str | None) -> None:
-    """A row that no document can meet, such as an author by name, would silently leave what it asks to remove."""
-    idle = [(row, why) for row in takedowns.rows if (why := why_never_met(row))]
-    if idle:
-        row, why = idle[0]
-        where = {"list": path, row.kind: row.value, "such rows": len(idle)}
-        raise InputError("a takedown list has a row that no document can meet", where, why)
-
-
-def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
-    """Train a tokenizer on the kept documents of a decide run."""
-    annotated = documents_of(decided)
-    refuse_hashes_only(
-        annotated, ["personal"], "pack with the tokenizer of other documents (--tokenizer)"
-    )
-    with _start("tokenizer", config, [decided.as_input()], how) as run:
-        if run.finished:
-            return _found(run.finished)
-        if not decided.counts["kept"]:
-            raise InputError(
-                "no document was kept: there is nothing to train a tokenizer on",
-                {"run": decided.path},
-            )
-        (shards, documents), (_, decisions) = (
-            _shards(annotated, "documents"),
-            _shards(decided, "decisions"),
-        )
-        stages = {tokenizing.STAGE: shards}
-        _say_reused(run, stages)
-        took = engine.run(
-            lambda pipeline: tokenizing.candidates(
-                pipeline, str(run.path), documents, decisions, config.seed, shards
-            ),
-            how.engine,
-            mode="threads",
-            label="sample",
-            folder=run.path,
-            stages=stages,
-        )
-        nodes = tokenizing.training_nodes(
-            tokenizing.load_candidates(run.path, shards), decided, config
-        )
-        if not len(nodes):
-            raise InputError(
-                "no document is left to train on",
-                {"tokenizer.weights": config.weights},
-                "weigh some above 0",
-            )
-        cli.say(f"tokenizer  training {config.vocab_size} pieces on {len(nodes)} documents")
-        work = (str(run.path), documents, decisions, nodes, config)
-        log = run.path / SPILL / "training.log"
-        details = train_apart(tokenizing.train_and_write, work, log=log, pieces=config.vocab_size)
-        return run.finish(counts={"documents": len(nodes)}, details=details, telemetry=took)
-
-
-def earlier_tokenizer(
-    decided: FinishedRun, config: TokenizerConfig, out: Path
-) -> FinishedRun | None:
-    """The newest tokenizer of `out` for the same documents and choice but for thresholds; its own one comes first.
-
-    A moved threshold moves the sample a little. A new vocabulary for that would make every model trained before
-    incomparable with the next, so the tokenizer stays until another is asked for.
-    """
-    code, wanted = digest_code(*ENTRY_MODULES["tokenizer"]), config.model_dump(mode="json")
-    fitting = [
-        (source.id == decided.id, place, run)
-        for place, run in enumerate(list_runs(out, "tokenizer"))
-        if run.manifest["config"] == wanted and run.manifest["code"] == code
-        for source in open_parents(run)
-        if _alike_but_thresholds(source, decided)
-    ]
-    return max(fitting, key=lambda found: found[:2])[2] if fitting else None
-
-
-def _alike_but_thresholds(one: FinishedRun, other: FinishedRun) -> bool:
-    """Whether two decide runs read the same documents by the same code, rights, presets and takedowns."""
-    kept = [
-        {key: value for key, value in run.manifest["config"].items() if key not in THRESHOLDS}
-        for run in (one, other)
-    ]
-    return kept[0] == kept[1] and all(
-        one.manifest[key] == other.manifest[key] for key in ("step", "inputs", "code")
-    )
-
-
-def run_pack(
-    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
-) -> FinishedRun:
-    """Pack the kept documents of a decide run into token shards."""
-    with _start("pack", config, [decided.as_input(), tokenizer.as_input()], how) as run:
-        if run.finished:
-            return _found(run.finished)
-        work, shards = _pack_work(decided, tokenizer, config, run.path)
-        groups = plan_mixture(work, shards, config)
-        tell_plan(groups, config)
-        _say_reused(run, {packing.ENCODE: shards})
-        compile_first(packing.ENCODE)
-        metadata = {
-            "gristmill.tokenizer": str(tokenizer.details["tokenizer"]),
-            "gristmill.run": run.id,
-        }
-        vocabulary = int(tokenizer.details["vocab_size"])
-        outputs, took = run_pack_jobs(
-            run, work, groups, config, shards, how.engine, how.memory, metadata, vocabulary
-        )
-        tokens = packing.count_tokens(run.path, outputs)
-        packing.check_complete(run.path, shards, tokens)
-        details: dict[str, Any] = {
-            "tokenizer": tokenizer.details["tokenizer"],
-            "vocab_size": vocabulary,
-            "splits": tokens,
-            "mixture": mixture_details(run.path, groups, shards),
-        }
-        return seal_from_receipts(
-            run,
-            {packing.ENCODE: shards, SHUFFLED: outputs.total},
-            ledger_stage=packing.ENCODE,
-            details=details,
-            counts={"tokens": sum(split["tokens"] for split in tokens.values())},
-            extra_files=packing.write_sidecars(
-                run.path, tokenizer.path / "tokenizer", outputs, run.id
-            ),
-            telemetry=took,
-        )
-
-
-def _pack_work(
-    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, folder: Path
-) -> tuple[packing.Work, int]:
-    """What `pack` reads, and how many document shards that are."""
-    annotated = documents_of(decided)
-    if config.mask_personal:
-        refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
-    (shards, documents), (_, decisions) = (
-        _shards(annotated, "documents"),
-        _shards(decided, "decisions"),
-    )
-    return packing.Work(
-        str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {}
-    ), shards
-
-
-def pack_plan(
-    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
-) -> list[str]:
-    """The table of the mixture that `run_pack` would write, for people; without one, by language as it comes."""
-    if not config.mixture.by:
-        config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
-    work, shards = _pack_work(decided, tokenizer, config, how.out)
-    groups = plan_mixture(work, shards, config)
-    return [*as_lines(groups), *left_out(groups, config.mixture.size)]
-
-
-def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) -> FinishedRun:
-    """Write the final texts of the kept documents of a decide run."""
-    annotated = documents_of(decided)
-    if config.mask_personal:
-        refuse_hashes_only(annotated, ["personal"], "export with export_text.mask_personal=false")
-    (shards, documents), (_, decisions) = (
-        _shards(annotated, "documents"),
-        _shards(decided, "decisions"),
-    )
-    schema = exporting.written_schema(documents, decisions, config)
-    with _start("export-text", config, [decided.as_input()], how) as run:
-        if run.finished:
-            return _found(run.finished)
-        stages = {exporting.STAGE: shards}
-        _say_reused(run, stages)
-        compile_first(exporting.STAGE)
-        work = exporting.Work(str(run.path), documents, decisions)
-        took = engine.run(
-            lambda pipeline: exporting.export(pipeline, work, config, shards),
-            how.engine,
-            mode="threads" if config.format == "parquet" else "processes",
-            label="export-text",
-            folder=run.path,
-            stages=stages,
-        )
-        told = [write_readme(run.path, schema)] if config.format == "jsonl" else []
-        return seal_from_receipts(
-            run, stages, ledger_stage=exporting.STAGE, extra_files=told, telemetry=took
-        )
-
-
-def _start(
-    step: str, config: Config, inputs: Sequence[Input], how: How
-) -> AbstractContextManager[Run]:
-    code = digest_code(*ENTRY_MODULES[step])
-    return start_run(step, out=how.out, config=config, inputs=inputs, code=code, force=how.force)
-
-
-def _pattern(source: FinishedRun | Input) -> str:
-    if isinstance(source, Input):
-        return source.path
-    if source.step != "crawl":
-        raise RunError(
-            "annotate reads files or crawl runs", {"run": source.path, "is a run of": source.step}
-        )
-    return str(source.path / "captures")
-
-
-def _shards(run: FinishedRun, folder: str) -> tuple[int, str]:
-    """How many shards a run has, all their sizes checked, and the folder they lie in."""
-    files = run.files(f"{folder}/")
-    return len(files), str(run.path / folder)
-
-
-def _found(run: FinishedRun) -> FinishedRun:
-    cli.say(f"{run.step}  finished before: {run.path}")
+def run_and_report(step: Step, options: StepOptions) -> FinishedRun:
+    """Run a step and print its closing lines."""
+    run = run_step(step, out=options.out, force=options.force)
+    say(*step.summarize(run))
     return run
 
 
-def _say_passed_over(names: Sequence[str]) -> None:
-    if names:
-        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        cli.say(
-            f"annotate  passed over {len(names)} files that no reader knows: {', '.join(names[:5])}{more}"
-        )
+def prepare(
+    sources: Sequence[FinishedRun | Input],
+    settings: PrepareConfig,
+    options: StepOptions,
+    *,
+    tokenizer: FinishedRun | None = None,
+    new_tokenizer: bool = False,
+) -> PreparedRuns:
+    """Run the four steps; a given `tokenizer` skips the third.
+
+    Without `new_tokenizer` an earlier tokenizer stays where only thresholds changed since.
+    """
+    check_choices(settings.decide, settings.annotate.own_columns)
+    check_only_hashes(settings, has_tokenizer=tokenizer is not None)
+    engine = make_engine(options)
+    annotated = run_and_report(AnnotateStep(sources, settings.annotate, engine), options)
+    decided = run_and_report(
+        DecideStep(annotated, settings.decide, engine, options.memory), options
+    )
+    if tokenizer is None and not new_tokenizer and not options.force:
+        tokenizer = keep_tokenizer(decided, settings.tokenizer, options.out)
+    if tokenizer is None:
+        tokenizer = run_and_report(TokenizerStep(decided, settings.tokenizer, engine), options)
+    packed = run_and_report(
+        PackStep(decided, tokenizer, settings.pack, engine, options.memory), options
+    )
+    return PreparedRuns(annotated, decided, tokenizer, packed)
 
 
-def _say_reused(run: Run, stages: Mapping[str, int]) -> None:
-    for stage, total in stages.items():
-        if reused := len(receipts.load_receipts(run.path, stage)):
-            cli.say(
-                f"{run.step}  {reused} of {total} splits of `{stage}` were done before and are reused"
-            )
+def keep_tokenizer(decided: FinishedRun, config: TokenizerConfig, out: Path) -> FinishedRun | None:
+    """Return the tokenizer that a moved threshold leaves in place, and say so; else None.
+
+    One that was trained on this very decide run is returned by running its step, as any finished run.
+    """
+    earlier = find_earlier_tokenizer(decided, config, out)
+    if earlier is None:
+        return None
+    trained_on = {source["name"] for source in earlier.manifest["inputs"]}
+    if decided.id in trained_on:
+        return None
+    say(
+        f"tokenizer  kept: only thresholds changed since {earlier.path}"
+        " (--new-tokenizer trains another)"
+    )
+    return earlier

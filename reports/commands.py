@@ -14,12 +14,14 @@ def register(app: typer.Typer) -> None:
     from reports.run_tools import (
         doctor,
         quarantine,
+        steps_command,
         takedown_command,
     )
     from reports.shards import commands as shard_commands
 
     run_commands.register(app)
     quarantine.register(app)
+    steps_command.register(app)
     takedown_command.register(app)
     report_command.register(app)
     clusters_command.register(app)

@@ -1,9 +1,10 @@
-"""Fixtures that every room's tests share."""
+"""What every room's tests share: the two profiles of property tests, the repository, real data."""
 
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
@@ -11,6 +12,26 @@ if (
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+# A commit waits for the disk, and neighbours slow the machine: how long an example takes says nothing about the code.
+ANYWHERE = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **ANYWHERE)
+settings.register_profile("random", derandomize=False, print_blob=True, **ANYWHERE)
+settings.load_profile("same")
+
+RANDOM_FACTOR = 5
+"""How many times more examples the random profile tries."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under the random profile every property test tries more examples than it says."""
+    if config.getoption("--hypothesis-profile") != "random":
+        return
+    for item in items:
+        stated = getattr(getattr(item, "obj", None), "_hypothesis_internal_use_settings", None)
+        if stated is not None:
+            more = settings(stated, max_examples=stated.max_examples * RANDOM_FACTOR)
+            item.obj._hypothesis_internal_use_settings = more
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Who may import whom, how heavy a command may be, and how large a file may grow: the rules of the house as tests."""
 
 import ast
+import functools
 import importlib.util
 import re
 import subprocess
@@ -37,6 +38,7 @@ def sources(package: str) -> list[Path]:
 EVERY_FILE = [path for package in PACKAGES for path in sources(package)]
 
 
+@functools.cache
 def tree_of(path: Path) -> ast.Module:
     """The syntax tree of a file."""
     return ast.parse(path.read_text(encoding="utf-8"), str(path))

@@ -1,11 +1,11 @@
 """The examples run as they stand, on shards of ours, and hold the same tokens as those."""
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pyarrow as pa
 import pytest
 
@@ -126,6 +126,6 @@ def test_the_scripts_run(repository, folder, tmp_path, name, told, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     options = ["--length", "3", "--batch", "2"] if name == "torch_dataset" else []
     command = [sys.executable, str(repository / f"examples/{name}.py"), str(folder), *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = processes.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert told in done.stdout

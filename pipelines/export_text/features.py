@@ -1,7 +1,8 @@
-"""The README.md beside exported JSON Lines: it states the type of every column to Hugging Face `datasets`.
+"""The README.md beside exported JSON Lines: it states the type of every column to `datasets`.
 
-`datasets` takes the types of JSON from its first 10 MB and fails where a column is null there and has values later, as
-titles and dates of a corpus of several sources do. Types stated in the front matter of the folder are not guessed.
+Hugging Face `datasets` takes the types of JSON from its first 10 MB and fails where a column is null
+there and has values later, as titles and dates of a corpus of several sources do. Types stated in the
+front matter of the folder are not guessed.
 """
 
 import json
@@ -14,37 +15,39 @@ from gristmill.runs import storage
 from gristmill.runs.receipts import DataFile, describe_file
 
 NAME = "README.md"
+
 HEXADECIMAL = ("uint64", "binary")
 """What JSON holds as hexadecimal text: numbers that JavaScript would round, and bytes."""
 
+FLOAT_NAMES = {"float": "float32", "double": "float64"}
+"""Arrow's names of float types, and those of `datasets`."""
 
-def feature(kind: pa.DataType) -> dict[str, Any]:
-    """An Arrow type, as JSON Lines hold its values, in the YAML form of `datasets.Features`."""
+
+def describe_feature(kind: pa.DataType) -> dict[str, Any]:
+    """Return an Arrow type, as JSON Lines hold its values, in the YAML form of `datasets.Features`."""
     if pa.types.is_list(kind):
-        inside = feature(kind.value_type)
-        return {"list": inside.get("dtype") or inside.get("struct") or inside}
+        element = describe_feature(kind.value_type)
+        return {"list": element.get("dtype") or element.get("struct") or element}
     if pa.types.is_struct(kind):
-        return {"struct": [{"name": field.name, **feature(field.type)} for field in kind]}
+        fields = [{"name": field.name, **describe_feature(field.type)} for field in kind]
+        return {"struct": fields}
     if pa.types.is_fixed_size_binary(kind) or str(kind) in HEXADECIMAL:
         return {"dtype": "string"}
-    names = {"float": "float32", "double": "float64"}
-    return {"dtype": names.get(str(kind), str(kind))}
+    return {"dtype": FLOAT_NAMES.get(str(kind), str(kind))}
 
 
-def readme(schema: pa.Schema) -> str:
-    """The front matter (JSON is YAML) by which `datasets.load_dataset(folder)` opens the files of `text/`."""
-    told = {
+def format_readme(schema: pa.Schema) -> str:
+    """Return the front matter by which `datasets.load_dataset(folder)` opens the files of `text/`."""
+    features = [{"name": field.name, **describe_feature(field.type)} for field in schema]
+    front_matter = {
         "configs": [{"config_name": "default", "data_files": "text/*"}],
-        "dataset_info": {
-            "features": [{"name": field.name, **feature(field.type)} for field in schema]
-        },
+        "dataset_info": {"features": features},
     }
-    return (
-        f"---\n{json.dumps(told, indent=1)}\n---\nOpen this folder with `datasets.load_dataset`.\n"
-    )
+    yaml = json.dumps(front_matter, indent=1)  # JSON is YAML
+    return f"---\n{yaml}\n---\nOpen this folder with `datasets.load_dataset`.\n"
 
 
 def write_readme(folder: Path, schema: pa.Schema) -> DataFile:
     """Write it into a run folder."""
-    storage.commit_bytes(folder / NAME, readme(schema).encode())
+    storage.commit_bytes(folder / NAME, format_readme(schema).encode())
     return describe_file(folder, NAME)

@@ -108,7 +108,7 @@ def report(
     Examples: gristmill tokenizer report runs/tokenizer-9f2c11ab04de;
     gristmill tokenizer report runs/tokenizer-* --in runs/decide-03c95a7e1b2d --sizes 2k,4k,8k,16k,32k,64k
     """
-    from pipelines.commands import parse_bytes
+    from gristmill.steps.options import parse_bytes
     from pipelines.tokenizer import report as reporting
     from pipelines.tokenizer.fertility import as_lines
 

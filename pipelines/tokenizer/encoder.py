@@ -1,7 +1,8 @@
-"""Encoders: texts in, token ids and the places of sentences out, with the ids that the tokenizer's own library gives.
+"""Encoders: texts in, token ids and the places of sentences out.
 
-A sentencepiece model is compiled into tables (`pipelines.tokenizer.encoding_tables`), 5 to 10 times as fast; one that does what the
-kernels do not is run by sentencepiece itself, and a `tokenizer.json` without a sentencepiece model by `tokenizers`.
+They give the ids of the tokenizer's own library. A sentencepiece model is compiled into tables
+(`pipelines.tokenizer.encoding_tables`), 5 to 10 times as fast; one that does what the kernels cannot
+is run by sentencepiece itself, and a `tokenizer.json` without a sentencepiece model by `tokenizers`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import sentencepiece
 import tokenizers
@@ -18,23 +20,33 @@ from gristmill.errors import InputError
 from pipelines.kernels.buffers import text_buffers
 from pipelines.tokenizer.encoding_tables import ROWS, Tables, compile_file, make_memory
 from pipelines.tokenizer.kernels.encode import INLINE, encode_bpe, encode_unigram
-from pipelines.tokenizer.sentences import sentence_starts, surface_lengths, token_starts
+from pipelines.tokenizer.sentences import (
+    find_sentence_starts,
+    locate_sentence_tokens,
+    measure_pieces,
+)
 
 MODEL, FAST = "tokenizer.model", "tokenizer.json"
+
+LocateTokens = Callable[[int, bytes, npt.NDArray[np.int64]], npt.NDArray[np.uint32]]
+"""(number of the text, its bytes, offsets of its sentences) -> their first tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The ids of texts, and at which of their tokens sentences start; text i has `values[offsets[i] : offsets[i + 1]]`."""
+    """The ids of texts, and at which of their tokens sentences start.
 
-    ids: np.ndarray
-    """int32 (tokens,)"""
-    offsets: np.ndarray
-    """int64 (texts + 1,)"""
-    sentences: np.ndarray
-    """uint32 (sentences,)"""
-    sentence_offsets: np.ndarray
-    """int64 (texts + 1,)"""
+    Text i has `values[offsets[i] : offsets[i + 1]]`.
+    """
+
+    ids: npt.NDArray[np.int32]
+    """(tokens,)"""
+    offsets: npt.NDArray[np.int64]
+    """(texts + 1,)"""
+    sentences: npt.NDArray[np.uint32]
+    """(sentences,)"""
+    sentence_offsets: npt.NDArray[np.int64]
+    """(texts + 1,)"""
 
 
 class Encoder(Protocol):
@@ -43,58 +55,71 @@ class Encoder(Protocol):
     vocabulary: int
 
     def encode(self, texts: pa.StringArray) -> Encoded:
-        """The ids of every text, without special tokens; a null is an empty text."""
+        """Return the ids of every text, without special tokens; a null is an empty text."""
 
 
 def open_encoder(folder: str | Path) -> Encoder:
-    """The encoder of a tokenizer folder; raises InputError where it holds none or one that cannot be read."""
-    model, fast = Path(folder) / MODEL, Path(folder) / FAST
+    """Open the encoder of a tokenizer folder.
+
+    Raises InputError where it holds none or one that cannot be read.
+    """
+    model = Path(folder) / MODEL
+    fast = Path(folder) / FAST
     try:
         if model.is_file():
-            processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
-            tables = compile_file(str(model))
-            return (
-                CompiledEncoder(tables, processor.normalize)
-                if tables
-                else SentencePieceEncoder(processor)
-            )
+            return _open_sentencepiece(model)
         if fast.is_file():
             return HuggingFaceEncoder(tokenizers.Tokenizer.from_file(str(fast)))
     except Exception as error:  # each library has its own, down to a bare Exception
-        where = {"folder": folder, "problem": error}
         raise InputError(
-            "this tokenizer cannot be read", where, "train or import it again"
+            "this tokenizer cannot be read",
+            {"folder": folder, "problem": error},
+            "train or import it again",
         ) from None
     raise InputError("there is no tokenizer", {"folder": folder}, f"it needs {MODEL} or {FAST}")
 
 
+def _open_sentencepiece(model: Path) -> Encoder:
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    tables = compile_file(str(model))
+    if tables is None:
+        return SentencePieceEncoder(processor)
+    return CompiledEncoder(tables, processor.normalize)
+
+
 class CompiledEncoder:
-    """A sentencepiece model by kernels; what it has met before stays in a table, which never changes what it answers."""
+    """A sentencepiece model by kernels.
+
+    Segments met before stay in a table, which never changes what is answered.
+    """
 
     def __init__(
         self, tables: Tables, normalize: Callable[[str], str], *, rows: int = ROWS
     ) -> None:
         self.vocabulary = tables.sizes.shape[1]
-        self._tables, self._normalize = tables, normalize
+        self._tables = tables
+        self._normalize = normalize
         self._memory = make_memory(unigram=tables.unigram, rows=rows)
 
     def encode(self, texts: pa.StringArray) -> Encoded:
         """See `Encoder`."""
-        tables, memory = self._tables, self._memory
-        data, cuts = text_buffers(texts if tables.prefix else self._normalized(texts))
-        total, longest = int(cuts[-1] - cuts[0]), int(np.diff(cuts).max(initial=0))
-        words = np.zeros(longest // 8 + 4, np.uint64)
-        ints = [np.empty(longest + 2, np.int32) for _ in range(3)]
-        room = (words.view(np.uint8), words, *ints)
-        out, starts = (
-            np.empty(total + len(texts) + INLINE, np.int32),
-            np.empty(total // 2 + len(texts), np.uint32),
-        )
+        tables = self._tables
+        memory = self._memory
+        data, offsets = text_buffers(texts if tables.prefix else self._normalize_column(texts))
+        total_bytes = int(offsets[-1] - offsets[0])
+        longest_text = int(np.diff(offsets).max(initial=0))
+        # one buffer as words and as bytes: the kernel copies texts by words and reads bytes
+        words = np.zeros(longest_text // 8 + 4, np.uint64)
+        characters = [np.empty(longest_text + 2, np.int32) for _ in range(3)]
+        workspace = (words.view(np.uint8), words, *characters)
+        # a text has at most a token for each byte and one for the space put before it
+        ids = np.empty(total_bytes + len(texts) + INLINE, np.int32)
+        sentences = np.empty(total_bytes // 2 + len(texts), np.uint32)
         ends = np.zeros((len(texts) + 1, 2), np.int64)
         kernel = encode_unigram if tables.unigram else encode_bpe
         kernel(
             data,
-            cuts,
+            offsets,
             tables.prefix,
             tables.neighbours,
             tables.model,
@@ -102,15 +127,17 @@ class CompiledEncoder:
             tables.sizes,
             memory.table,
             memory.work,
-            room,
-            out,
-            starts,
+            workspace,
+            ids,
+            sentences,
             ends[1:],
         )
-        return Encoded(out[: ends[-1, 0]], ends[:, 0], starts[: ends[-1, 1]], ends[:, 1])
+        token_count, sentence_count = ends[-1].tolist()
+        return Encoded(ids[:token_count], ends[:, 0], sentences[:sentence_count], ends[:, 1])
 
-    def _normalized(self, texts: pa.StringArray) -> pa.StringArray:
-        return pa.array([self._normalize(text or "") for text in texts.to_pylist()], pa.string())
+    def _normalize_column(self, texts: pa.StringArray) -> pa.StringArray:
+        normalized = [self._normalize(text or "") for text in texts.to_pylist()]
+        return pa.array(normalized, pa.string())
 
 
 class SentencePieceEncoder:
@@ -118,17 +145,21 @@ class SentencePieceEncoder:
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
         self.vocabulary = processor.get_piece_size()
-        self._processor, self._lengths = processor, surface_lengths(processor)
+        self._processor = processor
+        self._lengths = measure_pieces(processor)
 
     def encode(self, texts: pa.StringArray) -> Encoded:
         """See `Encoder`."""
-        raw = [text or "" for text in texts.to_pylist()]
-        ids = [np.array(found, np.int32) for found in self._processor.encode(raw, num_threads=1)]
-        return _gathered(
-            ids,
-            raw,
-            lambda number, text, starts: token_starts(ids[number], starts, self._lengths, text),
-        )
+        strings = [text or "" for text in texts.to_pylist()]
+        id_lists = self._processor.encode(strings, num_threads=1)
+        ids = [np.array(id_list, np.int32) for id_list in id_lists]
+
+        def locate(
+            number: int, text: bytes, starts: npt.NDArray[np.int64]
+        ) -> npt.NDArray[np.uint32]:
+            return locate_sentence_tokens(ids[number], starts, self._lengths, text)
+
+        return _join_texts(ids, strings, locate)
 
 
 class HuggingFaceEncoder:
@@ -143,41 +174,51 @@ class HuggingFaceEncoder:
 
     def encode(self, texts: pa.StringArray) -> Encoded:
         """See `Encoder`."""
-        raw = [text or "" for text in texts.to_pylist()]
-        found = self._tokenizer.encode_batch(raw, add_special_tokens=False)
+        strings = [text or "" for text in texts.to_pylist()]
+        encodings = self._tokenizer.encode_batch(strings, add_special_tokens=False)
+        ids = [np.array(encoding.ids, np.int32) for encoding in encodings]
         begins = [
-            np.array([begin for begin, _ in encoding.offsets], np.int64) for encoding in found
+            np.array([begin for begin, _ in encoding.offsets], np.int64) for encoding in encodings
         ]
 
-        def tokens_of(number: int, text: bytes, starts: np.ndarray) -> np.ndarray:
-            return tokens_at(begins[number], starts, text)
+        def locate(
+            number: int, text: bytes, starts: npt.NDArray[np.int64]
+        ) -> npt.NDArray[np.uint32]:
+            return find_tokens_at(begins[number], starts, text)
 
-        return _gathered([np.array(encoding.ids, np.int32) for encoding in found], raw, tokens_of)
+        return _join_texts(ids, strings, locate)
 
 
-def tokens_at(begins: np.ndarray, starts: np.ndarray, text: bytes) -> np.ndarray:
-    """uint32: the tokens that hold the bytes `starts` of UTF-8 `text`, or the space before; `begins` counts characters."""
+def find_tokens_at(
+    begins: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], text: bytes
+) -> npt.NDArray[np.uint32]:
+    """uint32: the tokens that hold the bytes `starts` of UTF-8 `text`, or the space before.
+
+    `begins` are the tokens' first characters, counted in characters.
+    """
     if not len(begins):
         return np.zeros(0, np.uint32)
     raw = np.frombuffer(text, np.uint8)
-    character = np.r_[0, np.cumsum((raw & 0xC0) != 0x80)]  # how many characters begin before a byte
-    after_space = raw[starts - 1] == ord(" ")
-    found = np.searchsorted(begins, character[starts] - after_space, side="right") - 1
-    found[0] = 0
-    return np.unique(np.maximum(found, 0)).astype(np.uint32)
+    begins_character = (raw & 0xC0) != 0x80  # all bytes but continuations (10xxxxxx)
+    characters_before = np.r_[0, np.cumsum(begins_character)]
+    follows_space = raw[starts - 1] == ord(" ")
+    positions = characters_before[starts] - follows_space
+    tokens = np.searchsorted(begins, positions, side="right") - 1
+    tokens[0] = 0
+    return np.unique(np.maximum(tokens, 0)).astype(np.uint32)
 
 
-def _gathered(
-    ids: Sequence[np.ndarray],
-    texts: Sequence[str],
-    tokens_of: Callable[[int, bytes, np.ndarray], np.ndarray],
+def _join_texts(
+    ids: Sequence[npt.NDArray[np.int32]], texts: Sequence[str], locate: LocateTokens
 ) -> Encoded:
-    """The ids of texts one after the other, and the tokens at which their sentences start."""
-    raw = [text.encode() for text in texts]
-    starts = [tokens_of(number, text, sentence_starts(text)) for number, text in enumerate(raw)]
+    """Return the ids of texts one after the other, and the tokens at which sentences start."""
+    sentences: list[npt.NDArray[np.uint32]] = []
+    for number, text in enumerate(texts):
+        raw = text.encode()
+        sentences.append(locate(number, raw, find_sentence_starts(raw)))
     return Encoded(
         np.concatenate([np.zeros(0, np.int32), *ids]),
         np.cumsum([0, *map(len, ids)]),
-        np.concatenate([np.zeros(0, np.uint32), *starts]),
-        np.cumsum([0, *map(len, starts)]),
+        np.concatenate([np.zeros(0, np.uint32), *sentences]),
+        np.cumsum([0, *map(len, sentences)]),
     )

@@ -14,7 +14,13 @@ from gristmill.runs.finished import FinishedRun, latest_of, open_parents
 from pipelines.annotate.signals.table import NUMBERS, number_columns
 from pipelines.config import TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
-from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.sample import (
+    CANDIDATE_WIDTH,
+    choose_nodes,
+    choose_training_nodes,
+    iter_sample_texts,
+    list_candidates,
+)
 
 KEY_BITS = 63
 WORDS = NUMBERS.index("words")
@@ -59,7 +65,7 @@ def trained_keys(trained: Sequence[Trained], seed: int) -> np.ndarray:
         if identity not in done:
             done.add(identity)
             rows = candidates(one.decided, config.seed)
-            chosen = np.isin(rows[:, 3], tokenizing.training_nodes(rows, one.decided, config))
+            chosen = np.isin(rows[:, 3], choose_training_nodes(rows, one.decided, config))
             keys = rows if seed == config.seed else candidates(one.decided, seed)
             found.append(keys[chosen, 1])
     return np.unique(np.concatenate(found))
@@ -69,10 +75,8 @@ def candidates(decided: FinishedRun, seed: int) -> np.ndarray:
     """All kept documents, see `tokenizer.shard_candidates`."""
     documents, decisions = folders_of(decided)
     shards = len(decided.files("decisions/"))
-    rows = [
-        tokenizing.shard_candidates(documents, decisions, shard, seed) for shard in range(shards)
-    ]
-    return np.concatenate([np.zeros((0, tokenizing.WIDTH), np.int64), *rows])
+    rows = [list_candidates(documents, decisions, shard, seed) for shard in range(shards)]
+    return np.concatenate([np.zeros((0, CANDIDATE_WIDTH), np.int64), *rows])
 
 
 def folders_of(decided: FinishedRun) -> tuple[str, str]:
@@ -95,7 +99,7 @@ def held_out(
             "no document was kept: there is nothing to measure on", {"run": decided.path}
         )
     seen = np.isin(rows[:, 1], trained)
-    nodes = tokenizing.choose(held_back(rows, seen), sample_bytes, {})
+    nodes = choose_nodes(held_back(rows, seen), sample_bytes, {})
     return measured(*folders_of(decided), nodes), int((~seen)[np.isin(rows[:, 3], nodes)].sum())
 
 
@@ -117,7 +121,7 @@ def measured(documents: str, decisions: str, nodes: np.ndarray) -> pa.Table:
             pc.fill_null(pc.list_value_length(column), 0) for column in (cuts, table["personal"])
         ]
         parts.append(table.drop_columns(["personal"]).append_column("edits", pc.add(*spans)))
-    texts = pa.array(tokenizing.sample_texts(documents, decisions, nodes), pa.string())
+    texts = pa.array(iter_sample_texts(documents, decisions, nodes), pa.string())
     return recounted(pa.concat_tables(parts).append_column("text", texts))
 
 

@@ -16,7 +16,6 @@ from gristmill.runs.finished import FinishedRun, Input, latest_of, open_parents,
 from gristmill.runs.run import start_run
 from gristmill.steps.code_identity import digest_code
 from pipelines.document_shards import documents_of
-from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import FAST, MODEL
 from pipelines.tokenizer.hugging_face import check_equal
 from pipelines.tokenizer.imports import (
@@ -27,6 +26,7 @@ from pipelines.tokenizer.imports import (
     import_sentencepiece,
     import_tiktoken,
 )
+from pipelines.tokenizer.sample import iter_sample_texts, list_candidates
 
 RANK_LINE = re.compile(rb"[A-Za-z0-9+/]+=*[ \t]+[0-9]+[ \t\r]*(?:\n|\Z)")
 CHECKED = 1000
@@ -163,8 +163,6 @@ def _documents(run: FinishedRun) -> list[str]:
     )
     nodes = []
     for shard in range(len(decided.files("decisions/"))):
-        rows = tokenizing.shard_candidates(
-            documents, decisions, shard, run.manifest["config"]["seed"]
-        )
+        rows = list_candidates(documents, decisions, shard, run.manifest["config"]["seed"])
         nodes.append(rows[np.argsort(rows[:, 1])[:CHECKED], 3])
-    return list(tokenizing.sample_texts(documents, decisions, np.sort(np.concatenate(nodes))))
+    return list(iter_sample_texts(documents, decisions, np.sort(np.concatenate(nodes))))

@@ -18,7 +18,6 @@ from gristmill.errors import ConfigError, InputError, RunError, UserError
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, all_entries, latest_of, open_parents
 from pipelines.config import TokenizerConfig
-from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import MODEL
 from pipelines.tokenizer.fertility import cut_model, report_of, sizes_between
 from pipelines.tokenizer.held_out import (
@@ -29,6 +28,7 @@ from pipelines.tokenizer.held_out import (
     trained_keys,
     trainings,
 )
+from pipelines.tokenizer.sample import choose_training_nodes, iter_sample_texts
 from pipelines.tokenizer.training import SPECIAL, train
 from pipelines.tokenizer.training_process import train_apart
 from reports.drawing import charts
@@ -79,8 +79,8 @@ def study(
 
 def _largest_model(decided: FinishedRun, sizes: Sequence[int], config: TokenizerConfig) -> bytes:
     """A BPE model that can be cut to all sizes, or as large as the sample allows."""
-    nodes = tokenizing.training_nodes(candidates(decided, config.seed), decided, config)
-    texts, characters = list(tokenizing.sample_texts(*folders_of(decided), nodes)), set[str]()
+    nodes = choose_training_nodes(candidates(decided, config.seed), decided, config)
+    texts, characters = list(iter_sample_texts(*folders_of(decided), nodes)), set[str]()
     for text in texts:
         characters.update(text)
     size = max(

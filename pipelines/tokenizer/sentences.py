@@ -1,53 +1,70 @@
-"""Where sentences start: in bytes by punctuation, then in tokens - for objectives that need segments (NSP)."""
+"""Where sentences start: in bytes by punctuation, then in tokens.
+
+Objectives that need segments, such as next-sentence prediction, cut documents there.
+"""
 
 import re
 
 import numpy as np
+import numpy.typing as npt
 import sentencepiece
 
-_START = re.compile(
-    rb"(?:[.!?]+[\"')\]]*[ ]+|(?:\xe3\x80\x82|\xef\xbc\x81|\xef\xbc\x9f)(?:\xe2\x80\x9d|\xe3\x80\x8d|\xe2\x80\x99)?|\n+)"
+SENTENCE_END = re.compile(
+    # a Latin end, closing quotes or brackets, and spaces
+    rb"(?:[.!?]+[\"')\]]*[ ]+"
+    # 。 ！ or ？ in UTF-8, with a closing quote ” 」 or ’
+    rb"|(?:\xe3\x80\x82|\xef\xbc\x81|\xef\xbc\x9f)(?:\xe2\x80\x9d|\xe3\x80\x8d|\xe2\x80\x99)?"
+    rb"|\n+)"
 )
-"""After a Latin sentence end and a space, after a Chinese one with its closing quote, and after line breaks."""
+
+SPACE = ord(" ")
 
 
-def sentence_starts(text: bytes) -> np.ndarray:
-    """int64: byte offsets at which sentences of UTF-8 `text` begin; the first is 0; [] for an empty text."""
+def find_sentence_starts(text: bytes) -> npt.NDArray[np.int64]:
+    """int64: byte offsets at which sentences of UTF-8 `text` begin.
+
+    The first is 0; an empty text has none.
+    """
     if not text:
         return np.zeros(0, np.int64)
-    ends = [match.end() for match in _START.finditer(text) if match.end() < len(text)]
+    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() < len(text)]
     return np.unique(np.array([0, *ends], np.int64))
 
 
-def surface_lengths(processor: sentencepiece.SentencePieceProcessor) -> np.ndarray:
-    """int64 (vocabulary,): the bytes of text that each piece stands for; 1 for a byte piece, 0 for controls."""
+def measure_pieces(processor: sentencepiece.SentencePieceProcessor) -> npt.NDArray[np.int64]:
+    """int64 (vocabulary,): the bytes of text of each piece; 1 for a byte piece, 0 for controls."""
     lengths = np.zeros(processor.get_piece_size(), np.int64)
     for number in range(len(lengths)):
         if processor.is_byte(number):
             lengths[number] = 1
         elif not processor.is_control(number) and not processor.is_unknown(number):
-            lengths[number] = len(processor.id_to_piece(number).replace("▁", " ").encode())
+            surface = processor.id_to_piece(number).replace("▁", " ")
+            lengths[number] = len(surface.encode())
     return lengths
 
 
-def token_starts(
-    ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, text: bytes
-) -> np.ndarray:
-    """uint32: the index of the first token of every sentence; [0] where pieces do not add up to the text.
+def locate_sentence_tokens(
+    ids: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int64],
+    lengths: npt.NDArray[np.int64],
+    text: bytes,
+) -> npt.NDArray[np.uint32]:
+    """uint32: the index of the first token of every sentence.
 
-    A sentence's first token is the one that holds the space before it, or, where none is before it, its first byte.
-    The first piece carries the space that sentencepiece puts before a text, which is no byte of it, unless the model adds
-    none. A literal `▁` in the text is one byte to the pieces and three to the text; such a document counts as one sentence.
+    A sentence's first token is the one that holds the space before it, or, without one, its first
+    byte. The first piece carries the space that sentencepiece puts before a text, which is no byte of
+    it, unless the model adds none. A literal `▁` in the text is one byte to the pieces and three to
+    the text: pieces then do not add up to the text, and the document counts as one sentence, [0].
     """
     if not len(ids):
         return np.zeros(0, np.uint32)
-    ends = np.cumsum(lengths[ids])
-    shift = ends[-1] - len(text)
-    if shift not in (0, 1):
+    token_ends = np.cumsum(lengths[ids])
+    added_space = token_ends[-1] - len(text)
+    if added_space not in (0, 1):
         return np.zeros(1, np.uint32)
-    begins = np.r_[0, ends[:-1]] - shift
-    after_space = np.frombuffer(text, np.uint8)[starts - 1] == ord(" ")
-    first = np.searchsorted(begins, starts - after_space, side="right") - 1
-    found: np.ndarray = np.unique(first).astype(np.uint32)
-    found[0] = 0
-    return found
+    token_begins = np.r_[0, token_ends[:-1]] - added_space
+    follows_space = np.frombuffer(text, np.uint8)[starts - 1] == SPACE
+    indices = np.searchsorted(token_begins, starts - follows_space, side="right") - 1
+    first_tokens: npt.NDArray[np.uint32] = np.unique(indices).astype(np.uint32)
+    first_tokens[0] = 0
+    return first_tokens

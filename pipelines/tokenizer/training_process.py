@@ -1,7 +1,7 @@
-"""Train the tokenizer in a process of its own: it shows how far it is, can be stopped, and gives its memory back.
+"""Train the tokenizer in a process of its own: it shows progress, can be stopped, and frees memory.
 
-sentencepiece holds the interpreter's lock for minutes and keeps gigabytes of heap afterwards. How far it is only its log
-tells, which goes to a file that the parent looks at.
+sentencepiece holds the interpreter's lock for minutes and keeps gigabytes of heap afterwards. Only
+its log tells how far it is; the log goes to a file that the parent looks at.
 """
 
 import multiprocessing
@@ -16,33 +16,39 @@ from typing import Any
 from gristmill.errors import Stopped
 from gristmill.progress import Progress
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
+
 TAIL_BYTES = 4096
-_SIZE = re.compile(rb" size=(\d+) all=")
+"""Bytes at the log's end that are searched for the newest count."""
+
+MERGE_COUNT = re.compile(rb" size=(\d+) all=")
+"""How sentencepiece's trainer logs the pieces it has."""
 
 
 def train_apart(
     work: Callable[..., Any], arguments: tuple[Any, ...], *, log: Path, pieces: int
 ) -> Any:
-    """`work(*arguments)` in a spawned process; `log` is its stderr, in which merges up to `pieces` are counted.
+    """Return `work(*arguments)`, done in a spawned process.
 
-    Raises what it raised, and Stopped where it was killed, as for want of memory.
+    `log` receives its stderr, in which merges up to `pieces` are counted. Raises what it raised, and
+    Stopped where it was killed, for example for want of memory.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=_serve, args=(theirs, str(log), work, arguments), daemon=True)
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_run_work, args=(sender, str(log), work, arguments), daemon=True)
     child.start()
-    theirs.close()
+    sender.close()  # the child's copy stays open: its death is seen as the end of the pipe
     try:
         with Progress("tokenizer", total=pieces, unit="pieces") as bar:
-            while not ours.poll(LOOK_SECONDS):
-                bar.update(pieces_told(log))
-        answer = ours.recv()
+            while not receiver.poll(POLL_SECONDS):
+                bar.update(count_logged_pieces(log))
+        answer = receiver.recv()
     except EOFError:
         child.join()
         raise Stopped(
-            f"the process that trains the tokenizer died ({child.exitcode}); the same command continues. "
+            f"the process that trains the tokenizer died ({child.exitcode});"
+            " the same command continues. "
             "Where memory ran out, make tokenizer.sample_bytes smaller"
         ) from None
     finally:
@@ -53,20 +59,24 @@ def train_apart(
     return answer
 
 
-def pieces_told(log: Path) -> int:
-    """How many pieces the log's last such line speaks of; 0 before the first."""
+def count_logged_pieces(log: Path) -> int:
+    """Return the newest number of pieces in the log; 0 before the first."""
     if not log.exists():
         return 0
     with open(log, "rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        found = _SIZE.findall(file.read())
-    return int(found[-1]) if found else 0
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        counts = MERGE_COUNT.findall(file.read())
+    return int(counts[-1]) if counts else 0
 
 
-def _serve(
+def _run_work(
     pipe: "Connection[Any, Any]", log: str, work: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Do the work in the child, and send its result or its exception."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the parent, which ends this process
     with open(log, "wb") as file:
         os.dup2(file.fileno(), 2)
     try:

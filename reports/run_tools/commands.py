@@ -15,7 +15,10 @@ from gristmill import cli
 from gristmill.config import dump_toml, load
 from gristmill.errors import ConfigError, RunError
 from gristmill.runs.finished import REDO, open_run
-from reports.run_tools import listing as run_list
+from reports.run_tools.listing import ListedRun, find_runs, shorten_name
+
+PIPED_WIDTH = 160
+"""Columns of the table where no terminal says how wide it is."""
 
 RunArgument = Annotated[Path, typer.Argument(help="A run folder.")]
 ListJsonOption = Annotated[
@@ -26,7 +29,7 @@ ListJsonOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add `runs` and `config`."""
     group = typer.Typer(help="List, show and verify run folders.", no_args_is_help=True)
-    group.command("list")(list_)
+    group.command("list")(list_runs)
     group.command()(show)
     group.command()(verify)
     app.add_typer(group, name="runs")
@@ -36,32 +39,40 @@ def register(app: typer.Typer) -> None:
     app.add_typer(configs, name="config")
 
 
-def list_(out: cli.OutOption = Path("runs"), as_json: ListJsonOption = False) -> None:
+def list_runs(out: cli.OutOption = Path("runs"), as_json: ListJsonOption = False) -> None:
     """List the runs of a folder and its subfolders, newest last: finished, unfinished, running or damaged.
 
     The date is when a run was sealed or last asked for again; of an unfinished one, since when it is being written.
 
     Examples: gristmill runs list --out runs/demo; gristmill runs list --json
     """
-    found = run_list.find(out)
+    runs = find_runs(out)
     if as_json:
-        typer.echo(json.dumps([run.as_json() for run in found], ensure_ascii=False))
+        typer.echo(json.dumps([run.as_json() for run in runs], ensure_ascii=False))
         return
-    if not found:
+    if not runs:
         cli.say(
             f"there are no runs in {out} or one folder below it; other folders: gristmill runs list --out DIR"
         )
         return
     table = Table("date", "run", "read", "kept", "MB", "state", box=None, padding=(0, 2, 0, 0))
-    for run in found:
-        cells = [
-            run.date(),
-            run.path.relative_to(out).as_posix(),
-            " ".join(map(run_list.short, run.parents)) or "-",
-        ]
-        cells += [str(run.counts.get("kept", "-")), f"{run.bytes / 1e6:.1f}", run.told_state()]
-        table.add_row(*map(escape, cells))
-    Console(width=None if sys.stdout.isatty() else 160).print(table, highlight=False)
+    for run in runs:
+        table.add_row(*map(escape, format_cells(run, out)))
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(width=width).print(table, highlight=False)
+
+
+def format_cells(run: ListedRun, out: Path) -> list[str]:
+    """Return the cells of a run's row, its path below `out`."""
+    parents = " ".join(shorten_name(parent) for parent in run.parents)
+    return [
+        run.date(),
+        run.path.relative_to(out).as_posix(),
+        parents or "-",
+        str(run.counts.get("kept", "-")),
+        f"{run.bytes / 1e6:.1f}",
+        run.describe_state(),
+    ]
 
 
 def show(run: RunArgument) -> None:
@@ -79,12 +90,13 @@ def verify(run: RunArgument) -> None:
 
     Example: gristmill runs verify runs/pack-e41a0c7d9f52
     """
-    sealed = open_run(run)
-    if bad := sealed.verify():
+    finished = open_run(run)
+    differing = finished.verify()
+    if differing:
         raise RunError(
-            "files differ from their manifest", {"run": run, "files": ", ".join(bad)}, REDO
+            "files differ from their manifest", {"run": run, "files": ", ".join(differing)}, REDO
         )
-    cli.say(f"{len(sealed.data_files())} files as sealed")
+    cli.say(f"{len(finished.data_files())} files as sealed")
 
 
 def config_show(
@@ -96,9 +108,10 @@ def config_show(
 
     Example: gristmill config show prepare --config configs/prepare/demo.toml --set decide.near.min_similarity=0.8
     """
-    known = {point.name: point for point in entry_points(group="gristmill.configs")}
-    if step not in known:
+    models = {entry.name: entry for entry in entry_points(group="gristmill.configs")}
+    if step not in models:
         raise ConfigError(
-            "no such step", {"given": step}, f"choose one of {', '.join(sorted(known))}"
+            "no such step", {"given": step}, f"choose one of {', '.join(sorted(models))}"
         )
-    typer.echo(dump_toml(load(known[step].load(), config, overrides or [])), nl=False)
+    settings = load(models[step].load(), config, overrides or [])
+    typer.echo(dump_toml(settings), nl=False)

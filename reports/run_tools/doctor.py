@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 NEEDED = {
@@ -43,33 +44,41 @@ def doctor() -> None:
 
     Example: gristmill doctor. Exit code 2 where a package of the base installation is missing.
     """
-    rows = [(name, extra, installed(name)) for name, extra in NEEDED.items()]
+    rows = [(name, extra, find_version(name)) for name, extra in NEEDED.items()]
     table = Table("package", "version", "needed for", "how to get it", box=None)
-    for name, extra, found in rows:
-        hint = "" if found else f"pip install 'gristmill{'' if extra == 'base' else f'[{extra}]'}'"
-        table.add_row(name, found or "[red]missing[/red]", extra, hint.replace("[", "\\["))
+    for name, extra, installed in rows:
+        hint = "" if installed else suggest_install(extra)
+        table.add_row(name, installed or "[red]missing[/red]", extra, escape(hint))
     console = Console(width=100)
     console.print(table)
-    for line in machine():
+    for line in describe_machine():
         console.print(line, highlight=False, soft_wrap=True)
-    if any(extra == "base" and not found for _, extra, found in rows):
+    if any(extra == "base" and not installed for _, extra, installed in rows):
         raise typer.Exit(2)
 
 
-def installed(package: str) -> str | None:
-    """The version of an installed package, or None."""
+def suggest_install(extra: str) -> str:
+    """Return the command that installs an extra; "base" is the package itself."""
+    package = "gristmill" if extra == "base" else f"gristmill[{extra}]"
+    return f"pip install '{package}'"
+
+
+def find_version(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
         return None
 
 
-def machine() -> list[str]:
-    """What the machine offers: Python, cores, memory, free disk."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    free = shutil.disk_usage(Path.cwd()).free / 1e9
+def describe_machine() -> list[str]:
+    """Return what the machine offers: Python, cores, memory, free disk."""
+    python = sys.version.split()[0]
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    free_disk = shutil.disk_usage(Path.cwd()).free / 1e9
     return [
-        f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {pages:.0f} GB of memory, {free:.0f} GB free on this disk",
+        f"Python {python}, {os.cpu_count()} cores, {memory:.0f} GB of memory,"
+        f" {free_disk:.0f} GB free on this disk",
         "Beam runs on this machine: on its local runner (FnApiRunner), or on a portable job server (PortableRunner)",
         "with LOOPBACK workers; Dataflow and Spark are not supported yet (docs/decisions/0006-local-run-folders.md)",
     ]

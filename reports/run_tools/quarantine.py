@@ -1,4 +1,4 @@
-"""`gristmill quarantine`: which records of a run could not be read, where each lies, and why."""
+"""`gristmill quarantine`: which records of a run could not be read, where each is, and why."""
 
 import itertools
 import json
@@ -47,71 +47,71 @@ def quarantine(
     Examples: gristmill quarantine runs/annotate-0f3c55d21a7e;
     gristmill quarantine runs/annotate-0f3c55d21a7e --reason bad_json --limit 0 --json
     """
-    sealed = open_run(run)
-    totals = reasons(sealed)
+    finished = open_run(run)
+    totals = count_reasons(finished)
     if reason is not None and reason not in totals:
-        known = (
-            f"choose one of {', '.join(totals)}"
-            if totals
-            else "leave --reason out: nothing is quarantined here"
-        )
-        raise InputError(
-            "no record of this run was quarantined for this reason", {"given": reason}, known
-        )
-    rows = list(itertools.islice(records(sealed, reason), limit or None))
+        raise _refuse_reason(reason, totals)
+    rows = list(itertools.islice(iter_records(finished, reason), limit or None))
+    total = sum(totals.values())
     if as_json:
-        found = {
-            "path": str(run),
-            "quarantined": sum(totals.values()),
-            "reasons": totals,
-            "records": rows,
-        }
-        typer.echo(json.dumps(found, ensure_ascii=False))
-    else:
-        typer.echo(
-            "\n".join(
-                _lines(sealed, totals, rows, totals[reason] if reason else sum(totals.values()))
-            )
-        )
+        report = {"path": str(run), "quarantined": total, "reasons": totals, "records": rows}
+        typer.echo(json.dumps(report, ensure_ascii=False))
+        return
+    matching = totals[reason] if reason else total
+    typer.echo("\n".join(_format_lines(finished, totals, rows, matching)))
 
 
-def reasons(run: FinishedRun) -> dict[str, int]:
-    """How many records were quarantined for each reason, the most frequent first."""
-    found = {
-        key.partition(":")[2]: n for key, n in run.counts.items() if key.startswith("quarantined:")
+def _refuse_reason(reason: str, totals: Mapping[str, int]) -> InputError:
+    fix = "leave --reason out: nothing is quarantined here"
+    if totals:
+        fix = f"choose one of {', '.join(totals)}"
+    return InputError(
+        "no record of this run was quarantined for this reason", {"given": reason}, fix
+    )
+
+
+def count_reasons(run: FinishedRun) -> dict[str, int]:
+    """Return how many records were quarantined for each reason, the most frequent first."""
+    totals = {
+        key.partition(":")[2]: number
+        for key, number in run.counts.items()
+        if key.startswith("quarantined:")
     }
-    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
 
 
-def records(run: FinishedRun, reason: str | None = None) -> Iterator[dict[str, Any]]:
-    """The quarantined records of a run (of one reason) in the order in which they were read."""
+def iter_records(run: FinishedRun, reason: str | None = None) -> Iterator[dict[str, Any]]:
+    """Yield the quarantined records of a run (of one reason) in the order they were read."""
     for path in run.files(FOLDER):
         for batch in pq.ParquetFile(path).iter_batches():
-            yield from (
-                batch if reason is None else batch.filter(pc.equal(batch["reason"], reason))
-            ).to_pylist()
+            matching = batch
+            if reason is not None:
+                matching = batch.filter(pc.equal(batch["reason"], reason))
+            yield from matching.to_pylist()
 
 
-def _lines(
-    run: FinishedRun, totals: Mapping[str, int], rows: list[dict[str, Any]], asked: int
+def _format_lines(
+    run: FinishedRun, totals: Mapping[str, int], rows: list[dict[str, Any]], matching: int
 ) -> list[str]:
-    """What people read: the totals, the records, and what was left out."""
+    """Return what people read: the totals, the records, and how many more there are."""
     if not totals:
         return [f"no record of {run.id} was quarantined"]
     width = max(map(len, totals))
     lines = [f"{sum(totals.values())} records of {run.id} could not be read"]
     lines += [f"  {reason:<{width}}  {number}" for reason, number in totals.items()]
-    lines += ["", *(_line(row, width) for row in rows)]
+    lines += ["", *(_format_record(row, width) for row in rows)]
+    remaining = matching - len(rows)
     if not rows:
         lines.append(f"`{run.step}` keeps no list of them, only these totals")
-    elif left := asked - len(rows):
-        lines.append(f"... and {left} more: --limit 0 shows all")
+    elif remaining:
+        lines.append(f"... and {remaining} more: --limit 0 shows all")
     return lines
 
 
-def _line(row: Mapping[str, Any], width: int) -> str:
-    packed = f" (compressed {row['compressed_offset']})" if row["compressed_offset"] >= 0 else ""
+def _format_record(row: Mapping[str, Any], width: int) -> str:
+    packed = ""
+    if row["compressed_offset"] >= 0:
+        packed = f" (compressed {row['compressed_offset']})"
     text = f"{row['reason']:<{width}}  {row['file']} at {row['offset']}{packed}: {row['error']}"
-    return "".join(
-        char if char.isprintable() else " " for char in text
-    )  # an error may quote the web: no escapes
+    # an error may quote a page: no escape sequence of it may reach the terminal
+    return "".join(char if char.isprintable() else " " for char in text)

@@ -1,4 +1,4 @@
-"""`gristmill takedown check`: whether a takedown list will do what its author means, told before a run depends on it."""
+"""`gristmill takedown check`: look at a takedown list before a run depends on it."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from gristmill import cli
 from gristmill.errors import InputError
 from gristmill.rights.takedown import KINDS, Takedown, read_lines, why_never_met
 
-SHOWN = 20
+LINES_SHOWN = 20
 HELP = "Takedown lists: which documents must go, in every step, also when a corpus is built again."
 EPILOG = """\
 A list is a CSV file in UTF-8, as spreadsheets save it; give it to `prepare` and `decide` with --set decide.takedown=FILE.
@@ -44,43 +44,54 @@ def check(file: FileArgument, as_json: CheckJsonOption = False) -> None:
 
     Exit code 2 where a line is wrong. Example: gristmill takedown check takedowns.csv
     """
-    rows, wrong = examine(file)
-    if wrong:
-        more = {"and": f"{len(wrong) - SHOWN} lines more"} if len(wrong) > SHOWN else {}
-        raise InputError(
-            f"{len(wrong)} of {len(rows) + len(wrong)} rows of this takedown list are wrong",
-            {
-                "file": file,
-                **{f"line {line}": what for line, what in list(wrong.items())[:SHOWN]},
-                **more,
-            },
-            "mend these lines; `gristmill takedown --help` shows the format",
-        )
+    rows, problems = examine_list(file)
+    if problems:
+        raise _refuse_list(file, len(rows), problems)
     kinds = Counter(row.kind for row in set(rows))
     counts = {kind: kinds[kind] for kind in KINDS}
-    twice = len(rows) - sum(counts.values())
+    repeated = len(rows) - sum(counts.values())
     if as_json:
-        typer.echo(
-            json.dumps({"path": str(file), "rows": len(rows), "kinds": counts, "twice": twice})
-        )
+        summary = {"path": str(file), "rows": len(rows), "kinds": counts, "twice": repeated}
+        typer.echo(json.dumps(summary))
         return
-    told = ", ".join(f"{number} {kind}" for kind, number in counts.items())
-    typer.echo(
-        f"{len(rows)} rows, all well: {told}{f'; {twice} stand there twice' if twice else ''}"
-    )
+    by_kind = ", ".join(f"{number} {kind}" for kind, number in counts.items())
+    line = f"{len(rows)} rows, all well: {by_kind}"
+    if repeated:
+        line += f"; {repeated} appear twice"
+    typer.echo(line)
     if not rows:
         cli.say("the list is empty: it takes nothing down")
 
 
-def examine(file: Path) -> tuple[list[Takedown], dict[int, str]]:
-    """The good rows of a list, and what is wrong by line; raises InputError where the file is no list at all."""
+def _refuse_list(file: Path, good_rows: int, problems: dict[int, str]) -> InputError:
+    """Return the error that names the wrong lines, the first of them one by one."""
+    where: dict[str, object] = {"file": file}
+    for line in list(problems)[:LINES_SHOWN]:
+        where[f"line {line}"] = problems[line]
+    if len(problems) > LINES_SHOWN:
+        where["and"] = f"{len(problems) - LINES_SHOWN} lines more"
+    return InputError(
+        f"{len(problems)} of {good_rows + len(problems)} rows of this takedown list are wrong",
+        where,
+        "mend these lines; `gristmill takedown --help` shows the format",
+    )
+
+
+def examine_list(file: Path) -> tuple[list[Takedown], dict[int, str]]:
+    """Return the good rows of a list, and what is wrong by line number.
+
+    Raises InputError where the file is not a list at all.
+    """
     rows: list[Takedown] = []
-    wrong: dict[int, str] = {}
+    problems: dict[int, str] = {}
     for line, row in read_lines(file):
         if isinstance(row, InputError):
-            wrong[line] = f"{row.what} ({row.where['given']})" if "given" in row.where else row.what
-        elif problem := why_never_met(row):
-            wrong[line] = problem
+            value = f" ({row.where['given']})" if "given" in row.where else ""
+            problems[line] = f"{row.what}{value}"
+            continue
+        idle = why_never_met(row)
+        if idle:
+            problems[line] = idle
         else:
             rows.append(row)
-    return rows, wrong
+    return rows, problems

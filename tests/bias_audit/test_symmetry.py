@@ -168,11 +168,16 @@ def test_drop_rates_do_not_depend_on_how_documents_are_batched(table, step):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_probe_names_both_groups_and_the_words_that_tell_its_sentences_apart(lang):
-    for probe in load(lang):
-        assert probe.favours != probe.against
-        assert {probe.favours, probe.against} == {
-            p for q in load(lang) if q.axis == probe.axis for p in (q.favours, q.against)
+    probes = load(lang)
+    groups = {
+        probe.axis: {
+            group for q in probes if q.axis == probe.axis for group in (q.favours, q.against)
         }
+        for probe in probes
+    }
+    for probe in probes:
+        assert probe.favours != probe.against
+        assert {probe.favours, probe.against} == groups[probe.axis]
         turned = probe.stereo
         for ours, theirs in probe.differs:
             assert ours in probe.stereo and theirs in probe.anti

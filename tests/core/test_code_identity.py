@@ -23,16 +23,11 @@ from gristmill.steps.code_identity import (
     digest_code,
     locate_project,
 )
+from gristmill.steps.step import load_declarations
 from gristmill.steps.syntax import read_syntax
-from pipelines.prepare import ENTRY_MODULES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STEPS = {
-    **ENTRY_MODULES,
-    "pretrain": ("training.pretrain",),
-    "audit": ("bias_audit.audit", "reports.audit.page", "reports.audit.markdown"),
-    "crawl": ("crawlers.crawl",),
-}
+STEPS = {step.name: step.entry_modules for step in load_declarations()}
 
 TREE = {
     "room/__init__.py": "",

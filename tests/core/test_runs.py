@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 from gristmill.config import Config
@@ -635,7 +636,7 @@ def test_a_process_killed_between_a_file_and_its_receipt_is_continued_with_that_
     tmp_path,
 ):
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    done = processes.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
     assert done.returncode == -9
     with start(tmp_path) as run:
         assert (str(run.path), run.finished) == (done.stdout.strip(), None)
@@ -666,7 +667,7 @@ with start_run("annotate", out=sys.argv[1], config=Settings()) as run:
 def holder(out):
     """Another process that holds a run until it is killed or told to go on; returns it and the run's path."""
     command = [sys.executable, "-c", HOLDER, str(out)]
-    process = subprocess.Popen(
+    process = processes.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
     )
     return process, Path(process.stdout.readline().strip())

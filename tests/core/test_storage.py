@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import fsspec
+import processes
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -155,7 +156,7 @@ def test_a_url_that_went_through_a_path_object_is_refused_and_not_written_to_a_l
 
 
 def python(code, *arguments, **options):
-    return subprocess.Popen(
+    return processes.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import processes
 import pytest
 
 from crawlers.config import CrawlConfig
@@ -37,6 +38,12 @@ def site() -> Iterator[DemoSite]:
     """A demo site of the test module's own."""
     with DemoSite() as running:
         yield running
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _text_of_the_site() -> None:
+    """Every demo site has the same text."""
+    processes.read_library_once()
 
 
 class Watched(ThreadingHTTPServer):
@@ -136,7 +143,7 @@ def gristmill(
     """Run a command to its end; Twisted's reactor starts once per process, so crawls need one of their own."""
 
     def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        return processes.run(
             [*command, *map(str, arguments)],
             cwd=repository,
             env=environment,

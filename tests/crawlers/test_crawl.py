@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import processes
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
@@ -287,7 +288,7 @@ def stopped_crawl(tmp_path, repository, environment, command, serve):
         ]
         (tmp_path / "slow.toml").write_text("\n".join(lines))
         arguments = ["crawl", "--config", tmp_path / "slow.toml", "--out", tmp_path / "runs"]
-        process = subprocess.Popen(
+        process = processes.Popen(
             [*command, *arguments],
             cwd=repository,
             env=environment,
@@ -343,7 +344,7 @@ def test_a_crawl_that_is_killed_again_and_again_loses_nothing_and_stores_nothing
 ):
     arguments = [*DEMO, "--out", tmp_path / "runs"]
     for committed in (5, 40, 90):
-        process = subprocess.Popen(
+        process = processes.Popen(
             [*command, *arguments],
             cwd=repository,
             env=environment,
@@ -411,7 +412,7 @@ def test_a_disk_that_fills_up_ends_the_crawl_with_the_file_and_the_same_command_
     (tmp_path / "small.toml").write_text(SMALL % "0.0")
     arguments = ["crawl", "--config", str(tmp_path / "small.toml"), "--out", str(tmp_path / "runs")]
     limited = ["bash", "-c", f'ulimit -f {kib} && exec "$@"', "bash", *command, *arguments]
-    done = subprocess.run(
+    done = processes.run(
         limited,
         cwd=repository,
         env=environment,

@@ -63,8 +63,8 @@ def test_any_text_is_rendered_as_text_and_leaves_the_rights_of_the_page_as_they_
     assert len(tree.findall(".//script")) == 2  # the page's own two: no text became a third
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=5))
+@settings(max_examples=4, deadline=None)  # each lays out the whole site: many titles at once
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=10, max_size=20))
 def test_sitemaps_and_feeds_stay_well_formed_whatever_the_titles_are(rows):
     own = [
         Article(f"/text/{n}.html", title, "en", "2026-06-01T00:00:00+00:00", (text,))

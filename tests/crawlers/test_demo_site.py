@@ -8,6 +8,7 @@ import urllib.request
 from collections import Counter
 from urllib.parse import urlencode, urlsplit
 
+import processes
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -403,7 +404,7 @@ def test_a_missing_file_is_refused(tmp_path):
 
 
 def test_the_command_prints_its_address_and_what_it_serves(repository, environment, command):
-    process = subprocess.Popen(
+    process = processes.Popen(
         [*command, "demo-site"],
         cwd=repository,
         env=environment,

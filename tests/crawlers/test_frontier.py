@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import processes
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -375,7 +376,7 @@ while True:
 def test_a_process_that_is_killed_loses_no_commit_and_leaves_none_half(tmp_path, environment):
     path, dice, told = tmp_path / "frontier.sqlite", random.Random(5), -1
     for _ in range(6):
-        child = subprocess.Popen(
+        child = processes.Popen(
             [sys.executable, "-c", COMMITS, str(path)],
             stdout=subprocess.PIPE,
             text=True,

@@ -249,9 +249,8 @@ def test_sources_of_one_host_have_no_more_in_flight_together_than_it_may(serve, 
             **pages,
         }
     )
-    started = time.monotonic()
     _, run = crawl({"feeds": [f"{server.url}/f0"]}, {"feeds": [f"{server.url}/f1"]}, most=1)
-    assert run.counts["kept"] == 6 and max(most) == 1 and time.monotonic() - started < 8
+    assert run.counts["kept"] == 6 and max(most) == 1
 
 
 def test_no_redirect_leads_to_a_host_that_asked_to_be_left_alone(serve, crawl):

@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -12,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import processes
 import pytest
 from fastwarc.warc import ArchiveIterator as FastIterator
 from fastwarc.warc import WarcRecordType
@@ -396,7 +396,7 @@ def test_decide_heeds_the_takedown_lists_of_the_crawls_it_stands_on(
             "--out",
             str(tmp_path / "runs"),
         ]
-        done = subprocess.run(
+        done = processes.run(
             command, env=environment, capture_output=True, text=True, timeout=300, check=False
         )
         assert done.returncode == 0, done.stderr

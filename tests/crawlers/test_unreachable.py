@@ -6,6 +6,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import processes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,7 +93,7 @@ def crawl(tmp_path, repository, environment, command):
     def run(*sources: str) -> subprocess.CompletedProcess[str]:
         config = tmp_path / "crawl.toml"
         config.write_text(HEAD + "".join(f"[[sources]]\n{source}\n" for source in sources))
-        return subprocess.run(
+        return processes.run(
             [
                 sys.executable,
                 "-c",

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import processes
 import pyarrow as pa
 import pytest
 
@@ -34,6 +35,20 @@ def _one_thread() -> Iterator[None]:
     yield
     if before is None:
         del os.environ["RAYON_NUM_THREADS"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _warm_starts() -> None:
+    """What a command in this process starts itself, as workers of Beam, are forks too."""
+    processes.start_warm_elsewhere()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is measured with a clock may fail on a busy machine, and so is no part of a plain run."""
+    for item in items:
+        if "check_linear" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
 
 
 def _cpu_seconds(work: Callable[[], object]) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import datasets
+import processes
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -133,7 +134,7 @@ def spawn(corpus: Path, out: Path, *options: str) -> subprocess.Popen[str]:
         "--in",
         str(corpus),
     ]
-    return subprocess.Popen(
+    return processes.Popen(
         [*command, "--out", str(out), *SMALL, *options],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -457,7 +458,12 @@ def test_an_author_listed_by_name_is_refused_and_by_pseudonym_is_matched(
 
 
 @pytest.mark.parametrize(
-    "options", [("--workers", "2"), ("--memory", "1K"), ("--workers", "2", "--memory", "2K")]
+    "options",
+    [
+        pytest.param(("--workers", "2"), marks=pytest.mark.slow),
+        pytest.param(("--memory", "1K"), marks=pytest.mark.slow),
+        ("--workers", "2", "--memory", "2K"),
+    ],
 )
 def test_workers_and_memory_change_no_byte(
     corpus: Path, prepared: Path, tmp_path: Path, options: tuple[str, ...]
@@ -502,6 +508,7 @@ KILL_AT = {
     "pack, while encoding": ("pack-*/receipts/encode", 1),
     "pack, while writing": ("pack-*/receipts/shards", 1),
 }
+CORNERS = ("annotate", "decide, while writing", "pack, while writing")
 
 
 def wait_for(process: subprocess.Popen[str], reached: Callable[[], bool]) -> bool:
@@ -515,7 +522,10 @@ def wait_for(process: subprocess.Popen[str], reached: Callable[[], bool]) -> boo
     return True
 
 
-@pytest.mark.parametrize("place", KILL_AT)
+@pytest.mark.parametrize(
+    "place",
+    [name if name in CORNERS else pytest.param(name, marks=pytest.mark.slow) for name in KILL_AT],
+)
 def test_killed_at_any_place_and_run_again_the_bytes_are_those_of_an_undisturbed_run(
     corpus: Path, prepared: Path, tmp_path: Path, place: str
 ) -> None:
@@ -555,9 +565,9 @@ def test_a_killed_worker_process_ends_the_run_with_75_and_the_same_command_conti
 
     def one_works() -> bool:
         workers[:] = [
-            c
-            for c in psutil.Process(process.pid).children(recursive=True)
-            if "pipelines.engine.worker" in _words(c)
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if is_worker(child)
         ]
         return bool(workers) and bool(
             list(tmp_path.glob("annotate-*/receipts/annotate/[0-9]*.json"))
@@ -574,11 +584,12 @@ def test_a_killed_worker_process_ends_the_run_with_75_and_the_same_command_conti
     assert by_step(tmp_path)["pack"].counts["kept"] == by_step(prepared)["pack"].counts["kept"]
 
 
-def _words(child: psutil.Process) -> list[str]:
+def is_worker(child: psutil.Process) -> bool:
+    """Whether a process is a Beam worker."""
     try:
-        return child.cmdline()
+        return "pipelines.engine.worker" in child.cmdline()
     except psutil.NoSuchProcess:
-        return []
+        return False
 
 
 def test_sigterm_stops_with_75_and_leaves_nothing_running(corpus: Path, tmp_path: Path) -> None:
@@ -604,7 +615,7 @@ def test_ctrl_c_with_two_workers_is_told_in_a_few_lines(corpus: Path, tmp_path: 
         str(corpus),
     ]
     options = ["--out", str(tmp_path), *SMALL, "--workers", "2"]
-    process = subprocess.Popen(
+    process = processes.Popen(
         [*command, *options],
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -656,7 +667,7 @@ def test_a_full_disk_is_said_and_the_same_command_continues(
         str(tmp_path),
         *SMALL,
     ]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    process = processes.run(command, capture_output=True, text=True, timeout=240)
     assert process.returncode in (1, 2)
     assert list_runs(tmp_path) == []
     assert finish(spawn(corpus, tmp_path))[0] == 0

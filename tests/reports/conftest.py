@@ -1,4 +1,4 @@
-"""Settings of the core's property tests, a reader of the tables in a page, writers of runs with duplicate clusters and of pack runs."""
+"""A reader of the tables in a page, writers of runs with duplicate clusters and of pack runs."""
 
 import json
 from html.parser import HTMLParser
@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tokenizers
-from hypothesis import settings
 
 from gristmill.config import Config
 from gristmill.corpus.decision import pair_metadata
@@ -25,10 +24,6 @@ from gristmill.hashing import sha256_bytes
 from gristmill.runs import storage
 from gristmill.runs.receipts import describe_file
 from gristmill.runs.run import start_run
-
-# A commit waits for the disk: how long that takes says nothing about the code under test.
-settings.register_profile("gristmill", deadline=None)
-settings.load_profile("gristmill")
 
 
 class Tables(HTMLParser):

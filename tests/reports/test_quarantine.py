@@ -5,6 +5,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from reports_only import only_reports
 
 from gristmill import cli
 from gristmill.config import Config
@@ -54,7 +55,7 @@ def sealed(tmp_path, *parts, step="annotate", counts=None):
 @pytest.fixture
 def asked(monkeypatch, capsys):
     """Run `gristmill quarantine RUN ...`; returns code, stdout and stderr."""
-    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    monkeypatch.setattr(cli, "entry_points", only_reports)
 
     def run(run, *more):
         code = cli.run(["quarantine", str(run.path), *more])

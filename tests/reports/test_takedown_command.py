@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from reports_only import only_reports
 
 from gristmill import cli
 from gristmill.rights.takedown import KINDS, read_takedowns
@@ -20,7 +21,7 @@ GOOD = [
 @pytest.fixture
 def check(monkeypatch, capsys, tmp_path):
     """Check a list of these rows; returns code, stdout and stderr."""
-    monkeypatch.setattr(cli, "entry_points", lambda group: [])
+    monkeypatch.setattr(cli, "entry_points", only_reports)
 
     def run(rows, *more, header="kind,value,reason,date"):
         path = tmp_path / "takedowns.csv"
@@ -40,7 +41,7 @@ def test_a_row_that_stands_twice_in_another_spelling_is_counted_once_and_told(ch
     again = ["url,HTTP://Example.org/a/,asked by the publisher,2026-11-23"]
     assert (
         check(GOOD + again)[1]
-        == "6 rows, all well: 1 id, 1 url, 2 domain, 1 author; 1 stand there twice\n"
+        == "6 rows, all well: 1 id, 1 url, 2 domain, 1 author; 1 appear twice\n"
     )
 
 

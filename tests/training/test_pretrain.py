@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 from gristmill import config as settings
@@ -41,7 +42,7 @@ cli.main(sys.argv[1:])
 
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `gristmill` with these arguments in a process of its own."""
-    return subprocess.run(
+    return processes.run(
         [sys.executable, "-c", DRIVER, *map(str, arguments)],
         capture_output=True,
         text=True,

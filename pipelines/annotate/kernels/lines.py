@@ -144,7 +144,14 @@ def prose(data, start, stop, table, abbreviations):  # type: ignore[no-untyped-d
         if size or not flags & PUNCTUATION:
             core = (core << uint64(8)) | uint64(min(code, 255))
             size += 1
-        last2, last, before2, before, parted = last, np.int64(code), before, flags, False
+        # A bracket ends a sentence right behind its mark only: "He came。)", not "He came。 )".
+        last2, last, before2, before, parted = (
+            np.int64(0) if parted else last,
+            np.int64(code),
+            before,
+            flags,
+            False,
+        )
     return words, long, _is_end(last, last2, dots, table), sentences
 
 

@@ -133,9 +133,7 @@ FOLDED_LINES = (
     "XXH64 (seed 0) of every line that is not blank, in order, in UTF-8: each character in lower case (simple mapping), "
     "each run of white space one space, none at the ends"
 )
-URL_FORM = (
-    "XXH3-128 of the canonical address (pipelines/annotate/signals/urls.py); null without one"
-)
+URL_FORM = "XXH3-128 of the canonical address (pipelines/signals/urls.py); null without one"
 
 
 def _type_of(signal: Signal) -> pa.DataType:

@@ -11,8 +11,8 @@ from gristmill import cli
 from gristmill.config import load
 from gristmill.runs.finished import find_latest
 from pipelines.annotate.readers.records import Split
+from pipelines.annotate.step import choose_worker_mode
 from pipelines.config import AnnotateConfig, PrepareConfig
-from pipelines.prepare import workers_of
 
 PLAIN = AnnotateConfig()
 
@@ -29,7 +29,7 @@ PLAIN = AnnotateConfig()
 )
 def test_plain_texts_are_work_for_threads_pages_and_dumps_for_processes(kinds, workers):
     plan = [Split(number, kind, f"file{number}", 0, 1) for number, kind in enumerate(kinds)]
-    assert workers_of(plan, PLAIN) == workers
+    assert choose_worker_mode(plan, PLAIN) == workers
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,9 @@ def test_plain_texts_are_work_for_threads_pages_and_dumps_for_processes(kinds, w
 )
 def test_functions_of_the_user_and_texts_prepared_in_python_ask_for_processes(chosen, workers):
     assert (
-        workers_of([Split(0, "parquet", "file", 0, 1)], AnnotateConfig.model_validate(chosen))
+        choose_worker_mode(
+            [Split(0, "parquet", "file", 0, 1)], AnnotateConfig.model_validate(chosen)
+        )
         == workers
     )
 
@@ -103,4 +105,4 @@ def test_two_threads_write_the_bytes_of_one_worker_whatever_the_languages(kind, 
 
 def test_the_default_configuration_asks_for_nothing_that_threads_cannot_do(repository):
     config = load(PrepareConfig, repository / "configs" / "prepare" / "default.toml", [])
-    assert workers_of([Split(0, "lines", "file", 0, 1)], config.annotate) == "threads"
+    assert choose_worker_mode([Split(0, "lines", "file", 0, 1)], config.annotate) == "threads"

@@ -1,10 +1,10 @@
 """Signals and rules of the user: a function of his own becomes a column, and a bound on any column becomes a reason."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
+import processes
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -300,7 +300,7 @@ def test_a_wrong_number_is_told_once_with_any_number_of_workers(workers, module,
         "import numpy\ndef nothing(batch): return numpy.full(len(batch), numpy.nan)\n"
     )
     command = ["annotate", "--in", "mill.jsonl", "--out", "runs", "--workers", workers, "--set"]
-    done = subprocess.run(
+    done = processes.run(
         [
             sys.executable,
             "-c",

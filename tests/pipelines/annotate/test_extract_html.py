@@ -187,10 +187,9 @@ def test_a_child_that_dies_costs_one_page_and_the_next_works(deed, box):
 
 def test_a_child_that_sleeps_is_ended_and_the_next_page_works(box, monkeypatch):
     monkeypatch.setattr(box, "limits", Limits(seconds=0.3))
-    begin = time.monotonic()
     with pytest.raises(ExtractionError) as caught:
-        box.extract(Deed(time.sleep, 60), None)
-    assert caught.value.reason == "extraction_timeout" and time.monotonic() - begin < 20
+        box.extract(Deed(time.sleep, 3600), None)  # longer than a test may take
+    assert caught.value.reason == "extraction_timeout"
     monkeypatch.undo()
     assert_next_page_works(box)
 

@@ -281,6 +281,10 @@ def assert_equal(text, char_kind):
 @given(pieces=st.lists(st.sampled_from(PIECES), max_size=30))
 @example(pieces=["foo bar baz.", " ", "[1]"])
 @example(pieces=["one two ", "[1]", "[2]", "."])
+@example(pieces=["The mill", "！", " ", ")"])
+@example(pieces=["The mill", "！", " ", "[1]", ")"])
+@example(pieces=["The mill", "！", "[1]", ")"])
+@example(pieces=["The mill", "。", "\u3000", "”"])
 def test_every_column_equals_its_definition_on_assembled_texts(pieces, char_kind):
     assert_equal("".join(pieces), char_kind)
 
@@ -314,6 +318,8 @@ def test_every_column_equals_its_definition_on_prose(lang, prose, char_kind):
         ("Read our Privacy Policy before you go on.", "c4_sentences", 0),
         ("他来了。她走了！", "c4_sentences", 2),
         ("他说：“我来了。”", "c4_sentences", 1),
+        ("The mill！ )", "c4_sentences", 0),
+        ("The mill！)", "c4_sentences", 1),
         ("请阅读隐私政策。", "c4_sentences", 0),
         ("這裡沒有句號", "c4_sentences", 0),
         ("x" * 1001 + " and more words.", "c4_sentences", 0),

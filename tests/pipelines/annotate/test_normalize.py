@@ -93,7 +93,15 @@ def test_the_fast_searches_change_nothing(text):
     assert normalize(text) == plainly(text)
 
 
-def test_each_character_alone_and_between_others_has_its_plain_form():
-    for code in range(sys.maxunicode + 1):
+EVERY = range(sys.maxunicode + 1)
+ALPHABETS = range(0x20000)
+"""The first two planes: above lie Chinese characters, marks of variants, and what nobody uses."""
+
+
+@pytest.mark.parametrize(
+    "codes", [ALPHABETS, pytest.param(EVERY, marks=pytest.mark.slow)], ids=["alphabets", "every"]
+)
+def test_each_character_alone_and_between_others_has_its_plain_form(codes):
+    for code in codes:
         text = f"a{chr(code)}b"
         assert normalize(text) == plainly(text), hex(code)

@@ -222,7 +222,7 @@ def test_words_side_by_side_are_the_text_without_white_space_around_them(text):
     assert text[at:].strip() == ""
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=200, deadline=None)  # PyThaiNLP's expressions take 40 ms a text
 @given(text=st.text(st.sampled_from("กยวรอฮะัาำิีึืุูเแโใไ็่๋์ๆ\nx"), min_size=1, max_size=12))
 def test_clusters_are_those_of_pythainlps_expressions(text, pythainlp):
     assert clusters(text) == pythainlp.tokenize.tcc_p.segment(text)

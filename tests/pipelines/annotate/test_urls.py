@@ -193,7 +193,7 @@ ADDRESSES = st.builds(
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(url=ADDRESSES)
 @example(url="http://x.org/\ud800")
 def test_the_form_of_a_form_is_itself_for_any_text(url):
@@ -349,7 +349,7 @@ FORMS = st.lists(
 )
 
 
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1000, deadline=None)
 @given(
     url=FORMS.map(lambda pieces: "http://x.org/" + "".join(pieces))
     | ADDRESSES.filter(lambda url: url.isascii())
@@ -378,8 +378,9 @@ def test_empty_columns_nulls_and_slices_keep_their_rows(column):
     ]
 
 
-def test_a_million_characters_take_time_that_grows_with_them():
+@pytest.mark.parametrize("size", [10**5, pytest.param(10**6, marks=pytest.mark.slow)])
+def test_long_addresses_take_time_that_grows_with_them(size):
     for char in ("a", "%", "%7e", "/..", "&", "?", "é", ".", "utm_a&"):
-        assert canonical_url("http://x.org/?" + char * (10**6 // len(char))) is not None
-        assert canonical_url("http://x.org/" + char * (10**6 // len(char))) is not None
-    assert canonical_url("http://x.org/" + "a/" * 10**6 + "../" * 10**6) == "http://x.org/"
+        assert canonical_url("http://x.org/?" + char * (size // len(char))) is not None
+        assert canonical_url("http://x.org/" + char * (size // len(char))) is not None
+    assert canonical_url("http://x.org/" + "a/" * size + "../" * size) == "http://x.org/"

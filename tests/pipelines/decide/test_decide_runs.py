@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import processes
 import pyarrow.parquet as pq
 import pytest
 
@@ -96,7 +97,7 @@ def spawn(annotated: Path, out: Path, *options: str) -> subprocess.Popen[str]:
         str(annotated),
     ]
     streams = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE}
-    return subprocess.Popen([*command, "--out", str(out), *ASKED, *options], text=True, **streams)
+    return processes.Popen([*command, "--out", str(out), *ASKED, *options], text=True, **streams)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -160,10 +161,19 @@ def test_menus_go_from_every_page_and_a_passage_from_its_second_place(decided, a
 @pytest.mark.parametrize(
     "options",
     [
-        ("--workers", "2"),
-        SMALL,
+        pytest.param(("--workers", "2"), marks=pytest.mark.slow),
+        pytest.param(SMALL, marks=pytest.mark.slow),
         ("--workers", "2", *SMALL),
-        ("--runner", "PortableRunner", "--", "--job_endpoint=embed", "--environment_type=LOOPBACK"),
+        pytest.param(
+            (
+                "--runner",
+                "PortableRunner",
+                "--",
+                "--job_endpoint=embed",
+                "--environment_type=LOOPBACK",
+            ),
+            marks=pytest.mark.slow,
+        ),
         (
             *SMALL,
             "--runner",
@@ -201,12 +211,12 @@ def test_no_byte_depends_on_whether_workers_are_threads_or_processes(annotated, 
         str(tmp_path),
         *ASKED,
     ]
-    done = subprocess.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=240)
+    done = processes.run([*command, "--workers", "2"], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert contents(tmp_path) == expected(decided)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_same_documents_have_the_same_verdicts_in_whatever_order_and_shards_they_come(
     annotated, decided, tmp_path, seed
 ):
@@ -239,10 +249,11 @@ def by_id(run: FinishedRun, annotated: Path) -> dict[str, dict[str, object]]:
 
 
 KILL_AT = [
-    *("edges-of-*", "settle", "spans"),
+    *("edges-of-*", "settle"),
     *(
         pytest.param(name, marks=pytest.mark.slow)
         for name in (
+            "spans",
             "keys",
             "stars-1-of-*",
             "stars-1-of-*-check",
@@ -304,7 +315,7 @@ def test_a_full_disk_is_said_and_the_same_command_continues(annotated, decided, 
         str(tmp_path),
         *ASKED,
     ]
-    full = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    full = processes.run(command, capture_output=True, text=True, timeout=240)
     assert full.returncode == 2 and "the disk is full" in full.stderr, full.stderr
     assert list_runs(tmp_path) == []
     finish(spawn(annotated, tmp_path))

@@ -105,10 +105,9 @@ def members(work):
     return np.concatenate(found).tolist()
 
 
-@pytest.fixture
-def settled(monkeypatch):
+@pytest.fixture(scope="module")
+def settled():
     """A function that runs a work by one union-find, or by rounds of stars, and gives its members."""
-    monkeypatch.setattr(deciding, "settle_shard", save)
 
     def run(work, *, rounds=False):
         if not rounds:
@@ -124,7 +123,15 @@ def settled(monkeypatch):
         on_beam(lambda pipeline: deciding.settle_files(pipeline, work, edges, stars))
         return members(work)
 
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deciding, "settle_shard", save)
+        yield run
+
+
+@pytest.fixture(scope="module")
+def expected(documents, settled, tmp_path_factory):
+    """The members of an undisturbed work."""
+    return settled(work_of(documents, tmp_path_factory.mktemp("expected") / "run"))
 
 
 def number(node):
@@ -206,21 +213,28 @@ def test_the_newest_survives_where_that_is_asked_and_what_is_preferred_before_al
     assert clusters(rows)[2] == {0, 1, 2, 21}, "a date comes before none"
 
 
-WAYS = [
-    {"partitions": 1},
-    {"partitions": 7},
-    {"spill": False},
-    {"piece": 64},
-    {"piece": 64, "spill": False, "partitions": 3},
+CORNERS = [
+    ({"partitions": 7}, False),
+    ({"spill": False}, True),
+    ({"piece": 64, "spill": False, "partitions": 3}, False),
+    ({"piece": 64, "spill": False, "partitions": 3}, True),
+]
+GRID = [
+    (way, rounds)
+    for way in ({"partitions": 1}, {"partitions": 7}, {"spill": False}, {"piece": 64})
+    for rounds in (False, True)
+    if (way, rounds) not in CORNERS
 ]
 
 
-@pytest.mark.parametrize("rounds", [False, True])
-@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize(
+    ("way", "rounds"),
+    [*CORNERS, *(pytest.param(*cell, marks=pytest.mark.slow) for cell in GRID)],
+    ids=str,
+)
 def test_partitions_spill_files_pieces_and_rounds_change_nothing(
-    documents, tmp_path, settled, way, rounds
+    documents, tmp_path, settled, expected, way, rounds
 ):
-    expected = settled(work_of(documents, tmp_path / "expected"))
     assert settled(work_of(documents, tmp_path / "other", **way), rounds=rounds) == expected
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.errors import ConfigError
-from pipelines.commands import parse_bytes
+from gristmill.steps.options import parse_bytes
 from pipelines.engine.launch import Engine
 
 
