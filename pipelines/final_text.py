@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.edits import apply_edits
 
 PLACEHOLDER = {
@@ -108,8 +108,10 @@ def _spans(column: pa.ListArray, order: int) -> np.ndarray:
 
 def _edited(text: pa.StringArray, edits: np.ndarray) -> pa.StringArray:
     """The texts after `edits`, which are sorted."""
-    data, cuts = text_buffers(text)
-    instead, marks = text_buffers(pa.array([PLACEHOLDER[name] for name in ORDERED], pa.string()))
+    data, cuts = get_text_buffers(text)
+    instead, marks = get_text_buffers(
+        pa.array([PLACEHOLDER[name] for name in ORDERED], pa.string())
+    )
     size = int(cuts[-1] - cuts[0]) + int(np.diff(marks).max()) * len(edits)
     if size >= 1 << 31:
         raise ValueError(

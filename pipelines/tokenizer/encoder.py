@@ -15,9 +15,10 @@ import sentencepiece
 import tokenizers
 
 from gristmill.errors import InputError
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.tokenizer.encoding_tables import ROWS, Tables, compile_file, make_memory
-from pipelines.tokenizer.kernels.encode import INLINE, encode_bpe, encode_unigram
+from pipelines.tokenizer.kernels.encode import encode_bpe, encode_unigram
+from pipelines.tokenizer.kernels.segment_table import INLINE_IDS
 from pipelines.tokenizer.sentences import sentence_starts, surface_lengths, token_starts
 
 MODEL, FAST = "tokenizer.model", "tokenizer.json"
@@ -81,13 +82,13 @@ class CompiledEncoder:
     def encode(self, texts: pa.StringArray) -> Encoded:
         """See `Encoder`."""
         tables, memory = self._tables, self._memory
-        data, cuts = text_buffers(texts if tables.prefix else self._normalized(texts))
+        data, cuts = get_text_buffers(texts if tables.prefix else self._normalized(texts))
         total, longest = int(cuts[-1] - cuts[0]), int(np.diff(cuts).max(initial=0))
         words = np.zeros(longest // 8 + 4, np.uint64)
         ints = [np.empty(longest + 2, np.int32) for _ in range(3)]
         room = (words.view(np.uint8), words, *ints)
         out, starts = (
-            np.empty(total + len(texts) + INLINE, np.int32),
+            np.empty(total + len(texts) + INLINE_IDS, np.int32),
             np.empty(total // 2 + len(texts), np.uint32),
         )
         ends = np.zeros((len(texts) + 1, 2), np.int64)
