@@ -23,8 +23,8 @@ from pipelines.annotate.signals.table import signature_column, signature_matrix
 from pipelines.config import PERMUTATIONS, bound_below
 from pipelines.decide.dedup.keys import band_keys
 from pipelines.decide.dedup.lsh import caught, optimal
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.unicode import class_table, lower_table
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import split_words
 from reports.drawing.charts import Line, line_chart
 
@@ -85,7 +85,7 @@ def choices() -> list[Choice]:
 
 def words_of(text: str) -> list[int]:
     """The hashes of the words that MinHash has of a text."""
-    data, offsets = text_buffers(pa.array([text]))
+    data, offsets = get_text_buffers(pa.array([text]))
     room = len(data) + 1
     starts, ends, lengths = (
         np.empty(room, np.int64),
@@ -93,7 +93,7 @@ def words_of(text: str) -> list[int]:
         np.empty(room, np.int32),
     )
     hashes, letters = np.empty(room, np.uint64), np.empty(room, np.bool_)
-    ranges = (int(offsets[0]), int(offsets[1]), class_table(), lower_table())
+    ranges = (int(offsets[0]), int(offsets[1]), build_class_table(), build_lower_table())
     count, _ = split_words(data, *ranges, starts, ends, lengths, hashes, letters)
     found: list[int] = hashes[:count].tolist()
     return found
@@ -115,7 +115,7 @@ def read(name: str) -> Pairs:
     exact = np.array(
         [jaccard(a, b) for a, b in zip(*(column.to_pylist() for column in texts), strict=True)]
     )
-    sides = [signature_matrix(signature_column(*text_buffers(column))) for column in texts]
+    sides = [signature_matrix(signature_column(*get_text_buffers(column))) for column in texts]
     negative = np.array(
         [str(label) in ("0", "negative", "False") for label in table["label"].to_pylist()]
     )

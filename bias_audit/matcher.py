@@ -1,8 +1,12 @@
-"""Find every listed word in a column of texts in one pass over its bytes, and count words and sentences on the way."""
+"""Find every listed word in a column of texts in one pass over its bytes, and count words and
+sentences on the way."""
+
+# ruff: noqa: SIM109 - numba turns `in` with a tuple into a loop, comparisons into instructions
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -11,24 +15,41 @@ from numpy.typing import NDArray
 
 from bias_audit.lexicon import Lexicon
 
+Bytes = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 Ints = NDArray[np.int32]
 
+_NEWLINE = 0x0A
+_EXCLAMATION, _QUESTION = 0x21, 0x3F
+_DOUBLE_QUOTE, _APOSTROPHE = 0x22, 0x27
+_FULL_STOP = 0x2E
+_ZERO, _NINE = 0x30, 0x39
+_UPPER_A, _UPPER_Z = 0x41, 0x5A
+_LOWER_A, _LOWER_Z = 0x61, 0x7A
+_FIRST_NOT_ASCII = 0x80
 
-@dataclass(frozen=True, slots=True)
-class Automaton:
-    """A trie over UTF-8 bytes of all surfaces of one language, ready for the kernel."""
 
-    classes: NDArray[np.uint8]
+class LexiconAutomaton(NamedTuple):
+    """A trie over UTF-8 bytes of all surfaces of one language, as the kernel takes it."""
+
+    classes: Bytes
+    """(256,): the column of each byte; 0 for bytes of no surface."""
     trie: Ints
+    """(nodes, columns): the next node, 0 where no surface goes on."""
     ends: Ints
+    """(nodes,): the entry that ends here, or -1."""
     label_of: Ints
-    capital: NDArray[np.bool_]
+    """(entries,): the label of each entry; -1 for an exception, which hides what lies in it."""
+    capital: Bools
+    """(entries,): whether the surface begins with a capital."""
     cover_of: Ints
+    """(labels,): labels of one number are counted once at a position."""
     spaced: bool
+    """Whether words are written with spaces between them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class LexiconScan:
     """What one batch of texts holds: its sentences (words and document of each) and its matches."""
 
     sentence_words: Ints
@@ -47,18 +68,19 @@ class Scan:
         return self.sentence_doc[self.match_sentence]
 
 
-def compile_lexicon(lexicon: Lexicon) -> Automaton:
+def compile_lexicon(lexicon: Lexicon) -> LexiconAutomaton:
     """Build the automaton of one language's lists.
 
-    Letters match in any case, but a surface that begins with a capital needs it in the text.
-    A place is counted once per group, and once per kind of term: 外祖母 is not also 祖母, 外科医生 not also 医生.
+    Letters match in any case, but a surface that begins with a capital needs it in the text. A
+    place is counted once per group, and once per kind of term: 外祖母 is not also 祖母, 外科医生 not also
+    医生.
     """
     surfaces = [surface.lower().encode() for surface, _ in lexicon.entries]
-    classes = _byte_classes(surfaces)
-    trie, ends = _grow(surfaces, classes)
+    classes = _number_bytes(surfaces)
+    trie, ends = _build_trie(surfaces, classes)
     keys = [label.key if label.kind == "group" else label.kind for label in lexicon.labels]
     covers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return Automaton(
+    return LexiconAutomaton(
         classes,
         trie,
         ends,
@@ -69,8 +91,9 @@ def compile_lexicon(lexicon: Lexicon) -> Automaton:
     )
 
 
-def _byte_classes(surfaces: list[bytes]) -> NDArray[np.uint8]:
-    """Number the bytes that occur in any surface from 1; 0 stands for all others, so that the trie stays narrow."""
+def _number_bytes(surfaces: list[bytes]) -> NDArray[np.uint8]:
+    """Number the bytes that occur in any surface from 1; 0 stands for all others, so that the trie
+    stays narrow."""
     used = sorted(set(b"".join(surfaces)))
     classes = np.zeros(256, dtype=np.uint8)
     classes[used] = np.arange(1, len(used) + 1)
@@ -79,7 +102,7 @@ def _byte_classes(surfaces: list[bytes]) -> NDArray[np.uint8]:
     return classes
 
 
-def _grow(surfaces: list[bytes], classes: NDArray[np.uint8]) -> tuple[Ints, Ints]:
+def _build_trie(surfaces: list[bytes], classes: NDArray[np.uint8]) -> tuple[Ints, Ints]:
     nodes: list[dict[int, int]] = [{}]
     ends: list[int] = [-1]
     for number, surface in enumerate(surfaces):
@@ -101,28 +124,42 @@ def _grow(surfaces: list[bytes], classes: NDArray[np.uint8]) -> tuple[Ints, Ints
     return trie, np.array(ends, dtype=np.int32)
 
 
-def scan(texts: pa.StringArray, automaton: Automaton) -> Scan:
-    """Scan one batch of texts. Counts first, then fills arrays of exactly that size."""
-    data, offsets = _buffers(texts)
-    none = np.empty(0, dtype=np.int32)
-    tables = (
-        automaton.classes,
-        automaton.trie,
-        automaton.ends,
-        automaton.label_of,
-        automaton.capital,
-        automaton.cover_of,
-        automaton.spaced,
+class Matches(NamedTuple):
+    """Where the kernel writes; arrays of length 0 only count."""
+
+    sentence_words: Ints
+    sentence_doc: Ints
+    match_sentence: Ints
+    match_label: Ints
+
+
+def scan(texts: pa.StringArray, automaton: LexiconAutomaton) -> LexiconScan:
+    """Scan one batch of texts. Counts first, then fills arrays of exactly that size.
+
+    Reference: the plain search in `tests/bias_audit/test_matcher.py`.
+    """
+    data, offsets = _get_buffers(texts)
+    empty = np.empty(0, dtype=np.int32)
+    sentences, matches = _scan_texts(data, offsets, automaton, Matches(empty, empty, empty, empty))
+    # One slot at least: an array of length 0 would only be counted for.
+    out = Matches(
+        np.empty(max(1, sentences), dtype=np.int32),
+        np.empty(max(1, sentences), dtype=np.int32),
+        np.empty(max(1, matches), dtype=np.int32),
+        np.empty(max(1, matches), dtype=np.int32),
     )
-    sentences, matches = _scan(data, offsets, *tables, none, none, none, none)
-    sizes = (sentences, sentences, matches, matches)
-    found = tuple(np.empty(max(1, size), dtype=np.int32) for size in sizes)
-    _scan(data, offsets, *tables, *found)
-    return Scan(*(array[:size] for array, size in zip(found, sizes, strict=True)))
+    _scan_texts(data, offsets, automaton, out)
+    return LexiconScan(
+        out.sentence_words[:sentences],
+        out.sentence_doc[:sentences],
+        out.match_sentence[:matches],
+        out.match_label[:matches],
+    )
 
 
-def _buffers(texts: pa.StringArray) -> tuple[NDArray[np.uint8], Ints]:
-    """The bytes and offsets of a string column; slices keep their parent's buffers, so offsets start where they start."""
+def _get_buffers(texts: pa.StringArray) -> tuple[NDArray[np.uint8], Ints]:
+    """The bytes and offsets of a string column; slices keep their parent's buffers, so offsets
+    start where they start."""
     if texts.null_count:
         texts = texts.fill_null("")
     _, offsets, data = texts.buffers()
@@ -133,28 +170,35 @@ def _buffers(texts: pa.StringArray) -> tuple[NDArray[np.uint8], Ints]:
 
 
 @njit(nogil=True, cache=True)
-def _is_word(data: NDArray[np.uint8], at: int, stop: int, spaced: bool) -> bool:
-    """Letter or digit of a spaced script (ASCII, two-byte letters, Latin Extended Additional), or a Han character."""
+def _is_word(data: Bytes, at: int, stop: int, spaced: bool) -> bool:
+    """Letter or digit of a spaced script (ASCII, two-byte letters, Latin Extended Additional), or a
+    Han character."""
     byte = data[at]
     if spaced:
-        if byte < 0x80:
-            return bool(48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122)
+        if byte < _FIRST_NOT_ASCII:
+            is_digit = _ZERO <= byte <= _NINE
+            is_capital = _UPPER_A <= byte <= _UPPER_Z
+            return bool(is_digit or is_capital or _LOWER_A <= byte <= _LOWER_Z)
+        # 0xC3 leads U+00C0 on, 0xE1 leads U+1E00 to U+1EFF among others.
         return bool(0xC3 <= byte < 0xE0 or byte == 0xE1)
+    # U+3400 to U+3FFF, U+4000 to U+9FFF, and from U+20000 on.
     if byte == 0xE3:
         return bool(at + 1 < stop and data[at + 1] >= 0x90)
     return bool(0xE4 <= byte <= 0xE9 or (byte == 0xF0 and at + 1 < stop and data[at + 1] >= 0xA0))
 
 
 @njit(nogil=True, cache=True)
-def _ends_sentence(data: NDArray[np.uint8], at: int, stop: int) -> bool:
+def _ends_sentence(data: Bytes, at: int, stop: int) -> bool:
     """A line break, ! or ?, a full stop before a space or the end, or one of the Chinese marks."""
     byte = data[at]
-    if byte == 10 or byte == 33 or byte == 63:
+    if byte == _NEWLINE or byte == _EXCLAMATION or byte == _QUESTION:
         return True
-    if byte == 46:
-        return bool(at + 1 >= stop or data[at + 1] <= 34 or data[at + 1] == 39)
+    if byte == _FULL_STOP:
+        # Bytes up to the double quote: white space, `!` and `"`.
+        return bool(at + 1 >= stop or data[at + 1] <= _DOUBLE_QUOTE or data[at + 1] == _APOSTROPHE)
     if at + 2 >= stop:
         return False
+    # U+3002 is E3 80 82; U+FF01 and U+FF1F are EF BC 81 and EF BC 9F.
     if byte == 0xE3:
         return bool(data[at + 1] == 0x80 and data[at + 2] == 0x82)
     return bool(
@@ -163,8 +207,9 @@ def _ends_sentence(data: NDArray[np.uint8], at: int, stop: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _is_apostrophe(data: NDArray[np.uint8], at: int, stop: int) -> bool:
-    if data[at] == 39:
+def _is_apostrophe(data: Bytes, at: int, stop: int) -> bool:
+    """Whether ' or U+2019 (E2 80 99) stands at `at`."""
+    if data[at] == _APOSTROPHE:
         return True
     return bool(
         at + 2 < stop and data[at] == 0xE2 and data[at + 1] == 0x80 and data[at + 2] == 0x99
@@ -172,70 +217,94 @@ def _is_apostrophe(data: NDArray[np.uint8], at: int, stop: int) -> bool:
 
 
 @njit(nogil=True, cache=True)
-def _longest(data, at, stop, classes, trie, ends, capital, spaced):  # type: ignore[no-untyped-def]
-    """The longest entry that begins at `at` and where it ends; (-1, at) when there is none."""
-    node, here, best, best_end = 0, at, -1, at
-    has_capital = 65 <= data[at] <= 90
-    while here < stop:
-        node = trie[node, classes[data[here]]]
-        if node == 0:
-            break
-        here += 1
-        entry = ends[node]
-        if entry < 0 or (capital[entry] and not has_capital):
-            continue
-        if not spaced or here == stop or not _is_word(data, here, stop, True):
-            best, best_end = entry, here
-    return best, best_end
+def _measure_character(first_byte: int) -> int:
+    """Bytes of the character that begins with this byte of valid UTF-8."""
+    if first_byte < _FIRST_NOT_ASCII:
+        return 1
+    if first_byte < 0xE0:
+        return 2
+    return 3 if first_byte < 0xF0 else 4
 
 
 @njit(nogil=True, cache=True)
-def _scan(  # type: ignore[no-untyped-def]
-    data,
-    offsets,
-    classes,
-    trie,
-    ends,
-    label_of,
-    capital,
-    cover_of,
-    spaced,
-    sentence_words,
-    sentence_doc,
-    match_sentence,
-    match_label,
-):
-    sentences, matches = 0, 0
+def _find_longest(data: Bytes, at: int, stop: int, automaton: LexiconAutomaton) -> tuple[int, int]:
+    """The longest entry that begins at `at` and where it ends; (-1, at) when there is none."""
+    node = 0
+    end = at
+    longest = -1
+    longest_end = at
+    has_capital = _UPPER_A <= data[at] <= _UPPER_Z
+    while end < stop:
+        node = automaton.trie[node, automaton.classes[data[end]]]
+        if node == 0:
+            break
+        end += 1
+        entry = automaton.ends[node]
+        if entry < 0 or (automaton.capital[entry] and not has_capital):
+            continue
+        if not automaton.spaced or end == stop or not _is_word(data, end, stop, True):
+            longest = entry
+            longest_end = end
+    return longest, longest_end
+
+
+@njit(nogil=True, cache=True)
+def _close_sentence(out: Matches, sentences: int, words: int, document: int) -> None:
+    """Write a sentence, unless sentences are only counted."""
+    if out.sentence_words.size:
+        out.sentence_words[sentences] = words
+        out.sentence_doc[sentences] = document
+
+
+@njit(nogil=True, cache=True)
+def _scan_texts(
+    data: Bytes, offsets: Ints, automaton: LexiconAutomaton, out: Matches
+) -> tuple[int, int]:
+    """Find the sentences and matches of a batch; returns how many.
+
+    Fills `out` unless its arrays are empty.
+    """
+    spaced = automaton.spaced
+    cover_of = automaton.cover_of
+    label_of = automaton.label_of
+    sentences = 0
+    matches = 0
+    # Up to where a group or kind has been counted; up to where an exception hides everything.
     covered = np.zeros(cover_of.max() + 1, dtype=np.int64)
     for document in range(offsets.size - 1):
-        at, stop, words, blocked = offsets[document], offsets[document + 1], 0, 0
+        at = offsets[document]
+        stop = offsets[document + 1]
+        words = 0
+        blocked = 0
         covered[:] = 0
-        previous, joined = False, False
+        after_word = False
+        is_joined = False
         while at < stop:
             byte = data[at]
-            word = _is_word(data, at, stop, spaced)
-            begins = word and (not spaced or not previous)
-            if begins and not joined:
+            is_word = _is_word(data, at, stop, spaced)
+            begins = is_word and (not spaced or not after_word)
+            # "don't" is one word, but a match may begin behind its apostrophe.
+            if begins and not is_joined:
                 words += 1
             if begins and at >= blocked:
-                entry, end = _longest(data, at, stop, classes, trie, ends, capital, spaced)
+                entry, end = _find_longest(data, at, stop, automaton)
                 label = label_of[entry] if entry >= 0 else -1
                 if entry >= 0 and label < 0:
                     blocked = end
                 if label >= 0 and at >= covered[cover_of[label]]:
                     covered[cover_of[label]] = end
-                    if match_label.size:
-                        match_sentence[matches], match_label[matches] = sentences, label
+                    if out.match_label.size:
+                        out.match_sentence[matches] = sentences
+                        out.match_label[matches] = label
                     matches += 1
             if words and _ends_sentence(data, at, stop):
-                if sentence_words.size:
-                    sentence_words[sentences], sentence_doc[sentences] = words, document
-                sentences, words = sentences + 1, 0
-            joined = spaced and previous and _is_apostrophe(data, at, stop)
-            previous = word
-            at += 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+                _close_sentence(out, sentences, words, document)
+                sentences += 1
+                words = 0
+            is_joined = spaced and after_word and _is_apostrophe(data, at, stop)
+            after_word = is_word
+            at += _measure_character(byte)
         if words:
-            if sentence_words.size:
-                sentence_words[sentences], sentence_doc[sentences] = words, document
+            _close_sentence(out, sentences, words, document)
             sentences += 1
     return sentences, matches

@@ -14,7 +14,7 @@ from bias_audit import lexicon, matcher
 from bias_audit.associations import Associations
 from bias_audit.corpus import Documents
 from bias_audit.disparity import Disparity
-from bias_audit.matcher import Scan
+from bias_audit.matcher import LexiconScan
 from bias_audit.stats import Estimate, optional_json, rate_from_sums, ratio_from_sums
 
 PER_MILLION = 1_000_000
@@ -121,7 +121,7 @@ class LanguageScan:
         self.disparity.add(batch, mentions > 0, words)
 
     def _table(
-        self, found: Scan, column_of: NDArray[np.int64], columns: int, documents: int
+        self, found: LexiconScan, column_of: NDArray[np.int64], columns: int, documents: int
     ) -> Floats:
         """Matches as a table documents x columns; labels whose column is -1 are left out."""
         column = column_of[found.match_label]

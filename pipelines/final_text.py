@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.edits import apply_edits
 
 Ints = npt.NDArray[np.int64]
@@ -133,9 +133,9 @@ def _list_edits(column: pa.ListArray, priority: int) -> Ints:
 
 def _edit_texts(text: pa.StringArray, edits: Ints) -> pa.StringArray:
     """Return the texts after `edits` (spans, EDIT_COLUMNS), which are sorted by all columns."""
-    data, offsets = text_buffers(text)
+    data, offsets = get_text_buffers(text)
     placeholders = pa.array([PLACEHOLDER[name] for name in PLACEHOLDER_ORDER], pa.string())
-    placeholder_data, placeholder_offsets = text_buffers(placeholders)
+    placeholder_data, placeholder_offsets = get_text_buffers(placeholders)
     longest = int(np.diff(placeholder_offsets).max())
     capacity = int(offsets[-1] - offsets[0]) + longest * len(edits)
     if capacity >= STRING_LIMIT:

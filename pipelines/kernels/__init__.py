@@ -1,4 +1,7 @@
-"""Numba kernels over Arrow buffers. Importing this package chooses the folder of the compiled code."""
+"""Numba kernels over Arrow buffers.
+
+Importing this package chooses the folder of the compiled code.
+"""
 
 from gristmill.kernel_cache import choose_cache
 

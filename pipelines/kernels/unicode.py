@@ -1,8 +1,10 @@
-"""What a code point is to us: tables of word classes and of lower-case forms, built once from `unicodedata`.
+"""What a code point is to us: tables of word classes and of lower-case forms, built once from
+`unicodedata`.
 
-A word is a run of letters, digits and marks; an apostrophe between two letters belongs to it. In scripts written
-without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) every character with its marks is a word of its own: a clause is
-never one word. MinHash counts these words; the quality signals count tokens (kernels.tokens), with the same scripts.
+A word is a run of letters, digits and marks; an apostrophe between two letters belongs to it. In
+scripts written without spaces (Han, Kana, Thai, Lao, Khmer, Myanmar) every character with its
+marks is a word of its own: a clause is never one word. MinHash counts these words; the quality
+signals count tokens (kernels.tokens), with the same scripts.
 """
 
 import sys
@@ -10,6 +12,8 @@ import unicodedata
 from functools import lru_cache
 
 import numpy as np
+
+from pipelines.kernels.arrays import Bytes, UInt32s
 
 OTHER, LETTER, DIGIT, MARK, SINGLE, SPACE = range(6)
 """Classes of code points; SINGLE is a letter of a script without spaces."""
@@ -46,7 +50,7 @@ _CLASS = {"L": LETTER, "N": DIGIT, "M": MARK, "Z": SPACE}
 
 
 @lru_cache(maxsize=1)
-def class_table() -> np.ndarray:
+def build_class_table() -> Bytes:
     """uint8 of shape (LAST,): the class of every code point below LAST."""
     table = np.zeros(LAST, np.uint8)
     for code in range(0x32400):
@@ -60,8 +64,9 @@ def class_table() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def lower_table() -> np.ndarray:
-    """uint32 of shape (LAST,): the one-character lower case of every code point below LAST, or itself."""
+def build_lower_table() -> UInt32s:
+    """uint32 of shape (LAST,): the one-character lower case of every code point below LAST, or
+    itself."""
     table = np.arange(LAST, dtype=np.uint32)
     for code in range(min(0x1E944, sys.maxunicode)):
         low = chr(code).lower()

@@ -17,9 +17,10 @@ import sentencepiece
 import tokenizers
 
 from gristmill.errors import InputError
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.tokenizer.encoding_tables import ROWS, Tables, compile_file, make_memory
-from pipelines.tokenizer.kernels.encode import INLINE, encode_bpe, encode_unigram
+from pipelines.tokenizer.kernels.encode import encode_bpe, encode_unigram
+from pipelines.tokenizer.kernels.segment_table import INLINE_IDS
 from pipelines.tokenizer.sentences import (
     find_sentence_starts,
     locate_sentence_tokens,
@@ -105,7 +106,7 @@ class CompiledEncoder:
         """See `Encoder`."""
         tables = self._tables
         memory = self._memory
-        data, offsets = text_buffers(texts if tables.prefix else self._normalize_column(texts))
+        data, offsets = get_text_buffers(texts if tables.prefix else self._normalize_column(texts))
         total_bytes = int(offsets[-1] - offsets[0])
         longest_text = int(np.diff(offsets).max(initial=0))
         # one buffer as words and as bytes: the kernel copies texts by words and reads bytes
@@ -113,7 +114,7 @@ class CompiledEncoder:
         characters = [np.empty(longest_text + 2, np.int32) for _ in range(3)]
         workspace = (words.view(np.uint8), words, *characters)
         # a text has at most a token for each byte and one for the space put before it
-        ids = np.empty(total_bytes + len(texts) + INLINE, np.int32)
+        ids = np.empty(total_bytes + len(texts) + INLINE_IDS, np.int32)
         sentences = np.empty(total_bytes // 2 + len(texts), np.uint32)
         ends = np.zeros((len(texts) + 1, 2), np.int64)
         kernel = encode_unigram if tables.unigram else encode_bpe

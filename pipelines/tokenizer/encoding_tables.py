@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from sentencepiece import sentencepiece_model_pb2
 
-from pipelines.tokenizer.kernels.encode import LONGEST, MOST, ROW_WORDS, pair_hash
 from pipelines.tokenizer.kernels.merges import ESCAPED, SPACE, fill_table
+from pipelines.tokenizer.kernels.segment_table import MAX_ROW_BYTES, MAX_ROW_IDS, ROW_WORDS
+from pipelines.tokenizer.kernels.segments import hash_pair
 from pipelines.tokenizer.kernels.viterbi import RESET
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE, UNUSED = 1, 2, 3, 4, 6, 5
@@ -136,7 +137,7 @@ def neighbours(pieces: Iterable[str]) -> tuple[Any, ...]:
     shift = np.uint64(64 - log2)
     bits = np.zeros(1 << (log2 - 6), np.uint64)
     for a, b in pairs:
-        place = int(pair_hash(a, b)) >> int(shift)
+        place = int(hash_pair(a, b)) >> int(shift)
         bits[place >> 6] |= np.uint64(1 << (place & 63))
     return ascii_pairs, bits, shift
 
@@ -268,10 +269,10 @@ def make_memory(*, unigram: bool, rows: int) -> Memory:
     """An empty memory of `rows`, a power of two."""
     table = (
         np.zeros((rows, ROW_WORDS), np.uint64),
-        np.zeros((rows, MOST), np.int32),
+        np.zeros((rows, MAX_ROW_IDS), np.int32),
         np.zeros((rows if unigram else 1, 2), np.float64),
     )
-    size = LONGEST + 1
+    size = MAX_ROW_BYTES + 1
     ints, longs = ([np.zeros(size, kind) for _ in range(3)] for kind in (np.int32, np.int64))
     if unigram:
         best, second = np.zeros(size, np.float64), np.zeros(size, np.float64)

@@ -1,359 +1,343 @@
-"""Cut Chinese text into words exactly as jieba does, compiled: the likeliest path through its dictionary, then its HMM.
+"""Segment Chinese text into words exactly as jieba does, compiled: the likeliest path through its
+dictionary, then its HMM.
 
-FineWeb-2 found its bounds for Chinese with jieba's words (0.42.1, `cut` with HMM). Its code takes over ten times as long; we
-read its data only: the dictionary (word -> frequency) and the hidden Markov model for runs of characters that no word
-covers (states begin, end, middle, single; Viterbi 1967). Decision record 9.
+FineWeb-2 found its bounds for Chinese with jieba's words (0.42.1, `cut` with HMM), whose code
+takes over ten times as long. In: code points and `ChineseWords`. Out: where each word begins and
+ends. The hidden Markov model (states begin, end, middle, single; Viterbi 1967) splits runs of
+characters that no word covers. Decision record 9. Reference: jieba itself in
+`tests/pipelines/annotate/test_chinese.py`.
 """
 
-import math
-import runpy
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+# ruff: noqa: SIM109 - numba turns `in` with a tuple into a loop, comparisons into instructions
 
-import numpy as np
-from numba import njit, uint64
+from numba import int64
 
-from pipelines.annotate.kernels.packages import package_folder
+from pipelines.annotate.kernels.chinese_tables import (
+    BEYOND,
+    DIGIT_NINE,
+    DIGIT_ZERO,
+    FIRST_HAN,
+    NUMBER_MASK,
+    ChineseWords,
+    find_slot,
+    is_alphanumeric,
+    is_han,
+    is_in_block,
+)
 from pipelines.annotate.kernels.token_classes import SPACE
+from pipelines.kernels.arrays import Bytes, Float64s, Int32s, UInt16s
+from pipelines.kernels.compile import compile_kernel, inline_kernel
 
-FIRST_HAN, LAST_HAN = 0x4E00, 0x9FD5
-_BEYOND = LAST_HAN + 1
-_SLOTS = 1 << 20
-"""Places for beginnings of words, of two characters and more: half as many are taken."""
-_NO_WORD = 1.0
-"""In place of a weight (a logarithm, never above 0): words begin like this, but it is none."""
-_STATES = "BEMS"
-"""Begin, end, middle, single: in this order, since jieba takes the later letter at a tie."""
-_IMPOSSIBLE = -3.14e100
-_DOT, _PERCENT, _NEWLINE, _BLANK = 0x2E, 0x25, 0x0A, 0x20
-_IN_BLOCK, _ALNUM = 1, 2
+_DOT, _PERCENT = 0x2E, 0x25
+_BEGIN, _END, _MIDDLE, _SINGLE = range(4)
+"""States, in the order of the columns of `ChineseWords`."""
 
 
-def _ascii_kinds() -> np.ndarray:
-    kinds = np.zeros(128, np.uint8)
-    for code in range(128):
-        char = chr(code)
-        kinds[code] = _IN_BLOCK * (char.isalnum() or char in "+#&._%-") | _ALNUM * char.isalnum()
-    return kinds
+@inline_kernel
+def _fill_best_path(
+    code_points: Int32s, a: int, b: int, words: ChineseWords, score: Float64s, step: Int32s
+) -> None:
+    """Fill `step[i]`, the end of the word at `i` on the likeliest path from a to b; the longer at a
+    tie.
 
-
-_ASCII = _ascii_kinds()
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _is_han(code):  # type: ignore[no-untyped-def]
-    return FIRST_HAN <= code <= LAST_HAN
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _in_block(code):  # type: ignore[no-untyped-def]
-    return _is_han(code) or (code < 128 and _ASCII[code] != 0)
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _is_alnum(code):  # type: ignore[no-untyped-def]
-    return code < 128 and _ASCII[code] & _ALNUM
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _slot(beginnings, parent, code):  # type: ignore[no-untyped-def]
-    """Where the beginning `parent` + `code` is, or the free place where it would be; and what is held there, or 0."""
-    key = (uint64(parent) << uint64(16)) | uint64(code)
-    at = (key * uint64(0x9E3779B97F4A7C15)) >> uint64(44)
-    held = beginnings[at]
-    while held != 0 and held >> uint64(16) != key:
-        at = (at + uint64(1)) & uint64(_SLOTS - 1)
-        held = beginnings[at]
-    return np.int64(at), held
-
-
-@njit(nogil=True, cache=True, inline="always")
-def _best_path(points, a, b, words, score, step):  # type: ignore[no-untyped-def]
-    """Fill `step[i]`, the end of the word at `i` on the likeliest path through points[a:b]; the longer at a tie."""
-    single, beginnings, weights, unknown = words[0], words[1], words[2], words[3]
+    A weight above 0 is NO_WORD: a word may still begin so. It is nan where none does, and
+    `weight == weight` ends the search there.
+    """
+    single = words.single
+    beginnings = words.beginnings
+    weights = words.weights
+    unknown = words.unknown
     score[b] = 0.0
     for i in range(b - 1, a - 1, -1):
-        weight = single[points[i]]
-        best, end = unknown + score[i + 1], i + 1
+        weight = single[code_points[i]]
+        best = unknown + score[i + 1]
+        end = i + 1
         if weight <= 0.0:
             best = weight + score[i + 1]
-        hit = weight <= 0.0
-        node, at = np.int64(points[i]), i + 1
+        has_word = weight <= 0.0
+        node = int64(code_points[i])
+        at = i + 1
         while weight == weight and at < b:
-            place, held = _slot(beginnings, node, points[at])
-            if held == 0:
+            slot, entry = find_slot(beginnings, node, code_points[at])
+            if entry == 0:
                 break
             at += 1
-            weight = weights[held & uint64(0xFFFF)]
+            weight = weights[entry & NUMBER_MASK]
             if weight <= 0.0:
                 value = weight + score[at]
-                if not hit or value >= best:
-                    best, end, hit = value, at, True
-            node = place + _BEYOND
-        score[i], step[i] = best, end
+                if not has_word or value >= best:
+                    best = value
+                    end = at
+                    has_word = True
+            node = slot + BEYOND
+        score[i] = best
+        step[i] = end
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _is_word(points, a, b, words):  # type: ignore[no-untyped-def]
-    single, beginnings, weights = words[0], words[1], words[2]
-    if single[points[a]] != single[points[a]]:
+@inline_kernel
+def _is_word(code_points: Int32s, a: int, b: int, words: ChineseWords) -> bool:
+    """Whether the characters a to b are one word of the dictionary."""
+    single = words.single
+    beginnings = words.beginnings
+    weights = words.weights
+    if single[code_points[a]] != single[code_points[a]]:
         return False
-    node, weight = np.int64(points[a]), single[points[a]]
+    node = int64(code_points[a])
+    weight = single[code_points[a]]
     for at in range(a + 1, b):
-        place, held = _slot(beginnings, node, points[at])
-        if held == 0:
+        slot, entry = find_slot(beginnings, node, code_points[at])
+        if entry == 0:
             return False
-        node, weight = place + _BEYOND, weights[held & uint64(0xFFFF)]
+        node = slot + BEYOND
+        weight = weights[entry & NUMBER_MASK]
     return weight <= 0.0
 
 
-@njit(nogil=True, cache=True)
-def _cut_hidden(points, a, b, words, back, starts, ends, count):  # type: ignore[no-untyped-def]
-    """Cut a run of Han characters by the likeliest states (B E M S, in this order; the later one at a tie)."""
-    begins, moves, emits = words[4], words[5], words[6]
-    end_begin, single_begin, end_single, single_single = (
-        moves[1, 0],
-        moves[3, 0],
-        moves[1, 3],
-        moves[3, 3],
-    )
-    begin_end, middle_end, begin_middle, middle_middle = (
-        moves[0, 1],
-        moves[2, 1],
-        moves[0, 2],
-        moves[2, 2],
-    )
-    row = points[a] - FIRST_HAN
-    begin, end = begins[0] + emits[row, 0], begins[1] + emits[row, 1]
-    middle, single = begins[2] + emits[row, 2], begins[3] + emits[row, 3]
+@compile_kernel
+def _fill_states(
+    code_points: Int32s, a: int, b: int, words: ChineseWords, back_pointers: Bytes
+) -> int:
+    """Viterbi's forward pass over a run of Han characters; returns the best last state, END or
+    SINGLE.
+
+    `back_pointers[4 * i + state]` is the state before that of character `i`. Of the 16
+    transitions 8 are possible: END and SINGLE are followed by BEGIN or SINGLE, BEGIN and MIDDLE
+    by MIDDLE or END. At a tie the later letter of B, E, M, S wins, as in jieba.
+    """
+    first_states = words.first_states
+    transitions = words.transitions
+    emissions = words.emissions
+    end_begin = transitions[_END, _BEGIN]
+    single_begin = transitions[_SINGLE, _BEGIN]
+    end_single = transitions[_END, _SINGLE]
+    single_single = transitions[_SINGLE, _SINGLE]
+    begin_end = transitions[_BEGIN, _END]
+    middle_end = transitions[_MIDDLE, _END]
+    begin_middle = transitions[_BEGIN, _MIDDLE]
+    middle_middle = transitions[_MIDDLE, _MIDDLE]
+    row = code_points[a] - FIRST_HAN
+    begin = first_states[_BEGIN] + emissions[row, _BEGIN]
+    end = first_states[_END] + emissions[row, _END]
+    middle = first_states[_MIDDLE] + emissions[row, _MIDDLE]
+    single = first_states[_SINGLE] + emissions[row, _SINGLE]
     for i in range(a + 1, b):
-        row = points[i] - FIRST_HAN
-        was, place = begin, 4 * i
-        to_begin, to_end, to_middle, to_single = (
-            emits[row, 0],
-            emits[row, 1],
-            emits[row, 2],
-            emits[row, 3],
-        )
-        after_end, after_single = end + end_begin + to_begin, single + single_begin + to_begin
-        back[place] = 3 if after_single >= after_end else 1
+        row = code_points[i] - FIRST_HAN
+        cell = 4 * i
+        previous_begin = begin
+        to_begin = emissions[row, _BEGIN]
+        to_end = emissions[row, _END]
+        to_middle = emissions[row, _MIDDLE]
+        to_single = emissions[row, _SINGLE]
+
+        after_end = end + end_begin + to_begin
+        after_single = single + single_begin + to_begin
+        back_pointers[cell + _BEGIN] = _SINGLE if after_single >= after_end else _END
         begin = after_single if after_single >= after_end else after_end
-        after_end, after_single = end + end_single + to_single, single + single_single + to_single
-        back[place + 3] = 3 if after_single >= after_end else 1
+
+        after_end = end + end_single + to_single
+        after_single = single + single_single + to_single
+        back_pointers[cell + _SINGLE] = _SINGLE if after_single >= after_end else _END
         single = after_single if after_single >= after_end else after_end
-        after_begin, after_middle = was + begin_end + to_end, middle + middle_end + to_end
-        back[place + 1] = 2 if after_middle >= after_begin else 0
+
+        after_begin = previous_begin + begin_end + to_end
+        after_middle = middle + middle_end + to_end
+        back_pointers[cell + _END] = _MIDDLE if after_middle >= after_begin else _BEGIN
         end = after_middle if after_middle >= after_begin else after_begin
-        after_begin, after_middle = (
-            was + begin_middle + to_middle,
-            middle + middle_middle + to_middle,
-        )
-        back[place + 2] = 2 if after_middle >= after_begin else 0
+
+        after_begin = previous_begin + begin_middle + to_middle
+        after_middle = middle + middle_middle + to_middle
+        back_pointers[cell + _MIDDLE] = _MIDDLE if after_middle >= after_begin else _BEGIN
         middle = after_middle if after_middle >= after_begin else after_begin
-    state, last = 3 if single >= end else 1, b
-    # Backwards: a word ends where the state is E or S, and what lies behind a single or a beginning is one whole.
+    return _SINGLE if single >= end else _END
+
+
+@compile_kernel
+def _segment_hidden(
+    code_points: Int32s,
+    a: int,
+    b: int,
+    words: ChineseWords,
+    back_pointers: Bytes,
+    starts: Int32s,
+    ends: Int32s,
+    count: int,
+) -> int:
+    """Segment a run of Han characters by its likeliest states; returns the new number of words."""
+    state = _fill_states(code_points, a, b, words, back_pointers)
+    # Backwards: a word begins where the state is BEGIN or SINGLE, and what is left in front is one
+    # word.
+    word_end = b
     first = count
     for i in range(b - 1, a - 1, -1):
-        if state == 0 or state == 3:
-            starts[count], ends[count] = i, last
+        if state == _BEGIN or state == _SINGLE:
+            starts[count] = i
+            ends[count] = word_end
             count += 1
-            last = i
+            word_end = i
         if i > a:
-            state = back[4 * i + state]
-    if last > a:
-        starts[count], ends[count] = a, last
+            state = back_pointers[4 * i + state]
+    if word_end > a:
+        starts[count] = a
+        ends[count] = word_end
         count += 1
-    _turn(starts, first, count)
-    _turn(ends, first, count)
+    _reverse(starts, first, count)
+    _reverse(ends, first, count)
     return count
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _turn(values, first, last):  # type: ignore[no-untyped-def]
+@inline_kernel
+def _reverse(values: Int32s, first: int, last: int) -> None:
+    """Reverse values[first:last] in place."""
     while first < last - 1:
         last -= 1
         values[first], values[last] = values[last], values[first]
         first += 1
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _number_end(points, a, b):  # type: ignore[no-untyped-def]
+@inline_kernel
+def _is_digit(code: int) -> bool:
+    return DIGIT_ZERO <= code <= DIGIT_NINE
+
+
+@inline_kernel
+def _find_number_end(code_points: Int32s, a: int, b: int) -> int:
     """The end of the letters and digits at `a`, with a decimal part and a percent sign."""
-    while a < b and _is_alnum(points[a]):
+    while a < b and is_alphanumeric(code_points[a]):
         a += 1
-    if a + 1 < b and points[a] == _DOT and 48 <= points[a + 1] <= 57:
+    if a + 1 < b and code_points[a] == _DOT and _is_digit(code_points[a + 1]):
         a += 1
-        while a < b and 48 <= points[a] <= 57:
+        while a < b and _is_digit(code_points[a]):
             a += 1
-    return a + 1 if a < b and points[a] == _PERCENT else a
+    return a + 1 if a < b and code_points[a] == _PERCENT else a
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _cut_unknown(points, a, b, words, back, starts, ends, count):  # type: ignore[no-untyped-def]
-    """Cut characters that stand alone on the path: Han by the hidden model, the rest into numbers and what is between."""
+@inline_kernel
+def _segment_unknown(
+    code_points: Int32s,
+    a: int,
+    b: int,
+    words: ChineseWords,
+    back_pointers: Bytes,
+    starts: Int32s,
+    ends: Int32s,
+    count: int,
+) -> int:
+    """Segment characters that are single steps of the path: Han by the hidden model, the rest into
+    numbers and others."""
     while a < b:
         first = a
-        if _is_han(points[a]):
-            while a < b and _is_han(points[a]):
+        if is_han(code_points[a]):
+            while a < b and is_han(code_points[a]):
                 a += 1
-            count = _cut_hidden(points, first, a, words, back, starts, ends, count)
+            count = _segment_hidden(
+                code_points, first, a, words, back_pointers, starts, ends, count
+            )
             continue
-        if _is_alnum(points[a]):
-            a = _number_end(points, a, b)
+        if is_alphanumeric(code_points[a]):
+            a = _find_number_end(code_points, a, b)
         else:
-            while a < b and not _is_han(points[a]) and not _is_alnum(points[a]):
+            while a < b and not is_han(code_points[a]) and not is_alphanumeric(code_points[a]):
                 a += 1
-        starts[count], ends[count] = first, a
+        starts[count] = first
+        ends[count] = a
         count += 1
     return count
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _cut_alone(points, a, b, words, back, starts, ends, count):  # type: ignore[no-untyped-def]
-    """Cut a stretch of the path, of two characters or more, on which every character is a step of its own."""
-    if not _is_word(points, a, b, words):
-        return _cut_unknown(points, a, b, words, back, starts, ends, count)
+@inline_kernel
+def _segment_singles(
+    code_points: Int32s,
+    a: int,
+    b: int,
+    words: ChineseWords,
+    back_pointers: Bytes,
+    starts: Int32s,
+    ends: Int32s,
+    count: int,
+) -> int:
+    """Segment a stretch of two characters or more on which every character is a step of its own.
+
+    jieba asks the hidden model only where the stretch as one is no word of its dictionary.
+    """
+    if not _is_word(code_points, a, b, words):
+        return _segment_unknown(code_points, a, b, words, back_pointers, starts, ends, count)
     for i in range(a, b):
-        starts[count], ends[count] = i, i + 1
+        starts[count] = i
+        ends[count] = i + 1
         count += 1
     return count
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _cut_block(points, a, b, words, score, step, back, starts, ends, count):  # type: ignore[no-untyped-def]
-    _best_path(points, a, b, words, score, step)
-    alone = a
+@inline_kernel
+def _segment_block(
+    code_points: Int32s,
+    a: int,
+    b: int,
+    words: ChineseWords,
+    score: Float64s,
+    step: Int32s,
+    back_pointers: Bytes,
+    starts: Int32s,
+    ends: Int32s,
+    count: int,
+) -> int:
+    """Segment the block a to b, whose characters may all be parts of words; returns the new number
+    of words."""
+    _fill_best_path(code_points, a, b, words, score, step)
+    singles_start = a
     while a <= b:
+        # Behind the block a step of two closes the last stretch of single characters.
         end = step[a] if a < b else b + 2
         if end - a > 1:
-            if a - alone > 1:
-                count = _cut_alone(points, alone, a, words, back, starts, ends, count)
-            elif a > alone:
-                starts[count], ends[count] = alone, a
+            if a - singles_start > 1:
+                count = _segment_singles(
+                    code_points, singles_start, a, words, back_pointers, starts, ends, count
+                )
+            elif a > singles_start:
+                starts[count] = singles_start
+                ends[count] = a
                 count += 1
             if a < b:
-                starts[count], ends[count] = a, end
+                starts[count] = a
+                ends[count] = end
                 count += 1
-            alone = end
+            singles_start = end
         a = end
     return count
 
 
-@njit(nogil=True, cache=True)
-def cut_chinese(points, flags, chars, words, score, step, back, starts, ends):  # type: ignore[no-untyped-def]
-    """Cut `chars` code points into jieba's words without white space; returns how many.
+@compile_kernel
+def segment_chinese(
+    code_points: Int32s,
+    flags: UInt16s,
+    chars: int,
+    words: ChineseWords,
+    score: Float64s,
+    step: Int32s,
+    back_pointers: Bytes,
+    starts: Int32s,
+    ends: Int32s,
+) -> int:
+    """Segment `chars` code points into jieba's words without white space; returns how many.
 
-    `flags` are those of kernels.token_classes. `words` is `chinese_words()`. Fills `starts` and `ends` with places among the
-    code points; `score`, `step` (chars + 1 each) and `back` (4 * chars) are room to work in.
+    `flags` are those of `pipelines.annotate.kernels.token_classes`. Fills `starts` and `ends`
+    with positions among the code points; `score`, `step` (chars + 1 each) and `back_pointers` (4
+    * chars) are only worked in.
     """
-    count, i = 0, 0
+    count = 0
+    i = 0
     while i < chars:
         first = i
-        while i < chars and _in_block(points[i]):
+        while i < chars and is_in_block(code_points[i]):
             i += 1
         if i > first:
-            count = _cut_block(points, first, i, words, score, step, back, starts, ends, count)
+            count = _segment_block(
+                code_points, first, i, words, score, step, back_pointers, starts, ends, count
+            )
         else:
             if not flags[i] & SPACE:
-                starts[count], ends[count] = i, i + 1
+                starts[count] = i
+                ends[count] = i + 1
                 count += 1
             i += 1
     return count
-
-
-@njit(nogil=True, cache=True)
-def _read_lines(text, firsts, lasts, freqs):  # type: ignore[no-untyped-def]
-    """Find lines `word frequency tag`: the places of the words and their frequencies; returns how many."""
-    count, at, size = 0, 0, text.shape[0]
-    while at < size:
-        firsts[count] = at
-        while text[at] != _BLANK:
-            at += 1
-        lasts[count], freqs[count], at = at, 0, at + 1
-        while 48 <= text[at] <= 57:
-            freqs[count], at = freqs[count] * 10 + np.int64(text[at]) - 48, at + 1
-        while text[at] != _NEWLINE:
-            at += 1
-        at += 1
-        count += 1
-    return count
-
-
-@njit(nogil=True, cache=True)
-def _enter(word, number, single, beginnings):  # type: ignore[no-untyped-def]
-    """Enter a word with the number of its weight, and its beginnings, up to a character that no block can hold."""
-    size = word.shape[0]
-    if not _in_block(word[0]):
-        return
-    node = np.int64(word[0])
-    single[node] = number if size == 1 else max(single[node], 0)
-    for i in range(1, size):
-        if not _in_block(word[i]):
-            return
-        place, held = _slot(beginnings, node, word[i])
-        mine = number if i + 1 == size else np.int64(held & uint64(0xFFFF))
-        beginnings[place] = (
-            (uint64(node) << uint64(32)) | (uint64(word[i]) << uint64(16)) | uint64(mine)
-        )
-        node = place + _BEYOND
-
-
-@njit(nogil=True, cache=True)
-def _enter_all(text, firsts, lasts, numbers, single, beginnings):  # type: ignore[no-untyped-def]
-    for i in range(numbers.shape[0]):
-        _enter(text[firsts[i] : lasts[i]], numbers[i], single, beginnings)
-
-
-def read_dictionary(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Weights of single characters (nan: no word begins so); longer beginnings; their weights; the weight of no word.
-
-    `text` holds lines `word frequency tag`. A weight is the logarithm of a word's share of all frequencies. A beginning
-    holds 37 bits of what it is (its own beginning and last character) and 16 of the number of its weight.
-    """
-    points = np.frombuffer((text.rstrip("\n") + "\n").encode("utf-32-le"), "<u4")
-    firsts, lasts, freqs = (np.empty(text.count("\n") + 1, np.int64) for _ in range(3))
-    count = _read_lines(points, firsts, lasts, freqs)
-    # By Python's own logarithm, as jieba's: the last bit decides between paths of equal weight.
-    log_total = math.log(freqs[:count].sum())
-    known, numbers = np.unique(freqs[:count], return_inverse=True)
-    weights = np.array([_NO_WORD, *(math.log(freq) - log_total for freq in known.tolist())])
-    assert len(weights) <= 0xFFFF, "the number of a weight has 16 bits"
-    single, beginnings = np.full(_BEYOND, -1, np.int64), np.zeros(_SLOTS, np.uint64)
-    _enter_all(points, firsts, lasts, numbers + 1, single, beginnings)
-    return (
-        np.where(single < 0, np.nan, weights[np.maximum(single, 0)]),
-        beginnings,
-        weights,
-        -log_total,
-    )
-
-
-def _hidden_model(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logarithms of the first state (4), of the next (4, 4), and of a character in a state (characters, 4)."""
-    start, moves, emits = (
-        runpy.run_path(str(folder / f"prob_{name}.py"))["P"] for name in ("start", "trans", "emit")
-    )
-    emitted = np.full((_BEYOND - FIRST_HAN, 4), _IMPOSSIBLE)
-    for column, state in enumerate(_STATES):
-        for char, value in emits[state].items():
-            if FIRST_HAN <= ord(char) <= LAST_HAN:
-                emitted[ord(char) - FIRST_HAN, column] = value
-    table = [[moves[a].get(b, _IMPOSSIBLE) for b in _STATES] for a in _STATES]
-    return np.array([start[state] for state in _STATES]), np.array(table), emitted
-
-
-@lru_cache(maxsize=1)
-def chinese_words() -> tuple[Any, ...]:
-    """What `cut_chinese` looks up, read from jieba's files: 9 MB. Its code is never imported."""
-    folder = package_folder("jieba")
-    return (
-        *read_dictionary((folder / "dict.txt").read_text(encoding="utf-8")),
-        *_hidden_model(folder / "finalseg"),
-    )
-
-
-def no_words() -> tuple[Any, ...]:
-    """Tables of the same types without content, where no document is Chinese."""
-    none = np.zeros(0)
-    return none, np.zeros(0, np.uint64), none, 0.0, none, np.zeros((0, 0)), np.zeros((0, 0))

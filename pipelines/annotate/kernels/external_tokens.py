@@ -1,40 +1,56 @@
-"""Tokens that a library found: how they are handed to a kernel, in place of a cut by one of ours."""
+"""Tokens that a library split: how they are handed to a kernel that would else split the text
+itself.
+
+In: starts and ends of the tokens of each document. Out: one array of each, and where the
+documents lie in them.
+"""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from pipelines.kernels.arrays import Int32s, Int64s
+from pipelines.kernels.compile import compile_kernel
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """Document i has the tokens cuts[i] to cuts[i + 1]: int32 `starts` and `ends` among its own code points."""
+class ExternalTokens(NamedTuple):
+    """Document i has the tokens cuts[i] to cuts[i + 1]: `starts` and `ends` count its own code
+    points."""
 
-    starts: np.ndarray
-    ends: np.ndarray
-    cuts: np.ndarray
+    starts: Int32s
+    ends: Int32s
+    cuts: Int64s
 
 
-def given_tokens(documents: Iterable[tuple[np.ndarray, np.ndarray]]) -> Given:
-    """The starts and ends of every document, one after the other."""
-    found = list(documents)
-    none = np.zeros(0, np.int32)
-    starts, ends = (
-        np.concatenate([none, *(pair[side] for pair in found)]).astype(np.int32) for side in (0, 1)
+def join_external_tokens(documents: Iterable[tuple[Int32s, Int32s]]) -> ExternalTokens:
+    """Join the starts and ends of every document, in order."""
+    starts: list[Int32s] = [np.zeros(0, np.int32)]
+    ends: list[Int32s] = [np.zeros(0, np.int32)]
+    counts = [0]
+    for document_starts, document_ends in documents:
+        starts.append(document_starts)
+        ends.append(document_ends)
+        counts.append(len(document_starts))
+    return ExternalTokens(
+        np.concatenate(starts).astype(np.int32),
+        np.concatenate(ends).astype(np.int32),
+        np.cumsum(counts, dtype=np.int64),
     )
-    return Given(starts, ends, np.cumsum([0, *(len(pair[0]) for pair in found)], dtype=np.int64))
 
 
-def none_given(documents: int) -> Given:
+def make_empty_tokens(documents: int) -> ExternalTokens:
     """No tokens for any of so many documents."""
-    none = np.zeros(0, np.int32)
-    return Given(none, none, np.zeros(documents + 1, np.int64))
+    empty = np.zeros(0, np.int32)
+    return ExternalTokens(empty, empty, np.zeros(documents + 1, np.int64))
 
 
-@njit(nogil=True, cache=True)
-def take_given(given_starts, given_ends, first, last, starts, ends):  # type: ignore[no-untyped-def]
+@compile_kernel
+def copy_external_tokens(
+    source_starts: Int32s, source_ends: Int32s, first: int, last: int, starts: Int32s, ends: Int32s
+) -> int:
     """Copy the tokens `first` to `last` into `starts` and `ends`; returns how many."""
     for i in range(first, last):
-        starts[i - first], ends[i - first] = given_starts[i], given_ends[i]
+        starts[i - first] = source_starts[i]
+        ends[i - first] = source_ends[i]
     return last - first

@@ -1,4 +1,5 @@
-"""What a code point and a byte are to the kernel of lines: bit flags, the abbreviations that end no sentence, signs of code."""
+"""What a code point and a byte are to the kernel of lines: bit flags, the abbreviations that end no
+sentence, signs of code."""
 
 import unicodedata
 from functools import lru_cache
@@ -7,11 +8,13 @@ import numpy as np
 
 from pipelines.annotate.kernels import token_classes as tokens
 from pipelines.kernels import unicode
+from pipelines.kernels.arrays import Bytes, UInt16s, UInt64s
 
 SPACE, PUNCTUATION, ALONE, END, BEFORE_DOT, UPPER, LOWER, QUOTE, WIDE, CLOSING, MARK = (
     1 << i for i in range(11)
 )
-"""END ends sentences; WIDE does so wherever it stands, as marks of East Asia do; CLOSING may stand behind a WIDE one."""
+"""END ends sentences; WIDE does so wherever it is, as marks of East Asia do; CLOSING may be
+behind a WIDE one."""
 
 CLOSERS = "”’」』）》】〉〕)"
 EAST_ASIAN = "。！？｡．"
@@ -22,11 +25,11 @@ ABBREVIATED = 8
 
 
 @lru_cache(maxsize=1)
-def line_table() -> np.ndarray:
+def build_line_table() -> UInt16s:
     """uint16 of shape (LAST,): the flags of every code point below LAST."""
     table = np.zeros(unicode.LAST, np.uint16)
-    source = tokens.flag_table()
-    for ours, theirs in (
+    source = tokens.build_flag_table()
+    for flag, token_flag in (
         (BEFORE_DOT, tokens.BEFORE_DOT),
         (UPPER, tokens.UPPER),
         (LOWER, tokens.LOWER),
@@ -34,9 +37,9 @@ def line_table() -> np.ndarray:
         (MARK, tokens.MARK),
         (END, tokens.TERMINAL),
     ):
-        table[(source & theirs) != 0] |= ours
-    table[unicode.class_table() == unicode.SPACE] |= SPACE
-    table[unicode.class_table() == unicode.SINGLE] |= ALONE
+        table[(source & token_flag) != 0] |= flag
+    table[unicode.build_class_table() == unicode.SPACE] |= SPACE
+    table[unicode.build_class_table() == unicode.SINGLE] |= ALONE
     for code in range(0x32400):
         if unicodedata.category(chr(code))[0] == "P":
             table[code] |= PUNCTUATION
@@ -46,8 +49,9 @@ def line_table() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def abbreviations() -> np.ndarray:
-    """uint64, sorted: the bytes of every abbreviation of kernels.token_classes and of `Ph.`, as one number each."""
+def encode_abbreviations() -> UInt64s:
+    """uint64, sorted: the bytes of every abbreviation of kernels.token_classes and of `Ph.`, as one
+    number each."""
     words = [
         *tokens.ABBREVIATIONS,
         "Ph.",
@@ -56,7 +60,7 @@ def abbreviations() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def sign_table() -> np.ndarray:
+def build_sign_table() -> Bytes:
     """uint8 (256,): 1 for the bytes that are signs of code."""
     table = np.zeros(256, np.uint8)
     table[[ord(char) for char in SIGNS]] = 1

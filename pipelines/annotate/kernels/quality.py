@@ -1,23 +1,55 @@
-"""The quality signals of Gopher, C4 and FineWeb for every document of a batch, in one pass over its tokens and lines.
+"""The quality signals of Gopher, C4 and FineWeb for every document of a batch, in one pass over its
+tokens and lines.
 
-Columns are named in FIELDS; `pipelines.annotate.signals.table` says what each means and where it comes from.
+Columns are named in FIELDS; `pipelines.annotate.signals.table` says what each means and where it
+comes from.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
-from pipelines.annotate.kernels.chinese import chinese_words, cut_chinese
-from pipelines.annotate.kernels.chinese import no_words as no_chinese_words
-from pipelines.annotate.kernels.external_tokens import Given, none_given, take_given
-from pipelines.annotate.kernels.repetition import ngram_chars, repeated_spans, table_size
-from pipelines.annotate.kernels.thai import cut_thai, thai_words
-from pipelines.annotate.kernels.thai import no_words as no_thai_words
-from pipelines.annotate.kernels.token_classes import TERMINAL, arabic_flag_table
-from pipelines.annotate.kernels.tokens import describe, read_points, split_tokens, token_tables
-from pipelines.kernels.unicode import DIGIT, SPACE, class_table
-from pipelines.kernels.words import BASIS, PRIME, among, decode, mix64
+from pipelines.annotate.kernels.chinese import segment_chinese
+from pipelines.annotate.kernels.chinese_tables import (
+    ChineseWords,
+    load_chinese_words,
+    make_empty_chinese_words,
+)
+from pipelines.annotate.kernels.external_tokens import (
+    ExternalTokens,
+    copy_external_tokens,
+    make_empty_tokens,
+)
+from pipelines.annotate.kernels.repetition import (
+    choose_table_size,
+    count_repeated_spans,
+    measure_ngrams,
+)
+from pipelines.annotate.kernels.thai import segment_thai
+from pipelines.annotate.kernels.thai_tables import ThaiWords, load_thai_words, make_empty_thai_words
+from pipelines.annotate.kernels.token_classes import TERMINAL, build_arabic_flag_table
+from pipelines.annotate.kernels.tokens import (
+    TokenTables,
+    build_token_tables,
+    describe_tokens,
+    read_code_points,
+    split_tokens,
+)
+from pipelines.kernels.arrays import (
+    Bools,
+    Bytes,
+    Float64s,
+    Int32s,
+    Int64s,
+    Integers,
+    UInt16s,
+    UInt64s,
+)
+from pipelines.kernels.compile import compile_kernel
+from pipelines.kernels.line_hashes import NEWLINE
+from pipelines.kernels.unicode import DIGIT, SPACE, build_class_table
+from pipelines.kernels.words import BASIS, PRIME, contains, decode_point, mix64
 
 FIELDS = (
     "chars",
@@ -52,271 +84,442 @@ FIELDS = (
 )
 """The columns of `quality`, in order."""
 
-SPACED, CHINESE, THAI, GIVEN, ARABIC = range(5)
-"""What a document is cut by: `split_tokens`, `cut_chinese`, `cut_thai`, a library (`Given`), `split_tokens` with the flags for Arabic."""
+_CHARS = FIELDS.index("chars")
+_WORDS = FIELDS.index("words")
+_MEAN_WORD_LENGTH = FIELDS.index("mean_word_length")
+_ALPHA_WORD_RATIO = FIELDS.index("alpha_word_ratio")
+_STOP_WORDS = FIELDS.index("stop_words")
+_SYMBOL_WORD_RATIO = FIELDS.index("symbol_word_ratio")
+_LINES = FIELDS.index("lines")
+_BULLET_LINE_RATIO = FIELDS.index("bullet_line_ratio")
+_ELLIPSIS_LINE_RATIO = FIELDS.index("ellipsis_line_ratio")
+_TERMINAL_LINE_RATIO = FIELDS.index("terminal_line_ratio")
+_SHORT_LINE_RATIO = FIELDS.index("short_line_ratio")
+_NEWLINE_WORD_RATIO = FIELDS.index("newline_word_ratio")
+_SENTENCES = FIELDS.index("sentences")
+_DIGIT_RATIO = FIELDS.index("digit_ratio")
+_CURLY_BRACES = FIELDS.index("curly_braces")
+_DUP_LINE_RATIO = FIELDS.index("dup_line_ratio")
+_DUP_LINE_CHAR_RATIO = FIELDS.index("dup_line_char_ratio")
+_DUP_PARAGRAPH_RATIO = FIELDS.index("dup_paragraph_ratio")
+_DUP_PARAGRAPH_CHAR_RATIO = FIELDS.index("dup_paragraph_char_ratio")
+_FIRST_NGRAM_RATIO = FIELDS.index("top_2gram_ratio")
+_LAST_NGRAM_RATIO = FIELDS.index("dup_10gram_ratio")
+_DUP_LINE_TEXT_RATIO = FIELDS.index("dup_line_text_ratio")
+
+SPACED, CHINESE, THAI, EXTERNAL, ARABIC = range(5)
+"""What splits a document into tokens: `split_tokens`, `segment_chinese`, `segment_thai`, a library
+(`ExternalTokens`), `split_tokens` with the flags for Arabic."""
 
 SHORT_LINE = 30
 """Characters up to which FineWeb calls a line short."""
 
-_SENTENCE_END = np.array([ord(c) for c in ".!?。！？؟۔।…"], np.uint32)
-_BULLETS = np.array([ord(c) for c in "•‣▪◦●○·*-–"], np.uint32)
+_ELLIPSIS = 0x2026
+_HASH_SIGN = 0x23
+_FULL_STOP = 0x2E
+_OPEN_BRACE = 0x7B
+_ELLIPSIS_DOTS = 3
+"""Full stops in a row that count as an ellipsis."""
+
+_SENTENCE_END = np.array([ord(char) for char in ".!?。！？؟۔।…"], np.uint32)
+_BULLETS = np.array([ord(char) for char in "•‣▪◦●○·*-–"], np.uint32)
 
 
-@njit(nogil=True, cache=True)
-def _token_signals(row, count, lengths, hashes, letters, symbols, stops):  # type: ignore[no-untyped-def]
-    """Fill columns 1 to 4: words, mean length, share of tokens with a letter, distinct stop words."""
-    words, total, alpha, seen = 0, 0, 0, uint64(0)
+class Workspace(NamedTuple):
+    """Arrays that one call reuses for every document, as long as the longest document's bytes.
+
+    A document has no more code points, tokens, lines or n-grams than bytes, so no kernel checks
+    a bound.
+    """
+
+    code_points: Int32s
+    flags: UInt16s
+    """Flags of `token_classes`, one for each code point."""
+    score: Float64s
+    back_pointers: Bytes
+    """Four for each code point: the states of the hidden Markov model."""
+    starts: Int32s
+    ends: Int32s
+    """Of tokens, in code points."""
+    suffix_starts: Int32s
+    lengths: Int32s
+    hashes: UInt64s
+    letters: Bools
+    symbols: Bools
+    line_hashes: UInt64s
+    line_chars: Int64s
+    paragraph_hashes: UInt64s
+    paragraph_chars: Int64s
+    keys: UInt64s
+    """From here on for repeated spans: see `pipelines.annotate.kernels.repetition`."""
+    positions: Int32s
+    firsts: Int32s
+    occurrences: Int32s
+    table: Int32s
+
+
+def _make_workspace(size: int) -> Workspace:
+    """Arrays for documents of up to `size` bytes. Pages that no kernel touches cost no memory."""
+    # Two more: segmenters write an end behind the last token, and an empty batch still needs one
+    # slot.
+    slots = size + 2
+    return Workspace(
+        code_points=np.empty(slots, np.int32),
+        flags=np.empty(slots, np.uint16),
+        score=np.empty(slots, np.float64),
+        back_pointers=np.empty(4 * slots, np.uint8),
+        starts=np.empty(slots, np.int32),
+        ends=np.empty(slots, np.int32),
+        suffix_starts=np.empty(slots, np.int32),
+        lengths=np.empty(slots, np.int32),
+        hashes=np.empty(slots, np.uint64),
+        letters=np.empty(slots, np.bool_),
+        symbols=np.empty(slots, np.bool_),
+        line_hashes=np.empty(slots, np.uint64),
+        line_chars=np.empty(slots, np.int64),
+        paragraph_hashes=np.empty(slots, np.uint64),
+        paragraph_chars=np.empty(slots, np.int64),
+        keys=np.empty(slots, np.uint64),
+        positions=np.empty(slots, np.int32),
+        firsts=np.empty(slots, np.int32),
+        occurrences=np.empty(slots, np.int32),
+        table=np.empty(choose_table_size(slots), np.int32),
+    )
+
+
+@compile_kernel
+def _fill_token_signals(
+    row: Float64s,
+    count: int,
+    lengths: Int32s,
+    hashes: UInt64s,
+    letters: Bools,
+    symbols: Bools,
+    stop_hashes: UInt64s,
+) -> None:
+    """Fill the columns of words, mean length, share of tokens with a letter, and distinct stop
+    words."""
+    words = 0
+    total = 0
+    alpha = 0
+    # One bit for each stop word of the list, which has at most 64.
+    seen = uint64(0)
     for i in range(count):
         if not symbols[i]:
             words += 1
             total += lengths[i]
         alpha += letters[i]
-        if stops.shape[0]:
-            at = np.searchsorted(stops, hashes[i])
-            if at < stops.shape[0] and stops[at] == hashes[i]:
+        if stop_hashes.shape[0]:
+            at = np.searchsorted(stop_hashes, hashes[i])
+            if at < stop_hashes.shape[0] and stop_hashes[at] == hashes[i]:
                 seen |= uint64(1) << uint64(at & 63)
     distinct = 0
     while seen:
-        seen &= seen - uint64(1)
+        seen &= seen - uint64(1)  # clears the lowest bit that is set
         distinct += 1
-    row[1], row[4] = words, distinct
-    row[2] = total / words if words else 0.0
-    row[3] = alpha / count if count else 0.0
+    row[_WORDS] = words
+    row[_STOP_WORDS] = distinct
+    row[_MEAN_WORD_LENGTH] = total / words if words else 0.0
+    row[_ALPHA_WORD_RATIO] = alpha / count if count else 0.0
 
 
-@njit(nogil=True, cache=True)
-def _scan(
-    row, data, start, stop, classes, flags, tokens, line_hash, line_chars, part_hash, part_chars
-):  # type: ignore[no-untyped-def]
-    """Fill the columns of characters and lines (5 to 14); returns how many lines, paragraphs and line breaks there are."""
-    lines, parts = 0, 0
-    signs, dotted, digits, ends, newlines, braces = 0, 0, 0, 0, 0, 0
-    bullets, ellipses, terminals, shorts = 0, 0, 0, 0
-    h, chars, first, last, dots = BASIS, 0, np.uint32(0), np.uint32(0), 0
-    ph, pchars = uint64(0), 0
+@compile_kernel
+def _fill_line_signals(
+    row: Float64s,
+    data: Bytes,
+    start: int,
+    stop: int,
+    classes: Bytes,
+    flags: UInt16s,
+    tokens: int,
+    line_hashes: UInt64s,
+    line_chars: Int64s,
+    paragraph_hashes: UInt64s,
+    paragraph_chars: Int64s,
+) -> tuple[int, int, int]:
+    """Fill the columns of characters and lines; returns how many lines, paragraphs and line breaks
+    there are.
+
+    Blank lines are none; a paragraph is what lies between blank lines. White space at both ends
+    of a line does not change its hash, as far as it stands before the first other character.
+    """
+    lines = 0
+    paragraphs = 0
+    hash_signs = 0
+    ellipsis_count = 0
+    digits = 0
+    sentence_ends = 0
+    newlines = 0
+    braces = 0
+    bullets = 0
+    ellipsis_lines = 0
+    terminals = 0
+    shorts = 0
+    line_digest = BASIS
+    chars = 0
+    first = np.uint32(0)
+    last = np.uint32(0)
+    dots = 0
+    paragraph_digest = uint64(0)
+    open_chars = 0  # of the paragraph that has not ended
     at = start
-    previous_end = False
+    after_sentence_end = False
+    # One step behind the text: its end closes a line and a paragraph as a line break does.
     while at <= stop:
-        code, size = (10, 1) if at == stop else decode(data, at)
-        kind = classes[code] if code < classes.shape[0] else 0
-        if code == 10:
+        code, size = (NEWLINE, 1) if at == stop else decode_point(data, at)
+        char_class = classes[code] if code < classes.shape[0] else 0
+        if code == NEWLINE:
             newlines += at < stop
             if chars:
-                line_hash[lines], line_chars[lines] = mix64(h), chars
+                line_hashes[lines] = mix64(line_digest)
+                line_chars[lines] = chars
                 lines += 1
-                bullets += among(first, _BULLETS)
-                ellipses += last == 0x2026 or dots >= 3
+                bullets += contains(_BULLETS, first)
+                ellipsis_lines += last == _ELLIPSIS or dots >= _ELLIPSIS_DOTS
                 terminals += last < flags.shape[0] and (flags[last] & TERMINAL) != 0
                 shorts += chars <= SHORT_LINE
-                ph, pchars = mix64(ph ^ h), pchars + chars
-            if (chars == 0 or at == stop) and pchars:
-                part_hash[parts], part_chars[parts] = ph, pchars
-                parts += 1
-                ph, pchars = uint64(0), 0
-            h, chars, dots, previous_end = BASIS, 0, 0, False
-        elif kind != SPACE or chars:
-            if kind != SPACE:
+                paragraph_digest = mix64(paragraph_digest ^ line_digest)
+                open_chars = open_chars + chars
+            if (chars == 0 or at == stop) and open_chars:
+                paragraph_hashes[paragraphs] = paragraph_digest
+                paragraph_chars[paragraphs] = open_chars
+                paragraphs += 1
+                paragraph_digest = uint64(0)
+                open_chars = 0
+            line_digest = BASIS
+            chars = 0
+            dots = 0
+            after_sentence_end = False
+        elif char_class != SPACE or chars:
+            if char_class != SPACE:
                 if chars == 0:
                     first = np.uint32(code)
                 last = np.uint32(code)
-                dots = dots + 1 if code == 0x2E else 0
+                dots = dots + 1 if code == _FULL_STOP else 0
             chars += 1
-            h = (h ^ uint64(code)) * PRIME
-            signs += code == 0x23
-            dotted += code == 0x2026 or (code == 0x2E and dots == 3)
-            digits += kind == DIGIT
-            braces += code == 0x7B
-            is_end = among(np.uint32(code), _SENTENCE_END)
-            ends += is_end and not previous_end
-            previous_end = is_end
+            line_digest = (line_digest ^ uint64(code)) * PRIME
+            hash_signs += code == _HASH_SIGN
+            ellipsis_count += code == _ELLIPSIS or (code == _FULL_STOP and dots == _ELLIPSIS_DOTS)
+            digits += char_class == DIGIT
+            braces += code == _OPEN_BRACE
+            is_sentence_end = contains(_SENTENCE_END, np.uint32(code))
+            # "?!" and "..." end one sentence.
+            sentence_ends += is_sentence_end and not after_sentence_end
+            after_sentence_end = is_sentence_end
         at += size
-    row[5] = max(signs, dotted) / tokens if tokens else 0.0
-    row[6] = lines
     per_line = 1.0 / lines if lines else 0.0
-    row[7], row[8], row[9], row[10] = (
-        bullets * per_line,
-        ellipses * per_line,
-        terminals * per_line,
-        shorts * per_line,
-    )
-    row[11] = newlines / tokens if tokens else 0.0
-    row[12], row[13], row[14] = ends, digits / row[0] if row[0] else 0.0, braces
-    return lines, parts, newlines
+    row[_SYMBOL_WORD_RATIO] = max(hash_signs, ellipsis_count) / tokens if tokens else 0.0
+    row[_LINES] = lines
+    row[_BULLET_LINE_RATIO] = bullets * per_line
+    row[_ELLIPSIS_LINE_RATIO] = ellipsis_lines * per_line
+    row[_TERMINAL_LINE_RATIO] = terminals * per_line
+    row[_SHORT_LINE_RATIO] = shorts * per_line
+    row[_NEWLINE_WORD_RATIO] = newlines / tokens if tokens else 0.0
+    row[_SENTENCES] = sentence_ends
+    row[_DIGIT_RATIO] = digits / row[_CHARS] if row[_CHARS] else 0.0
+    row[_CURLY_BRACES] = braces
+    return lines, paragraphs, newlines
 
 
-class Room(NamedTuple):
-    """Arrays to work in, as long as the longest document: its characters, tokens, lines, paragraphs, n-grams."""
+class DocumentTokens(NamedTuple):
+    """What splits the documents of a batch: which way each takes, and the tables of every way."""
 
-    points: np.ndarray
-    flags: np.ndarray
-    score: np.ndarray
-    back: np.ndarray
-    starts: np.ndarray
-    ends: np.ndarray
-    held: np.ndarray
-    lengths: np.ndarray
-    hashes: np.ndarray
-    letters: np.ndarray
-    symbols: np.ndarray
-    line_hash: np.ndarray
-    line_chars: np.ndarray
-    part_hash: np.ndarray
-    part_chars: np.ndarray
-    keys: np.ndarray
-    places: np.ndarray
-    firsts: np.ndarray
-    numbers: np.ndarray
-    table: np.ndarray
+    segmenters: Bytes
+    """SPACED, CHINESE, THAI, EXTERNAL or ARABIC, one for each document."""
+    external: ExternalTokens
+    tables: TokenTables
+    arabic_flags: UInt16s
+    chinese: ChineseWords
+    thai: ThaiWords
 
 
-def _room_for(size: int) -> Room:
-    """Room for a document of `size` bytes; what is not used is never touched, and so costs no memory."""
-    others = {
-        "flags": "u2",
-        "score": "f8",
-        "back": "u1",
-        "hashes": "u8",
-        "letters": "?",
-        "symbols": "?",
-        "line_hash": "u8",
-        "line_chars": "i8",
-        "part_hash": "u8",
-        "part_chars": "i8",
-        "keys": "u8",
-    }
-    sizes = {"back": 4 * (size + 2), "table": table_size(size + 2)}
-    return Room(
-        **{
-            name: np.empty(sizes.get(name, size + 2), others.get(name, "i4"))
-            for name in Room._fields
-        }
-    )
-
-
-@njit(nogil=True, cache=True)
-def _cut(cutter, chars, given, first, last, tables, chinese, thai, room):  # type: ignore[no-untyped-def]
+@compile_kernel
+def _segment_document(
+    document: int, chars: int, sources: DocumentTokens, workspace: Workspace
+) -> int:
     """Fill the starts and ends of a document's tokens; returns how many."""
-    points, flags, starts, ends = room.points, room.flags, room.starts, room.ends
-    if cutter == CHINESE:
-        return cut_chinese(
-            points, flags, chars, chinese, room.score, room.held, room.back, starts, ends
+    code_points = workspace.code_points
+    flags = workspace.flags
+    starts = workspace.starts
+    ends = workspace.ends
+    segmenter = sources.segmenters[document]
+    if segmenter == CHINESE:
+        return segment_chinese(
+            code_points,
+            flags,
+            chars,
+            sources.chinese,
+            workspace.score,
+            workspace.suffix_starts,
+            workspace.back_pointers,
+            starts,
+            ends,
         )
-    if cutter == THAI:
-        return cut_thai(points, flags, chars, thai, starts, ends)
-    if cutter == GIVEN:
-        return take_given(given[0], given[1], first, last, starts, ends)
-    return split_tokens(points, flags, chars, tables, starts, ends, room.held)
-
-
-@njit(nogil=True, cache=True)
-def _repetitions(row, chars, tokens, lines, parts, newlines, room):  # type: ignore[no-untyped-def]
-    """Fill the columns of repeated lines, paragraphs and n-grams (15 to 28)."""
-    per_char = 1.0 / chars if chars else 0.0
-    spans, inside = repeated_spans(room.line_hash, room.line_chars, lines, room.table, room.firsts)
-    row[15], row[16] = (spans / lines if lines else 0.0), inside * per_char
-    row[28] = inside / (chars - newlines) if inside else 0.0
-    spans, inside = repeated_spans(room.part_hash, room.part_chars, parts, room.table, room.firsts)
-    row[17], row[18] = (spans / parts if parts else 0.0), inside * per_char
-    ngram_chars(
-        room.hashes,
-        room.lengths,
-        tokens,
-        room.keys,
-        room.places,
-        room.firsts,
-        room.numbers,
-        room.table,
-        row[19:28],
+    if segmenter == THAI:
+        return segment_thai(code_points, flags, chars, sources.thai, starts, ends)
+    if segmenter == EXTERNAL:
+        external = sources.external
+        first = external.cuts[document]
+        last = external.cuts[document + 1]
+        return copy_external_tokens(external.starts, external.ends, first, last, starts, ends)
+    return split_tokens(
+        code_points, flags, chars, sources.tables, starts, ends, workspace.suffix_starts
     )
-    for n in range(19, 28):
-        row[n] *= per_char
 
 
-@njit(nogil=True, cache=True)
-def _quality(
-    data,
-    offsets,
-    stops,
-    stop_cuts,
-    languages,
-    cutters,
-    given,
-    classes,
-    tables,
-    chinese,
-    thai,
-    arabic,
-    room,
-    out,
-):  # type: ignore[no-untyped-def]
+@compile_kernel
+def _fill_repetitions(
+    row: Float64s,
+    chars: int,
+    tokens: int,
+    lines: int,
+    paragraphs: int,
+    newlines: int,
+    workspace: Workspace,
+) -> None:
+    """Fill the columns of repeated lines, paragraphs and n-grams."""
+    per_char = 1.0 / chars if chars else 0.0
+    table = workspace.table
+    firsts = workspace.firsts
+    repeated, repeated_chars = count_repeated_spans(
+        workspace.line_hashes, workspace.line_chars, lines, table, firsts
+    )
+    row[_DUP_LINE_RATIO] = repeated / lines if lines else 0.0
+    row[_DUP_LINE_CHAR_RATIO] = repeated_chars * per_char
+    # Without line breaks, which belong to no line.
+    row[_DUP_LINE_TEXT_RATIO] = repeated_chars / (chars - newlines) if repeated_chars else 0.0
+    repeated, repeated_chars = count_repeated_spans(
+        workspace.paragraph_hashes, workspace.paragraph_chars, paragraphs, table, firsts
+    )
+    row[_DUP_PARAGRAPH_RATIO] = repeated / paragraphs if paragraphs else 0.0
+    row[_DUP_PARAGRAPH_CHAR_RATIO] = repeated_chars * per_char
+    measure_ngrams(
+        workspace.hashes,
+        workspace.lengths,
+        tokens,
+        workspace.keys,
+        workspace.positions,
+        firsts,
+        workspace.occurrences,
+        table,
+        row[_FIRST_NGRAM_RATIO : _LAST_NGRAM_RATIO + 1],
+    )
+    for column in range(_FIRST_NGRAM_RATIO, _LAST_NGRAM_RATIO + 1):
+        row[column] *= per_char
+
+
+@compile_kernel
+def _measure_document(
+    row: Float64s,
+    document: int,
+    data: Bytes,
+    start: int,
+    stop: int,
+    stop_hashes: UInt64s,
+    classes: Bytes,
+    sources: DocumentTokens,
+    workspace: Workspace,
+) -> None:
+    """Fill the columns of one document."""
+    flags = sources.tables.flags
+    if sources.segmenters[document] == ARABIC:
+        flags = sources.arabic_flags
+    chars = read_code_points(data, start, stop, flags, workspace.code_points, workspace.flags)
+    tokens = _segment_document(document, chars, sources, workspace)
+    describe_tokens(
+        workspace.code_points,
+        workspace.flags,
+        workspace.starts,
+        workspace.ends,
+        tokens,
+        workspace.lengths,
+        workspace.hashes,
+        workspace.letters,
+        workspace.symbols,
+    )
+    row[_CHARS] = chars
+    _fill_token_signals(
+        row,
+        tokens,
+        workspace.lengths,
+        workspace.hashes,
+        workspace.letters,
+        workspace.symbols,
+        stop_hashes,
+    )
+    lines, paragraphs, newlines = _fill_line_signals(
+        row,
+        data,
+        start,
+        stop,
+        classes,
+        sources.tables.flags,
+        tokens,
+        workspace.line_hashes,
+        workspace.line_chars,
+        workspace.paragraph_hashes,
+        workspace.paragraph_chars,
+    )
+    _fill_repetitions(row, chars, tokens, lines, paragraphs, newlines, workspace)
+
+
+@compile_kernel
+def _measure_documents(
+    data: Bytes,
+    offsets: Int64s,
+    stop_words: UInt64s,
+    stop_cuts: Int64s,
+    languages: Int64s,
+    classes: Bytes,
+    sources: DocumentTokens,
+    workspace: Workspace,
+    out: Float64s,
+) -> None:
     for d in range(offsets.shape[0] - 1):
-        row = out[d]
-        flags = arabic if cutters[d] == ARABIC else tables[0]
-        chars = read_points(data, offsets[d], offsets[d + 1], flags, room.points, room.flags)
-        tokens = _cut(
-            cutters[d], chars, given, given[2][d], given[2][d + 1], tables, chinese, thai, room
+        language = languages[d]
+        stop_hashes = stop_words[stop_cuts[language] : stop_cuts[language + 1]]
+        _measure_document(
+            out[d], d, data, offsets[d], offsets[d + 1], stop_hashes, classes, sources, workspace
         )
-        describe(
-            room.points,
-            room.flags,
-            room.starts,
-            room.ends,
-            tokens,
-            room.lengths,
-            room.hashes,
-            room.letters,
-            room.symbols,
-        )
-        row[0] = chars
-        mine = stops[stop_cuts[languages[d]] : stop_cuts[languages[d] + 1]]
-        _token_signals(row, tokens, room.lengths, room.hashes, room.letters, room.symbols, mine)
-        lines, parts, newlines = _scan(
-            row,
-            data,
-            offsets[d],
-            offsets[d + 1],
-            classes,
-            tables[0],
-            tokens,
-            room.line_hash,
-            room.line_chars,
-            room.part_hash,
-            room.part_chars,
-        )
-        _repetitions(row, chars, tokens, lines, parts, newlines, room)
 
 
-def quality(
-    data: np.ndarray,
-    offsets: np.ndarray,
-    languages: np.ndarray,
-    stop_lists: list[np.ndarray],
-    cutters: np.ndarray,
-    given: Given | None = None,
-) -> np.ndarray:
+def measure_quality(
+    data: Bytes,
+    offsets: Integers,
+    languages: Integers,
+    stop_lists: list[UInt64s],
+    segmenters: Integers,
+    external_tokens: ExternalTokens | None = None,
+) -> Float64s:
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
-    `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each) for document i;
-    `cutters[i]` is what it is cut by: SPACED, CHINESE, THAI, GIVEN or ARABIC; `given` holds the tokens of those cut elsewhere.
+    `languages[i]` is the index into `stop_lists` (sorted uint64 token hashes, at most 64 each)
+    for document i; `segmenters[i]` is what splits it: SPACED, CHINESE, THAI, EXTERNAL or ARABIC;
+    `external_tokens` holds the tokens of the EXTERNAL ones. Reference:
+    `tests/pipelines/annotate/test_quality.py`.
     """
-    out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
-    stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
-    cuts = np.cumsum([0, *map(len, stop_lists)])
-    tokens, room = given or none_given(len(out)), _room_for(int(np.diff(offsets).max(initial=0)))
-    _quality(
+    documents = len(offsets) - 1
+    out = np.zeros((documents, len(FIELDS)), np.float64)
+    stop_words = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
+    stop_cuts = np.cumsum([0, *map(len, stop_lists)])
+    # The dictionaries take seconds to load: only where a document needs them.
+    sources = DocumentTokens(
+        np.asarray(segmenters, np.uint8),
+        external_tokens or make_empty_tokens(documents),
+        build_token_tables(),
+        build_arabic_flag_table(),
+        load_chinese_words() if CHINESE in segmenters else make_empty_chinese_words(),
+        load_thai_words() if THAI in segmenters else make_empty_thai_words(),
+    )
+    _measure_documents(
         data,
         np.asarray(offsets, np.int64),
-        stops,
-        cuts.astype(np.int64),
+        stop_words,
+        stop_cuts.astype(np.int64),
         np.asarray(languages, np.int64),
-        np.asarray(cutters, np.uint8),
-        (tokens.starts, tokens.ends, tokens.cuts),
-        class_table(),
-        token_tables(),
-        chinese_words() if CHINESE in cutters else no_chinese_words(),
-        thai_words() if THAI in cutters else no_thai_words(),
-        arabic_flag_table(),
-        room,
+        build_class_table(),
+        sources,
+        _make_workspace(int(np.diff(offsets).max(initial=0))),
         out,
     )
     return out

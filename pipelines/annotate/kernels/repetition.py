@@ -1,14 +1,20 @@
-"""Repeated n-grams, lines and paragraphs inside one document: the counts behind Gopher's repetition rules.
+"""Repeated n-grams, lines and paragraphs inside one document: the counts behind Gopher's repetition
+rules.
 
-Rae et al. 2021 (arXiv 2112.11446), table A1, in the reading of datatrove's `gopher_repetition_filter`: the top n-gram
-counts its own characters times its occurrences; a duplicated n-gram found again is skipped over as a whole.
+Rae et al. 2021 (arXiv 2112.11446), table A1, in the reading of datatrove's
+`gopher_repetition_filter`: the top n-gram counts its own characters times its occurrences; a
+duplicated n-gram found again is skipped over as a whole.
 
-An n-gram can only repeat where both its (n-1)-grams do. So each n looks at the places that the one before left over:
-in most documents all but a few are gone after n = 2, and nine counts cost little more than one.
+An n-gram can only repeat where both its (n-1)-grams do. So each n looks at the positions that the
+one before left over: in most documents all but a few are gone after n = 2, and nine counts cost
+little more than one.
 """
 
 import numpy as np
-from numba import njit, uint64
+from numba import int64, uint64
+
+from pipelines.kernels.arrays import Float64s, Int32s, Int64s, UInt64s
+from pipelines.kernels.compile import compile_kernel, inline_kernel
 
 FIRST_TOP, FIRST_REPEATED, LAST_REPEATED = 2, 5, 10
 """The most frequent n-gram counts for n from 2, all that occurred before for n from 5 to 10."""
@@ -16,37 +22,44 @@ FIRST_TOP, FIRST_REPEATED, LAST_REPEATED = 2, 5, 10
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
-@njit(nogil=True, cache=True, inline="always")
-def table_size(items):  # type: ignore[no-untyped-def]
-    """The size of a table at most half full with `items` places: a power of two."""
+@inline_kernel
+def choose_table_size(items: int) -> int:
+    """The size of a table at most half full with `items` entries: a power of two."""
     size = 16
     while size < 2 * items:
         size *= 2
     return size
 
 
-@njit(nogil=True, cache=True)
-def first_equals(keys, count, table, firsts):  # type: ignore[no-untyped-def]
-    """Fill firsts[k] with the place of the first of `count` keys (uint64, well mixed) that equals keys[k].
+@compile_kernel
+def index_first_equals(keys: UInt64s, count: int, table: Int32s, firsts: Int32s) -> None:
+    """Fill firsts[k] with the index of the first of `count` keys (uint64, well mixed) that equals
+    keys[k].
 
-    `table` (int32, `table_size(count)` or more) is room to work in: open addressing, a place + 1, or 0 where free.
+    `table` (int32, `choose_table_size(count)` or more) is worked in: open addressing, an
+    index + 1, or 0 where free.
     """
-    mask = table_size(count) - 1
+    # The table is at most half full, so every search ends at a free slot.
+    mask = choose_table_size(count) - 1
     table[: mask + 1] = 0
     for k in range(count):
-        at = np.int64(keys[k] & uint64(mask))
-        while table[at] != 0 and keys[table[at] - 1] != keys[k]:
-            at = (at + 1) & mask
-        if table[at] == 0:
-            table[at] = k + 1
-        firsts[k] = table[at] - 1
+        slot = int64(keys[k] & uint64(mask))
+        while table[slot] != 0 and keys[table[slot] - 1] != keys[k]:
+            slot = (slot + 1) & mask
+        if table[slot] == 0:
+            table[slot] = k + 1
+        firsts[k] = table[slot] - 1
 
 
-@njit(nogil=True, cache=True)
-def repeated_spans(keys, chars, count, table, firsts):  # type: ignore[no-untyped-def]
-    """How many of `count` spans (lines or paragraphs) occurred before, and how many characters they hold."""
-    first_equals(keys, count, table, firsts)
-    spans, total = 0, 0
+@compile_kernel
+def count_repeated_spans(
+    keys: UInt64s, chars: Int64s, count: int, table: Int32s, firsts: Int32s
+) -> tuple[int, int]:
+    """How many of `count` spans (lines or paragraphs) occurred before, and how many characters they
+    hold."""
+    index_first_equals(keys, count, table, firsts)
+    spans = 0
+    total = 0
     for k in range(count):
         if firsts[k] != k:
             spans += 1
@@ -54,38 +67,52 @@ def repeated_spans(keys, chars, count, table, firsts):  # type: ignore[no-untype
     return spans, total
 
 
-@njit(nogil=True, cache=True)
-def _keep_repeated(keys, places, count, hashes, n, firsts, numbers):  # type: ignore[no-untyped-def]
-    """Leave the places where an n-gram may repeat: those where both its (n-1)-grams do; returns how many.
+@compile_kernel
+def _keep_repeatable(
+    keys: UInt64s,
+    positions: Int32s,
+    count: int,
+    hashes: UInt64s,
+    n: int,
+    firsts: Int32s,
+    occurrences: Int32s,
+) -> int:
+    """Keep the positions where an n-gram may repeat: those where both its (n-1)-grams do; returns how
+    many.
 
-    Extends their keys by one token. The number of each (n-1)-gram stands at its first place.
+    Extends their keys by one token. The occurrences of each (n-1)-gram are counted at its first index.
     """
-    kept = 0
+    remaining = 0
     for k in range(count - 1):
-        together = places[k + 1] == places[k] + 1
-        if together and numbers[firsts[k]] != 1 and numbers[firsts[k + 1]] != 1:
-            places[kept] = places[k]
-            keys[kept] = keys[k] * _STEP + hashes[places[k] + n - 1]
-            kept += 1
-    return kept
+        is_adjacent = positions[k + 1] == positions[k] + 1
+        if is_adjacent and occurrences[firsts[k]] != 1 and occurrences[firsts[k + 1]] != 1:
+            positions[remaining] = positions[k]
+            keys[remaining] = keys[k] * _STEP + hashes[positions[k] + n - 1]
+            remaining += 1
+    return remaining
 
 
-@njit(nogil=True, cache=True)
-def _count(firsts, count, numbers):  # type: ignore[no-untyped-def]
+@compile_kernel
+def _count_occurrences(firsts: Int32s, count: int, occurrences: Int32s) -> None:
     for k in range(count):
         if firsts[k] == k:
-            numbers[k] = 1
+            occurrences[k] = 1
         else:
-            numbers[firsts[k]] += 1
+            occurrences[firsts[k]] += 1
 
 
-@njit(nogil=True, cache=True)
-def _top_chars(places, count, lengths, n, firsts, numbers):  # type: ignore[no-untyped-def]
-    """Characters (with one space between tokens) of the most frequent n-gram times its occurrences; 0 if none repeats."""
-    best, best_at = 1, -1
+@compile_kernel
+def _measure_top_ngram(
+    positions: Int32s, count: int, lengths: Int32s, n: int, firsts: Int32s, occurrences: Int32s
+) -> int:
+    """Characters (with one space between tokens) of the most frequent n-gram times its occurrences;
+    0 if none repeats."""
+    best = 1
+    best_at = -1
     for k in range(count):
-        if firsts[k] == k and numbers[k] > best:
-            best, best_at = numbers[k], places[k]
+        if firsts[k] == k and occurrences[k] > best:
+            best = occurrences[k]
+            best_at = positions[k]
     if best_at < 0:
         return 0
     chars = n - 1
@@ -94,38 +121,58 @@ def _top_chars(places, count, lengths, n, firsts, numbers):  # type: ignore[no-u
     return chars * best
 
 
-@njit(nogil=True, cache=True)
-def _repeated_chars(places, count, lengths, n, firsts, numbers):  # type: ignore[no-untyped-def]
-    """Characters in n-grams that occurred before, each character counted once; numbers of those met become negative."""
-    chars, free = 0, 0
+@compile_kernel
+def _measure_repeated_ngrams(
+    positions: Int32s, count: int, lengths: Int32s, n: int, firsts: Int32s, occurrences: Int32s
+) -> int:
+    """Characters in n-grams that occurred before, each character counted once; numbers of those met
+    become negative."""
+    chars = 0
+    next_uncounted = 0
     for k in range(count):
-        if places[k] < free or numbers[firsts[k]] == 1:
+        if positions[k] < next_uncounted or occurrences[firsts[k]] == 1:
             continue
-        if numbers[firsts[k]] > 0:
-            numbers[firsts[k]] = -numbers[firsts[k]]
+        if occurrences[firsts[k]] > 0:
+            occurrences[firsts[k]] = -occurrences[firsts[k]]
             continue
-        free = places[k] + n
-        for i in range(places[k], free):
+        next_uncounted = positions[k] + n
+        for i in range(positions[k], next_uncounted):
             chars += lengths[i]
     return chars
 
 
-@njit(nogil=True, cache=True)
-def ngram_chars(hashes, lengths, count, keys, places, firsts, numbers, table, chars):  # type: ignore[no-untyped-def]
+@compile_kernel
+def measure_ngrams(
+    hashes: UInt64s,
+    lengths: Int32s,
+    count: int,
+    keys: UInt64s,
+    positions: Int32s,
+    firsts: Int32s,
+    occurrences: Int32s,
+    table: Int32s,
+    chars: Float64s,
+) -> None:
     """Fill chars[n - FIRST_TOP] for every n; `hashes` and `lengths` are those of `count` tokens.
 
-    `keys` (uint64), `places`, `firsts` and `numbers` (int32), `count` long, and `table` are room to work in.
+    `keys` (uint64), `positions`, `firsts` and `occurrences` (int32), `count` long, and `table`
+    are only worked in.
+    Reference: the plain counts in `tests/pipelines/annotate/test_quality.py`.
     """
-    held = max(0, count - 1)
-    for i in range(held):
-        places[i] = i
+    remaining = max(0, count - 1)
+    for i in range(remaining):
+        positions[i] = i
         keys[i] = hashes[i] * _STEP + hashes[i + 1]
     for n in range(FIRST_TOP, LAST_REPEATED + 1):
         if n > FIRST_TOP:
-            held = _keep_repeated(keys, places, held, hashes, n, firsts, numbers)
-        first_equals(keys, held, table, firsts)
-        _count(firsts, held, numbers)
+            remaining = _keep_repeatable(keys, positions, remaining, hashes, n, firsts, occurrences)
+        index_first_equals(keys, remaining, table, firsts)
+        _count_occurrences(firsts, remaining, occurrences)
         if n < FIRST_REPEATED:
-            chars[n - FIRST_TOP] = _top_chars(places, held, lengths, n, firsts, numbers)
+            chars[n - FIRST_TOP] = _measure_top_ngram(
+                positions, remaining, lengths, n, firsts, occurrences
+            )
         else:
-            chars[n - FIRST_TOP] = _repeated_chars(places, held, lengths, n, firsts, numbers)
+            chars[n - FIRST_TOP] = _measure_repeated_ngrams(
+                positions, remaining, lengths, n, firsts, occurrences
+            )

@@ -1,8 +1,10 @@
-"""What a code point is to the cutter of tokens: bit flags, and the chunks that have a cut of their own.
+"""What a code point is to the tokenizer of quality signals: bit flags, and the chunks that have a
+cut of their own.
 
-Classes, abbreviations, contractions and units are those of spaCy's English tokenizer (v3.8, `char_classes.py`,
-`punctuation.py`, `tokenizer_exceptions.py`); symbols and ends of sentences those of datatrove (v0.10, `utils/text.py`), so that rules
-with published thresholds drop what they drop there.
+Classes, abbreviations, contractions and units are those of spaCy's English tokenizer (v3.8,
+`char_classes.py`, `punctuation.py`, `tokenizer_exceptions.py`); symbols and ends of sentences
+those of datatrove (v0.10, `utils/text.py`), so that rules with published thresholds drop what
+they drop there.
 """
 
 import unicodedata
@@ -11,7 +13,8 @@ from itertools import product
 
 import numpy as np
 
-from pipelines.kernels.unicode import LAST, SINGLE, class_table
+from pipelines.kernels.arrays import UInt16s
+from pipelines.kernels.unicode import LAST, SINGLE, build_class_table
 
 SPACE, ALPHA, DIGIT, UPPER, LOWER, PREFIX, SUFFIX, QUOTE = 1, 2, 4, 8, 16, 32, 64, 128
 CURRENCY, HYPHEN, SYMBOL, ALONE, MARK, BEFORE_DOT, ICON, TERMINAL = (
@@ -53,7 +56,8 @@ UNCASED = (
     (0x1100, 0x137F),
     (0xAC00, 0xD7AF),
 )
-"""Hebrew, Arabic, Indic, Hangul and Ethiopic letters, as ranges: a dot behind one is cut off as behind a lower-case letter."""
+"""Hebrew, Arabic, Indic, Hangul and Ethiopic letters, as ranges: a dot behind one is cut off as
+behind a lower-case letter."""
 _CONTROLS = [*range(9), 11, 12, *range(13, 32), *range(127, 160)]
 _TERMINALS = (
     (0x21, 0x21),
@@ -159,26 +163,25 @@ _PRONOUNS = (
 )
 
 
-def contractions() -> dict[str, int]:
+def list_contractions() -> dict[str, int]:
     """Lower-case chunks (with a straight apostrophe) that are cut before their last n characters."""
-    found = {f"{stem}n't": 3 for stem in _NEGATED} | {"cannot": 3}
-    found |= {
-        f"{word}'{tail}": len(tail) + 1
-        for word, tail in product(_PRONOUNS, ("m", "re", "ve", "ll", "d", "s"))
-    }
-    return found | {
-        f"{hour}{tail}": len(tail)
-        for hour, tail in product(range(1, 13), ("am", "pm", "a.m.", "p.m."))
-    }
+    tails = {"cannot": 3}
+    for stem in _NEGATED:
+        tails[f"{stem}n't"] = len("n't")
+    for word, tail in product(_PRONOUNS, ("m", "re", "ve", "ll", "d", "s")):
+        tails[f"{word}'{tail}"] = len(tail) + 1
+    for hour, tail in product(range(1, 13), ("am", "pm", "a.m.", "p.m.")):
+        tails[f"{hour}{tail}"] = len(tail)
+    return tails
 
 
 @lru_cache(maxsize=1)
-def flag_table() -> np.ndarray:
+def build_flag_table() -> UInt16s:
     """uint16 of shape (LAST,): the flags of every code point below LAST."""
     table = np.zeros(LAST, np.uint16)
     for code in range(0x32400):
         table[code] = _flags(chr(code))
-    table[class_table() == SINGLE] |= ALONE
+    table[build_class_table() == SINGLE] |= ALONE
     for bit, chars in (
         (PREFIX, _PUNCTUATION + _QUOTES + _CURRENCIES + "§%=—–"),
         (SUFFIX, _PUNCTUATION + _QUOTES + "—–"),
@@ -198,9 +201,10 @@ def flag_table() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def arabic_flag_table() -> np.ndarray:
-    """The same by spaCy's Arabic tokenizer: a dot is cut off behind two letters only, and no dash at an end."""
-    table = flag_table() & ~np.uint16(BEFORE_DOT)
+def build_arabic_flag_table() -> UInt16s:
+    """The same by spaCy's Arabic tokenizer: a dot is cut off behind two letters only, and no dash
+    at an end."""
+    table = build_flag_table() & ~np.uint16(BEFORE_DOT)
     for first, last in UNCASED:
         table[first : last + 1] ^= LOWER | UPPER
     table[[ord(char) for char in "—–"]] &= ~np.uint16(SUFFIX)

@@ -16,7 +16,7 @@ from pipelines.annotate.readers.fields import moments
 from pipelines.annotate.readers.plain import FAULTS, LOCATOR, batch_fields
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Item, Split, capture_column
 from pipelines.config import Columns
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 ROWS, TEXT_BYTES = 1000, 8 << 20
 
@@ -130,7 +130,7 @@ def _batch(
 def _ids(
     text: pa.Array, source: pa.Array, locator: pa.Array, at: np.ndarray, file: str
 ) -> pa.Array:
-    data, cuts = text_buffers(text)
+    data, cuts = get_text_buffers(text)
     raw = data.data
     contents = [raw[first:last] for first, last in pairwise(cuts.tolist())]
     places = [

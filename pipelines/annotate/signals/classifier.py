@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.errors import ConfigError
-from pipelines.annotate.kernels.fasttext import probabilities
+from pipelines.annotate.kernels.fasttext import score_label
 from pipelines.annotate.signals.fasttext_model import LABEL, FastText, read_model
 from pipelines.annotate.signals.from_file import Score
 from pipelines.config import Classifier
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 
 def meaning(settings: Classifier) -> str:
@@ -41,11 +41,11 @@ def load(settings: Classifier, key: str) -> Score:
     nodes, rights = model.path(label)
 
     def score(text: pa.Array) -> np.ndarray:
-        data, offsets = text_buffers(text)
+        data, offsets = get_text_buffers(text)
         out = np.empty(len(text), np.float32)
         cuts = np.asarray(offsets, np.int64)
-        probabilities(
-            data, cuts, settings.max_chars, *model.arrays, label, nodes, rights, model.separate, out
+        score_label(
+            data, cuts, settings.max_chars, model.arrays, label, nodes, rights, model.separate, out
         )
         return out
 

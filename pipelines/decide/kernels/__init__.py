@@ -1,4 +1,7 @@
-"""Numba kernels for duplicates and repeated text. Importing this package chooses the folder of the compiled code."""
+"""Numba kernels for duplicates and repeated text.
+
+Importing this package chooses the folder of the compiled code.
+"""
 
 from gristmill.kernel_cache import choose_cache
 

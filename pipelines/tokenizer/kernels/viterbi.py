@@ -1,183 +1,303 @@
 """The best way through one segment by a unigram model, in the very arithmetic of sentencepiece.
 
-Kudo 2018, "Subword Regularization"; Viterbi's algorithm over a trie of pieces. sentencepiece adds a piece's score to the
-sum reached so far in single precision and keeps the first of equals, that with the longest last piece; here it is done in
-the same order with the same roundings.
+Kudo 2018, "Subword Regularization"; Viterbi's algorithm over a trie of pieces. sentencepiece
+adds a piece's score to the sum reached so far in single precision and keeps the first of equals,
+that with the longest last piece; here it is done in the same order with the same roundings.
 """
 
+from typing import NamedTuple
+
 import numpy as np
-from numba import njit, uint64
+from numba import int64, uint64
 
-from pipelines.kernels.words import decode
-from pipelines.tokenizer.kernels.merges import ESCAPED, SPACE, look_up, spell_bytes
+from pipelines.kernels.arrays import Bytes, Float32s, Float64s, Int32s, Int64s, UInt64s
+from pipelines.kernels.compile import compile_kernel, inline_kernel
+from pipelines.kernels.words import decode_point
+from pipelines.tokenizer.kernels.merges import (
+    ESCAPED,
+    HALF,
+    LOWER_HALF,
+    NO_VALUE,
+    SPACE,
+    look_up,
+    spell_bytes,
+)
 
-_NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
 _UNKNOWN = -1
-_FAR = 1e30
+"""In place of a piece: a character that is none."""
+_INFINITE = 1e30
+"""Larger than any sum; a true infinity would make a lead of nan."""
+CODE_POINT_BITS = np.uint64(21)
 RESET = np.float32(-100_000.0)
-"""A sum below it is taken off all sums at hand, so that long texts keep some precision (sentencepiece 0.2.2)."""
+"""A sum below it is taken off all sums at hand, so that long texts keep some precision
+(sentencepiece 0.2.2)."""
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _child(trie, node, point):  # type: ignore[no-untyped-def]
+@inline_kernel
+def _find_child(trie: UInt64s, node: np.uint64, character: int) -> np.uint64:
     """Child node << 32 | piece + 1 that a character leads to, or all ones."""
-    return look_up(trie, (uint64(node) << uint64(21)) | uint64(point))
+    return look_up(trie, (uint64(node) << CODE_POINT_BITS) | uint64(character))
 
 
-@njit(nogil=True, cache=True)
-def _points(text, start, stop, points, begins):  # type: ignore[no-untyped-def]
+@compile_kernel
+def _read_code_points(
+    text: Bytes, start: int, stop: int, code_points: Int64s, starts: Int64s
+) -> int:
     """Fill in the characters and where they begin; returns how many."""
-    count, at = 0, start
+    count = 0
+    at = start
     while at < stop:
-        code, size = decode(text, at)
-        points[count] = SPACE if code == ESCAPED else code
-        begins[count] = at
+        code, size = decode_point(text, at)
+        code_points[count] = SPACE if code == ESCAPED else code
+        starts[count] = at
         count += 1
         at += size
-    begins[count] = stop
+    starts[count] = stop
     return count
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _take_off(offset, best, origins, first, last):  # type: ignore[no-untyped-def]
-    for place in range(first, max(first, last) + 1):
-        if origins[place] >= 0:
-            best[place] -= offset
+class UnigramModel(NamedTuple):
+    """A unigram model as `pipelines.tokenizer.encoding_tables` makes it."""
+
+    trie: UInt64s
+    """(2 ** k, 2), see `merges.fill_table`: node << 21 | character -> child << 32 | piece + 1."""
+    byte_ids: Int32s
+    """(256,): the piece of every byte, -1 where there is none."""
+    byte_fallback: bool
+    scores: Float32s
+    """(vocabulary,)"""
+    unknown_score: np.float32
+    unknown: int
 
 
-@njit(nogil=True, cache=True)
-def _walk(count, total, model, points, best, origins, pieces):  # type: ignore[no-untyped-def]
-    """Fill the best score of every place (float32), where its last piece begins, and which piece that is."""
-    trie, scores, unknown_score = model[0], model[3], model[4]
+class ViterbiWorkspace(NamedTuple):
+    """Arrays for one segment, with an entry for each border between its characters."""
+
+    code_points: Int64s
+    starts: Int64s
+    """The first byte of each character."""
+    origins: Int32s
+    """Where the last piece of the best way to a border begins; -1 where there is no way."""
+    pieces: Int32s
+    """Which piece that is, or _UNKNOWN."""
+    path: Int32s
+    best: Float32s
+    """The sum of the best way in sentencepiece's arithmetic."""
+    exact_best: Float64s
+    exact_second: Float64s
+    """The best and the second best sum in double precision, from zero."""
+
+
+@inline_kernel
+def _subtract(offset: np.float32, best: Float32s, origins: Int32s, first: int, last: int) -> None:
+    """Take `offset` off the sums of all borders from `first` to `last` that a way leads to."""
+    for border in range(first, max(first, last) + 1):
+        if origins[border] >= 0:
+            best[border] -= offset
+
+
+@compile_kernel
+def _fill_best(
+    count: int,
+    total: np.float32,
+    model: UnigramModel,
+    code_points: Int64s,
+    best: Float32s,
+    origins: Int32s,
+    pieces: Int32s,
+) -> None:
+    """Fill in for every border the best sum (float32), where its last piece begins, and which piece
+    that is."""
+    trie = model.trie
+    scores = model.scores
+    unknown_score = model.unknown_score
     origins[1 : count + 1] = -1
     origins[0] = 0
     best[0] = total
     frontier = 0
     for i in range(count):
         if best[i] < RESET:
-            _take_off(best[i], best, origins, i, frontier)
-        node, alone, so_far = uint64(0), False, best[i]
+            _subtract(best[i], best, origins, i, frontier)
+        node = uint64(0)
+        has_single_piece = False
+        so_far = best[i]
         for j in range(i, count):
-            found = _child(trie, node, points[j])
-            if found == _NONE:
+            child = _find_child(trie, node, code_points[j])
+            if child == NO_VALUE:
                 break
-            node = found >> uint64(32)
-            piece = np.int64(found & uint64(0xFFFFFFFF)) - 1
+            node = child >> HALF
+            piece = int64(child & LOWER_HALF) - 1
             if piece < 0:
                 continue
-            alone |= j == i
+            has_single_piece |= j == i
             frontier = max(frontier, j + 1)
+            # Single precision and `>`, not `>=`: of equals the longest last piece stays.
             score = np.float32(scores[piece] + so_far)
             if origins[j + 1] < 0 or score > best[j + 1]:
-                best[j + 1], origins[j + 1], pieces[j + 1] = score, i, piece
-        if not alone:
+                best[j + 1] = score
+                origins[j + 1] = i
+                pieces[j + 1] = piece
+        if not has_single_piece:
             frontier = max(frontier, i + 1)
             score = np.float32(unknown_score + so_far)
             if origins[i + 1] < 0 or score > best[i + 1]:
-                best[i + 1], origins[i + 1], pieces[i + 1] = score, i, _UNKNOWN
+                best[i + 1] = score
+                origins[i + 1] = i
+                pieces[i + 1] = _UNKNOWN
 
 
-@njit(nogil=True, cache=True)
-def _lead(count, model, points, best, second, origins, pieces):  # type: ignore[no-untyped-def]
-    """As `_walk`, from zero in double precision, with the second best score of every place; returns False at an unknown character."""
-    trie, scores = model[0], model[3]
+@compile_kernel
+def _fill_two_best(
+    count: int,
+    model: UnigramModel,
+    code_points: Int64s,
+    best: Float64s,
+    second: Float64s,
+    origins: Int32s,
+    pieces: Int32s,
+) -> bool:
+    """As `_fill_best`, from zero in double precision, with the second best sum of every border.
+
+    Returns False at an unknown character.
+    """
+    trie = model.trie
+    scores = model.scores
     for i in range(count + 1):
-        best[i], second[i], origins[i] = -_FAR, -_FAR, -1
+        best[i] = -_INFINITE
+        second[i] = -_INFINITE
+        origins[i] = -1
     best[0] = 0.0
     for i in range(count):
-        node, alone = uint64(0), False
+        node = uint64(0)
+        has_single_piece = False
         for j in range(i, count):
-            found = _child(trie, node, points[j])
-            if found == _NONE:
+            child = _find_child(trie, node, code_points[j])
+            if child == NO_VALUE:
                 break
-            node = found >> uint64(32)
-            piece = np.int64(found & uint64(0xFFFFFFFF)) - 1
+            node = child >> HALF
+            piece = int64(child & LOWER_HALF) - 1
             if piece < 0:
                 continue
-            alone |= j == i
+            has_single_piece |= j == i
             score = best[i] + np.float64(scores[piece])
             if score > best[j + 1]:
-                best[j + 1], second[j + 1], origins[j + 1], pieces[j + 1] = (
-                    score,
-                    best[j + 1],
-                    i,
-                    piece,
-                )
+                second[j + 1] = best[j + 1]
+                best[j + 1] = score
+                origins[j + 1] = i
+                pieces[j + 1] = piece
             elif score > second[j + 1]:
                 second[j + 1] = score
-        if not alone:
+        if not has_single_piece:
             return False
     return True
 
 
-@njit(nogil=True, cache=True)
-def _emit(text, count, begins, origins, pieces, path, model, out, written):  # type: ignore[no-untyped-def]
-    """Append the ids of the best way to the last place; returns how many."""
-    byte_ids, byte_fallback, unknown = model[1], model[2], model[5]
-    steps, at = 0, count
-    while at > 0:
-        path[steps] = at
+@compile_kernel
+def _emit_ids(
+    text: Bytes,
+    count: int,
+    starts: Int64s,
+    origins: Int32s,
+    pieces: Int32s,
+    path: Int32s,
+    model: UnigramModel,
+    out: Int32s,
+    written: int,
+) -> int:
+    """Append the ids of the best way to the last border; returns how many."""
+    steps = 0
+    border = count
+    while border > 0:
+        path[steps] = border
         steps += 1
-        at = origins[at]
+        border = origins[border]
     first = written
     for step in range(steps - 1, -1, -1):
-        at = path[step]
-        if pieces[at] != _UNKNOWN:
-            out[written] = pieces[at]
+        border = path[step]
+        if pieces[border] != _UNKNOWN:
+            out[written] = pieces[border]
             written += 1
-        elif byte_fallback:
-            written = spell_bytes(text, begins[origins[at]], begins[at], byte_ids, out, written)
-        elif written == first or out[written - 1] != unknown:
-            out[written] = unknown
+        elif model.byte_fallback:
+            start = starts[origins[border]]
+            written = spell_bytes(text, start, starts[border], model.byte_ids, out, written)
+        elif written == first or out[written - 1] != model.unknown:
+            # sentencepiece writes a run of unknown characters as one.
+            out[written] = model.unknown
             written += 1
     return written - first
 
 
-@njit(nogil=True, cache=True)
-def _smallest_lead(count, best, second, origins):  # type: ignore[no-untyped-def]
-    """By how much the best way leads over every other, at the place where that is least."""
-    lead, at = _FAR, count
-    while at > 0:
-        lead = min(lead, best[at] - second[at])
-        at = origins[at]
+@compile_kernel
+def _measure_smallest_lead(count: int, best: Float64s, second: Float64s, origins: Int32s) -> float:
+    """By how much the best way leads over every other, at the border where that is least."""
+    lead = _INFINITE
+    border = count
+    while border > 0:
+        lead = min(lead, best[border] - second[border])
+        border = origins[border]
     return lead
 
 
-@njit(nogil=True, cache=True)
-def lead_of_segment(text, start, stop, out, written, model, work):  # type: ignore[no-untyped-def]
-    """Append the ids of a short segment taken alone; returns its lead a character, its lowest sum and how many ids, -1 with one unknown."""
-    points, begins, origins, pieces, path, _, best, second = work
-    count = _points(text, start, stop, points, begins)
-    if not _lead(count, model, points, best, second, origins, pieces):
+@compile_kernel
+def measure_lead(
+    text: Bytes,
+    start: int,
+    stop: int,
+    out: Int32s,
+    written: int,
+    model: UnigramModel,
+    workspace: ViterbiWorkspace,
+) -> tuple[float, float, int]:
+    """Append the ids of a short segment by itself; returns its lead a character, its lowest sum and
+    how many ids.
+
+    With an unknown character the last is -1. The segment fits the workspace.
+    """
+    origins = workspace.origins
+    pieces = workspace.pieces
+    best = workspace.exact_best
+    second = workspace.exact_second
+    starts = workspace.starts
+    count = _read_code_points(text, start, stop, workspace.code_points, starts)
+    if not _fill_two_best(count, model, workspace.code_points, best, second, origins, pieces):
         return 0.0, 0.0, -1
-    lead, lowest = _smallest_lead(count, best, second, origins), best[:count].min()
-    return (
-        lead / count,
-        lowest,
-        _emit(text, count, begins, origins, pieces, path, model, out, written),
-    )
+    lead = _measure_smallest_lead(count, best, second, origins)
+    lowest = best[:count].min()
+    ids = _emit_ids(text, count, starts, origins, pieces, workspace.path, model, out, written)
+    return lead / count, lowest, ids
 
 
-@njit(nogil=True, cache=True)
-def walk_segment(text, start, stop, total, out, written, model, work):  # type: ignore[no-untyped-def]
-    """Append the ids of `text[start:stop]` behind a text of score `total`; returns the score then, and how many ids."""
-    points, begins, origins, pieces, path, best = (
-        work[0],
-        work[1],
-        work[2],
-        work[3],
-        work[4],
-        work[5],
-    )
-    if stop - start >= points.shape[0]:
+@compile_kernel
+def walk_segment(
+    text: Bytes,
+    start: int,
+    stop: int,
+    total: np.float32,
+    out: Int32s,
+    written: int,
+    model: UnigramModel,
+    workspace: ViterbiWorkspace,
+) -> tuple[np.float32, int]:
+    """Append the ids of `text[start:stop]` behind a text of score `total`; returns the score then,
+    and how many ids.
+
+    Long segments get memory of their own. Reference: sentencepiece itself in
+    `tests/pipelines/tokenizer/test_encoder.py`.
+    """
+    code_points = workspace.code_points
+    starts = workspace.starts
+    origins = workspace.origins
+    pieces = workspace.pieces
+    path = workspace.path
+    best = workspace.best
+    if stop - start >= code_points.shape[0]:
         size = stop - start + 1
-        points, begins = np.empty(size, np.int64), np.empty(size, np.int64)
-        origins, pieces, path = (
-            np.empty(size, np.int32),
-            np.empty(size, np.int32),
-            np.empty(size, np.int32),
-        )
+        code_points = np.empty(size, np.int64)
+        starts = np.empty(size, np.int64)
+        origins = np.empty(size, np.int32)
+        pieces = np.empty(size, np.int32)
+        path = np.empty(size, np.int32)
         best = np.empty(size, np.float32)
-    count = _points(text, start, stop, points, begins)
-    _walk(count, total, model, points, best, origins, pieces)
-    return best[count], _emit(text, count, begins, origins, pieces, path, model, out, written)
+    count = _read_code_points(text, start, stop, code_points, starts)
+    _fill_best(count, total, model, code_points, best, origins, pieces)
+    return best[count], _emit_ids(text, count, starts, origins, pieces, path, model, out, written)

@@ -30,7 +30,7 @@ from pipelines.tokenizer.encoding_tables import (
     score_ranks,
     tiny_model,
 )
-from pipelines.tokenizer.kernels.encode import pair_hash
+from pipelines.tokenizer.kernels.segments import hash_pair
 from pipelines.tokenizer.training import SPECIAL, cut_line
 
 MODELS = {
@@ -350,7 +350,7 @@ def test_neighbours_of_a_piece_are_never_taken_for_strangers(pieces):
     ascii_pairs, bits, shift = neighbours(pieces)
     for piece in pieces:
         for a, b in itertools.pairwise(map(ord, piece)):
-            place = int(pair_hash(a, b)) >> int(shift)
+            place = int(hash_pair(a, b)) >> int(shift)
             assert (
                 ascii_pairs[a * 128 + b]
                 if a < 128 and b < 128
