@@ -25,11 +25,14 @@ LONGEST_PAUSE = 300.0
 """Seconds a session waits for a host or a request; what is due later stays queued for the next one."""
 
 
+NO_BACK_OFF = BackOff()
+
+
 @dataclass(slots=True)
 class _HostRecord:
     """What one host allows, and what is under way there; delays in seconds."""
 
-    back_off: BackOff = BackOff()
+    back_off: BackOff = NO_BACK_OFF
     quota_used: QuotaUsed | None = None
     crawl_delay: float = 0.0
     is_robots_read: bool = False

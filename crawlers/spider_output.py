@@ -128,8 +128,10 @@ class FetchResult:
             self.requests.append(output)
         elif isinstance(output, DocumentResult):
             self.documents.append(output)
-        else:
+        elif isinstance(output, Unreachable):
             self.unreachable.append(output)
+        else:
+            raise TypeError(f"a reader may not yield {output!r}")
 
     @property
     def capture_bytes(self) -> int:

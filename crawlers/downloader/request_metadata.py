@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
 META_KEY = "gristmill"
+NO_VALIDATORS = Validators()
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ class RequestMetadata:
     site_signals: tuple[Signal, ...] = ()
     verdict: Verdict = NO_VERDICT
     captured_as: str = "discovery"
-    validators: Validators = Validators()
+    validators: Validators = NO_VALIDATORS
     is_revisit: bool = False
 
     @property
@@ -53,6 +54,9 @@ class RequestMetadata:
 
 
 def get_metadata(message: Request | Response) -> RequestMetadata:
-    """Return the metadata of a request, or of the request that a response answers."""
-    metadata: RequestMetadata = message.meta[META_KEY]
+    """Return the metadata of a request, or of the request that a response answers.
+
+    A request made by other parts of Scrapy gets the default metadata.
+    """
+    metadata: RequestMetadata = message.meta.setdefault(META_KEY, RequestMetadata())
     return metadata

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from crawlers.product import PRODUCT
 from crawlers.downloader.robots import (
     AI_AGENTS,
     EVERYTHING_FORBIDDEN,
@@ -26,6 +25,7 @@ from crawlers.downloader.robots import (
     read_robots,
 )
 from crawlers.frontier.database import storable
+from crawlers.product import PRODUCT
 from crawlers.rights import Signal
 
 ROBOTS_PATH = "/robots.txt"

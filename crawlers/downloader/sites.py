@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from scrapy import Request
 
-from crawlers.product import PRODUCT
 from crawlers.downloader.addresses import host_of, origin_of
 from crawlers.downloader.failures import describe_failure
 from crawlers.downloader.refusals import ForbiddenByRobots, HostPaused, RobotsUnreachable
@@ -31,6 +30,7 @@ from crawlers.downloader.site_rules import (
 )
 from crawlers.downloader.spider import context_of, spider_of
 from crawlers.frontier.hosts import StoredSite
+from crawlers.product import PRODUCT
 from crawlers.spider_output import FetchResult
 
 if TYPE_CHECKING:

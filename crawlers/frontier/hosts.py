@@ -5,21 +5,19 @@ All of it outlives the process: a host that asked for an hour of rest gets it fr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from crawlers.frontier.database import FrontierDatabase
 
 
-@dataclass(frozen=True, slots=True)
-class BackOff:
+class BackOff(NamedTuple):
     """Until when a host is left alone, and how often in a row it said that it has too much."""
 
     resume_at: float = 0.0
     consecutive_429s: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QuotaUsed:
+class QuotaUsed(NamedTuple):
     """What one session took from a host: captures, their compressed bytes, when the first came."""
 
     pages: int
@@ -27,8 +25,7 @@ class QuotaUsed:
     since: float
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSite:
+class StoredSite(NamedTuple):
     """When the files of an origin were read, and their packed answers (`downloader.sites`)."""
 
     read_at: float

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crawlers.downloader.warc import warcinfo_record
+from crawlers.frontier.database import Row
 from crawlers.frontier.store import Frontier
 from gristmill.errors import RunError
 from gristmill.hashing import sha256_file
@@ -99,14 +100,14 @@ class Outbox:
         self.bytes += size
         self.waiting -= written
 
-    def _iter_captures(self) -> Iterator[tuple[int, bytes]]:
+    def _iter_captures(self) -> Iterator[Row]:
+        """Yield (id, records) in the order in which they were committed."""
         last_id = -1
         while rows := self._database.fetch_all(
             "SELECT id, records FROM outbox WHERE id > ? ORDER BY id LIMIT ?",
             [last_id, CAPTURES_A_READ],
         ):
-            for id, records in rows:
-                yield id, records
+            yield from rows
             last_id = rows[-1][0]
 
     def _list_file(self, name: str, size: int, captures: int, sha256: str, last_id: int) -> None:

@@ -15,7 +15,8 @@ from crawlers.demo.pages.planted import NEWS, SOCIAL
 from crawlers.demo.pages.text_file import TEXT_COLUMNS, read_articles
 from crawlers.demo.site import DOWN, HOSTS, DemoSite
 from crawlers.rights import judge, page_signals
-from crawlers.sources.readers import next_link, read_feed, read_sitemap, read_wiki
+from crawlers.sources.readers import find_next_link, read_feed, read_sitemap
+from gristmill.captures.mediawiki import read_mediawiki
 from gristmill.errors import InputError
 from gristmill.rights.policy import POLICIES
 
@@ -158,7 +159,7 @@ def test_revisions_have_distinct_ids_and_the_hash_of_their_text(path):
     }
     while True:
         batch = wiki.answer(WIKIS[path], query)
-        for page in read_wiki(json.dumps(batch).encode()).pages:
+        for page in read_mediawiki(json.dumps(batch).encode()).pages_with_content:
             titles.append(page["title"])
             revisions.append(page["revisions"][0])
         if "continue" not in batch:
@@ -179,7 +180,7 @@ def test_any_limit_pages_through_the_timeline_once_newest_first(limit):
         found, link = social.page(TIMELINE, query, address)
         assert len(found) <= min(limit, social.LARGEST_PAGE)
         ids += [status["id"] for status in found]
-        following = next_link(link, address)
+        following = find_next_link(link, address)
         if following is None:
             break
         query = dict(pair.split("=") for pair in following.partition("?")[2].split("&"))
