@@ -247,14 +247,15 @@ def test_a_disk_that_fills_up_between_two_requests_is_told_as_such_with_the_file
         "PRAGMA max_page_count = 1"
     )  # not less than it has by now: it cannot grow
     long = "x" * 1_000_000
-    with pytest.raises(OSError) as told:
-        if write == "metadata":
-            context.frontier.database.set_metadata("sealing", long)
-        elif write == "takedown":
-            context.frontier.results.add_takedown(long, "deleted", 0)
-        else:
-            context.frontier.hosts.save_back_off(long, BackOff(0.0))
-    assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(context.frontier.path))
+    frontier = context.frontier
+    writes = {
+        "metadata": lambda: frontier.database.set_metadata("sealing", long),
+        "takedown": lambda: frontier.results.add_takedown(long, "deleted", 0),
+        "back_off": lambda: frontier.hosts.save_back_off(long, BackOff(0.0)),
+    }
+    with pytest.raises(OSError) as caught:
+        writes[write]()
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(context.frontier.path))
 
 
 def test_scrapy_is_told_to_be_polite_and_closed(make_context):

@@ -356,11 +356,11 @@ def test_no_two_statuses_are_equal_but_the_planted_repost_and_its_original(site)
 
 def test_the_planted_resident_id_has_a_valid_check_digit_and_a_birthday_in_the_future():
     assert (
-        planted.resident_id("11010519491231002") == "11010519491231002X"
+        planted.add_check_digit("11010519491231002") == "11010519491231002X"
     )  # the example of the standard GB 11643
     assert (
         planted.RESIDENT_ID[6:10] == "2089"
-        and planted.resident_id(planted.RESIDENT_ID[:17]) == planted.RESIDENT_ID
+        and planted.add_check_digit(planted.RESIDENT_ID[:17]) == planted.RESIDENT_ID
     )
 
 

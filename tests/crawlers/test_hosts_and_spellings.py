@@ -16,6 +16,7 @@ from scrapy import Request
 from crawlers.downloader.addresses import host_of, parse_literal_address
 from crawlers.downloader.politeness import AddressMiddleware
 from crawlers.downloader.refusals import PrivateAddress
+from crawlers.downloader.request_metadata import META_KEY, RequestMetadata
 from crawlers.downloader.robots import read_robots
 from crawlers.product import PRODUCT
 from crawlers.rights import judge, page_signals
@@ -140,7 +141,7 @@ def test_loopback_in_another_spelling_is_refused_before_any_proxy_could_be_asked
     for host in ("127.1", "0x7f.1", "2130706433", "localhost:80", "0xa9fea9fe"):
         with pytest.raises(PrivateAddress):
             AddressMiddleware.from_crawler(crawler).process_request(
-                Request(f"http://{host}/", meta={"any_host": True})
+                Request(f"http://{host}/", meta={META_KEY: RequestMetadata(any_host=True)})
             )
 
 
