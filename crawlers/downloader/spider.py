@@ -118,9 +118,8 @@ class FrontierSpider(scrapy.Spider):
             result.documents.append(REDIRECTED)
             status = self._finish(request, Validators())
         else:
-            status = self._end_unread(response, request, result)
-            if status is None:
-                status = self._read(response, request, result)
+            unread = self._end_unread(response, request, result)
+            status = unread or self._read(response, request, result)
         self._commit(request, result, status)
 
     def _note_load(self, response: Response) -> float | None:

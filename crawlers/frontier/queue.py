@@ -60,8 +60,10 @@ class QueuedRequest:
     @property
     def rights_signals(self) -> tuple[Signal, ...]:
         """What was said about the use of the answer before it was requested."""
-        pairs = self.facts.get(RIGHTS_SIGNALS, [])
-        return tuple(Signal(name, value) for name, value in pairs)
+        pairs = self.facts.get(RIGHTS_SIGNALS)
+        if not isinstance(pairs, list):
+            return ()
+        return tuple(Signal(*map(str, pair)) for pair in pairs if isinstance(pair, list))
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _child_text(node: etree._Element, name: str) -> str | None:
     """The text of the first child of that name that has any."""
     for child in node:
         if _local_name(child) == name and child.text:
-            return child.text.strip()
+            return str(child.text).strip()
     return None
 
 
@@ -101,7 +101,7 @@ def _find_publication_date(node: etree._Element) -> str | None:
     """The date inside the `news:news` element of a news sitemap."""
     for child in node.iter():
         if _local_name(child) == "publication_date" and child.text:
-            return child.text
+            return str(child.text)
     return None
 
 
@@ -182,5 +182,5 @@ def find_next_link(header: str, base: str) -> str | None:
     for url, parameters in re.findall(r"<([^>]*)>([^<]*)", header):
         relation = re.search(r"\brel\s*=\s*\"?([^\";,]+)", parameters)
         if relation and "next" in relation[1].split():
-            return urljoin(base, url)
+            return str(urljoin(base, url))
     return None
