@@ -287,7 +287,7 @@ def test_an_answer_that_is_no_json_is_named_in_the_ledger(serve, crawl):
     server = serve({"/api/v1/timelines/public": timeline})
     _, run = crawl({"type": "mastodon", "name": "s", "server": server.url})
     assert run.counts["kept"] == 1 and run.counts["quarantined:unreadable_answer"] == 1
-    assert "no JSON" in run.details["failures"][0]
+    assert "not JSON" in run.details["failures"][0]
 
 
 # Budgets of a host, links, later calls

@@ -18,13 +18,15 @@ from crawlers.demo.text.piece import Piece, make_slug
 PART_CHARS = 6000
 SHORTEST_PARAGRAPH = 60
 MODULES = (
-    "abc argparse ast asyncio.events asyncio.tasks base64 bisect calendar collections configparser contextlib copy csv "
-    "ctypes.util dataclasses datetime decimal difflib dis email.message enum filecmp fractions functools getpass gettext glob "
-    "gzip heapq html.parser http.client http.cookies imaplib inspect ipaddress locale logging mailbox mimetypes multiprocessing.pool "
-    "netrc numbers optparse os pathlib pickle pickletools platform poplib pprint profile pstats queue random re reprlib sched "
-    "selectors shelve shlex shutil smtplib socket socketserver statistics string subprocess tarfile tempfile textwrap threading "
-    "timeit tokenize traceback turtle types typing unittest.case unittest.mock urllib.parse urllib.request uuid warnings wave "
-    "weakref webbrowser xml.dom.minidom xmlrpc.client zipfile"
+    "abc argparse ast asyncio.events asyncio.tasks base64 bisect calendar collections "
+    "configparser contextlib copy csv ctypes.util dataclasses datetime decimal difflib dis "
+    "email.message enum filecmp fractions functools getpass gettext glob gzip heapq html.parser "
+    "http.client http.cookies imaplib inspect ipaddress locale logging mailbox mimetypes "
+    "multiprocessing.pool netrc numbers optparse os pathlib pickle pickletools platform poplib "
+    "pprint profile pstats queue random re reprlib sched selectors shelve shlex shutil smtplib "
+    "socket socketserver statistics string subprocess tarfile tempfile textwrap threading "
+    "timeit tokenize traceback turtle types typing unittest.case unittest.mock urllib.parse "
+    "urllib.request uuid warnings wave weakref webbrowser xml.dom.minidom xmlrpc.client zipfile"
 ).split()
 _UNDERLINE = re.compile(r"^([*=\-~^])\1{2,}\s*$", re.MULTILINE)
 
