@@ -392,8 +392,8 @@ def test_any_parquet_or_jsonl_is_served_as_pages(tmp_path):
     ("content", "message"),
     [
         ('{"words": 1}\n', "no text column"),
-        ('{"text": "a"}\nnot json\n', "no JSON"),
-        ("[1]\n", "no JSON object"),
+        ('{"text": "a"}\nnot json\n', "not JSON"),
+        ("[1]\n", "not a JSON object"),
     ],
 )
 def test_a_file_that_cannot_be_served_is_refused(tmp_path, content, message):
