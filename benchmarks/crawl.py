@@ -29,8 +29,10 @@ from typing import Any
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from crawlers.frontier.store import DONE, Ended, Frontier
-from crawlers.outcome import Ask, Found, Outcome, Validators
+from crawlers.frontier.queue import RequestStatus
+from crawlers.frontier.schema import DONE
+from crawlers.frontier.store import Frontier
+from crawlers.spider_output import CrawlRequest, DocumentResult, FetchResult, Validators
 
 STEPS = ("crash", "throughput", "frontier")
 PEER = Path(__file__).parent / "peers/scrapy_graph.py"
@@ -44,7 +46,7 @@ autothrottle = false
 concurrency_per_host = 16
 backoff = 0.0
 [[sources]]
-kind = "news"
+type = "news"
 name = "graph"
 sites = ["{url}"]
 follow = true
@@ -242,16 +244,18 @@ def frontier(largest: int = 1_000_000) -> dict[str, Any]:
     rows = []
     with (
         tempfile.TemporaryDirectory() as name,
-        contextlib.closing(Frontier(Path(name) / "f.sqlite")) as queue,
+        contextlib.closing(Frontier(Path(name) / "f.sqlite")) as frontier,
     ):
         size, body = 0, os.urandom(7000)
         for wanted in (10_000, 100_000, largest):
             start = time.process_time()
             while size < wanted:
-                queue.add(
+                frontier.queue.add(
                     "s",
                     [
-                        Ask(f"http://h.example/{number}", "parse", "html", document=True)
+                        CrawlRequest(
+                            f"http://h.example/{number}", "parse", "html", is_document=True
+                        )
                         for number in range(size, size + 1000)
                     ],
                 )
@@ -259,18 +263,21 @@ def frontier(largest: int = 1_000_000) -> dict[str, Any]:
             added = (time.process_time() - start) / max(1, wanted)
             start, wall = time.process_time(), time.monotonic()
             for number in range(50):
-                for row in queue.take("s", "h.example", 20):
+                for row in frontier.queue.next_batch("s", "h.example", 20):
                     asks = [
-                        Ask(
+                        CrawlRequest(
                             f"http://h.example/{number}/{row.id}/{link}",
                             "parse",
                             "html",
-                            document=True,
+                            is_document=True,
                         )
                         for link in range(2)
                     ]
-                    outcome = Outcome([body], asks, [Found("kept", "", 100, "CC0-1.0")])
-                    queue.commit(row, outcome, Ended(DONE, None, Validators("e", "m", "p", "c")))
+                    outcome = FetchResult(
+                        [body], asks, [DocumentResult("kept", "", 100, "CC0-1.0")]
+                    )
+                    status = RequestStatus(DONE, None, Validators("e", "m", "p", "c"))
+                    frontier.commit(row, outcome, status, now=time.time())
             rows.append(
                 {
                     "queued": size,

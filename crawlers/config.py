@@ -1,94 +1,28 @@
-"""What a crawl is told: who asks, how politely, under which policy, and a list of sources."""
+"""The configuration of a crawl: who asks, how politely, under which policy, and a list of sources."""
 
 from __future__ import annotations
 
 import re
-import time
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from crawlers.product import PRODUCT
+from crawlers.sources.registry import Source, accept_former_keys, check_type
+from crawlers.spider_output import RecrawlInterval
 from gristmill import __version__
 from gristmill.config import Config
 from gristmill.errors import ConfigError
 
-PRODUCT = "gristmill"
-_CONTACT = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.[^\s]+")
-
-
-class WikiSource(Config):
-    """One MediaWiki: all its articles, or the articles of some categories."""
-
-    kind: Literal["wiki"]
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    api: str = Field(pattern=r"^https?://\S+/api\.php$")
-    lang: str | None = None
-    categories: tuple[str, ...] = ()
-    max_documents: int | None = Field(default=None, ge=1)
-
-    @property
-    def doors(self) -> tuple[str, ...]:
-        """The addresses it is entered by; other hosts are not followed, whatever links and redirects say."""
-        return (self.api,)
-
-
-class NewsSource(Config):
-    """One news publisher: sites whose robots.txt names sitemaps, and RSS or Atom feeds.
-
-    `follow`: begin with the front pages of the sites too, and go where the links of pages lead, on the same hosts.
-    """
-
-    kind: Literal["news"]
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    sites: tuple[str, ...] = ()
-    feeds: tuple[str, ...] = ()
-    follow: bool = False
-    lang: str | None = None
-    max_documents: int | None = Field(default=None, ge=1)
-
-    @model_validator(mode="after")
-    def _has_a_door(self) -> NewsSource:
-        if not self.sites and not self.feeds:
-            raise ValueError("a news source needs `sites` or `feeds`")
-        if bad := [
-            url for url in (*self.sites, *self.feeds) if not re.match(r"https?://[^/\s]+", url)
-        ]:
-            raise ValueError(f"not an http address: {bad[0]!r}")
-        return self
-
-    @property
-    def doors(self) -> tuple[str, ...]:
-        """The addresses it is entered by: sites and feeds."""
-        return (*self.sites, *self.feeds)
-
-
-class SocialSource(Config):
-    """The public timeline of one Mastodon-compatible server.
-
-    `recheck`: ask for every stored status again when documents are (`recrawl.documents`), for deletions and refusals.
-    """
-
-    kind: Literal["social"]
-    name: str = Field(pattern=r"^[a-z0-9-]+$")
-    server: str = Field(pattern=r"^https?://[^/\s]+$")
-    local: bool = True
-    recheck: bool = True
-    lang: str | None = None
-    max_documents: int | None = Field(default=None, ge=1)
-
-    @property
-    def doors(self) -> tuple[str, ...]:
-        """The address it is entered by."""
-        return (self.server,)
-
-
-Source = Annotated[WikiSource | NewsSource | SocialSource, Field(discriminator="kind")]
+CONTACT_PATTERN = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+|https?://[^\s/]+\.[^\s]+")
+"""An e-mail address, or the address of a web page."""
 
 
 class Politeness(Config):
-    """How often one host is asked, how long we wait for it, and what one call may take from it.
+    """How often a host is asked, how long we wait for it, and what one session may take from it.
 
-    Seconds, bytes and numbers of requests; `backoff` is the pause before a failed request is repeated, doubled each time.
+    Seconds, bytes and numbers of requests. `backoff` is the pause before a failed request is repeated,
+    doubled each time.
     """
 
     delay: float = Field(default=1.0, ge=0)
@@ -105,26 +39,44 @@ class Politeness(Config):
 
 
 class Recrawl(Config):
-    """After how many hours something is asked again: lists of pages, pages, and what failed; none: never."""
+    """After how many hours something is fetched again: lists of pages, pages, and what failed.
+
+    None means never.
+    """
 
     discovery: float | None = Field(default=24.0, ge=0)
     documents: float | None = Field(default=720.0, ge=0)
     failed: float | None = Field(default=24.0, ge=0)
 
-    def due(self, hours: float | None) -> float | None:
-        """The moment so many hours from now, on the wall clock; None for never."""
-        return None if hours is None else time.time() + 3600 * hours
+    def hours_of(self, interval: RecrawlInterval) -> float | None:
+        """Return the hours of an interval; None for never."""
+        if interval == "never":
+            return None
+        return self.discovery if interval == "discovery" else self.documents
 
 
 class Demo(Config):
-    """Whether the crawl serves the built-in demo site itself; `text` adds the rows of a Parquet or JSONL file to it."""
+    """Whether the crawl serves the built-in demo site itself.
+
+    `text` adds the rows of a Parquet or JSONL file to its pages.
+    """
 
     serve: bool = False
     text: str | None = None
 
 
+SourceList = Annotated[
+    tuple[Annotated[Source, BeforeValidator(check_type)], ...],
+    BeforeValidator(accept_former_keys),
+]
+
+
 class CrawlConfig(Config):
-    """A whole crawl."""
+    """A whole crawl.
+
+    `shard` is `i/n`: this process crawls the i-th part of the hosts. `private_hosts` may be fetched
+    although their addresses are private.
+    """
 
     contact: str = ""
     policy: Literal["strict-eu", "research", "open-licence-only"] = "strict-eu"
@@ -134,35 +86,48 @@ class CrawlConfig(Config):
     politeness: Politeness = Politeness()
     recrawl: Recrawl = Recrawl()
     demo: Demo = Demo()
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: SourceList = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> CrawlConfig:
+    def _check_names(self) -> CrawlConfig:
         names = [source.name for source in self.sources]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two sources are called {twice[0]!r}")
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"two sources are called {duplicates[0]!r}")
         return self
 
     @model_validator(mode="after")
-    def _shard_is_one_of_them(self) -> CrawlConfig:
-        number, of = map(int, self.shard.split("/"))
-        if number > of:
-            raise ValueError(f"shard {self.shard}: there are only {of}")
+    def _check_shard(self) -> CrawlConfig:
+        number, count = self.shard_position
+        if number > count:
+            raise ValueError(f"shard {self.shard}: there are only {count}")
         return self
 
     @property
+    def shard_position(self) -> tuple[int, int]:
+        """The number of this shard, from 1, and how many there are."""
+        number, count = self.shard.split("/")
+        return int(number), int(count)
+
+    @property
     def budget(self) -> int | None:
-        """The most documents this crawl may bring, where every source has a limit."""
-        limits = [source.max_documents for source in self.sources]
-        return None if None in limits else sum(limit or 0 for limit in limits)
+        """The most documents this crawl may bring; None if a source has no limit."""
+        total = 0
+        for source in self.sources:
+            if source.max_documents is None:
+                return None
+            total += source.max_documents
+        return total
 
 
-def user_agent(config: CrawlConfig) -> str:
-    """How we introduce ourselves; raises ConfigError where nobody could be reached about this crawl."""
-    if not _CONTACT.fullmatch(config.contact.strip()):
+def make_user_agent(config: CrawlConfig) -> str:
+    """Make the User-Agent header; raises ConfigError if it would not say whom to write to."""
+    contact = config.contact.strip()
+    if not CONTACT_PATTERN.fullmatch(contact):
         raise ConfigError(
             "a crawl needs a contact address in its User-Agent",
             {"contact": repr(config.contact)},
-            'give an e-mail address or a page about the crawl: --set contact=you@example.org, or contact = "..." in the file',
+            "give an e-mail address or a page about the crawl: --set contact=you@example.org,"
+            ' or contact = "..." in the file',
         )
-    return f"{PRODUCT}/{__version__} (+{config.contact.strip()})"
+    return f"{PRODUCT}/{__version__} (+{contact})"

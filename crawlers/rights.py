@@ -1,7 +1,7 @@
-"""What a source says about the use of its text, read as signals, and one pure function that judges them.
+"""What a source says about the use of its text, read as signals, and one function that judges them.
 
-Signals are plain (name, value) pairs kept as evidence beside every capture. Reading them never decides anything; `judge`
-does, with the licence vocabulary and the policies of `gristmill.rights.policy`.
+Signals are plain (name, value) pairs, stored as evidence beside every capture. Reading them decides
+nothing; `judge` does, with the licences and policies of `gristmill.rights.policy`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-from parsel import Selector
-
+from crawlers.product import PRODUCT
 from gristmill.rights.policy import (
     OPT_OUTS,
     UNKNOWN,
@@ -23,26 +22,36 @@ from gristmill.rights.policy import (
     why_refused,
 )
 
-AGENT = "gristmill"
+if TYPE_CHECKING:
+    from parsel import Selector
+
 LICENCE_TIERS = (("rel=license", "rightsinfo"), ("json-ld license",), ("footer link",))
-"""Statements about the page itself come before those in its metadata, those before links in a footer."""
+"""Signals that name a licence, the strongest first: about the page, in its metadata, in its footer."""
+NO_TRAINING = re.compile(r"\bai-train\s*=\s*no\b|\btrain-ai\s*=\s*n\b", re.IGNORECASE)
+"""Content signals (contentsignals.org), and the vocabulary of the IETF's AI Preferences group."""
+VALUED_DIRECTIVES = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"}
+"""Robots directives that look like `agent: words`, with a value behind the colon."""
+TDM_SIGNALS = ("meta tdm-reservation", "tdmrep.json tdm-reservation")
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One thing a source said: where it was read, and its words."""
+    """One statement of a source: where it was read, and its value."""
 
     signal: str
     value: str
 
-    def record(self) -> dict[str, str]:
-        """The form in which it is stored."""
+    def as_dict(self) -> dict[str, str]:
+        """Return the form in which it is stored."""
         return {"signal": self.signal, "value": self.value}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The licence (SPDX id or `unknown`), the refusals stated, why the policy refuses (None = it may be used), the evidence."""
+    """The licence (SPDX id or `unknown`), the refusals, why the policy refuses, and the evidence.
+
+    `refused` is None if the text may be used.
+    """
 
     licence: str
     opt_out: tuple[str, ...]
@@ -50,160 +59,178 @@ class Verdict:
     evidence: tuple[Signal, ...]
 
 
+NO_VERDICT = Verdict(UNKNOWN, (), None, ())
+"""The verdict on an answer that holds no documents."""
+
+
 def judge(signals: Sequence[Signal], policy: RightsPolicy) -> Verdict:
-    """Judge what was said under a policy. Refusals are recorded even where the policy does not heed them."""
-    stated = set(_refusals(signals))
-    opt_out = tuple(name for name in OPT_OUTS if name in stated)
-    licence = _licence(signals)
+    """Judge signals under a policy; refusals that it does not heed are recorded all the same."""
+    refusals = set(_iter_refusals(signals))
+    opt_out = tuple(name for name in OPT_OUTS if name in refusals)
+    licence = _choose_licence(signals)
     return Verdict(licence, opt_out, why_refused(licence, opt_out, policy), tuple(signals))
 
 
-def _licence(signals: Sequence[Signal]) -> str:
-    """The licence of the strongest kind of statement that names one; `unknown` where two of a kind disagree."""
+def _choose_licence(signals: Sequence[Signal]) -> str:
+    """The licence of the strongest tier that names one; `unknown` if two of a tier disagree."""
     for tier in LICENCE_TIERS:
-        named = {licence_of(signal.value) for signal in signals if signal.signal in tier} - {
-            UNKNOWN
-        }
-        if named:
-            return named.pop() if len(named) == 1 else UNKNOWN
+        licences = {parse_licence(signal.value) for signal in signals if signal.signal in tier}
+        licences.discard(UNKNOWN)
+        if licences:
+            return licences.pop() if len(licences) == 1 else UNKNOWN
     return UNKNOWN
 
 
-def licence_of(text: str) -> str:
-    """The SPDX id of a licence's name or address; addresses at spdx.org carry it in their path."""
-    if found := re.match(
+def parse_licence(text: str) -> str:
+    """Return the SPDX id of a licence's name or address; spdx.org carries it in its paths."""
+    spdx_page = re.match(
         r"https?://spdx\.org/licenses/([\w.+-]+?)(?:\.html|\.json)?/?$", text.strip()
-    ):
-        return normalize_licence(found[1])
-    return normalize_licence(text)
+    )
+    return normalize_licence(spdx_page[1] if spdx_page else text)
 
 
-def _refusals(signals: Iterable[Signal]) -> Iterator[str]:
-    tdm_header = [s.value for s in signals if s.signal == "tdm-reservation header"]
+def _iter_refusals(signals: Sequence[Signal]) -> Iterator[str]:
+    # TDMRep: the header overrides the page and the file of the site.
+    has_tdm_header = any(signal.signal == "tdm-reservation header" for signal in signals)
     for signal in signals:
-        match signal.signal:
-            case "X-Robots-Tag" | "meta robots":
-                yield from _directives(signal.value)
-            case "tdm-reservation header":
-                yield from ["tdm-reservation"] * (signal.value.strip() == "1")
-            case "meta tdm-reservation" if not tdm_header:  # TDMRep: the header overrides the page
-                yield from ["tdm-reservation"] * (signal.value.strip() == "1")
-            case "tdmrep.json tdm-reservation" if not tdm_header:
-                yield from ["tdm-reservation"] * (signal.value.strip() == "1")
-            case "robots.txt use" | "Content-Usage":
-                yield from ["notrain"] * bool(_NO_TRAINING.search(signal.value))
-            case "robots.txt for AI" | "ai.txt":
-                yield "noai"
-            case "json-ld isAccessibleForFree":
-                yield from ["paywall"] * (signal.value.lower() == "false")
-            case "mastodon":
-                yield signal.value
+        if has_tdm_header and signal.signal in TDM_SIGNALS:
+            continue
+        yield from _iter_signal_refusals(signal)
 
 
-_NO_TRAINING = re.compile(r"\bai-train\s*=\s*no\b|\btrain-ai\s*=\s*n\b", re.IGNORECASE)
-"""Content signals (contentsignals.org) and the vocabulary of the IETF's AI Preferences group, in robots.txt or a header."""
-VALUED = {"max-snippet", "max-image-preview", "max-video-preview", "unavailable_after"}
+def _iter_signal_refusals(signal: Signal) -> Iterator[str]:
+    match signal.signal:
+        case "X-Robots-Tag" | "meta robots":
+            yield from _iter_directive_refusals(signal.value)
+        case "tdm-reservation header" | "meta tdm-reservation" | "tdmrep.json tdm-reservation" if (
+            signal.value.strip() == "1"
+        ):
+            yield "tdm-reservation"
+        case "robots.txt use" | "Content-Usage" if NO_TRAINING.search(signal.value):
+            yield "notrain"
+        case "robots.txt for AI" | "ai.txt":
+            yield "noai"
+        case "json-ld isAccessibleForFree" if signal.value.lower() == "false":
+            yield "paywall"
+        case "mastodon":
+            yield signal.value
 
 
-def _directives(value: str) -> Iterator[str]:
-    """The refusals in one robots directive list; what follows `agent:` concerns that agent only."""
+def _iter_directive_refusals(value: str) -> Iterator[str]:
+    """Yield the refusals in a list of robots directives for us.
+
+    What follows `agent:` concerns that agent only.
+    """
     words: set[str] = set()
-    agent = AGENT
-    for part in re.split("[,;]", value.lower()):
-        name, colon, rest = part.partition(":")
-        if colon and name.strip() in VALUED:
+    agent = PRODUCT
+    for directive in re.split("[,;]", value.lower()):
+        name, colon, remainder = directive.partition(":")
+        if colon and name.strip() in VALUED_DIRECTIVES:
             continue
         if colon and re.fullmatch(r"[a-z][\w-]*", name.strip()):
-            agent, part = name.strip(), rest
-        if agent == AGENT:
-            words.update(part.split())  # some write spaces between them
-    yield from ["noai"] * bool(words & {"noai", "noml"})
-    yield from ["notrain"] * bool(words & {"notrain", "notraining"})
-    yield from ["noindex"] * bool(words & {"noindex", "none"})
+            agent = name.strip()
+            directive = remainder
+        if agent == PRODUCT:
+            words.update(directive.split())  # some sites write spaces instead of commas
+    if words & {"noai", "noml"}:
+        yield "noai"
+    if words & {"notrain", "notraining"}:
+        yield "notrain"
+    if words & {"noindex", "none"}:
+        yield "noindex"
+
+
+HEADER_SIGNALS = (
+    ("x-robots-tag", "X-Robots-Tag"),
+    ("tdm-reservation", "tdm-reservation header"),
+    ("tdm-policy", "tdm-policy header"),
+    ("content-usage", "Content-Usage"),
+)
+"""Headers in lower case, and the signals they are stored as."""
 
 
 def page_signals(headers: Mapping[str, Sequence[str]], page: Selector | None) -> tuple[Signal, ...]:
-    """Everything a page says about its use, in its headers (names in lower case) and in its HTML."""
-    out = [Signal("X-Robots-Tag", value) for value in headers.get("x-robots-tag", ())]
-    out += [Signal("tdm-reservation header", value) for value in headers.get("tdm-reservation", ())]
-    out += [Signal("tdm-policy header", value) for value in headers.get("tdm-policy", ())]
-    out += [Signal("Content-Usage", value) for value in headers.get("content-usage", ())]
-    out += [
-        Signal("rel=license", url)
-        for value in headers.get("link", ())
-        for url in _linked_licences(value)
-    ]
-    return tuple(dict.fromkeys([*out, *(_html_signals(page) if page is not None else ())]))
+    """Return what a page says about its use, in its headers (lower case) and in its HTML; each once."""
+    signals: list[Signal] = []
+    for header, name in HEADER_SIGNALS:
+        signals += [Signal(name, value) for value in headers.get(header, ())]
+    for value in headers.get("link", ()):
+        signals += [Signal("rel=license", url) for url in _find_licence_links(value)]
+    if page is not None:
+        signals += _iter_html_signals(page)
+    return tuple(dict.fromkeys(signals))
 
 
-def _linked_licences(header: str) -> list[str]:
+def _find_licence_links(header: str) -> list[str]:
+    """The addresses with rel=license in a Link header (RFC 8288)."""
     return re.findall(
         r'<([^>]+)>\s*;[^,]*\brel=(?:"(?:[^",]* )?license(?: [^",]*)?"|license\b(?!-))', header
     )
 
 
-def _html_signals(page: Selector) -> Iterator[Signal]:
+def _iter_html_signals(page: Selector) -> Iterator[Signal]:
     for meta in page.css("meta[name][content]"):
-        name, content = meta.attrib["name"].strip().lower(), meta.attrib["content"]
-        if name in ("robots", AGENT):
+        name = meta.attrib["name"].strip().lower()
+        content = meta.attrib["content"]
+        if name in ("robots", PRODUCT):
             yield Signal("meta robots", content)
         elif name in ("tdm-reservation", "tdm-policy"):
             yield Signal(f"meta {name}", content)
     for link in page.css('[rel~="license"][href], [rel~="licence"][href]'):
         yield Signal("rel=license", link.attrib["href"])
     for text in page.css('script[type^="application/ld+json"]::text').getall():
-        yield from _linked_data_signals(text)
+        yield from _iter_linked_data_signals(text)
     for href in page.css('footer a[href*="creativecommons.org/"]::attr(href)').getall():
         yield Signal("footer link", href)
 
 
-def _linked_data_signals(text: str) -> Iterator[Signal]:
+def _iter_linked_data_signals(text: str) -> Iterator[Signal]:
+    """Yield what a block of JSON-LD (schema.org) says about licence and paywall."""
     try:
-        found = json.loads(text, strict=False)  # line breaks inside of strings are common
+        content = json.loads(text, strict=False)  # line breaks inside of strings are common
     except (ValueError, RecursionError):
         return
-    for thing in _things(found):
-        if isinstance(licence := thing.get("license"), str):
+    for node in _iter_nodes(content):
+        licence = node.get("license")
+        if isinstance(licence, str):
             yield Signal("json-ld license", licence)
-        if isinstance(free := thing.get("isAccessibleForFree"), bool | str) and not _is_no_text(
-            thing
-        ):
-            yield Signal("json-ld isAccessibleForFree", str(free))
+        is_free = node.get("isAccessibleForFree")
+        if isinstance(is_free, bool | str) and not _is_venue(node):
+            yield Signal("json-ld isAccessibleForFree", str(is_free))
 
 
-def _is_no_text(thing: Mapping[str, Any]) -> bool:
-    """Whether a thing is an event, a place or a product: what it costs to go there says nothing about the page."""
-    kinds = thing.get("@type")
-    named = kinds if isinstance(kinds, list) else [kinds]
-    return any(
-        str(kind).endswith(("Event", "Place", "Product", "Attraction", "Museum")) for kind in named
-    )
+def _is_venue(node: Mapping[str, object]) -> bool:
+    """Whether a node is an event, a place or a product: its price says nothing about the page."""
+    stated = node.get("@type")
+    types = stated if isinstance(stated, list) else [stated]
+    suffixes = ("Event", "Place", "Product", "Attraction", "Museum")
+    return any(str(type_name).endswith(suffixes) for type_name in types)
 
 
-def _things(found: Any) -> Iterator[dict[str, Any]]:
-    """The top-level objects of a JSON-LD block: not the images or authors inside, whose licence is not the page's."""
-    for thing in found if isinstance(found, list) else [found]:
-        if isinstance(thing, dict):
-            yield thing
-            graph = thing.get("@graph")
-            yield from (
-                (part for part in graph if isinstance(part, dict))
-                if isinstance(graph, list)
-                else ()
-            )
+def _iter_nodes(content: object) -> Iterator[dict[str, object]]:
+    """Yield the top-level nodes of a JSON-LD block and of its `@graph`.
+
+    Images and authors inside of them are left out: their licence is not the page's.
+    """
+    for node in content if isinstance(content, list) else [content]:
+        if not isinstance(node, dict):
+            continue
+        yield node
+        graph = node.get("@graph")
+        if isinstance(graph, list):
+            yield from (part for part in graph if isinstance(part, dict))
 
 
-def status_signals(status: Mapping[str, Any]) -> tuple[Signal, ...]:
-    """The refusals of a Mastodon status and its account."""
-    return tuple(
-        Signal("mastodon", word)
-        for word in dict.fromkeys(found.word for found in status_refusals(status))
-    )
+def status_signals(status: Mapping[str, object]) -> tuple[Signal, ...]:
+    """Return the refusals of a Mastodon status and its account, each once."""
+    words: Iterable[str] = (refusal.word for refusal in status_refusals(status))
+    return tuple(Signal("mastodon", word) for word in dict.fromkeys(words))
 
 
-def rightsinfo_signals(query: Mapping[str, Any]) -> tuple[Signal, ...]:
-    """The licence of a wiki, from siteinfo's rightsinfo: the address, or the name where there is no address."""
+def rightsinfo_signals(query: Mapping[str, object]) -> tuple[Signal, ...]:
+    """Return the licence of a wiki from siteinfo's rightsinfo: its address, or its name without one."""
     info = query.get("rightsinfo")
-    info = info if isinstance(info, dict) else {}
-    stated = str(info.get("url") or info.get("text") or "")
-    return (Signal("rightsinfo", stated),) if stated else ()
+    if not isinstance(info, dict):
+        return ()
+    licence = str(info.get("url") or info.get("text") or "")
+    return (Signal("rightsinfo", licence),) if licence else ()

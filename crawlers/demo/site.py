@@ -1,9 +1,13 @@
-"""The demo site: a wiki, a news site and a social timeline on one loopback port, for crawls that need no network."""
+"""The demo site: a wiki, a news site and a social timeline on one loopback port.
+
+Crawls of it need no network.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -28,16 +32,17 @@ class DemoSite:
     >>> with DemoSite() as site:
     ...     print(site.url)
 
-    All bodies name the logical origins (`http://news.demo.test`, ...): a crawler that uses the port as an HTTP proxy for
-    them stores the same URLs every time. A browser that asks the port directly gets its links to the port.
+    All bodies name the logical origins (`http://news.demo.test`, ...). A crawler that uses the port as an
+    HTTP proxy for them stores the same URLs every time. A browser that asks the port directly gets
+    links to the port.
     """
 
     def __init__(self, *, port: int = 0, text: Path | None = None) -> None:
         self._text = text
-        self._pages = news.replies(read_articles(text) if text else ())
+        self._pages = news.make_replies(read_articles(text) if text else ())
         self._wikis = wiki.build_wikis()
         self._timeline = social.build_timeline()
-        self._asked: set[str] = set()
+        self._seen_paths: set[str] = set()
         self.requests: list[str] = []
         self._server = _Server(("127.0.0.1", port), self)
         self._thread = threading.Thread(
@@ -64,18 +69,22 @@ class DemoSite:
         self._thread.join()
 
     def summary(self) -> list[str]:
-        """What is served where, for people."""
-        count = sum(len(found.pages) for found in self._wikis.values())
-        served = sum(reply.content_type.startswith("text/html") for reply in self._pages.values())
+        """Say what is served where, in lines for people."""
+        wiki_pages = sum(len(wiki.pages) for wiki in self._wikis.values())
+        apis = " ".join(self._at(path) for path in self._wikis)
+        html = sum(reply.content_type.startswith("text/html") for reply in self._pages.values())
+        lists = f"{self._at('/robots.txt')} and {self._at('/feed.xml')}"
+        timeline = self._at(social.PATH)
         text = f" --set demo.text={self._text}" if self._text else ""
         return [
             f"demo site  {self.url}",
-            f"  wiki     {count} pages in two languages, behind MediaWiki's API: {' '.join(map(self._at, self._wikis))}",
-            f"  news     {served} pages; where they are, say {self._at('/robots.txt')} and {self._at('/feed.xml')}",
-            f"  social   {len(self._timeline)} statuses, behind Mastodon's API: {self._at(social.PATH)}",
-            f"  planted  {len(PLANTED)} addresses have a known fault: copies, refusals, broken pages, personal data",
-            "to crawl   gristmill crawl --config configs/crawl/demo.toml"
-            f"{text}   (serves these pages by itself, on a port of its own)",
+            f"  wiki     {wiki_pages} pages in two languages, behind MediaWiki's API: {apis}",
+            f"  news     {html} pages; where they are, say {lists}",
+            f"  social   {len(self._timeline)} statuses, behind Mastodon's API: {timeline}",
+            f"  planted  {len(PLANTED)} addresses have a known fault:"
+            " copies, refusals, broken pages, personal data",
+            f"to crawl   gristmill crawl --config configs/crawl/demo.toml{text}"
+            "   (serves these pages by itself, on a port of its own)",
             "to stop    Ctrl-C",
         ]
 
@@ -89,31 +98,34 @@ class DemoSite:
         if host == DOWN.removeprefix("http://") and parts.path == "/robots.txt":
             return Reply(b"down for maintenance", TEXT, 503)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
-        if (found := self._wikis.get(parts.path)) is not None:
-            return _json(wiki.answer(found, query))
+        if parts.path in self._wikis:
+            return _json_reply(wiki.answer_query(self._wikis[parts.path], query))
         if parts.path == social.PATH:
-            return self._timeline_page(query)
+            return self._timeline_reply(query)
         if parts.path.startswith(social.STATUS):
-            found_one = social.status(self._timeline, parts.path.removeprefix(social.STATUS))
-            return NOT_FOUND if found_one is None else _json(found_one)
-        return self._page(parts.path)
+            return self._status_reply(parts.path.removeprefix(social.STATUS))
+        return self._page_reply(parts.path)
 
-    def _timeline_page(self, query: dict[str, str]) -> Reply:
+    def _status_reply(self, id: str) -> Reply:
+        status = social.find_status(self._timeline, id)
+        return NOT_FOUND if status is None else _json_reply(status)
+
+    def _timeline_reply(self, query: dict[str, str]) -> Reply:
         try:
-            found, link = social.page(self._timeline, query, SOCIAL + social.PATH)
+            statuses, link = social.get_page(self._timeline, query, SOCIAL + social.PATH)
         except ValueError:
             return Reply(b'{"error": "limit and max_id are numbers"}', JSON, 400)
-        return _json(found, (("Link", link),) if link else ())
+        return _json_reply(statuses, (("Link", link),) if link else ())
 
-    def _page(self, path: str) -> Reply:
+    def _page_reply(self, path: str) -> Reply:
         reply = self._pages.get(path, NOT_FOUND)
-        if reply.busy and path not in self._asked:
-            self._asked.add(path)
+        if reply.busy and path not in self._seen_paths:
+            self._seen_paths.add(path)
             return BUSY
         return reply
 
 
-def _json(value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
+def _json_reply(value: Any, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     return Reply(json.dumps(value, ensure_ascii=False).encode(), JSON, headers=headers)
 
 
@@ -126,42 +138,44 @@ class _Server(ThreadingHTTPServer):
             super().__init__(address, _Handler)
         except OSError as error:
             raise UserError(
-                "this port cannot be had",
+                "this port cannot be opened",
                 {"port": address[1], "problem": error.strerror},
                 "give another one with --port",
             ) from None
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers both kinds of request line: `GET /path` from browsers, `GET http://host/path` from clients that take us for a proxy."""
+    """Answers `GET /path` from browsers, and `GET http://host/path` from clients that use a proxy."""
 
     protocol_version = "HTTP/1.1"
     server_version = "GristmillDemo/1"
-    disable_nagle_algorithm = (
-        True  # else each answer waits 40 ms for the client's delayed acknowledgement
-    )
+    # Else each answer waits 40 ms for the delayed acknowledgement of the client.
+    disable_nagle_algorithm = True
     wbufsize = -1
     server: _Server
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         host = address.netloc or self.headers.get("Host", "")
-        target = f"{address.path or '/'}{'?' + address.query if address.query else ''}"
-        self._send(self._localized(self.server.site.reply(host, target), host), head_only=False)
+        query = f"?{address.query}" if address.query else ""
+        target = f"{address.path or '/'}{query}"
+        reply = self.server.site.reply(host, target)
+        self._send(self._localize(reply, host), head_only=False)
 
     def do_HEAD(self) -> None:
         self._send(self.server.site.reply(self.headers.get("Host", ""), self.path), head_only=True)
 
-    def _localized(self, reply: Reply, host: str) -> Reply:
+    def _localize(self, reply: Reply, host: str) -> Reply:
         """Point links at this port when it was asked directly."""
         if host in HOSTS:
             return reply
-        here = f"http://{host}"
-        body, headers = reply.body, reply.headers
+        local_origin = f"http://{host}"
+        body = reply.body
+        headers = reply.headers
         for origin in (WIKI, NEWS, SOCIAL):
-            body = body.replace(origin.encode(), here.encode())
-            headers = tuple((name, value.replace(origin, here)) for name, value in headers)
-        return Reply(body, reply.content_type, reply.status, headers, reply.cut, reply.busy)
+            body = body.replace(origin.encode(), local_origin.encode())
+            headers = tuple((name, value.replace(origin, local_origin)) for name, value in headers)
+        return replace(reply, body=body, headers=headers)
 
     def _send(self, reply: Reply, *, head_only: bool) -> None:
         self.send_response(reply.status)
@@ -172,9 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if head_only:
             return
-        self.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
-        if reply.cut:
-            self.close_connection = True
+        if not reply.cut:
+            self.wfile.write(reply.body)
+            return
+        self.wfile.write(reply.body[: len(reply.body) // 2])
+        self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Stay quiet: the crawler's own log tells what was asked."""
+        """Stay quiet: the crawler reports what it asked."""

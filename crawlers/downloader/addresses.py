@@ -1,4 +1,4 @@
-"""Addresses of hosts: names out of URLs, and which IP addresses are not public."""
+"""Hosts, origins and IP addresses: names out of URLs, and which IP addresses are not public."""
 
 from __future__ import annotations
 
@@ -8,43 +8,50 @@ import socket
 from urllib.parse import urlsplit
 
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""IPv6 addresses that hold an IPv4 address in their last 32 bits (RFC 6052)."""
 
 
 def host_of(url: str) -> str:
-    """The host name of a URL, in lower case and as it is asked for: punycode, where it has letters beyond ASCII."""
+    """Return the host name of a URL in lower case, as punycode if it has letters beyond ASCII."""
     host = (urlsplit(url).hostname or "").lower()
+    if host.isascii():
+        return host
     try:
-        return host if host.isascii() else host.encode("idna").decode("ascii").lower()
+        return host.encode("idna").decode("ascii").lower()
     except UnicodeError:
         return host
 
 
-def place_of(url: str) -> str:
-    """The host of a URL with its port, where it names one: robots.txt holds for that place alone (RFC 9309, 2.3)."""
-    return urlsplit(url).netloc.rpartition("@")[2].lower()
+def origin_of(url: str) -> str:
+    """Return the host of a URL with the port it names: robots.txt holds for that alone (RFC 9309, 2.3)."""
+    network_location = urlsplit(url).netloc
+    without_password = network_location.rpartition("@")[2]
+    return without_password.lower()
 
 
-def bare(host: str) -> str:
-    """A host without `www.`: publishers link to themselves both ways."""
+def strip_www(host: str) -> str:
+    """Remove `www.`: publishers link to themselves with and without it."""
     return host.removeprefix("www.")
 
 
 def is_private(address: str) -> bool:
     """Whether an IP address is anything but public: private, loopback, link-local, reserved, multicast."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        # the IPv4 address that a mapped, 6to4 or NAT64 address leads to counts
-        inner = found.ipv4_mapped or found.sixtofour
-        if found in NAT64:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        found = inner or found
-    return found.is_multicast or not found.is_global
+    without_zone = address.partition("%")[0]
+    ip = ipaddress.ip_address(without_zone)
+    if isinstance(ip, ipaddress.IPv6Address):
+        # A mapped, 6to4 or NAT64 address leads to the IPv4 address inside: that one counts.
+        embedded = ip.ipv4_mapped or ip.sixtofour
+        if ip in NAT64:
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        ip = embedded or ip
+    return ip.is_multicast or not ip.is_global
 
 
-def literal(host: str) -> str | None:
-    """The IP address that a host of a URL is written as, also as `127.1` or `0x7f.1`, or that `localhost` is; None for names.
+def parse_literal_address(host: str) -> str | None:
+    """Return the IP address that a host is written as, also as `127.1` or `0x7f.1`; None for names.
 
-    Behind a proxy nothing is looked up here: what says where it leads must be seen as it is written.
+    `localhost` counts as 127.0.0.1. Behind a proxy no name is looked up on this machine, so an
+    address has to be recognized as it is written.
     """
     name = host.partition("%")[0].strip("[]").rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
@@ -53,9 +60,10 @@ def literal(host: str) -> str | None:
         return str(ipaddress.ip_address(name))
     except ValueError:
         pass
+    if not re.fullmatch(r"[0-9a-fx.]+", name):
+        return None
     try:
-        return (
-            socket.inet_ntoa(socket.inet_aton(name)) if re.fullmatch(r"[0-9a-fx.]+", name) else None
-        )
+        # inet_aton reads the short, octal and hexadecimal forms that browsers accept.
+        return socket.inet_ntoa(socket.inet_aton(name))
     except OSError:
         return None

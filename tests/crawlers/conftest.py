@@ -1,4 +1,4 @@
-"""Fixtures of the crawling tests: saved pages, a session, watched servers, a running demo site, the command in a process of its own, one finished demo crawl."""
+"""Fixtures of the crawling tests: saved pages, a context, watched servers, a running demo site, the command in a process of its own, one finished demo crawl."""
 
 import os
 import subprocess
@@ -15,10 +15,10 @@ import processes
 import pytest
 
 from crawlers.config import CrawlConfig
+from crawlers.context import CrawlContext, open_context
 from crawlers.demo.site import DemoSite
 from crawlers.frontier.outbox import Outbox
 from crawlers.frontier.store import Frontier
-from crawlers.session import Session
 from gristmill.progress import Progress
 from gristmill.runs.finished import FinishedRun, open_run
 
@@ -109,15 +109,19 @@ def serve() -> Iterator[Callable[[dict], Watched]]:
 
 
 @pytest.fixture
-def session_of(tmp_path: Path) -> Iterator[Callable[..., Session]]:
-    """A function making the session of a crawl of these sources; asked again it is another process on the same frontier."""
+def make_context(tmp_path: Path) -> Iterator[Callable[..., CrawlContext]]:
+    """A function making the context of a crawl of these sources; asked again it is another process on the same frontier."""
     opened: list[Frontier] = []
 
-    def make(*sources: dict, folder: str = "state", **settings: object) -> Session:
+    def make(
+        *sources: dict, folder: str = "state", services: dict | None = None, **settings: object
+    ) -> CrawlContext:
         config = CrawlConfig.model_validate({"contact": "a@b.org", "sources": sources, **settings})
         opened.append(frontier := Frontier(tmp_path / folder / "frontier.sqlite"))
-        outbox = Outbox(frontier, tmp_path / folder / "captures", rotate=config.capture_file_bytes)
-        return Session(config, frontier, outbox, Progress("crawl"))
+        outbox = Outbox(
+            frontier, tmp_path / folder / "captures", file_bytes=config.capture_file_bytes
+        )
+        return open_context(config, frontier, outbox, Progress("crawl"), **(services or {}))
 
     yield make
     for frontier in opened:

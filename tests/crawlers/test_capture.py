@@ -13,15 +13,16 @@ from warcio.archiveiterator import ArchiveIterator
 
 from crawlers.downloader.capture import (
     CaptureMiddleware,
-    capture_format,
-    earlier_of,
+    choose_format,
     exchange_of,
-    validators,
+    find_earlier,
+    read_validators,
 )
-from crawlers.downloader.warc import Earlier, capture_records, payload_digest
-from crawlers.frontier.store import Row
-from crawlers.outcome import Validators
+from crawlers.downloader.request_metadata import META_KEY, RequestMetadata
+from crawlers.downloader.warc import EarlierCapture, capture_records, payload_digest
+from crawlers.frontier.queue import QueuedRequest
 from crawlers.rights import Signal
+from crawlers.spider_output import Validators
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 BODY = "<p>水</p>".encode()
@@ -62,7 +63,7 @@ def response(
     ],
 )
 def test_only_a_good_answer_of_a_kind_we_read_is_content(wanted, status, kind, format):
-    assert capture_format(wanted, response(status, kind)) == format
+    assert choose_format(wanted, response(status, kind)) == format
 
 
 @pytest.mark.parametrize(
@@ -75,8 +76,7 @@ def test_only_a_good_answer_of_a_kind_we_read_is_content(wanted, status, kind, f
 )
 def test_an_error_of_a_wiki_is_no_content_though_its_status_is_200(body, format):
     assert (
-        capture_format("mediawiki-api", Response("https://example.org/api.php", body=body))
-        == format
+        choose_format("mediawiki-api", Response("https://example.org/api.php", body=body)) == format
     )
 
 
@@ -136,8 +136,8 @@ def test_the_status_line_has_a_reason(status, reason):
     assert exchange_of(Request("https://example.org/a"), response(status)).reason == reason
 
 
-def row(before: Validators = NEVER_ASKED) -> Row:
-    return Row(
+def row(before: Validators = NEVER_ASKED) -> QueuedRequest:
+    return QueuedRequest(
         1,
         "n",
         "example.org",
@@ -154,10 +154,10 @@ def row(before: Validators = NEVER_ASKED) -> Row:
 
 def test_validators_are_those_of_the_answer_with_the_digest_and_the_date_of_its_capture():
     answer = response(ETag='W/"x"', **{"Last-Modified": "Mon, 23 Nov 2026 12:00:00 GMT"})
-    assert validators(answer, WHEN) == Validators(
+    assert read_validators(answer, WHEN) == Validators(
         'W/"x"', "Mon, 23 Nov 2026 12:00:00 GMT", payload_digest(BODY), "2026-01-01T00:00:00Z"
     )
-    assert validators(response(), WHEN).etag is None
+    assert read_validators(response(), WHEN).etag is None
 
 
 @pytest.mark.parametrize(
@@ -174,36 +174,36 @@ def test_validators_are_those_of_the_answer_with_the_digest_and_the_date_of_its_
 )
 def test_only_the_same_payload_or_a_304_repeats_an_earlier_capture(before, status, body, repeats):
     answer = response(status).replace(body=body)
-    wanted = Earlier(payload_digest(BODY), "2026-01-01T00:00:00Z") if repeats else None
-    assert earlier_of(row(before), answer, validators(answer, WHEN)) == wanted
+    wanted = EarlierCapture(payload_digest(BODY), "2026-01-01T00:00:00Z") if repeats else None
+    assert find_earlier(row(before), answer, read_validators(answer, WHEN)) == wanted
 
 
 def test_what_was_asked_beside_the_queue_is_never_a_revisit():
-    assert earlier_of(None, response(), validators(response(), WHEN)) is None
+    assert find_earlier(None, response(), read_validators(response(), WHEN)) is None
 
 
 @pytest.fixture
-def captured(session_of):
+def captured(make_context):
     """A function sending an answer of a row through the middleware; returns the request's meta."""
-    session = session_of(
-        {"kind": "news", "name": "n", "sites": ["https://example.org"], "lang": "en"}
+    context = make_context(
+        {"type": "news", "name": "n", "sites": ["https://example.org"], "lang": "en"}
     )
-    spider = SimpleNamespace(session=session, source=session.config.sources[0])
+    spider = SimpleNamespace(context=context, source=context.config.sources[0])
     middleware = CaptureMiddleware.from_crawler(SimpleNamespace(spider=spider))
 
-    def send(found: Row, answer: Response, *site: Signal) -> dict:
-        meta = {"row": found, "format": found.format, "captures": [], "site_signals": site}
-        request = Request(answer.url, meta=meta)
+    def send(found: QueuedRequest, answer: Response, *site: Signal) -> RequestMetadata:
+        metadata = RequestMetadata(queued=found, format=found.format, site_signals=site)
+        request = Request(answer.url, meta={META_KEY: metadata})
         assert middleware.process_response(request, answer) is answer
-        return request.meta
+        return metadata
 
     return send
 
 
-def kinds(meta: dict) -> list[str]:
+def kinds(meta: RequestMetadata) -> list[str]:
     return [
         r.rec_type
-        for r in ArchiveIterator(io.BytesIO(b"".join(meta["captures"])), check_digests="raise")
+        for r in ArchiveIterator(io.BytesIO(b"".join(meta.captures)), check_digests="raise")
     ]
 
 
@@ -211,27 +211,27 @@ def test_a_first_answer_travels_as_one_piece_with_its_verdict_and_validators(cap
     meta = captured(
         row(), response(**{"X-Robots-Tag": "noai"}), Signal("robots.txt use", "ai-train=no")
     )
-    assert len(meta["captures"]) == 1
+    assert len(meta.captures) == 1
     assert kinds(meta) == ["request", "response", "metadata"]
-    assert (meta["captured_as"], meta["revisit"]) == ("html", False)
-    assert meta["verdict"].opt_out == ("noai", "notrain")
-    assert meta["validators"].payload == payload_digest(BODY)
+    assert (meta.captured_as, meta.is_revisit) == ("html", False)
+    assert meta.verdict.opt_out == ("noai", "notrain")
+    assert meta.validators.payload == payload_digest(BODY)
 
 
 def test_every_hop_is_captured_beside_the_others(captured):
     moved = captured(row(), response(301, Location="/b"))
     assert kinds(moved) == ["request", "response", "metadata"]
-    assert moved["captured_as"] == "discovery"
+    assert moved.captured_as == "discovery"
 
 
 def test_a_revisit_hands_on_the_capture_that_has_the_payload_not_itself(captured):
     first = captured(row(BEFORE), response(ETag='"2"'))
     assert kinds(first) == ["request", "revisit", "metadata"]
-    assert first["validators"] == replace(BEFORE, etag='"2"')
-    again = captured(row(first["validators"]), response(ETag='"3"'))
+    assert first.validators == replace(BEFORE, etag='"2"')
+    again = captured(row(first.validators), response(ETag='"3"'))
     (told,) = [
         r.rec_headers
-        for r in ArchiveIterator(io.BytesIO(b"".join(again["captures"])))
+        for r in ArchiveIterator(io.BytesIO(b"".join(again.captures)))
         if r.rec_type == "revisit"
     ]
     assert told["WARC-Refers-To-Date"] == "2026-01-01T00:00:00Z"
@@ -244,10 +244,10 @@ def test_a_revisit_hands_on_the_capture_that_has_the_payload_not_itself(captured
 )
 def test_a_refusal_beside_a_304_is_heard_though_the_page_did_not_change(captured, headers, site):
     meta = captured(row(BEFORE), response(304, **headers).replace(body=b""), *site)
-    assert (meta["captured_as"], meta["revisit"]) == ("discovery", True)
-    assert meta["verdict"].refused == "opt_out"
-    assert meta["validators"].payload == BEFORE.payload
+    assert (meta.captured_as, meta.is_revisit) == ("discovery", True)
+    assert meta.verdict.refused == "opt_out"
+    assert meta.validators.payload == BEFORE.payload
 
 
 def test_a_304_that_says_nothing_refuses_nothing(captured):
-    assert captured(row(BEFORE), response(304).replace(body=b""))["verdict"].refused is None
+    assert captured(row(BEFORE), response(304).replace(body=b"")).verdict.refused is None

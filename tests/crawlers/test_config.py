@@ -1,16 +1,20 @@
 """Crawl configurations: the shipped ones load, impossible ones are refused before any request."""
 
 import re
+import subprocess
+import sys
+from typing import get_args
 
 import pytest
 
-from crawlers import config as config_module
-from crawlers.config import CrawlConfig, Recrawl, user_agent
+from crawlers.config import CrawlConfig, Recrawl, make_user_agent
+from crawlers.sources.registry import SPIDERS, Source
+from crawlers.state import name_crawl
 from gristmill import __version__
 from gristmill.config import load
 from gristmill.errors import ConfigError
 
-WIKI = {"kind": "wiki", "name": "w", "api": "https://w.example.org/w/api.php"}
+WIKI = {"type": "mediawiki", "name": "w", "api": "https://w.example.org/w/api.php"}
 
 
 def config(*sources, **changes) -> CrawlConfig:
@@ -24,11 +28,12 @@ def test_the_shipped_configurations_load(repository, name):
 
 def test_the_default_crawl_has_all_kinds_both_languages_and_a_budget_but_no_contact(repository):
     default = load(CrawlConfig, repository / "configs" / "crawl" / "default.toml")
-    assert {source.kind for source in default.sources} == {"wiki", "news", "social"}
+    assert {source.type for source in default.sources} == {"mediawiki", "news", "mastodon"}
+    assert {source.genre for source in default.sources} == {"wiki", "news", "social"}
     assert {"en", "zh"} <= {source.lang for source in default.sources}
     assert default.budget is not None and default.politeness.delay >= 1 and not default.demo.serve
     with pytest.raises(ConfigError, match="contact"):
-        user_agent(default)
+        make_user_agent(default)
 
 
 def test_the_demo_crawl_asks_only_hosts_that_cannot_exist(repository):
@@ -40,7 +45,9 @@ def test_the_demo_crawl_asks_only_hosts_that_cannot_exist(repository):
     "contact", ["me@example.org", "https://example.org/crawl", " http://a.org/x "]
 )
 def test_a_contact_is_an_address_or_a_page(contact):
-    assert user_agent(config(contact=contact)) == f"gristmill/{__version__} (+{contact.strip()})"
+    assert (
+        make_user_agent(config(contact=contact)) == f"gristmill/{__version__} (+{contact.strip()})"
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_a_contact_is_an_address_or_a_page(contact):
 )
 def test_anything_else_is_refused(contact):
     with pytest.raises(ConfigError, match="contact"):
-        user_agent(config(contact=contact))
+        make_user_agent(config(contact=contact))
 
 
 @pytest.mark.parametrize(
@@ -59,13 +66,13 @@ def test_anything_else_is_refused(contact):
         ({"sources": [WIKI, WIKI]}, "two sources are called"),
         ({"sources": [{**WIKI, "name": "Not A Name"}]}, "name"),
         ({"sources": [{**WIKI, "api": "https://w.example.org/index.php"}]}, "api"),
-        ({"sources": [{"kind": "news", "name": "n"}]}, "needs `sites` or `feeds`"),
+        ({"sources": [{"type": "news", "name": "n"}]}, "needs `sites` or `feeds`"),
         (
-            {"sources": [{"kind": "news", "name": "n", "feeds": ["ftp://e.org/f"]}]},
+            {"sources": [{"type": "news", "name": "n", "feeds": ["ftp://e.org/f"]}]},
             "not an http address",
         ),
         (
-            {"sources": [{"kind": "social", "name": "s", "server": "https://s.example/path"}]},
+            {"sources": [{"type": "mastodon", "name": "s", "server": "https://s.example/path"}]},
             "server",
         ),
         ({"sources": [{**WIKI, "max_documents": 0}]}, "max_documents"),
@@ -76,7 +83,13 @@ def test_anything_else_is_refused(contact):
         ({"sources": [WIKI], "politeness": {"seconds_per_host": 0}}, "seconds_per_host"),
         ({"sources": [WIKI], "politeness": {"backoff": -1}}, "backoff"),
         ({"sources": [WIKI], "recrawl": {"documents": -1}}, "documents"),
-        ({"sources": [{"kind": "blog", "name": "b"}]}, "kind"),
+        (
+            {"sources": [{"type": "blog", "name": "b"}]},
+            "`blog` is not a type of source: choose from mediawiki, news, mastodon",
+        ),
+        ({"sources": [{"type": "new", "name": "b"}]}, "did you mean `news`?"),
+        ({"sources": [{"kind": "wiki", **WIKI}]}, "give only `type`"),
+        ({"sources": [{**WIKI, "genre": "wikis"}]}, "genre"),
     ],
 )
 def test_impossible_crawls_are_refused(table, message, tmp_path):
@@ -103,11 +116,59 @@ def test_the_budget_is_known_only_where_every_source_has_one():
     assert config(other, WIKI).budget is None
 
 
-def test_what_is_asked_again_is_due_after_its_hours_or_never(monkeypatch):
-    monkeypatch.setattr(config_module.time, "time", lambda: 1000.0)
-    again = Recrawl()
-    assert (again.discovery, again.documents, again.failed) == (24, 720, 24)
-    assert [again.due(hours) for hours in (24, 0, 0.5, None)] == [1000 + 86400, 1000, 2800, None]
+def test_what_is_fetched_again_is_due_after_its_hours_or_never():
+    recrawl = Recrawl(documents=None)
+    assert (recrawl.discovery, recrawl.failed) == (24, 24)
+    intervals = ("discovery", "documents", "never")
+    assert [recrawl.hours_of(interval) for interval in intervals] == [24, None, None]
+    assert Recrawl().hours_of("documents") == 720
+
+
+@pytest.mark.parametrize(
+    ("former", "source_type", "keys"),
+    [
+        ("wiki", "mediawiki", {"api": "https://w.example.org/w/api.php"}),
+        ("news", "news", {"sites": ["https://n.example"]}),
+        ("social", "mastodon", {"server": "https://s.example"}),
+    ],
+)
+def test_the_former_key_of_a_source_is_taken_with_one_warning(former, source_type, keys, capsys):
+    sources = [{"kind": former, "name": f"s{number}", **keys} for number in range(2)]
+    assert {source.type for source in config(*sources).sources} == {source_type}
+    assert capsys.readouterr().err.count("is now called `type`") == 1
+
+
+def test_a_genre_may_be_stated_for_one_source():
+    assert config({**WIKI, "genre": "docs"}).sources[0].genre == "docs"
+    assert config(WIKI).sources[0].genre == "wiki"
+
+
+def test_the_registry_has_a_spider_for_every_type_and_every_genre_has_rules():
+    union, _ = get_args(Source)
+    types = [get_args(member.model_fields["type"].annotation)[0] for member in get_args(union)]
+    assert types == list(SPIDERS)
+
+
+def test_configurations_are_read_without_scrapy():
+    code = (
+        "import sys, crawlers.config; assert not {'scrapy', 'w3lib', 'parsel'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "crawl"),
+    [
+        ("demo", "crawl-6714a8ef30eb", "crawl-4d28a56b29e6"),
+        ("default", "crawl-e909013d9f79", "crawl-ff76b10f71dc"),
+    ],
+)
+def test_crawls_of_the_first_version_are_found_under_their_names(repository, name, state, crawl):
+    """The names that version 0.1 gave these crawls, when `type` was called `kind`."""
+    settings = load(CrawlConfig, repository / "configs" / "crawl" / f"{name}.toml")
+    assert name_crawl(settings, with_shard=True) == state
+    assert name_crawl(settings) == crawl
 
 
 def test_a_host_has_no_limits_of_a_call_unless_they_are_given():

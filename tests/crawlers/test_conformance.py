@@ -431,12 +431,12 @@ def crawled(gristmill, tmp_path_factory):
         ).start()
     hosts = [server.server_address[0] for server in servers.values()]
     sources = [
-        {"kind": "news", "name": name, "sites": [server.url], **server.case.source}
+        {"type": "news", "name": name, "sites": [server.url], **server.case.source}
         for name, server in servers.items()
     ]
     sources.append(
         {
-            "kind": "news",
+            "type": "news",
             "name": "a-name-that-is-private",
             "sites": [f"http://localhost:{servers['moved'].server_address[1]}"],
         }
@@ -458,19 +458,19 @@ def crawled(gristmill, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def fates(crawled) -> dict[str, Counter[str]]:
+def outcomes(crawled) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in all_entries(crawled[1]):
-        found[entry.source][f"{entry.fate}:{entry.reason}" if entry.reason else entry.fate] += (
-            entry.documents
-        )
+        found[entry.source][
+            f"{entry.outcome}:{entry.reason}" if entry.reason else entry.outcome
+        ] += entry.documents
     return found
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_server_gets_what_it_asks_for_and_its_pages_the_fate_they_deserve(case, crawled, fates):
     server = crawled[0][case.name]
-    assert dict(fates[case.name]) == dict(case.fates)
+    assert dict(fates[case.name]) == dict(case.outcomes)
     assert {path: len(server.asked[path]) for path in case.asked} == dict(case.asked)
     if case.gap:
         times = server.times if case.gap[0] == "pages" else server.asked[case.gap[0]]

@@ -234,7 +234,7 @@ serve = true
 delay = %s
 autothrottle = false
 [[sources]]
-kind = "wiki"
+type = "mediawiki"
 name = "small"
 api = "http://wiki.demo.test/zh/wiki/api.php"
 """
@@ -282,7 +282,7 @@ def stopped_crawl(tmp_path, repository, environment, command, serve):
         lines += [
             "autothrottle = false",
             "[[sources]]",
-            'kind = "news"',
+            'type = "news"',
             'name = "n"',
             f'sites = ["{server.url}"]',
         ]

@@ -10,12 +10,13 @@ from lxml import etree
 from parsel import Selector
 
 from crawlers.demo.pages import news, social, wiki
-from crawlers.demo.pages.article import CC0, Article, render
+from crawlers.demo.pages.article import CC0, Article, render_article
 from crawlers.demo.pages.planted import NEWS, SOCIAL
 from crawlers.demo.pages.text_file import TEXT_COLUMNS, read_articles
 from crawlers.demo.site import DOWN, HOSTS, DemoSite
 from crawlers.rights import judge, page_signals
-from crawlers.sources.readers import next_link, read_feed, read_sitemap, read_wiki
+from crawlers.sources.readers import find_next_link, read_feed, read_sitemap
+from gristmill.captures.mediawiki import read_mediawiki
 from gristmill.errors import InputError
 from gristmill.rights.policy import POLICIES
 
@@ -51,7 +52,7 @@ def test_any_text_is_rendered_as_text_and_leaves_the_rights_of_the_page_as_they_
     article = Article(
         "/a.html", title, lang, "2026-01-01T00:00:00+00:00", tuple(paragraphs), author
     )
-    html = render(article, [])
+    html = render_article(article, [])
     signals = page_signals({}, Selector(text=html))
     assert judge(signals, POLICIES["strict-eu"]).refused is None
     assert judge(signals, POLICIES["open-licence-only"]).licence == "CC0-1.0"
@@ -70,7 +71,7 @@ def test_sitemaps_and_feeds_stay_well_formed_whatever_the_titles_are(rows):
         Article(f"/text/{n}.html", title, "en", "2026-06-01T00:00:00+00:00", (text,))
         for n, (title, text) in enumerate(rows)
     ]
-    pages = news.replies(own)
+    pages = news.make_replies(own)
     listed = {
         url
         for path, reply in pages.items()
@@ -95,7 +96,7 @@ def wiki_titles(path: str, limit: str, **query: str) -> tuple[list[str], int]:
     }
     titles, calls = [], 0
     while True:
-        batch = wiki.answer(WIKIS[path], asked)
+        batch = wiki.answer_query(WIKIS[path], asked)
         titles += [page["title"] for page in batch["query"]["pages"]]
         calls += 1
         if "continue" not in batch:
@@ -126,7 +127,7 @@ def test_redirects_are_listed_apart_and_all_together():
 
 @pytest.mark.parametrize("limit", ["ten", "", "1e3", "99999999999", "5; drop"])
 def test_a_limit_that_is_no_number_is_an_error_of_the_api_and_no_crash(limit):
-    found = wiki.answer(
+    found = wiki.answer_query(
         WIKIS["/wiki/api.php"],
         {"action": "query", "format": "json", "generator": "allpages", "gaplimit": limit},
     )
@@ -137,7 +138,7 @@ def test_a_limit_that_is_no_number_is_an_error_of_the_api_and_no_crash(limit):
     ("limit", "count"), [("0", 1), ("-7", 1), ("3", 3), ("51", 50), ("max", 50)]
 )
 def test_a_limit_out_of_range_is_the_nearest_in_range(limit, count):
-    found = wiki.answer(
+    found = wiki.answer_query(
         WIKIS["/wiki/api.php"],
         {"action": "query", "format": "json", "generator": "allpages", "gaplimit": limit},
     )
@@ -157,8 +158,8 @@ def test_revisions_have_distinct_ids_and_the_hash_of_their_text(path):
         "gaplimit": "max",
     }
     while True:
-        batch = wiki.answer(WIKIS[path], query)
-        for page in read_wiki(json.dumps(batch).encode()).pages:
+        batch = wiki.answer_query(WIKIS[path], query)
+        for page in read_mediawiki(json.dumps(batch).encode()).pages_with_content:
             titles.append(page["title"])
             revisions.append(page["revisions"][0])
         if "continue" not in batch:
@@ -176,10 +177,10 @@ def test_revisions_have_distinct_ids_and_the_hash_of_their_text(path):
 def test_any_limit_pages_through_the_timeline_once_newest_first(limit):
     address, ids, query = SOCIAL + social.PATH, [], {"limit": str(limit)}
     while True:
-        found, link = social.page(TIMELINE, query, address)
+        found, link = social.get_page(TIMELINE, query, address)
         assert len(found) <= min(limit, social.LARGEST_PAGE)
         ids += [status["id"] for status in found]
-        following = next_link(link, address)
+        following = find_next_link(link, address)
         if following is None:
             break
         query = dict(pair.split("=") for pair in following.partition("?")[2].split("&"))

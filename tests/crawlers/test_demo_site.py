@@ -17,8 +17,9 @@ from parsel import Selector
 from crawlers.demo.pages import planted
 from crawlers.demo.site import HOSTS, NEWS, PLANTED, SOCIAL, DemoSite
 from crawlers.rights import judge, page_signals, status_signals
-from crawlers.sources.readers import next_link, read_feed, read_sitemap, read_wiki, sitemap_urls
-from crawlers.sources.wiki import page_query, site_query
+from crawlers.sources.mediawiki import make_page_query, make_site_query
+from crawlers.sources.readers import find_next_link, find_sitemap_urls, read_feed, read_sitemap
+from gristmill.captures.mediawiki import read_mediawiki
 from gristmill.errors import InputError
 from gristmill.rights.policy import POLICIES
 
@@ -43,14 +44,14 @@ def ask_wiki(site, path: str = "/wiki/api.php", **query: str):
 
 
 def test_the_wiki_pages_come_in_batches_until_there_is_no_cursor(site):
-    query, titles, calls = page_query(None, 20), [], 0
+    query, titles, calls = make_page_query(None, 20), [], 0
     while True:
-        batch = read_wiki(get(site, f"/wiki/api.php?{urlencode(query)}")[2])
-        titles += [page["title"] for page in batch.pages]
+        batch = read_mediawiki(get(site, f"/wiki/api.php?{urlencode(query)}")[2])
+        titles += [page["title"] for page in batch.pages_with_content]
         calls += 1
-        if not batch.cursor:
+        if not batch.continuation:
             break
-        query = {**query, **batch.cursor}
+        query = {**query, **batch.continuation}
     assert calls == 3 and len(titles) == len(set(titles)) == 54
     assert titles == sorted(titles) and "Millbrook" in titles and "Old Millbrook" not in titles
 
@@ -88,7 +89,7 @@ def test_a_batch_never_holds_more_than_fifty_pages(site):
 
 
 def test_a_page_has_a_revision_id_its_text_and_its_address(site):
-    found = ask_wiki(site, **page_query("Category:Places", 50))
+    found = ask_wiki(site, **make_page_query("Category:Places", 50))
     page = next(page for page in found["query"]["pages"] if page["title"] == "Saint Orme")
     assert page["fullurl"] == f"{site.url}/wiki/Saint_Orme" and page["pagelanguage"] == "en"
     revision = page["revisions"][0]
@@ -110,7 +111,7 @@ def test_a_page_has_a_revision_id_its_text_and_its_address(site):
 
 
 def test_the_wiki_states_its_licence(site):
-    assert ask_wiki(site, **site_query())["query"]["rightsinfo"]["url"].startswith(
+    assert ask_wiki(site, **make_site_query())["query"]["rightsinfo"]["url"].startswith(
         "https://creativecommons.org/publicdomain/zero/"
     )
 
@@ -133,7 +134,7 @@ def test_the_timeline_is_paged_by_its_link_header_newest_first(site):
         _, headers, body = get(site, target)
         found += json.loads(body)
         pages += 1
-        following = next_link(headers.get("link", ""), site.url)
+        following = find_next_link(headers.get("link", ""), site.url)
         target = following.removeprefix(site.url) if following else None
     ids = [int(status["id"]) for status in found]
     assert pages == 4 and ids == sorted(ids, reverse=True) and len(set(ids)) == len(ids) == 160
@@ -151,7 +152,7 @@ def test_a_cursor_that_is_no_number_is_a_bad_request(site):
 
 def test_robots_sitemaps_and_feeds_lead_to_articles(site):
     robots = get(site, "/robots.txt", "news.demo.test")[2].decode()
-    (index,) = sitemap_urls(robots, NEWS)
+    (index,) = find_sitemap_urls(robots, NEWS)
     children = [
         url for url, _ in read_sitemap(get(site, urlsplit(index).path, "news.demo.test")[2]).entries
     ]
@@ -200,7 +201,7 @@ def test_the_bytes_are_the_same_from_every_instance_and_port(site):
                 "/sitemap-planted.xml",
                 "/api/v1/timelines/public",
                 "/planted/contact-zh.html",
-                f"/wiki/api.php?{urlencode(page_query(None))}",
+                f"/wiki/api.php?{urlencode(make_page_query(None))}",
             ):
                 assert get(site, target, host)[2] == get(other, target, host)[2]
 
@@ -308,7 +309,7 @@ def test_exactly_the_planted_statuses_opt_out(site):
 def test_every_planted_status_and_wiki_page_is_there(site):
     urls = {status["url"] for status in site._timeline}
     assert {case.locator for case in PLANTED if case.source == "demo-social"} <= urls
-    found = ask_wiki(site, **page_query("Category:Places", 50))["query"]["pages"]
+    found = ask_wiki(site, **make_page_query("Category:Places", 50))["query"]["pages"]
     wiki = {page["fullurl"].replace(site.url, "http://wiki.demo.test") for page in found}
     assert {case.locator for case in PLANTED if case.source == "demo-wiki-en"} <= wiki
 
@@ -356,24 +357,28 @@ def test_no_two_statuses_are_equal_but_the_planted_repost_and_its_original(site)
 
 def test_the_planted_resident_id_has_a_valid_check_digit_and_a_birthday_in_the_future():
     assert (
-        planted.resident_id("11010519491231002") == "11010519491231002X"
+        planted.add_check_digit("11010519491231002") == "11010519491231002X"
     )  # the example of the standard GB 11643
     assert (
         planted.RESIDENT_ID[6:10] == "2089"
-        and planted.resident_id(planted.RESIDENT_ID[:17]) == planted.RESIDENT_ID
+        and planted.add_check_digit(planted.RESIDENT_ID[:17]) == planted.RESIDENT_ID
     )
 
 
 def test_any_parquet_or_jsonl_is_served_as_pages(tmp_path):
     rows = [
-        {"text": f"First line {n}\n\nSecond <b>line</b> {n}", "title": f"Row {n}", "lang": "en"}
+        {
+            "text": f"First line {n}\n\nSecond <b>line</b> {n}",
+            "title": f"QueuedRequest {n}",
+            "lang": "en",
+        }
         for n in range(3)
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     (tmp_path / "a.jsonl").write_text(
         "\n".join(json.dumps({"content": row["text"]}) for row in rows)
     )
-    for name, title in (("a.parquet", "Row 2"), ("a.jsonl", "First line 2")):
+    for name, title in (("a.parquet", "QueuedRequest 2"), ("a.jsonl", "First line 2")):
         with DemoSite(text=tmp_path / name) as site:
             html = get(site, "/text/0000003.html", "news.demo.test")[2].decode()
             assert f"<h1>{title}</h1>" in html and "<p>Second &lt;b&gt;line&lt;/b&gt; 2</p>" in html
@@ -388,8 +393,8 @@ def test_any_parquet_or_jsonl_is_served_as_pages(tmp_path):
     ("content", "message"),
     [
         ('{"words": 1}\n', "no text column"),
-        ('{"text": "a"}\nnot json\n', "no JSON"),
-        ("[1]\n", "no JSON object"),
+        ('{"text": "a"}\nnot json\n', "not JSON"),
+        ("[1]\n", "not a JSON object"),
     ],
 )
 def test_a_file_that_cannot_be_served_is_refused(tmp_path, content, message):

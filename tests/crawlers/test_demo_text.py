@@ -9,8 +9,14 @@ from collections import Counter
 import pytest
 
 from crawlers.demo.text import chinese, english, library
-from crawlers.demo.text.grammar import expand, in_order, paragraphs, pronoun_facts, several
-from crawlers.demo.text.piece import Piece, slug_of
+from crawlers.demo.text.grammar import (
+    expand,
+    expand_in_order,
+    expand_sample,
+    list_pronoun_forms,
+    split_paragraphs,
+)
+from crawlers.demo.text.piece import Piece, make_slug
 
 HAN = re.compile(r"[一-鿿]")
 
@@ -20,18 +26,18 @@ def test_a_choice_is_settled_from_the_inside_out_and_facts_are_put_in():
 
 
 def test_several_writes_each_pattern_at_most_once():
-    assert sorted(several(["x", "y", "z"], 9, random.Random(3), {})) == ["x", "y", "z"]
+    assert sorted(expand_sample(["x", "y", "z"], 9, random.Random(3), {})) == ["x", "y", "z"]
 
 
 def test_steps_stay_in_their_order():
-    assert in_order(list("abcdef"), 6, random.Random(0), {}) == list("abcdef")
-    some = in_order(list("abcdef"), 3, random.Random(0), {})
+    assert expand_in_order(list("abcdef"), 6, random.Random(0), {}) == list("abcdef")
+    some = expand_in_order(list("abcdef"), 3, random.Random(0), {})
     assert some == sorted(some) and len(some) == 3
 
 
 def test_paragraphs_keep_every_sentence_and_leave_no_single_one_behind():
     sentences = [f"s{i}." for i in range(23)]
-    parts = paragraphs(sentences, random.Random(5), " ")
+    parts = split_paragraphs(sentences, random.Random(5), " ")
     assert " ".join(parts).split() == sentences
     assert all(len(part.split()) >= 2 for part in parts)
 
@@ -40,22 +46,24 @@ def test_paragraphs_keep_every_sentence_and_leave_no_single_one_behind():
     ("pronoun", "sentence"), [("she", "She keeps her tools"), ("they", "They keep their tools")]
 )
 def test_verbs_and_possessives_follow_the_pronoun(pronoun, sentence):
-    assert expand("{S} keep{z} {p} tools", random.Random(0), pronoun_facts(pronoun)) == sentence
+    assert (
+        expand("{S} keep{z} {p} tools", random.Random(0), list_pronoun_forms(pronoun)) == sentence
+    )
 
 
 def test_slugs_are_plain():
-    assert slug_of("A letter from Saint Orme!") == "a-letter-from-saint-orme"
+    assert make_slug("A letter from Saint Orme!") == "a-letter-from-saint-orme"
 
 
 @pytest.mark.parametrize("module", [english, chinese])
 def test_the_text_is_the_same_every_time(module):
-    assert module.pieces() == module.pieces()
+    assert module.write_pieces() == module.write_pieces()
 
 
 def test_the_text_does_not_depend_on_the_hash_seed_of_the_process():
     code = (
         "import hashlib\nfrom crawlers.demo.text import chinese, english, library\n"
-        "text = repr(english.pieces() + chinese.pieces() + library.topics() + library.docstrings())\n"
+        "text = repr(english.write_pieces() + chinese.write_pieces() + library.read_topics() + library.read_docstrings())\n"
         "print(hashlib.sha256(text.encode()).hexdigest())"
     )
     seen = {
@@ -71,13 +79,13 @@ def test_the_text_does_not_depend_on_the_hash_seed_of_the_process():
 
 
 def test_both_languages_have_enough_of_it():
-    assert sum(len(piece.text) for piece in english.pieces()) > 60_000
-    assert sum(len(piece.text.encode()) for piece in chinese.pieces()) > 60_000
+    assert sum(len(piece.text) for piece in english.write_pieces()) > 60_000
+    assert sum(len(piece.text.encode()) for piece in chinese.write_pieces()) > 60_000
 
 
 @pytest.mark.parametrize("module", [english, chinese])
 def test_slugs_are_unique_and_no_slot_or_choice_is_left_open(module):
-    pieces = module.pieces()
+    pieces = module.write_pieces()
     assert len({piece.slug for piece in pieces}) == len(pieces)
     assert not [piece.slug for piece in pieces if re.search(r"[{}\[\]|]", piece.title + piece.text)]
 
@@ -85,14 +93,18 @@ def test_slugs_are_unique_and_no_slot_or_choice_is_left_open(module):
 @pytest.mark.parametrize("module", [english, chinese])
 def test_wiki_titles_are_unique(module):
     titles = [
-        piece.title for piece in module.pieces() if piece.kind in ("profile", "town", "method")
+        piece.title
+        for piece in module.write_pieces()
+        if piece.kind in ("profile", "town", "method")
     ]
     assert len(set(titles)) == len(titles)
 
 
 def test_every_chinese_piece_is_chinese_and_every_english_piece_has_none_of_it():
-    assert all(len(HAN.findall(piece.text)) > 0.7 * len(piece.text) for piece in chinese.pieces())
-    assert not [piece.slug for piece in english.pieces() if HAN.search(piece.text)]
+    assert all(
+        len(HAN.findall(piece.text)) > 0.7 * len(piece.text) for piece in chinese.write_pieces()
+    )
+    assert not [piece.slug for piece in english.write_pieces() if HAN.search(piece.text)]
 
 
 def shingles(piece: Piece) -> set[str]:
@@ -102,7 +114,7 @@ def shingles(piece: Piece) -> set[str]:
 
 @pytest.mark.parametrize("module", [english, chinese])
 def test_no_two_pieces_are_near_duplicates_by_accident(module):
-    sets = [shingles(piece) for piece in module.pieces()]
+    sets = [shingles(piece) for piece in module.write_pieces()]
     worst = max(len(a & b) / len(a | b) for i, a in enumerate(sets) for b in sets[:i])
     assert worst < 0.5
 
@@ -111,7 +123,7 @@ def test_no_two_pieces_are_near_duplicates_by_accident(module):
 def test_most_sentences_are_written_once_or_twice_only(module):
     sentences = Counter(
         s
-        for piece in module.pieces()
+        for piece in module.write_pieces()
         for s in re.split(r"(?<=[.。”\"])\s*", piece.text)
         if len(s) > 5
     )
@@ -137,7 +149,7 @@ def test_each_trade_brings_its_own_days_and_steps(jobs):
 
 
 def test_the_library_text_is_prose_with_titles():
-    pages = library.topics() + library.docstrings()
+    pages = library.read_topics() + library.read_docstrings()
     assert len(pages) > 80 and sum(len(page.text) for page in pages) > 300_000
     assert len({page.slug for page in pages}) == len(pages)
     assert all(page.title and page.paragraphs for page in pages)

@@ -16,11 +16,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scrapy import Request
 
-from crawlers.commands import _frontier
 from crawlers.config import CrawlConfig
-from crawlers.frontier import store as module
-from crawlers.frontier.store import DONE, FAILED, WAITING, Ended, Frontier, Row
-from crawlers.outcome import Ask, Found, Outcome, Shut, Validators
+from crawlers.frontier.hosts import BackOff, StoredSite
+from crawlers.frontier.queue import QueuedRequest, RequestStatus
+from crawlers.frontier.schema import DONE, FAILED, WAITING, FetchState
+from crawlers.frontier.store import Frontier
+from crawlers.spider_output import (
+    CrawlRequest,
+    DocumentResult,
+    FetchResult,
+    Unreachable,
+    Validators,
+)
+from crawlers.state import open_frontier
 from gristmill.errors import RunError
 from gristmill.runs.ledger import Entry
 
@@ -30,22 +38,32 @@ def frontier(tmp_path) -> Frontier:
     return Frontier(tmp_path / "frontier.sqlite")
 
 
-def page(path: str, **more: object) -> Ask:
+def page(path: str, **more: object) -> CrawlRequest:
     """A page to be asked for."""
-    return Ask(f"https://n.example/{path}", "parse", **more)  # type: ignore[arg-type]
+    return CrawlRequest(f"https://n.example/{path}", "parse", **more)  # type: ignore[arg-type]
 
 
-def urls(rows: list[Row]) -> list[str]:
+def urls(rows: list[QueuedRequest]) -> list[str]:
     return [row.url.removeprefix("https://n.example/") for row in rows]
 
 
 def queue(frontier: Frontier, host: str = "n.example", source: str = "n") -> list[str]:
     """What is queued of a host, in its order."""
-    return urls(frontier.take(source, host, 1000))
+    return urls(frontier.queue.next_batch(source, host, 1000))
 
 
-def take_one(frontier: Frontier) -> Row:
-    (row,) = frontier.take("n", "n.example", 1)
+def commit(
+    frontier: Frontier,
+    row: QueuedRequest,
+    result: FetchResult,
+    status: RequestStatus,
+    **more: object,
+) -> int:
+    return frontier.commit(row, result, status, now=7.0, **more)  # type: ignore[arg-type]
+
+
+def take_one(frontier: Frontier) -> QueuedRequest:
+    (row,) = frontier.queue.next_batch("n", "n.example", 1)
     return row
 
 
@@ -53,48 +71,57 @@ def content(frontier: Frontier) -> dict[str, list[tuple]]:
     """All that is in the file."""
     names = [
         name
-        for (name,) in frontier.table(
+        for (name,) in frontier.database.fetch_all(
             "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1"
         )
     ]
-    return {name: frontier.table(f"SELECT * FROM {name} ORDER BY 1") for name in names}
+    return {name: frontier.database.fetch_all(f"SELECT * FROM {name} ORDER BY 1") for name in names}
 
 
-FULL = Outcome(
+FULL = FetchResult(
     captures=[b"one", b"three"],
-    asks=[page("b", document=True), page("c")],
-    found=[
-        Found("kept", "", 10, "CC0-1.0"),
-        Found("quarantined", "http_404", where="https://n.example/x"),
+    requests=[page("b", is_document=True), page("c")],
+    documents=[
+        DocumentResult("kept", "", 10, "CC0-1.0"),
+        DocumentResult("quarantined", "http_404", details="https://n.example/x"),
     ],
-    shut=[Shut("m.example", "down")],
+    unreachable=[Unreachable("m.example", "down")],
 )
 
 # What to ask next
 
 
 def test_the_highest_priority_comes_first_and_among_equals_what_came_first(frontier):
-    frontier.add(
+    frontier.queue.add(
         "n",
         [page("a"), page("b", priority=2), page("c", priority=1), page("d", priority=2), page("e")],
     )
     assert queue(frontier) == ["b", "d", "c", "a", "e"]
-    assert urls(frontier.take("n", "n.example", 2)) == ["b", "d"]
+    assert urls(frontier.queue.next_batch("n", "n.example", 2)) == ["b", "d"]
 
 
 def test_what_is_in_flight_is_left_out_and_the_count_is_still_met(frontier):
-    frontier.add("n", [page(name) for name in "abcde"])
-    first = frontier.take("n", "n.example", 2)
-    assert urls(frontier.take("n", "n.example", 2, [row.id for row in first])) == ["c", "d"]
-    assert urls(frontier.take("n", "n.example", 9, [row.id for row in first])) == ["c", "d", "e"]
+    frontier.queue.add("n", [page(name) for name in "abcde"])
+    first = frontier.queue.next_batch("n", "n.example", 2)
+    assert urls(frontier.queue.next_batch("n", "n.example", 2, [row.id for row in first])) == [
+        "c",
+        "d",
+    ]
+    assert urls(frontier.queue.next_batch("n", "n.example", 9, [row.id for row in first])) == [
+        "c",
+        "d",
+        "e",
+    ]
 
 
 def test_a_row_is_what_was_asked(frontier):
     facts = {"door": "robots.txt", "depth": 2, "signals": [["a", "新\ud800"]]}
-    frontier.add("n", [page("a", format="html", facts=facts, document=True, again="never")])
+    frontier.queue.add(
+        "n", [page("a", format="html", facts=facts, is_document=True, recrawl_interval="never")]
+    )
     row = take_one(frontier)
     before = Validators()
-    assert row == Row(
+    assert row == QueuedRequest(
         1, "n", "n.example", "https://n.example/a", "parse", "html", facts, True, "never", 0, before
     )
 
@@ -109,9 +136,9 @@ def test_a_row_is_what_was_asked(frontier):
     ],
 )
 def test_of_addresses_that_are_the_same_a_source_asks_one(frontier, url):
-    assert frontier.add("n", [page("a?x=1&y=2")]) == 1
-    assert frontier.add("n", [Ask(url, "parse")]) == 0
-    assert frontier.add("other", [Ask(url, "parse")]) == 1
+    assert frontier.queue.add("n", [page("a?x=1&y=2")]) == 1
+    assert frontier.queue.add("n", [CrawlRequest(url, "parse")]) == 0
+    assert frontier.queue.add("other", [CrawlRequest(url, "parse")]) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,110 +152,137 @@ def test_of_addresses_that_are_the_same_a_source_asks_one(frontier, url):
     ],
 )
 def test_an_address_that_is_none_is_left_out_and_costs_the_others_nothing(frontier, url):
-    assert frontier.add("n", [page("a"), Ask(url, "parse"), page("b")]) == 2
+    assert frontier.queue.add("n", [page("a"), CrawlRequest(url, "parse"), page("b")]) == 2
     row = take_one(frontier)
-    assert frontier.commit(row, Outcome(asks=[Ask(url, "parse"), page("c")]), Ended(DONE)) == 1
+    assert (
+        commit(
+            frontier,
+            row,
+            FetchResult(requests=[CrawlRequest(url, "parse"), page("c")]),
+            RequestStatus(DONE),
+        )
+        == 1
+    )
     assert queue(frontier) == ["b", "c"]
-    assert [Request(row.url).url for row in frontier.take("n", "n.example", 9)] == [
+    assert [Request(row.url).url for row in frontier.queue.next_batch("n", "n.example", 9)] == [
         "https://n.example/b",
         "https://n.example/c",
     ]
 
 
 def test_texts_that_are_no_utf_8_are_stored_with_question_marks(frontier):
-    frontier.note(
+    frontier.add_results(
         "n",
-        Outcome(found=[Found("quarantined", "x", where="\ud800")], shut=[Shut("\udcff", "\ud800")]),
+        FetchResult(
+            documents=[DocumentResult("quarantined", "x", details="\ud800")],
+            unreachable=[Unreachable("\udcff", "\ud800")],
+        ),
     )
-    frontier.take_down("https://n.example/\ud800", "deleted", 0)
-    assert frontier.table("SELECT text FROM failure") == [("x  ?",)]
-    assert frontier.table("SELECT * FROM shut") == [("?", "?")]
-    assert frontier.takedowns() == [("https://n.example/?", "deleted", "1970-01-01")]
+    frontier.results.add_takedown("https://n.example/\ud800", "deleted", 0)
+    assert frontier.database.fetch_all("SELECT text FROM failure") == [("x  ?",)]
+    assert frontier.database.fetch_all("SELECT * FROM shut") == [("?", "?")]
+    assert frontier.results.list_takedowns() == [("https://n.example/?", "deleted", "1970-01-01")]
 
 
 def test_documents_are_queued_up_to_the_budget_over_all_that_brought_them_and_other_pages_are_not_counted(
     frontier,
 ):
-    documents = [page(f"d{n}", document=True) for n in range(5)]
-    assert frontier.add("n", [*documents[:2], page("a"), *documents[:2]], limit=3) == 3
-    assert frontier.asked("n") == 2
-    assert frontier.add("n", [*documents[2:], page("b")], limit=3) == 2
+    documents = [page(f"d{n}", is_document=True) for n in range(5)]
+    assert frontier.queue.add("n", [*documents[:2], page("a"), *documents[:2]], limit=3) == 3
+    assert frontier.queue.count_documents("n") == 2
+    assert frontier.queue.add("n", [*documents[2:], page("b")], limit=3) == 2
     assert queue(frontier) == ["d0", "d1", "a", "d2", "b"]
-    assert frontier.asked("n") == 3 and frontier.asked("other") == 0
-    assert frontier.add("n", documents, limit=2) == 0
-    frontier.sealed("run")
-    assert frontier.add("n", documents, limit=3) == 2
+    assert frontier.queue.count_documents("n") == 3 and frontier.queue.count_documents("other") == 0
+    assert frontier.queue.add("n", documents, limit=2) == 0
+    frontier.finish_session("run")
+    assert frontier.queue.add("n", documents, limit=3) == 2
 
 
 def test_what_is_to_be_asked_later_is_not_queued_but_due_then(frontier):
-    assert frontier.add("n", [page("a", later=True), page("b")], later=500.0) == 1
-    assert queue(frontier) == ["b"] and frontier.next_due(waiting=False) == 500.0
-    assert frontier.wake(499.0) == 0 and frontier.wake(500.0) == 1
+    assert frontier.queue.add("n", [page("a", is_deferred=True), page("b")], defer_until=500.0) == 1
+    assert queue(frontier) == ["b"] and frontier.queue.next_fetch_at(only_retries=False) == 500.0
+    assert frontier.queue.requeue_due(499.0) == 0 and frontier.queue.requeue_due(500.0) == 1
     assert queue(frontier) == ["a", "b"]
 
 
 def test_hosts_are_those_of_a_source_that_have_anything_queued_in_order(frontier):
     for host in ("c.example", "a.example", "b.example"):
-        frontier.add("n", [Ask(f"https://{host}/{n}", "parse") for n in range(20)])
-    frontier.add("m", [Ask("https://d.example/", "parse")])
-    assert frontier.hosts("n") == ["a.example", "b.example", "c.example"] and frontier.hosts(
-        "m"
-    ) == ["d.example"]
-    for row in frontier.take("n", "b.example", 100):
-        frontier.commit(row, Outcome(), Ended(DONE))
-    assert frontier.hosts("n") == ["a.example", "c.example"] and frontier.hosts("x") == []
+        frontier.queue.add("n", [CrawlRequest(f"https://{host}/{n}", "parse") for n in range(20)])
+    frontier.queue.add("m", [CrawlRequest("https://d.example/", "parse")])
+    assert frontier.queue.list_hosts("n") == [
+        "a.example",
+        "b.example",
+        "c.example",
+    ] and frontier.queue.list_hosts("m") == ["d.example"]
+    for row in frontier.queue.next_batch("n", "b.example", 100):
+        commit(frontier, row, FetchResult(), RequestStatus(DONE))
+    assert (
+        frontier.queue.list_hosts("n") == ["a.example", "c.example"]
+        and frontier.queue.list_hosts("x") == []
+    )
 
 
 def four_ends(frontier: Frontier) -> None:
     """Requests of all ends: one waits, one is done and due again, one failed for good, one is queued."""
-    frontier.add("n", [page(name) for name in "abcd"])
-    for ended in (Ended(WAITING, 100.0), Ended(DONE, 50.0), Ended(FAILED)):
-        frontier.commit(take_one(frontier), Outcome(), ended)
+    frontier.queue.add("n", [page(name) for name in "abcd"])
+    for ended in (RequestStatus(WAITING, 100.0), RequestStatus(DONE, 50.0), RequestStatus(FAILED)):
+        commit(frontier, take_one(frontier), FetchResult(), ended)
 
 
 def test_only_what_waits_is_woken_while_a_call_runs_and_keeps_the_count_of_its_attempts(frontier):
     four_ends(frontier)
-    assert [frontier.next_due(waiting=True), frontier.next_due(waiting=False)] == [100.0, 50.0]
     assert [
-        frontier.next_due(waiting=True, source="n"),
-        frontier.next_due(waiting=True, source="m"),
+        frontier.queue.next_fetch_at(only_retries=True),
+        frontier.queue.next_fetch_at(only_retries=False),
+    ] == [100.0, 50.0]
+    assert [
+        frontier.queue.next_fetch_at(only_retries=True, source="n"),
+        frontier.queue.next_fetch_at(only_retries=True, source="m"),
     ] == [100.0, None]
-    assert frontier.wake(99.0, waiting=True) == 0
-    assert frontier.wake(200.0, waiting=True, source="m") == 0
-    assert frontier.wake(100.0, waiting=True, source="n") == 1
+    assert frontier.queue.requeue_due(99.0, only_retries=True) == 0
+    assert frontier.queue.requeue_due(200.0, only_retries=True, source="m") == 0
+    assert frontier.queue.requeue_due(100.0, only_retries=True, source="n") == 1
     assert queue(frontier) == ["a", "d"] and take_one(frontier).attempts == 1
 
 
 def test_the_next_call_wakes_all_that_is_due_and_counts_attempts_of_done_ones_anew(frontier):
     four_ends(frontier)
-    assert frontier.wake(100.0) == 2
-    assert [(row.url[-1], row.attempts) for row in frontier.take("n", "n.example", 9)] == [
+    assert frontier.queue.requeue_due(100.0) == 2
+    assert [
+        (row.url[-1], row.attempts) for row in frontier.queue.next_batch("n", "n.example", 9)
+    ] == [
         ("a", 1),
         ("b", 0),
         ("d", 0),
     ]
-    assert frontier.next_due(waiting=False) is None and frontier.wake(1e12) == 0
+    assert (
+        frontier.queue.next_fetch_at(only_retries=False) is None
+        and frontier.queue.requeue_due(1e12) == 0
+    )
 
 
 def test_queued_counts_what_waits_too_and_known_all(frontier):
     four_ends(frontier)
-    assert (frontier.queued(), frontier.queued("n"), frontier.queued("m"), frontier.known()) == (
-        2,
-        2,
-        0,
-        4,
-    )
+    assert (frontier.queue.count_queued(), frontier.queue.count_known()) == (2, 4)
 
 
 PLANS = [
-    ("take", lambda f: f.take("n", "n.example", 3, [1]), "queue"),
-    ("hosts", lambda f: f.hosts("n"), "queue"),
-    ("next due of those that wait", lambda f: f.next_due(waiting=True, source="n"), "waiting"),
-    ("next due", lambda f: f.next_due(waiting=False), "coming"),
-    ("wake of those that wait", lambda f: f.wake(5.0, waiting=True, source="n"), "waiting"),
-    ("wake", lambda f: f.wake(5.0), "coming"),
-    ("site", lambda f: f.site("https://n.example"), "PRIMARY KEY"),
-    ("asked", lambda f: f.asked("n"), "PRIMARY KEY"),
+    ("next batch", lambda f: f.queue.next_batch("n", "n.example", 3, [1]), "queue"),
+    ("hosts", lambda f: f.queue.list_hosts("n"), "queue"),
+    (
+        "next due of those that wait",
+        lambda f: f.queue.next_fetch_at(only_retries=True, source="n"),
+        "waiting",
+    ),
+    ("next due", lambda f: f.queue.next_fetch_at(only_retries=False), "coming"),
+    (
+        "wake of those that wait",
+        lambda f: f.queue.requeue_due(5.0, only_retries=True, source="n"),
+        "waiting",
+    ),
+    ("wake", lambda f: f.queue.requeue_due(5.0), "coming"),
+    ("site", lambda f: f.hosts.read_site("https://n.example"), "PRIMARY KEY"),
+    ("asked", lambda f: f.queue.count_documents("n"), "PRIMARY KEY"),
 ]
 
 
@@ -236,22 +290,22 @@ PLANS = [
 def test_no_question_of_a_running_crawl_reads_or_sorts_the_whole_queue(frontier, what, call, index):
     four_ends(frontier)
     asked: list[str] = []
-    frontier.db.set_trace_callback(asked.append)
+    frontier.database.connection.set_trace_callback(asked.append)
     call(frontier)
-    frontier.db.set_trace_callback(None)
+    frontier.database.connection.set_trace_callback(None)
     plans = [
         detail
         for statement in asked
         if not statement.startswith(("BEGIN", "COMMIT"))
-        for *_, detail in frontier.db.execute(f"EXPLAIN QUERY PLAN {statement}")
+        for *_, detail in frontier.database.connection.execute(f"EXPLAIN QUERY PLAN {statement}")
     ]
     assert plans and all(plan.startswith("SEARCH") and index in plan for plan in plans), plans
 
 
 def test_a_hundred_thousand_pages_that_are_done_cost_the_search_for_what_waits_nothing(frontier):
     rows = ((n.to_bytes(4, "big"), 1e10 + n) for n in range(100_000))
-    with frontier.transaction():
-        frontier.db.executemany(
+    with frontier.database.transaction():
+        frontier.database.connection.executemany(
             "INSERT INTO request(fingerprint, source, host, url, reader, format, facts, priority, document, again, state, due)"
             " VALUES (?,'n','h','u','r','html','{}',0,1,'documents',2,?)",
             rows,
@@ -263,10 +317,10 @@ def test_a_hundred_thousand_pages_that_are_done_cost_the_search_for_what_waits_n
         steps += 1
         return 0
 
-    frontier.db.set_progress_handler(count, 10)
-    assert frontier.next_due(waiting=True, source="n") is None
-    assert frontier.wake(1e11, waiting=True, source="n") == 0
-    assert frontier.hosts("n") == [] and frontier.take("n", "h", 32) == []
+    frontier.database.connection.set_progress_handler(count, 10)
+    assert frontier.queue.next_fetch_at(only_retries=True, source="n") is None
+    assert frontier.queue.requeue_due(1e11, only_retries=True, source="n") == 0
+    assert frontier.queue.list_hosts("n") == [] and frontier.queue.next_batch("n", "h", 32) == []
     assert steps < 30
 
 
@@ -274,34 +328,39 @@ def test_a_hundred_thousand_pages_that_are_done_cost_the_search_for_what_waits_n
 
 
 def test_all_that_a_request_came_to_is_written_at_once(frontier):
-    frontier.add("n", [page("a")])
+    frontier.queue.add("n", [page("a")])
     row = take_one(frontier)
     had = Validators('"tag"', "Mon", "sha1:X", "2026-11-27T00:00:00Z")
-    assert frontier.commit(row, FULL, Ended(DONE, 99.0, had), lang="en", limit=10) == 2
+    assert commit(frontier, row, FULL, RequestStatus(DONE, 99.0, had), lang="en", limit=10) == 2
     assert queue(frontier) == ["b", "c"]
-    assert frontier.table("SELECT records FROM outbox ORDER BY id") == [(b"one",), (b"three",)]
-    assert frontier.entries() == [
+    assert frontier.database.fetch_all("SELECT records FROM outbox ORDER BY id") == [
+        (b"one",),
+        (b"three",),
+    ]
+    assert frontier.results.read_entries() == [
         Entry("n", "en", "kept", "", 1, 10),
         Entry("n", "en", "quarantined", "http_404", 1, 0),
     ]
-    assert frontier.documents() == {"n": 2}
-    assert frontier.table("SELECT * FROM licence") == [("n", "CC0-1.0", 1)]
-    assert frontier.table("SELECT * FROM fetched") == [("n", 2, 1)]
-    assert frontier.table("SELECT text FROM failure") == [("http_404  https://n.example/x",)]
-    assert frontier.table("SELECT * FROM shut") == [("m.example", "down")]
-    assert frontier.spent()["n.example"][:2] == (2, 8)
-    frontier.wake(99.0)
-    (again,) = frontier.take("n", "n.example", 1)
+    assert frontier.results.count_documents() == {"n": 2}
+    assert frontier.database.fetch_all("SELECT * FROM licence") == [("n", "CC0-1.0", 1)]
+    assert frontier.database.fetch_all("SELECT * FROM fetched") == [("n", 2, 1)]
+    assert frontier.database.fetch_all("SELECT text FROM failure") == [
+        ("http_404  https://n.example/x",)
+    ]
+    assert frontier.database.fetch_all("SELECT * FROM shut") == [("m.example", "down")]
+    assert frontier.hosts.read_quotas_used()["n.example"] == (2, 8, 7.0)
+    frontier.queue.requeue_due(99.0)
+    (again,) = frontier.queue.next_batch("n", "n.example", 1)
     assert again.before == had
 
 
 def test_a_request_that_ends_without_validators_keeps_those_it_had(frontier):
-    frontier.add("n", [page("a")])
+    frontier.queue.add("n", [page("a")])
     had = Validators('"tag"', None, "sha1:X", "2026-11-27T00:00:00Z")
-    frontier.commit(take_one(frontier), Outcome(), Ended(DONE, 1.0, had))
-    frontier.wake(1.0)
-    frontier.commit(take_one(frontier), Outcome(), Ended(WAITING, 2.0))
-    frontier.wake(2.0)
+    commit(frontier, take_one(frontier), FetchResult(), RequestStatus(DONE, 1.0, had))
+    frontier.queue.requeue_due(1.0)
+    commit(frontier, take_one(frontier), FetchResult(), RequestStatus(WAITING, 2.0))
+    frontier.queue.requeue_due(2.0)
     assert take_one(frontier).before == had
 
 
@@ -309,18 +368,18 @@ def test_a_request_that_ends_without_validators_keeps_those_it_had(frontier):
     "table", ["request", "outbox", "tally", "licence", "fetched", "spent", "failure", "shut"]
 )
 def test_a_commit_that_breaks_anywhere_leaves_everything_as_it_was(frontier, table):
-    frontier.add("n", [page("a")])
+    frontier.queue.add("n", [page("a")])
     row, before = take_one(frontier), content(frontier)
     for event in ("INSERT", "UPDATE"):
-        frontier.db.execute(
+        frontier.database.connection.execute(
             f"CREATE TEMP TRIGGER broken_{event} BEFORE {event} ON {table} BEGIN SELECT raise(ABORT, 'injected'); END"
         )
     with pytest.raises(sqlite3.IntegrityError, match="injected"):
-        frontier.commit(row, FULL, Ended(DONE))
+        commit(frontier, row, FULL, RequestStatus(DONE))
     assert content(frontier) == before and queue(frontier) == ["a"]
     for event in ("INSERT", "UPDATE"):
-        frontier.db.execute(f"DROP TRIGGER broken_{event}")
-    assert frontier.commit(row, FULL, Ended(DONE)) == 2
+        frontier.database.connection.execute(f"DROP TRIGGER broken_{event}")
+    assert commit(frontier, row, FULL, RequestStatus(DONE)) == 2
 
 
 def test_an_exception_of_ours_inside_of_a_transaction_undoes_it(frontier):
@@ -329,30 +388,32 @@ def test_an_exception_of_ours_inside_of_a_transaction_undoes_it(frontier):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        frontier.add("n", asks())
-    assert frontier.known() == 0 and not frontier.db.in_transaction
-    assert frontier.add("n", [page("b")]) == 1
+        frontier.queue.add("n", asks())
+    assert frontier.queue.count_known() == 0 and not frontier.database.connection.in_transaction
+    assert frontier.queue.add("n", [page("b")]) == 1
 
 
 def test_a_disk_that_takes_nothing_more_is_told_with_the_file_and_loses_nothing(frontier):
-    frontier.add("n", [page("a")])
+    frontier.queue.add("n", [page("a")])
     row, before = take_one(frontier), content(frontier)
-    ((pages,),) = frontier.table("PRAGMA page_count")
-    frontier.db.execute(f"PRAGMA max_page_count = {pages}")
-    large = Outcome(captures=[bytes(100_000)], asks=[page("b")], found=[Found("kept", "", 1)])
+    ((pages,),) = frontier.database.fetch_all("PRAGMA page_count")
+    frontier.database.connection.execute(f"PRAGMA max_page_count = {pages}")
+    large = FetchResult(
+        captures=[bytes(100_000)], requests=[page("b")], documents=[DocumentResult("kept", "", 1)]
+    )
     with pytest.raises(OSError, match="the disk takes nothing more") as caught:
-        frontier.commit(row, large, Ended(DONE))
+        commit(frontier, row, large, RequestStatus(DONE))
     assert caught.value.filename == str(frontier.path)
     for write in (
-        lambda: frontier.take_down("https://n.example/" + "x" * 100_000, "deleted", 0),
-        lambda: frontier.set_fact("name", "x" * 100_000),
-        lambda: frontier.remember_site("p", 1.0, "x" * 100_000, Outcome(), "n"),
+        lambda: frontier.results.add_takedown("https://n.example/" + "x" * 100_000, "deleted", 0),
+        lambda: frontier.database.set_metadata("name", "x" * 100_000),
+        lambda: frontier.save_site("p", StoredSite(1.0, "x" * 100_000), FetchResult(), "n"),
     ):
         with pytest.raises(OSError, match="the disk takes nothing more"):
             write()
     assert content(frontier) == before
-    frontier.db.execute("PRAGMA max_page_count = 1000000")
-    assert frontier.commit(row, large, Ended(DONE)) == 1
+    frontier.database.connection.execute("PRAGMA max_page_count = 1000000")
+    assert commit(frontier, row, large, RequestStatus(DONE)) == 1
     frontier.close()
     assert queue(Frontier(frontier.path)) == ["b"]
 
@@ -360,15 +421,17 @@ def test_a_disk_that_takes_nothing_more_is_told_with_the_file_and_loses_nothing(
 COMMITS = """
 import sys
 from pathlib import Path
-from crawlers.frontier.store import *
-from crawlers.outcome import *
+from crawlers.frontier.queue import RequestStatus
+from crawlers.frontier.schema import DONE
+from crawlers.frontier.store import Frontier
+from crawlers.spider_output import CrawlRequest, DocumentResult, FetchResult
 frontier = Frontier(Path(sys.argv[1]))
-frontier.add("n", [Ask("https://n.example/0", "parse")])
+frontier.queue.add("n", [CrawlRequest("https://n.example/0", "parse")])
 while True:
-    (row,) = frontier.take("n", "n.example", 1)
+    (row,) = frontier.queue.next_batch("n", "n.example", 1)
     n = int(row.url.rsplit("/", 1)[1])
-    outcome = Outcome([b"%d " % n * 50] * 3, [Ask(f"https://n.example/{n + 1}", "parse", document=True)], [Found("kept", "", n)])
-    frontier.commit(row, outcome, Ended(DONE))
+    outcome = FetchResult([b"%d " % n * 50] * 3, [CrawlRequest(f"https://n.example/{n + 1}", "parse", is_document=True)], [DocumentResult("kept", "", n)])
+    frontier.commit(row, outcome, RequestStatus(DONE), now=0.0)
     print(n, flush=True)
 """
 
@@ -392,17 +455,22 @@ def test_a_process_that_is_killed_loses_no_commit_and_leaves_none_half(tmp_path,
         )
         assert child.returncode == -signal.SIGKILL
         frontier = Frontier(path)
-        ((done,),) = frontier.table("SELECT count(*) FROM request WHERE state = 2")
+        ((done,),) = frontier.database.fetch_all("SELECT count(*) FROM request WHERE state = 2")
         assert done >= told + 1
-        assert frontier.table("PRAGMA integrity_check") == [("ok",)]
+        assert frontier.database.fetch_all("PRAGMA integrity_check") == [("ok",)]
         assert queue(frontier) == [str(done)]
-        assert frontier.known() == done + 1 and frontier.asked("n") == done
-        assert [data for (data,) in frontier.table("SELECT records FROM outbox ORDER BY id")] == [
-            b"%d " % n * 50 for n in range(done) for _ in range(3)
+        assert (
+            frontier.queue.count_known() == done + 1 and frontier.queue.count_documents("n") == done
+        )
+        assert [
+            data
+            for (data,) in frontier.database.fetch_all("SELECT records FROM outbox ORDER BY id")
+        ] == [b"%d " % n * 50 for n in range(done) for _ in range(3)]
+        assert frontier.results.read_entries() == [
+            Entry("n", "", "kept", "", done, sum(range(done)))
         ]
-        assert frontier.entries() == [Entry("n", "", "kept", "", done, sum(range(done)))]
-        assert frontier.table("SELECT captures FROM fetched") == [(3 * done,)]
-        assert frontier.spent()["n.example"][0] == 3 * done
+        assert frontier.database.fetch_all("SELECT captures FROM fetched") == [(3 * done,)]
+        assert frontier.hosts.read_quotas_used()["n.example"][0] == 3 * done
         frontier.close()
 
 
@@ -410,52 +478,54 @@ def test_a_process_that_is_killed_loses_no_commit_and_leaves_none_half(tmp_path,
 
 
 def test_a_hold_keeps_the_later_moment_and_the_latest_count_of_strikes(frontier):
-    frontier.hold("n.example", 50.0, 2)
-    frontier.hold("n.example", 30.0, 3)
-    frontier.hold("m.example", 10.0)
-    assert frontier.held() == {"n.example": (50.0, 3), "m.example": (10.0, 0)}
-    frontier.hold("n.example", 60.0, 0)
-    assert frontier.held()["n.example"] == (60.0, 0)
+    frontier.hosts.save_back_off("n.example", BackOff(50.0, 2))
+    frontier.hosts.save_back_off("n.example", BackOff(30.0, 3))
+    frontier.hosts.save_back_off("m.example", BackOff(10.0))
+    assert frontier.hosts.read_back_offs() == {"n.example": (50.0, 3), "m.example": (10.0, 0)}
+    frontier.hosts.save_back_off("n.example", BackOff(60.0, 0))
+    assert frontier.hosts.read_back_offs()["n.example"] == (60.0, 0)
 
 
 def test_the_first_reason_of_a_takedown_stays_and_they_come_in_order(frontier):
     day = 86400.0
-    frontier.take_down("https://n.example/b", "deleted", 20_000 * day)
-    frontier.take_down("https://n.example/a", "opt_out", 20_001 * day - 1)
-    frontier.take_down("https://n.example/b", "opt_out", 20_009 * day)
-    assert frontier.takedowns() == [
+    frontier.results.add_takedown("https://n.example/b", "deleted", 20_000 * day)
+    frontier.results.add_takedown("https://n.example/a", "opt_out", 20_001 * day - 1)
+    frontier.results.add_takedown("https://n.example/b", "opt_out", 20_009 * day)
+    assert frontier.results.list_takedowns() == [
         ("https://n.example/a", "opt_out", "2024-10-04"),
         ("https://n.example/b", "deleted", "2024-10-04"),
     ]
-    frontier.sealed("run")
-    frontier.start_anew()
-    assert len(frontier.takedowns()) == 2
+    frontier.finish_session("run")
+    frontier.reset()
+    assert len(frontier.results.list_takedowns()) == 2
 
 
 def test_what_a_site_said_is_kept_with_the_moment_and_the_last_word_counts(frontier):
-    assert frontier.site("https://n.example") is None
-    frontier.remember_site("https://n.example", 5.0, "one", Outcome(captures=[b"x"]), "n")
-    frontier.remember_site("https://n.example", 6.5, "two", Outcome(), "n")
-    assert frontier.site("https://n.example") == (6.5, "two")
-    assert frontier.table("SELECT * FROM fetched") == [("n", 1, 0)]
+    assert frontier.hosts.read_site("https://n.example") is None
+    frontier.save_site(
+        "https://n.example", StoredSite(5.0, "one"), FetchResult(captures=[b"x"]), "n"
+    )
+    frontier.save_site("https://n.example", StoredSite(6.5, "two"), FetchResult(), "n")
+    assert frontier.hosts.read_site("https://n.example") == (6.5, "two")
+    assert frontier.database.fetch_all("SELECT * FROM fetched") == [("n", 1, 0)]
 
 
 def used(frontier: Frontier) -> None:
     """A frontier with something in every table."""
-    frontier.add("n", [page("a")])
-    frontier.commit(take_one(frontier), FULL, Ended(DONE, 5.0))
-    frontier.hold("n.example", 9.0, 1)
-    frontier.take_down("https://n.example/z", "deleted", 0)
-    frontier.remember_site("https://n.example", 5.0, "one", Outcome(), "n")
-    frontier.db.execute("INSERT INTO file VALUES ('00000.warc.gz', 1, 1, 'x')")
-    frontier.set_fact("sealing", "run-1")
+    frontier.queue.add("n", [page("a")])
+    commit(frontier, take_one(frontier), FULL, RequestStatus(DONE, 5.0))
+    frontier.hosts.save_back_off("n.example", BackOff(9.0, 1))
+    frontier.results.add_takedown("https://n.example/z", "deleted", 0)
+    frontier.save_site("https://n.example", StoredSite(5.0, "one"), FetchResult(), "n")
+    frontier.database.connection.execute("INSERT INTO file VALUES ('00000.warc.gz', 1, 1, 'x')")
+    frontier.database.set_metadata("sealing", "run-1")
 
 
 def test_a_sealed_call_leaves_the_queue_and_counts_up(frontier):
     used(frontier)
     before = content(frontier)
     assert all(before.values())
-    frontier.sealed("run-1")
+    frontier.finish_session("run-1")
     after = content(frontier)
     kept = {"request", "host", "site", "takedown", "outbox"}
     assert {name for name, rows in after.items() if rows} == kept | {"fact"}
@@ -465,13 +535,13 @@ def test_a_sealed_call_leaves_the_queue_and_counts_up(frontier):
 
 def test_starting_anew_forgets_all_but_the_number_of_the_call_and_the_takedowns(frontier):
     used(frontier)
-    frontier.sealed("run-1")
+    frontier.finish_session("run-1")
     used(frontier)
-    frontier.start_anew()
+    frontier.reset()
     after = content(frontier)
     assert {name for name, rows in after.items() if rows} == {"fact", "takedown"}
     assert after["fact"] == [("format", "gristmill.frontier/1"), ("sequence", 2)]
-    assert frontier.add("n", [page("a")]) == 1
+    assert frontier.queue.add("n", [page("a")]) == 1
 
 
 # Files that are none
@@ -487,8 +557,8 @@ def refused(path: Path) -> str:
 def test_a_file_of_another_format_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "frontier.sqlite"
     frontier = Frontier(path)
-    frontier.set_fact("format", "gristmill.frontier/9")
-    frontier.db.execute("DROP INDEX waiting")
+    frontier.database.set_metadata("format", "gristmill.frontier/9")
+    frontier.database.connection.execute("DROP INDEX waiting")
     before = content(frontier)
     frontier.close()
     assert "its format is gristmill.frontier/9" in refused(path)
@@ -519,23 +589,25 @@ def test_damage_that_is_met_only_later_is_told_by_the_command_with_the_fix(tmp_p
     settings = CrawlConfig.model_validate(
         {
             "contact": "a@b.org",
-            "sources": [{"kind": "news", "name": "n", "sites": ["https://n.example"]}],
+            "sources": [{"type": "news", "name": "n", "sites": ["https://n.example"]}],
         }
     )
-    with _frontier(settings, tmp_path, fresh=False) as frontier:
-        frontier.add("n", [page(f"{n}", facts={"x": "y" * 200}) for n in range(2000)])
+    with open_frontier(settings, tmp_path, fresh=False) as frontier:
+        frontier.queue.add("n", [page(f"{n}", facts={"x": "y" * 200}) for n in range(2000)])
         path = frontier.path
-        frontier.db.execute("PRAGMA wal_checkpoint(truncate)")
-        ((root,),) = frontier.table("SELECT rootpage FROM sqlite_master WHERE name = 'queue'")
-        ((size,),) = frontier.table("PRAGMA page_size")
+        frontier.database.connection.execute("PRAGMA wal_checkpoint(truncate)")
+        ((root,),) = frontier.database.fetch_all(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'queue'"
+        )
+        ((size,),) = frontier.database.fetch_all("PRAGMA page_size")
     data = bytearray(path.read_bytes())
     data[(root - 1) * size : root * size] = b"\xff" * size
     path.write_bytes(data)
     with (
         pytest.raises(RunError, match=r"(?s)cannot be read.*malformed.*--fresh"),
-        _frontier(settings, tmp_path, fresh=False) as frontier,
+        open_frontier(settings, tmp_path, fresh=False) as frontier,
     ):
-        frontier.take("n", "n.example", 5)
+        frontier.queue.next_batch("n", "n.example", 5)
 
 
 # Against a model
@@ -561,11 +633,11 @@ class Against(RuleBasedStateMachine):
             self.frontier.close()
             self.folder.cleanup()
 
-    def told(self, asks: list[Ask], later: float | None) -> int:
+    def told(self, asks: list[CrawlRequest], later: float | None) -> int:
         queued = 0
         for ask in asks:
             if ask.url not in self.rows:
-                state, due = (2, later) if ask.later else (0, None)
+                state, due = (2, later) if ask.is_deferred else (0, None)
                 self.rows[ask.url] = SimpleNamespace(
                     n=len(self.rows),
                     host=ask.host,
@@ -574,13 +646,13 @@ class Against(RuleBasedStateMachine):
                     due=due,
                     attempts=0,
                 )
-                queued += not ask.later
+                queued += not ask.is_deferred
         return queued
 
     asks = st.lists(
         st.builds(
-            lambda host, name, priority, later: Ask(
-                f"https://{host}/{name}", "p", priority=priority, later=later
+            lambda host, name, priority, later: CrawlRequest(
+                f"https://{host}/{name}", "p", priority=priority, is_deferred=later
             ),
             hosts,
             names,
@@ -591,8 +663,8 @@ class Against(RuleBasedStateMachine):
     )
 
     @rule(asks=asks, later=moments)
-    def add(self, asks: list[Ask], later: float) -> None:
-        assert self.frontier.add("n", asks, None, later) == self.told(asks, later)
+    def add(self, asks: list[CrawlRequest], later: float) -> None:
+        assert self.frontier.queue.add("n", asks, None, later) == self.told(asks, later)
 
     def order(self, host: str) -> list[str]:
         found = [url for url, row in self.rows.items() if row.state == 0 and row.host == host]
@@ -602,16 +674,20 @@ class Against(RuleBasedStateMachine):
         host=hosts, skip=st.integers(0, 3), asks=asks, state=st.sampled_from([1, 2, 3]), due=moments
     )
     def commit(
-        self, host: str, skip: int, asks: list[Ask], state: module.State, due: float
+        self, host: str, skip: int, asks: list[CrawlRequest], state: FetchState, due: float
     ) -> None:
-        flying = [row.id for row in self.frontier.take("n", host, skip)]
-        taken = self.frontier.take("n", host, 1, flying)
+        flying = [row.id for row in self.frontier.queue.next_batch("n", host, skip)]
+        taken = self.frontier.queue.next_batch("n", host, 1, flying)
         assert [row.url for row in taken] == self.order(host)[skip : skip + 1]
         for row in taken:
             assert row.attempts == self.rows[row.url].attempts
             self.captures += 1
             queued = self.frontier.commit(
-                row, Outcome([b"x"], asks, [Found("kept")]), Ended(state, due), later=due
+                row,
+                FetchResult([b"x"], asks, [DocumentResult("kept")]),
+                RequestStatus(state, due),
+                now=0.0,
+                defer_until=due,
             )
             assert queued == self.told(asks, due)
             self.rows[row.url].__dict__.update(state=state, due=due, attempts=row.attempts + 1)
@@ -620,13 +696,13 @@ class Against(RuleBasedStateMachine):
     def wake(self, now: float, waiting: bool) -> None:
         due = [row for row in self.rows.values() if row.due is not None and row.due <= now]
         due = [row for row in due if row.state == 1 or not waiting]
-        assert self.frontier.wake(now, waiting=waiting) == len(due)
+        assert self.frontier.queue.requeue_due(now, only_retries=waiting) == len(due)
         for row in due:
             row.__dict__.update(state=0, due=None, attempts=row.attempts if row.state == 1 else 0)
 
     @rule(host=hosts, until=moments, strikes=st.integers(0, 3))
     def hold(self, host: str, until: float, strikes: int) -> None:
-        self.frontier.hold(host, until, strikes)
+        self.frontier.hosts.save_back_off(host, BackOff(until, strikes))
         self.held[host] = (max(until, self.held.get(host, (0.0, 0))[0]), strikes)
 
     @rule()
@@ -639,19 +715,25 @@ class Against(RuleBasedStateMachine):
         if not hasattr(self, "frontier"):
             return
         for host in ("n.example", "m.example"):
-            assert [row.url for row in self.frontier.take("n", host, 99)] == self.order(host)
-        assert self.frontier.hosts("n") == sorted(
+            assert [row.url for row in self.frontier.queue.next_batch("n", host, 99)] == self.order(
+                host
+            )
+        assert self.frontier.queue.list_hosts("n") == sorted(
             {row.host for row in self.rows.values() if row.state == 0}
         )
         dues = [(row.due, row.state) for row in self.rows.values() if row.due is not None]
-        assert self.frontier.next_due(waiting=False) == min((due for due, _ in dues), default=None)
-        assert self.frontier.next_due(waiting=True, source="n") == min(
+        assert self.frontier.queue.next_fetch_at(only_retries=False) == min(
+            (due for due, _ in dues), default=None
+        )
+        assert self.frontier.queue.next_fetch_at(only_retries=True, source="n") == min(
             (d for d, state in dues if state == 1), default=None
         )
-        assert self.frontier.queued() == sum(row.state < 2 for row in self.rows.values())
-        assert self.frontier.held() == self.held
-        assert self.frontier.documents().get("n", 0) == self.captures
-        assert self.frontier.table("SELECT count(*) FROM outbox") == [(self.captures,)]
+        assert self.frontier.queue.count_queued() == sum(
+            row.state < 2 for row in self.rows.values()
+        )
+        assert self.frontier.hosts.read_back_offs() == self.held
+        assert self.frontier.results.count_documents().get("n", 0) == self.captures
+        assert self.frontier.database.fetch_all("SELECT count(*) FROM outbox") == [(self.captures,)]
 
 
 TestAgainstADictionary = Against.TestCase

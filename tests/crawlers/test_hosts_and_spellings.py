@@ -13,10 +13,12 @@ import pytest
 from parsel import Selector
 from scrapy import Request
 
-from crawlers.config import PRODUCT
-from crawlers.downloader.addresses import host_of, literal
-from crawlers.downloader.politeness import AddressMiddleware, PrivateAddress
+from crawlers.downloader.addresses import host_of, parse_literal_address
+from crawlers.downloader.politeness import AddressMiddleware
+from crawlers.downloader.refusals import PrivateAddress
+from crawlers.downloader.request_metadata import META_KEY, RequestMetadata
 from crawlers.downloader.robots import read_robots
+from crawlers.product import PRODUCT
 from crawlers.rights import judge, page_signals
 from crawlers.sources.news import NewsSpider
 from gristmill.rights.policy import POLICIES
@@ -59,7 +61,7 @@ def crawl(tmp_path, gristmill):
             more,
         ]
         for n, source in enumerate(sources):
-            body = {"kind": "news", "name": f"n{n}", **source}
+            body = {"type": "news", "name": f"n{n}", **source}
             lines += [
                 "[[sources]]",
                 *(f"{key} = {json.dumps(value)}" for key, value in body.items()),
@@ -96,13 +98,15 @@ def test_an_address_that_is_percent_encoded_on_its_way_is_no_redirect(serve, cra
     assert run.counts["read"] == run.counts["kept"] == 2
 
 
-def test_a_host_with_letters_beyond_ascii_is_one_host_in_both_spellings(session_of):
-    session = session_of(
-        {"kind": "news", "name": "n", "feeds": ["https://www.Bücher.example/feed"]}
+def test_a_host_with_letters_beyond_ascii_is_one_host_in_both_spellings(make_context):
+    context = make_context(
+        {"type": "news", "name": "n", "feeds": ["https://www.Bücher.example/feed"]}
     )
-    spider = NewsSpider(source=session.config.sources[0], session=session)
+    spider = NewsSpider(source=context.config.sources[0], context=context)
     assert all(
-        map(spider.is_ours, ["https://bücher.example/a", Request("https://bücher.example/a").url])
+        map(
+            spider.is_own_url, ["https://bücher.example/a", Request("https://bücher.example/a").url]
+        )
     )
     assert host_of("https://bücher.example/") == "xn--bcher-kva.example"
 
@@ -121,23 +125,23 @@ def test_a_host_with_letters_beyond_ascii_is_one_host_in_both_spellings(session_
     ],
 )
 def test_a_loopback_address_is_seen_in_any_spelling(host):
-    assert literal(host) == "127.0.0.1"
+    assert parse_literal_address(host) == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
     "host", ["example.org", "fade.example", "1.example", "0x.example", "", "abc", "256.1.1.1"]
 )
 def test_a_name_is_no_address(host):
-    assert literal(host) is None
+    assert parse_literal_address(host) is None
 
 
-def test_loopback_in_another_spelling_is_refused_before_any_proxy_could_be_asked(session_of):
-    session = session_of({"kind": "news", "name": "n", "feeds": ["https://n.example/feed"]})
-    crawler = SimpleNamespace(spider=NewsSpider(source=session.config.sources[0], session=session))
+def test_loopback_in_another_spelling_is_refused_before_any_proxy_could_be_asked(make_context):
+    context = make_context({"type": "news", "name": "n", "feeds": ["https://n.example/feed"]})
+    crawler = SimpleNamespace(spider=NewsSpider(source=context.config.sources[0], context=context))
     for host in ("127.1", "0x7f.1", "2130706433", "localhost:80", "0xa9fea9fe"):
         with pytest.raises(PrivateAddress):
             AddressMiddleware.from_crawler(crawler).process_request(
-                Request(f"http://{host}/", meta={"any_host": True})
+                Request(f"http://{host}/", meta={META_KEY: RequestMetadata(any_host=True)})
             )
 
 
@@ -197,7 +201,7 @@ def test_a_timeline_is_followed_back_to_what_is_known_and_no_further(serve, craw
         return 200, {"Content-Type": "application/json", "Link": link}, json.dumps(found).encode()
 
     server = serve({"/api/v1/timelines/public": page})
-    source = {"kind": "social", "server": server.url}
+    source = {"type": "mastodon", "server": server.url}
     assert crawl(source, more=AT_ONCE)[1].counts["kept"] == 90
     told.insert(0, told[0] | {"id": "91", "url": "http://x.example/91"})
     asked = len(server.asked["/api/v1/timelines/public"])
@@ -296,7 +300,7 @@ def test_a_use_that_is_told_for_some_paths_holds_for_these_and_the_longest_alone
         b"User-agent: *\nContent-Usage: train-ai=n\nContent-Usage: /ai-ok/ train-ai=y\nContent-Signal: /blog/ ai-train=no\n"
     )
     told = {
-        path: robots.uses(PRODUCT, f"https://n.example{path}")
+        path: robots.usage(PRODUCT, f"https://n.example{path}")
         for path in ("/a", "/ai-ok/a", "/blog/a")
     }
     assert told == {

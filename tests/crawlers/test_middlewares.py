@@ -16,32 +16,29 @@ from twisted.internet import defer
 from twisted.internet.error import DNSLookupError
 
 from crawlers.downloader.addresses import is_private
-from crawlers.downloader.politeness import (
-    FIRST_PAUSE,
-    AddressMiddleware,
-    OtherHost,
-    PrivateAddress,
-    PublicResolver,
-    wait_for,
-)
-from crawlers.session import LONGEST_PAUSE
+from crawlers.downloader.politeness import AddressMiddleware, PublicResolver
+from crawlers.downloader.refusals import OtherHost, PrivateAddress
+from crawlers.downloader.request_metadata import META_KEY, RequestMetadata
+from crawlers.downloader.retry_after import FIRST_PAUSE, choose_back_off
+from crawlers.downloader.spider import FrontierSpider
+from crawlers.host_ledger import LONGEST_PAUSE
 from crawlers.sources.news import NewsSpider
 
 NEWS = {
-    "kind": "news",
+    "type": "news",
     "name": "n",
     "sites": ["https://n.example", "https://m.example", "http://10.0.0.1", "http://[::1]"],
 }
 
 
 @pytest.fixture
-def addresses(session_of):
+def addresses(make_context):
     """The address middleware of a crawl of some hosts."""
-    return middleware_of(session_of(NEWS))
+    return middleware_of(make_context(NEWS))
 
 
-def middleware_of(session) -> AddressMiddleware:
-    crawler = SimpleNamespace(spider=NewsSpider(source=session.config.sources[0], session=session))
+def middleware_of(context) -> AddressMiddleware:
+    crawler = SimpleNamespace(spider=NewsSpider(source=context.config.sources[0], context=context))
     return AddressMiddleware.from_crawler(crawler)
 
 
@@ -56,12 +53,12 @@ def looked_up(monkeypatch):
         return defer.succeed(table[name]) if name in table else defer.fail(DNSLookupError(name))
 
     monkeypatch.setattr(CachingThreadedResolver, "getHostByName", answer)
-    monkeypatch.setattr(PublicResolver, "private", {})
+    monkeypatch.setattr(PublicResolver, "refused_addresses", {})
     return table, asked
 
 
 def resolver(*allowed: str) -> PublicResolver:
-    crawler = get_crawler(NewsSpider, {"PRIVATE_HOSTS": list(allowed)})
+    crawler = get_crawler(FrontierSpider, {"PRIVATE_HOSTS": list(allowed)})
     return PublicResolver.from_crawler(crawler, SimpleNamespace())
 
 
@@ -89,29 +86,31 @@ def test_no_other_host_is_even_looked_up(addresses, url):
 def test_what_a_site_itself_needs_may_come_from_another_host(addresses):
     assert (
         addresses.process_request(
-            Request("https://cdn.example/robots.txt", meta={"any_host": True})
+            Request(
+                "https://cdn.example/robots.txt", meta={META_KEY: RequestMetadata(any_host=True)}
+            )
         )
         is None
     )
 
 
 @pytest.mark.parametrize("url", ["http://10.0.0.1/a", "http://[::1]/"])
-@pytest.mark.parametrize("meta", [{}, {"any_host": True}])
+@pytest.mark.parametrize("meta", [{}, {META_KEY: RequestMetadata(any_host=True)}])
 def test_an_address_that_is_written_out_and_private_is_refused(addresses, url, meta):
     with pytest.raises(PrivateAddress, match="name it in private_hosts"):
         addresses.process_request(Request(url, meta=meta))
 
 
-def test_a_private_address_that_the_configuration_names_may_be_asked(session_of):
-    found = middleware_of(session_of(NEWS, private_hosts=["10.0.0.1"]))
+def test_a_private_address_that_the_configuration_names_may_be_asked(make_context):
+    found = middleware_of(make_context(NEWS, private_hosts=["10.0.0.1"]))
     assert found.process_request(Request("http://10.0.0.1/a")) is None
 
 
-def test_hosts_of_the_demo_site_go_to_its_port_and_are_never_looked_up(session_of):
-    session = session_of(NEWS)
-    session.origins = {"n.example": "http://127.0.0.1:9"}
+def test_hosts_of_the_demo_site_go_to_its_port_and_are_never_looked_up(make_context):
+    proxies = {"n.example": "http://127.0.0.1:9"}
+    context = make_context(NEWS, services={"proxies": proxies})
     request = Request("https://n.example/a")
-    middleware_of(session).process_request(request)
+    middleware_of(context).process_request(request)
     assert request.meta["proxy"] == "http://127.0.0.1:9"
 
 
@@ -154,7 +153,7 @@ def test_a_public_name_gives_its_address(looked_up):
     table["n.example"] = "93.184.216.34"
     assert result_of(resolver().getHostByName("n.example")) == "93.184.216.34"
     assert asked == ["n.example"]
-    assert PublicResolver.private == {}
+    assert PublicResolver.refused_addresses == {}
 
 
 @pytest.mark.parametrize(
@@ -232,29 +231,30 @@ def test_loopback_in_a_form_that_only_the_system_reads_is_a_name_that_points_the
         (None, FIRST_PAUSE),
     ],
 )
-def test_a_busy_host_is_left_alone_as_long_as_it_says(session_of, header, seconds):
+def test_a_busy_host_is_left_alone_as_long_as_it_says(make_context, header, seconds):
     response = Response(
         "https://n.example/a", status=429, headers={"Retry-After": header} if header else {}
     )
-    assert wait_for(response, session_of(NEWS)) == seconds
+    assert choose_back_off(response, make_context(NEWS)) == seconds
 
 
 def test_a_busy_host_that_does_not_say_how_long_is_left_alone_longer_each_time_up_to_a_limit(
-    session_of,
+    make_context,
 ):
-    session, response = session_of(NEWS), Response("https://n.example/a", status=503)
+    context, response = make_context(NEWS), Response("https://n.example/a", status=503)
     pauses = []
     for _ in range(9):
-        pauses.append(wait_for(response, session))
-        session.hold("n.example", 0, strike=True)
+        pauses.append(choose_back_off(response, context))
+        context.hosts.back_off("n.example", 0, is_429=True)
     assert pauses[:4] == [FIRST_PAUSE * 2**n for n in range(4)]
     assert pauses[-1] == LONGEST_PAUSE
 
 
-def test_a_crawl_without_a_pause_before_repetitions_has_none_for_busy_hosts(session_of):
+def test_a_crawl_without_a_pause_before_repetitions_has_none_for_busy_hosts(make_context):
     assert (
-        wait_for(
-            Response("https://n.example/a", status=503), session_of(NEWS, politeness={"backoff": 0})
+        choose_back_off(
+            Response("https://n.example/a", status=503),
+            make_context(NEWS, politeness={"backoff": 0}),
         )
         == 0
     )

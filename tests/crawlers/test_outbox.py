@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.downloader.warc import Exchange, about, capture_records
+from crawlers.downloader.warc import HttpExchange, capture_records, warcinfo_record
 from crawlers.frontier.outbox import Outbox
 from crawlers.frontier.store import Frontier
-from crawlers.outcome import Outcome
+from crawlers.spider_output import FetchResult
 from gristmill.errors import RunError
 from gristmill.hashing import sha256_file
 from gristmill.runs import storage
@@ -23,7 +23,7 @@ from gristmill.runs import storage
 @cache
 def capture(n: int, size: int = 200) -> bytes:
     """A capture of page n."""
-    exchange = Exchange(
+    exchange = HttpExchange(
         f"https://n.example/{n}",
         "GET",
         [("Accept", "*/*")],
@@ -53,21 +53,26 @@ class Crawl:
 
     def open(self) -> None:
         self.frontier = Frontier(self.path)
-        self.outbox = Outbox(self.frontier, self.captures, rotate=self.rotate)
+        self.outbox = Outbox(self.frontier, self.captures, file_bytes=self.rotate)
 
     def again(self) -> None:
         self.frontier.close()
         self.open()
 
     def commit(self, *captures: bytes) -> None:
-        self.frontier.note("n", Outcome(captures=list(captures)))
-        self.outbox.came(list(captures))
+        self.frontier.add_results("n", FetchResult(captures=list(captures)))
+        self.outbox.count_results(list(captures))
 
     def files(self) -> list[Path]:
         return sorted(self.captures.iterdir()) if self.captures.is_dir() else []
 
     def waiting(self) -> list[bytes]:
-        return [data for (data,) in self.frontier.table("SELECT records FROM outbox ORDER BY id")]
+        return [
+            data
+            for (data,) in self.frontier.database.fetch_all(
+                "SELECT records FROM outbox ORDER BY id"
+            )
+        ]
 
     def pages(self) -> list[list[int]]:
         """The pages whose answers each file holds."""
@@ -88,7 +93,9 @@ def read(path: Path) -> list[tuple[str, str]]:
 
 
 def listed(crawl: Crawl) -> list[tuple]:
-    return crawl.frontier.table("SELECT name, bytes, captures, sha256 FROM file ORDER BY name")
+    return crawl.frontier.database.fetch_all(
+        "SELECT name, bytes, captures, sha256 FROM file ORDER BY name"
+    )
 
 
 def test_captures_wait_until_there_are_enough_of_them(tmp_path):
@@ -181,7 +188,7 @@ def test_killed_between_the_renaming_and_the_listing_the_same_captures_are_writt
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Outbox, "_list", killed)
+        patch.setattr(Outbox, "_list_file", killed)
         with pytest.raises(Killed):
             crawl.outbox.drain()
     assert crawl.pages() == [[0, 1]] and listed(crawl) == []
@@ -199,13 +206,13 @@ def test_killed_in_the_transaction_that_lists_a_file_it_is_not_listed_and_nothin
     crawl = Crawl(tmp_path)
     crawl.commit(capture(0))
     records = crawl.waiting()
-    crawl.frontier.db.execute(
+    crawl.frontier.database.connection.execute(
         "CREATE TEMP TRIGGER t BEFORE DELETE ON outbox BEGIN SELECT raise(ABORT, 'injected'); END"
     )
     with pytest.raises(Exception, match="injected"):
         crawl.outbox.drain()
     assert listed(crawl) == [] and crawl.waiting() == records
-    assert crawl.frontier.table("PRAGMA synchronous") == [(1,)]
+    assert crawl.frontier.database.fetch_all("PRAGMA synchronous") == [(1,)]
     crawl.again()
     crawl.outbox.drain()
     assert crawl.pages() == [[0]]
@@ -235,7 +242,7 @@ def test_a_listed_file_that_is_gone_or_of_another_size_is_told_with_the_fix(tmp_
         crawl.again()
     assert caught.value.where == {
         "file": path,
-        "problem": f"it is missing or has not its {len(data)} bytes",
+        "problem": f"it is missing or is not {len(data)} bytes long",
     }
 
 
@@ -250,7 +257,7 @@ def test_a_full_disk_leaves_the_captures_in_the_outbox_and_no_file(tmp_path, mon
 
     with monkeypatch.context() as patch:
         if where == "write":
-            patch.setattr("crawlers.frontier.outbox.about", lambda name: full())
+            patch.setattr("crawlers.frontier.outbox.warcinfo_record", lambda name: full())
         else:
             patch.setattr(storage.os, "fsync" if where == "fsync" else "replace", full)
         with pytest.raises(OSError, match="No space left") as caught:
@@ -286,12 +293,14 @@ def test_warcio_and_fastwarc_read_the_same_records(tmp_path):
 
 
 def test_a_file_is_its_first_record_and_the_captures_as_they_were_committed(tmp_path, monkeypatch):
-    monkeypatch.setattr("crawlers.frontier.outbox.about", lambda name: b"about " + name.encode())
+    monkeypatch.setattr(
+        "crawlers.frontier.outbox.warcinfo_record", lambda name: b"about " + name.encode()
+    )
     crawl = Crawl(tmp_path)
     crawl.commit(b"one", b"two")
     crawl.outbox.drain()
     assert crawl.files()[0].read_bytes() == b"about 00000.warc.gzonetwo"
-    assert b"WARC" not in about("x")  # it is compressed
+    assert b"WARC" not in warcinfo_record("x")  # it is compressed
 
 
 def test_an_empty_frontier_beside_captures_is_a_lost_one_and_nothing_is_removed(tmp_path):
@@ -300,6 +309,6 @@ def test_an_empty_frontier_beside_captures_is_a_lost_one_and_nothing_is_removed(
     (folder / "00000.warc.gz").write_bytes(b"x")
     frontier = Frontier(tmp_path / "frontier.sqlite")
     with pytest.raises(RunError, match="it is empty, and there are 1 WARC files beside it"):
-        Outbox(frontier, folder, rotate=100)
+        Outbox(frontier, folder, file_bytes=100)
     frontier.close()
     assert (folder / "00000.warc.gz").read_bytes() == b"x"

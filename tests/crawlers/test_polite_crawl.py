@@ -43,7 +43,7 @@ def write_config(tmp_path, source, *, private=("127.0.0.1",), lines=(), policy="
 
 
 def news(server):
-    return {"kind": "news", "name": "n", "sites": [server.url]}
+    return {"type": "news", "name": "n", "sites": [server.url]}
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_failing_robots_txt_closes_the_site(serve, crawl, status):
 def test_a_failing_robots_txt_also_closes_a_feed_of_that_site(serve, crawl):
     feed = b"<rss><channel><item><link>{url}/p0.html</link></item></channel></rss>"
     server = serve(news_site(robots=(503, {}, b""), **{"/feed.xml": (200, {}, feed)}))
-    done, _ = crawl({"kind": "news", "name": "n", "feeds": [f"{server.url}/feed.xml"]})
+    done, _ = crawl({"type": "news", "name": "n", "feeds": [f"{server.url}/feed.xml"]})
     assert done.returncode == 2
     assert set(server.asked) == {"/robots.txt"}
 
@@ -141,7 +141,7 @@ def test_a_name_of_a_private_address_is_refused_unless_the_configuration_names_i
 ):
     server = serve(news_site())
     source = {
-        "kind": "news",
+        "type": "news",
         "name": "n",
         "feeds": [f"http://{host}:{server.server_address[1]}/feed.xml"],
     }
@@ -249,7 +249,7 @@ def test_a_lagging_wiki_is_waited_for(serve, crawl):
         return 200, {}, json.dumps({"query": {"pages": [wiki_page(2, "B")]}}).encode()
 
     server = serve({"/w/api.php": api, "/robots.txt": (200, {}, b"User-agent: *\nDisallow: /w/\n")})
-    _, run = crawl({"kind": "wiki", "name": "w", "api": f"{server.url}/w/api.php"})
+    _, run = crawl({"type": "mediawiki", "name": "w", "api": f"{server.url}/w/api.php"})
     times = server.asked["/w/api.php"]
     assert run.counts["kept"] == 2 and run.details["licences"] == {"w": {"CC-BY-SA-4.0": 2}}
     assert len(times) == 4 and times[1] - times[0] > 0.95
@@ -285,9 +285,9 @@ def test_an_answer_that_is_no_json_is_named_in_the_ledger(serve, crawl):
         )
 
     server = serve({"/api/v1/timelines/public": timeline})
-    _, run = crawl({"kind": "social", "name": "s", "server": server.url})
+    _, run = crawl({"type": "mastodon", "name": "s", "server": server.url})
     assert run.counts["kept"] == 1 and run.counts["quarantined:unreadable_answer"] == 1
-    assert "no JSON" in run.details["failures"][0]
+    assert "not JSON" in run.details["failures"][0]
 
 
 # Budgets of a host, links, later calls

@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawlers.downloader.addresses import bare, host_of, is_private, literal, place_of
-from crawlers.downloader.politeness import retry_after
+from crawlers.downloader.addresses import (
+    host_of,
+    is_private,
+    origin_of,
+    parse_literal_address,
+    strip_www,
+)
+from crawlers.downloader.retry_after import parse_retry_after
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -26,12 +32,12 @@ NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value, seconds):
-    assert retry_after(value, NOW) == seconds
+    assert parse_retry_after(value, NOW) == seconds
 
 
 @given(st.text())
 def test_any_retry_after_is_a_time_or_nothing(value):
-    found = retry_after(value, NOW)
+    found = parse_retry_after(value, NOW)
     assert found is None or found >= 0
 
 
@@ -69,7 +75,10 @@ def test_public_addresses_are_not(address):
 
 def test_hosts_are_compared_without_www_case_and_port():
     assert host_of("https://User@WWW.Example.org:8443/a") == "www.example.org"
-    assert bare("www.example.org") == "example.org" and bare("wwwexample.org") == "wwwexample.org"
+    assert (
+        strip_www("www.example.org") == "example.org"
+        and strip_www("wwwexample.org") == "wwwexample.org"
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,7 +94,7 @@ def test_hosts_are_compared_without_www_case_and_port():
     ],
 )
 def test_a_host_that_is_written_as_an_address_is_told_from_a_name(host, address):
-    assert literal(host) == address
+    assert parse_literal_address(host) == address
 
 
 @pytest.mark.parametrize(
@@ -98,4 +107,4 @@ def test_a_host_that_is_written_as_an_address_is_told_from_a_name(host, address)
     ],
 )
 def test_a_place_is_host_and_port_and_never_a_password(url, place):
-    assert place_of(url) == place
+    assert origin_of(url) == place

@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from crawlers.sources import readers
-from crawlers.sources.news import newest_first
+from crawlers.sources.news import sort_newest_first
 from crawlers.sources.readers import (
     Sitemap,
-    Unreadable,
-    next_link,
+    find_next_link,
+    find_sitemap_urls,
     read_feed,
     read_sitemap,
-    read_timeline,
-    read_wiki,
-    sitemap_urls,
 )
+from gristmill.captures.json_answer import UnreadableAnswer
+from gristmill.captures.mastodon import read_mastodon
+from gristmill.captures.mediawiki import read_mediawiki
 
 BASE = "https://n.example/dir/feed.xml"
 PATHS = st.text(st.sampled_from("abz09-_./?=&%新闻"), min_size=1, max_size=15).filter(
@@ -67,13 +67,13 @@ def test_a_written_sitemap_is_read_back_with_any_namespace_packed_or_not(
 ):
     data = written_sitemap(kind, entries, namespace)
     assert read_sitemap(gzip.compress(data, mtime=0) if packed else data) == Sitemap(
-        kind, tuple(entries)
+        kind == "index", tuple(entries)
     )
 
 
 @given(st.lists(st.tuples(URLS, DATES), max_size=8))
 def test_ordering_a_sitemap_loses_and_repeats_nothing(entries):
-    ordered = newest_first(Sitemap("pages", tuple(entries)))
+    ordered = sort_newest_first(Sitemap(False, tuple(entries)))
     assert sorted(ordered) == sorted(url for url, _ in entries)
 
 
@@ -121,7 +121,7 @@ def test_the_link_of_an_entry_is_its_page_and_not_a_file_or_a_name(entry, link):
 def test_robots_txt_names_its_sitemaps_among_any_other_lines(urls, noise):
     lines = [line for line in noise.splitlines() if "sitemap" not in line.lower()]
     text = "\n".join([*lines, *(f"  SiteMap :  {url}" for url in urls), "Disallow: /sitemap: none"])
-    assert sitemap_urls(text, "https://n.example/robots.txt") == (
+    assert find_sitemap_urls(text, "https://n.example/robots.txt") == (
         list(dict.fromkeys(urls)) or ["https://n.example/sitemap.xml"]
     )
 
@@ -131,12 +131,12 @@ def test_robots_txt_names_its_sitemaps_among_any_other_lines(urls, noise):
 )
 def test_only_the_next_relation_is_the_next_page(relation, quote, url):
     header = f"<https://n.example/other>; rel=first, <{url}>; rel={quote}{relation}{quote}"
-    assert next_link(header, BASE) == (url if relation == "next" else None)
+    assert find_next_link(header, BASE) == (url if relation == "next" else None)
 
 
 @given(st.text(max_size=60))
 def test_any_link_header_is_an_absolute_address_or_nothing(header):
-    found = next_link(header, BASE)
+    found = find_next_link(header, BASE)
     assert found is None or "next" in header
 
 
@@ -162,20 +162,21 @@ def test_a_sitemap_bomb_is_read_no_further_than_the_protocol_allows(monkeypatch)
 )
 def test_any_json_is_a_wiki_answer_or_unreadable_and_has_only_pages_with_content(value):
     body = json.dumps(value).encode()
-    if not isinstance(value, dict):
-        with pytest.raises(Unreadable):
-            read_wiki(body)
+    try:
+        batch = read_mediawiki(body)
+    except UnreadableAnswer:
         return
-    batch = read_wiki(body)
-    assert all(page["revisions"] for page in batch.pages)
-    assert all(isinstance(text, str) for pair in batch.cursor.items() for text in pair)
-    assert (batch.error is not None) == isinstance(value.get("error"), dict)
+    assert isinstance(value, dict)
+    assert all(page["revisions"] for page in batch.pages_with_content)
+    continuation = batch.continuation or {}
+    assert all(isinstance(text, str) for pair in continuation.items() for text in pair)
+    assert (batch.error is not None) == bool(value.get("error"))
 
 
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe[]", b"", b"NaN garbage"]
 )
 def test_json_that_is_deep_or_broken_is_unreadable_and_never_a_crash(body):
-    for read in (read_wiki, read_timeline):
-        with pytest.raises(Unreadable):
+    for read in (read_mediawiki, read_mastodon):
+        with pytest.raises(UnreadableAnswer):
             read(body)

@@ -10,25 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parsel import Selector
 
-from crawlers.sources.news import newest_first
+from crawlers.sources.mediawiki import make_page_query, make_site_query
+from crawlers.sources.news import sort_newest_first
 from crawlers.sources.readers import (
     Sitemap,
     Unreadable,
-    WikiBatch,
-    next_link,
+    find_next_link,
+    find_sitemap_urls,
     read_feed,
     read_links,
     read_sitemap,
-    read_timeline,
-    read_wiki,
-    sitemap_urls,
 )
-from crawlers.sources.wiki import page_query, site_query
+from gristmill.captures.json_answer import UnreadableAnswer
+from gristmill.captures.mastodon import read_mastodon
+from gristmill.captures.mediawiki import MediaWikiAnswer, read_mediawiki
 
 
 def test_a_sitemap_index_names_its_sitemaps(saved):
     assert read_sitemap(saved("sitemap_index.xml")) == Sitemap(
-        "index",
+        True,
         (
             ("https://www.example.org/post-sitemap1.xml", "2025-11-02T08:00:00+00:00"),
             ("https://www.example.org/post-sitemap2.xml.gz", "2026-11-02T08:00:00+00:00"),
@@ -39,7 +39,7 @@ def test_a_sitemap_index_names_its_sitemaps(saved):
 
 def test_news_sitemaps_come_first_then_the_newest(saved):
     assert [
-        url.rsplit("/", 1)[1] for url in newest_first(read_sitemap(saved("sitemap_index.xml")))
+        url.rsplit("/", 1)[1] for url in sort_newest_first(read_sitemap(saved("sitemap_index.xml")))
     ] == [
         "news-sitemap.xml",
         "post-sitemap2.xml.gz",
@@ -49,7 +49,7 @@ def test_news_sitemaps_come_first_then_the_newest(saved):
 
 def test_a_news_sitemap_names_pages_with_their_dates_and_no_images(saved):
     expected = Sitemap(
-        "pages",
+        False,
         (
             ("https://www.example.org/2026/11/bridge-reopens?a=1&b=2", "2026-11-20T06:00:00Z"),
             ("https://www.example.org/2026/11/no-date", None),
@@ -60,7 +60,7 @@ def test_a_news_sitemap_names_pages_with_their_dates_and_no_images(saved):
 
 
 def test_a_gzipped_sitemap_that_is_cut_off_is_unreadable(saved):
-    with pytest.raises(Unreadable, match="no gzip"):
+    with pytest.raises(Unreadable, match="not gzip"):
         read_sitemap(gzip.compress(saved("sitemap_news.xml"), mtime=0)[:-20])
 
 
@@ -106,61 +106,61 @@ def test_any_bytes_are_a_sitemap_and_a_feed_or_unreadable(body):
     for read in (
         read_sitemap,
         lambda data: read_feed(data, "http://e.org/"),
-        read_wiki,
-        read_timeline,
+        read_mediawiki,
+        read_mastodon,
     ):
-        with contextlib.suppress(Unreadable):
+        with contextlib.suppress(Unreadable, UnreadableAnswer):
             read(body)
 
 
 def test_robots_txt_names_sitemaps_in_any_case_and_relative_or_not():
     robots = "User-agent: *\nSITEMAP: /a.xml\nsitemap:https://example.org/b.xml\n Sitemap: /a.xml # again\n"
-    assert sitemap_urls(robots, "https://example.org/robots.txt") == [
+    assert find_sitemap_urls(robots, "https://example.org/robots.txt") == [
         "https://example.org/a.xml",
         "https://example.org/b.xml",
     ]
 
 
 def test_without_a_sitemap_line_the_customary_place_is_tried():
-    assert sitemap_urls("User-agent: *\n", "https://example.org/robots.txt") == [
+    assert find_sitemap_urls("User-agent: *\n", "https://example.org/robots.txt") == [
         "https://example.org/sitemap.xml"
     ]
 
 
 def test_a_wiki_answer_has_pages_with_content_and_a_cursor(saved):
-    batch = read_wiki(saved("wiki_batch.json"))
-    assert [page["title"] for page in batch.pages] == ["Nurse"]
+    batch = read_mediawiki(saved("wiki_batch.json"))
+    assert [page["title"] for page in batch.pages_with_content] == ["Nurse"]
     assert (
-        batch.cursor == {"gcmcontinue": "page|4249|123", "continue": "gcmcontinue||"}
+        batch.continuation == {"gcmcontinue": "page|4249|123", "continue": "gcmcontinue||"}
         and batch.error is None
     )
 
 
 def test_a_lagging_wiki_says_so(saved):
-    assert read_wiki(saved("wiki_maxlag.json")) == WikiBatch((), {}, {}, "maxlag")
+    assert read_mediawiki(saved("wiki_maxlag.json")) == MediaWikiAnswer(error="maxlag")
 
 
 def test_queries_name_the_generator_and_accept_lag():
-    assert site_query()["maxlag"] == page_query(None)["maxlag"] == "5"
+    assert make_site_query()["maxlag"] == make_page_query(None)["maxlag"] == "5"
     assert (
-        page_query(None)["generator"] == "allpages"
-        and page_query(None)["gapfilterredir"] == "nonredirects"
+        make_page_query(None)["generator"] == "allpages"
+        and make_page_query(None)["gapfilterredir"] == "nonredirects"
     )
     assert (
-        page_query("Category:Nurses", 20)["gcmtitle"] == "Category:Nurses"
-        and page_query("Category:Nurses", 20)["gcmlimit"] == "20"
+        make_page_query("Category:Nurses", 20)["gcmtitle"] == "Category:Nurses"
+        and make_page_query("Category:Nurses", 20)["gcmlimit"] == "20"
     )
 
 
 def test_a_timeline_keeps_its_broken_items(saved):
-    found = read_timeline(saved("timeline.json"))
-    assert len(found) == 3 and found[2] == "no status"
+    statuses = read_mastodon(saved("timeline.json")).statuses
+    assert len(statuses) == 3 and statuses[2] == "no status"
 
 
-@pytest.mark.parametrize("body", [b'{"error": "x"}', b"<html>", b"[1"])
+@pytest.mark.parametrize("body", [b'{"x": "y"}', b"<html>", b"[1"])
 def test_what_is_no_timeline_is_unreadable(body):
-    with pytest.raises(Unreadable):
-        read_timeline(body)
+    with pytest.raises(UnreadableAnswer):
+        read_mastodon(body)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_what_is_no_timeline_is_unreadable(body):
     ],
 )
 def test_the_next_page_is_in_the_link_header(header, following):
-    assert next_link(header, "https://s.example/") == following
+    assert find_next_link(header, "https://s.example/") == following
 
 
 HERE = "https://n.example/dir/page.html"
@@ -237,5 +237,5 @@ def test_every_real_feed_and_sitemap_is_read_or_named_unreadable(shared_data):
     )
     for path in names:
         for read in (read_sitemap, lambda data: read_feed(data, "http://e.org/")):
-            with contextlib.suppress(Unreadable):
+            with contextlib.suppress(Unreadable, UnreadableAnswer):
                 read(path.read_bytes())

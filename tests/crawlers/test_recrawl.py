@@ -107,7 +107,7 @@ def crawl(tmp_path, gristmill):
 
     def run(*sites, options=()):
         lines = [
-            f'[[sources]]\nkind = "news"\nname = "n{n}"\nsites = {json.dumps([s.url])}\n'
+            f'[[sources]]\ntype = "news"\nname = "n{n}"\nsites = {json.dumps([s.url])}\n'
             for n, s in enumerate(sites)
         ]
         (tmp_path / "crawl.toml").write_text(CONFIG + "".join(lines))

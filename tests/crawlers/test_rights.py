@@ -8,8 +8,8 @@ from parsel import Selector
 from crawlers.rights import (
     Signal,
     judge,
-    licence_of,
     page_signals,
+    parse_licence,
     rightsinfo_signals,
     status_signals,
 )
@@ -135,7 +135,7 @@ def test_everything_a_page_says_about_its_use_is_read_in_order(saved):
         "link": ['<https://spdx.org/licenses/MIT>; rel="license"'],
     }
     assert [
-        signal.record()
+        signal.as_dict()
         for signal in page_signals(headers, Selector(text=saved("article_licensed.html").decode()))
     ] == [
         {"signal": "X-Robots-Tag", "value": "noarchive"},
@@ -197,7 +197,7 @@ def test_any_text_can_be_read_as_a_page(html):
     ],
 )
 def test_a_licence_is_named_by_its_address(text, licence):
-    assert licence_of(text) == licence
+    assert parse_licence(text) == licence
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ from protego import Protego
 from crawlers.downloader.robots import (
     AI_AGENTS,
     EVERYTHING_FORBIDDEN,
-    LARGEST,
+    LARGEST_ROBOTS,
     NOTHING_FORBIDDEN,
-    decoded,
-    encoded,
-    matches,
-    path_of,
+    decode_unreserved,
+    encode_pattern,
+    get_path,
+    matches_path,
     read_robots,
 )
 
@@ -50,7 +50,7 @@ def test_all_cases_of_google_robotstxt_come_out_as_they_do_there(shared_data: Pa
     assert failing(cases) == []
 
 
-# What a pattern matches
+# What a pattern matches_path
 
 PATTERNS, PATHS = st.text("/ab*$.", max_size=8), st.text("/ab$.", max_size=10).map("/{}".format)
 
@@ -66,7 +66,7 @@ def by_regex(pattern: str, path: str) -> bool:
 @settings(max_examples=600, deadline=None)
 @given(PATTERNS, PATHS)
 def test_a_pattern_matches_what_its_regular_expression_does(pattern, path):
-    assert matches(pattern, path) == by_regex(pattern, path)
+    assert matches_path(pattern, path) == by_regex(pattern, path)
 
 
 class CountedPath(str):
@@ -85,7 +85,7 @@ class CountedPath(str):
 def test_a_pattern_of_many_stars_is_matched_in_one_pass_over_the_path(stars, end):
     path = CountedPath("/" + "a" * 2000)
     CountedPath.steps = 0
-    matches("/" + "*a" * stars + "*" + end, path)
+    matches_path("/" + "*a" * stars + "*" + end, path)
     assert CountedPath.steps <= len(path) + 2 * (stars + 2)
 
 
@@ -105,7 +105,7 @@ def test_a_pattern_of_many_stars_is_matched_in_one_pass_over_the_path(stars, end
     ],
 )
 def test_stars_and_dollars_mean_what_they_should(pattern, path, expected):
-    assert matches(pattern, path) is expected
+    assert matches_path(pattern, path) is expected
 
 
 # RFC 9309
@@ -124,12 +124,12 @@ def test_stars_and_dollars_mean_what_they_should(pattern, path, expected):
     ],
 )
 def test_rules_and_addresses_are_compared_in_one_encoding_as_in_the_table_of_2_2_2(rule, path):
-    assert decoded(rule) == decoded(path)
+    assert decode_unreserved(rule) == decode_unreserved(path)
     assert not may(f"User-agent: *\nDisallow: {rule}\n", path)
 
 
 def test_reserved_characters_keep_their_codes():
-    assert decoded("/a%2Fb%3f%24%2a%zz%4") == "/a%2Fb%3F%24%2A%zz%4"
+    assert decode_unreserved("/a%2Fb%3f%24%2a%zz%4") == "/a%2Fb%3F%24%2A%zz%4"
     assert may("User-agent: *\nDisallow: /a%2Fb\n", "/a/b")
     assert not may(
         "User-agent: *\nDisallow: /path/file-with-a-%2A.html\n", "/path/file-with-a-%2A.html"
@@ -210,7 +210,7 @@ def test_rules_before_any_group_and_empty_ones_say_nothing():
 def test_what_a_missing_and_an_unreachable_file_stand_for():
     assert (
         NOTHING_FORBIDDEN.permits("gristmill", SITE)
-        and NOTHING_FORBIDDEN.uses("gristmill", SITE) == ()
+        and NOTHING_FORBIDDEN.usage("gristmill", SITE) == ()
     )
     assert not EVERYTHING_FORBIDDEN.permits("gristmill", SITE) and not EVERYTHING_FORBIDDEN.permits(
         "x", SITE + "/a?b"
@@ -245,15 +245,18 @@ def test_any_bytes_are_read_and_permits_never_permits_what_allows_does_not(body,
     found = read_robots(body)
     assert found.allows("gristmill", SITE + path) or not found.permits("gristmill", SITE + path)
     assert found.crawl_delay("gristmill") is None or found.crawl_delay("gristmill") >= 0
-    assert all(agent in AI_AGENTS for agent in found.shut_to(AI_AGENTS, SITE + path))
+    assert all(agent in AI_AGENTS for agent in found.refused_agents(AI_AGENTS, SITE + path))
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=30))
 def test_any_address_has_a_path_that_begins_with_a_slash_and_encoding_twice_changes_nothing(text):
-    assert path_of(text).startswith("/") and "#" not in path_of(text)
+    assert get_path(text).startswith("/") and "#" not in get_path(text)
     safe = text.encode("utf-8", "replace").decode()
-    assert encoded(encoded(safe)) == encoded(safe) and encoded(safe).isascii()
+    assert (
+        encode_pattern(encode_pattern(safe)) == encode_pattern(safe)
+        and encode_pattern(safe).isascii()
+    )
 
 
 @pytest.mark.parametrize(
@@ -281,8 +284,8 @@ def test_a_nul_byte_inside_a_rule_is_a_character_that_no_address_has():
 def test_only_the_first_500_kib_are_read():
     head = b"User-agent: *\n"
     kept, cut = b"Disallow: /kept\n", b"Disallow: /cut\n"
-    filling = b"#" * (LARGEST - len(head) - len(kept) - 1) + b"\n"
-    assert LARGEST == 512_000 and len(head + filling + kept) == LARGEST
+    filling = b"#" * (LARGEST_ROBOTS - len(head) - len(kept) - 1) + b"\n"
+    assert LARGEST_ROBOTS == 512_000 and len(head + filling + kept) == LARGEST_ROBOTS
     body = head + filling + kept + cut
     assert [may(body, path) for path in ("/kept", "/cut")] == [False, True]
 
@@ -315,8 +318,8 @@ def test_uses_are_those_of_the_group_that_concerns_a_crawler_each_once():
         b"User-agent: *\nContent-Signal: search=yes, ai-train=no\nContent-signal: search=yes, ai-train=no\nAllow: /\n"
         b"Content-Usage: train-ai=n\n\nUser-agent: other\nContent-Usage: train-ai=y\nDisallow: /\n"
     )
-    assert read_robots(body).uses("gristmill", SITE) == ("search=yes, ai-train=no", "train-ai=n")
-    assert read_robots(body).uses("other", SITE) == ("train-ai=y",)
+    assert read_robots(body).usage("gristmill", SITE) == ("search=yes, ai-train=no", "train-ai=n")
+    assert read_robots(body).usage("other", SITE) == ("train-ai=y",)
 
 
 def test_only_crawlers_with_groups_of_their_own_count_as_shut_out():
@@ -324,8 +327,8 @@ def test_only_crawlers_with_groups_of_their_own_count_as_shut_out():
         b"User-agent: *\nDisallow: /\n\nUser-agent: GPTBot\nUser-agent: CCBot\nDisallow: /text\n\n"
         b"User-agent: ClaudeBot\nAllow: /\n"
     )
-    assert robots.shut_to(AI_AGENTS, SITE + "/text/a") == ("ccbot", "gptbot")
-    assert robots.shut_to(AI_AGENTS, SITE + "/other") == ()
+    assert robots.refused_agents(AI_AGENTS, SITE + "/text/a") == ("ccbot", "gptbot")
+    assert robots.refused_agents(AI_AGENTS, SITE + "/other") == ()
 
 
 def test_sitemaps_stand_outside_of_groups_and_part_none():

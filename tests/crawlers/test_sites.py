@@ -4,7 +4,6 @@ import asyncio
 import json
 import sqlite3
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -15,24 +14,24 @@ from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
 from crawlers.config import CrawlConfig
-from crawlers.downloader import sites
-from crawlers.downloader.politeness import Forbidden, Unreachable
-from crawlers.downloader.robots import LARGEST, read_robots
-from crawlers.downloader.sites import (
-    DAY,
-    HOUR,
-    LONGEST_CRAWL_DELAY,
-    Site,
-    SiteMiddleware,
+from crawlers.context import open_context
+from crawlers.downloader.refusals import ForbiddenByRobots, RobotsUnreachable
+from crawlers.downloader.request_metadata import META_KEY, RequestMetadata, get_metadata
+from crawlers.downloader.robots import LARGEST_ROBOTS, read_robots
+from crawlers.downloader.site_rules import (
+    FileAnswer,
+    SiteRules,
+    pack_answers,
     read_reservations,
-    read_site,
+    read_site_rules,
+    unpack_answers,
 )
+from crawlers.downloader.sites import DAY, HOUR, LONGEST_CRAWL_DELAY, SiteMiddleware
+from crawlers.downloader.spider import FrontierSpider
 from crawlers.frontier.outbox import Outbox
 from crawlers.frontier.store import Frontier
 from crawlers.rights import Signal, judge
-from crawlers.session import Session
-from crawlers.sources.news import NewsSpider
-from crawlers.sources.wiki import WikiSpider
+from crawlers.sources.registry import make_spider
 from gristmill.progress import Progress
 from gristmill.rights.policy import POLICIES
 
@@ -40,41 +39,47 @@ ROBOTS, TDM, AI = "/robots.txt", "/.well-known/tdmrep.json", "/ai.txt"
 PAGE = "https://n.example/a"
 
 
-def said(site: Site, url: str = PAGE) -> list[tuple[str, str]]:
+def read_files(files: dict[str, tuple[int, bytes]], failure: str | None = None) -> SiteRules:
+    """The rules of a site whose files are answered so."""
+    answers = {path: FileAnswer(*answer) for path, answer in files.items()}
+    return read_site_rules(answers, failure)
+
+
+def said(site: SiteRules, url: str = PAGE) -> list[tuple[str, str]]:
     """The signals of a site about one of its pages."""
-    return [(signal.signal, signal.value) for signal in site.signals(url)]
+    return [(signal.signal, signal.value) for signal in site.iter_signals(url)]
 
 
 # What files stand for
 
 
 def test_a_site_that_says_nothing_gives_no_signals():
-    assert said(Site()) == []
-    assert said(read_site({ROBOTS: (404, b"gone")}, None)) == []
+    assert said(SiteRules()) == []
+    assert said(read_files({ROBOTS: (404, b"gone")}, None)) == []
 
 
 def test_uses_in_robots_txt_are_signals_with_their_words():
     robots = b"User-agent: *\nContent-Signal: search=yes, ai-train=no\nContent-Usage: train-ai=n\nAllow: /\n"
-    found = read_site({ROBOTS: (200, robots)}, None)
+    found = read_files({ROBOTS: (200, robots)}, None)
     assert said(found) == [
         ("robots.txt use", "search=yes, ai-train=no"),
         ("robots.txt use", "train-ai=n"),
     ]
-    assert judge(tuple(found.signals(PAGE)), POLICIES["strict-eu"]).opt_out == ("notrain",)
+    assert judge(tuple(found.iter_signals(PAGE)), POLICIES["strict-eu"]).opt_out == ("notrain",)
 
 
 def test_ai_crawlers_that_are_shut_out_are_named_for_the_addresses_that_are_shut():
     robots = b"User-agent: GPTBot\nUser-agent: CCBot\nDisallow: /a\n"
-    found = read_site({ROBOTS: (200, robots)}, None)
+    found = read_files({ROBOTS: (200, robots)}, None)
     assert said(found) == [("robots.txt for AI", "ccbot, gptbot")]
     assert said(found, "https://n.example/b") == []
 
 
 def test_an_ai_txt_that_forbids_is_a_signal_and_one_that_allows_none():
-    forbids = read_site({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nDisallow: /a\n")}, None)
+    forbids = read_files({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nDisallow: /a\n")}, None)
     assert said(forbids) == [("ai.txt", "Disallow")] and said(forbids, "https://n.example/b") == []
     assert (
-        said(read_site({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nAllow: /\n")}, None)) == []
+        said(read_files({ROBOTS: (404, b""), AI: (200, b"User-agent: *\nAllow: /\n")}, None)) == []
     )
 
 
@@ -83,22 +88,22 @@ def test_an_ai_txt_that_forbids_is_a_signal_and_one_that_allows_none():
     [b"<!doctype html>\nUser-agent: *\nDisallow: /\n", b" \r\n<html>\nUser-agent: *\nDisallow: /"],
 )
 def test_a_page_in_place_of_an_ai_txt_is_none(body):
-    assert said(read_site({ROBOTS: (404, b""), AI: (200, body)}, None)) == []
+    assert said(read_files({ROBOTS: (404, b""), AI: (200, body)}, None)) == []
 
 
 @pytest.mark.parametrize("path", [AI, TDM, ROBOTS])
 @pytest.mark.parametrize("status", [403, 404, 410, 204, 302])
 def test_only_an_answer_of_200_is_a_file(path, status):
     body = b"User-agent: *\nDisallow: /\n"
-    found = read_site({ROBOTS: (404, b""), path: (status, body)}, None)
+    found = read_files({ROBOTS: (404, b""), path: (status, body)}, None)
     assert (
         said(found) == [] and found.robots.permits("gristmill", PAGE) and found.unreachable is None
     )
 
 
-def reservation(*rules: object) -> Site:
+def reservation(*rules: object) -> SiteRules:
     """A site with a tdmrep.json."""
-    return read_site({ROBOTS: (404, b""), TDM: (200, json.dumps(rules).encode())}, None)
+    return read_files({ROBOTS: (404, b""), TDM: (200, json.dumps(rules).encode())}, None)
 
 
 def test_of_a_tdmrep_file_the_first_location_that_matches_holds():
@@ -113,7 +118,9 @@ def test_of_a_tdmrep_file_the_first_location_that_matches_holds():
         ("tdmrep.json tdm-policy", "https://n.example/policy"),
     ]
     assert said(site, "https://n.example/b") == [("tdmrep.json tdm-reservation", "0")]
-    assert judge(tuple(site.signals(PAGE)), POLICIES["strict-eu"]).opt_out == ("tdm-reservation",)
+    assert judge(tuple(site.iter_signals(PAGE)), POLICIES["strict-eu"]).opt_out == (
+        "tdm-reservation",
+    )
 
 
 def test_a_location_beyond_ascii_holds_for_the_encoded_address():
@@ -165,26 +172,26 @@ def test_bad_entries_of_a_tdmrep_file_cost_no_good_ones():
     ).map(lambda value: json.dumps(value).encode())
 )
 def test_any_bytes_are_a_site_of_some_kind(body):
-    site = read_site({ROBOTS: (200, body), TDM: (200, body), AI: (200, body)}, None)
-    assert all(isinstance(signal, Signal) for signal in site.signals(PAGE))
+    site = read_files({ROBOTS: (200, body), TDM: (200, body), AI: (200, body)}, None)
+    assert all(isinstance(signal, Signal) for signal in site.iter_signals(PAGE))
 
 
 @pytest.mark.parametrize(
     ("status", "why"), [(500, "HTTP 500"), (503, "HTTP 503"), (599, "HTTP 599"), (429, "HTTP 429")]
 )
 def test_a_server_that_fails_to_give_its_robots_txt_forbids_everything(status, why):
-    site = read_site({ROBOTS: (status, b"User-agent: *\nAllow: /\n")}, None)
+    site = read_files({ROBOTS: (status, b"User-agent: *\nAllow: /\n")}, None)
     assert site.unreachable == why and not site.robots.permits("gristmill", PAGE)
 
 
 def test_a_failure_forbids_everything_and_keeps_its_words():
-    site = read_site({}, "timed out")
+    site = read_files({}, "timed out")
     assert site.unreachable == "timed out" and not site.robots.permits("gristmill", PAGE)
 
 
 def test_no_file_is_read_beyond_its_limit():
-    body = b"User-agent: *\n".ljust(LARGEST - 1, b"#") + b"\nDisallow: /\n"
-    assert said(read_site({ROBOTS: (404, b""), AI: (200, body)}, None)) == []
+    body = b"User-agent: *\n".ljust(LARGEST_ROBOTS - 1, b"#") + b"\nDisallow: /\n"
+    assert said(read_files({ROBOTS: (404, b""), AI: (200, body)}, None)) == []
 
 
 # The middleware
@@ -209,48 +216,44 @@ class Web:
         answer = self.answers["/" + request.url.split("/", 3)[3]]
         if isinstance(answer, Exception):
             raise answer
-        request.meta["captures"].append(b"capture of " + request.url.encode())
+        get_metadata(request).captures.append(b"capture of " + request.url.encode())
         return Response(request.url, status=answer[0], body=answer[1], request=request)
 
 
 class Clock:
-    """The wall clock of the modules under test."""
+    """The wall clock of the crawl under test."""
 
-    def __init__(self, monkeypatch) -> None:
+    def __init__(self) -> None:
         self.now = 1_800_000_000.0
-        for module in ("crawlers.downloader.sites", "crawlers.session"):
-            monkeypatch.setattr(f"{module}.time", SimpleNamespace(time=lambda: self.now))
 
 
 @pytest.fixture
-def clock(monkeypatch) -> Clock:
-    return Clock(monkeypatch)
+def clock() -> Clock:
+    return Clock()
 
 
-def middleware(folder: Path, web: Web, kind: str = "news") -> SiteMiddleware:
+def middleware(folder: Path, web: Web, clock: Clock, kind: str = "news") -> SiteMiddleware:
     """A middleware of a new process over the frontier in a folder."""
-    source = {"kind": "news", "name": "n", "sites": ["https://n.example"]}
+    source = {"type": "news", "name": "n", "sites": ["https://n.example"]}
     if kind == "wiki":
-        source = {"kind": "wiki", "name": "n", "api": "https://n.example/w/api.php"}
+        source = {"type": "mediawiki", "name": "n", "api": "https://n.example/w/api.php"}
     config = CrawlConfig.model_validate({"contact": "a@b.org", "sources": [source]})
     frontier = Frontier(folder / "frontier.sqlite")
-    session = Session(
-        config, frontier, Outbox(frontier, folder / "captures", rotate=1 << 20), Progress("crawl")
-    )
-    spider = {"news": NewsSpider, "wiki": WikiSpider}[kind]
-    crawler = get_crawler(spider)
-    crawler.spider = spider(source=config.sources[0], session=session)
+    outbox = Outbox(frontier, folder / "captures", file_bytes=1 << 20)
+    context = open_context(config, frontier, outbox, Progress("crawl"), clock=lambda: clock.now)
+    crawler = get_crawler(FrontierSpider)
+    crawler.spider = FrontierSpider(make_spider(config.sources[0], context))
     crawler.engine = web
     return SiteMiddleware.from_crawler(crawler)
 
 
-def ask(site: SiteMiddleware, *urls: str, **meta: object) -> "list[str]":
+def ask(site: SiteMiddleware, *urls: str, **metadata: bool) -> "list[str]":
     """What becomes of requests that are made at once: `asked`, or the name of what they are refused with."""
 
     async def one(url: str) -> str:
         try:
-            await site.process_request(Request(url, meta=meta))
-        except (Forbidden, Unreachable) as error:
+            await site.process_request(Request(url, meta={META_KEY: RequestMetadata(**metadata)}))
+        except (ForbiddenByRobots, RobotsUnreachable) as error:
             return f"{type(error).__name__}: {error}"
         return "asked"
 
@@ -264,7 +267,7 @@ def captures(site: SiteMiddleware) -> list[bytes]:
     """What waits in the outbox."""
     return [
         data
-        for (data,) in site.crawler.spider.session.frontier.table(
+        for (data,) in site.crawler.spider.context.frontier.database.fetch_all(
             "SELECT records FROM outbox ORDER BY id"
         )
     ]
@@ -272,19 +275,19 @@ def captures(site: SiteMiddleware) -> list[bytes]:
 
 def test_many_requests_at_once_have_their_site_read_once_and_captured(tmp_path, clock):
     web = Web(robots=(200, b"User-agent: *\nDisallow: /no\n"))
-    site = middleware(tmp_path, web)
+    site = middleware(tmp_path, web, clock)
     found = ask(site, *[f"https://n.example/{path}" for path in ("a", "no", "b", "no/c", "a")])
-    refused = "Forbidden: forbidden by robots.txt"
+    refused = "ForbiddenByRobots: forbidden by robots.txt"
     assert found == ["asked", refused, "asked", refused, "asked"]
     assert web.asked == [f"https://n.example{path}" for path in (ROBOTS, TDM, AI)]
     assert captures(site) == [f"capture of {url}".encode() for url in web.asked]
-    assert site.crawler.spider.session.outbox.waiting == sum(map(len, captures(site)))
+    assert site.crawler.spider.context.outbox.waiting == sum(map(len, captures(site)))
 
 
 def test_every_place_has_files_of_its_own(tmp_path, clock):
     web = Web()
     ask(
-        middleware(tmp_path, web),
+        middleware(tmp_path, web, clock),
         PAGE,
         "https://n.example:8443/a",
         "http://n.example/a",
@@ -302,13 +305,13 @@ def test_what_a_site_said_holds_for_a_day_in_other_processes_too_and_is_then_rea
     tmp_path, clock
 ):
     robots = (200, b"User-agent: *\nDisallow: /no\n")
-    first = middleware(tmp_path, Web(robots=robots))
+    first = middleware(tmp_path, Web(robots=robots), clock)
     ask(first, PAGE)
-    first.crawler.spider.session.frontier.close()
+    first.crawler.spider.context.frontier.close()
     clock.now += DAY - 1
     later = Web()
-    second = middleware(tmp_path, later)
-    assert ask(second, "https://n.example/no") == ["Forbidden: forbidden by robots.txt"]
+    second = middleware(tmp_path, later, clock)
+    assert ask(second, "https://n.example/no") == ["ForbiddenByRobots: forbidden by robots.txt"]
     assert later.asked == []
     clock.now += 2
     assert ask(second, "https://n.example/no") == ["asked"]
@@ -316,10 +319,10 @@ def test_what_a_site_said_holds_for_a_day_in_other_processes_too_and_is_then_rea
 
 
 def test_a_clock_that_was_turned_back_does_not_make_an_answer_hold_longer(tmp_path, clock):
-    ask(middleware(tmp_path, Web()), PAGE)
+    ask(middleware(tmp_path, Web(), clock), PAGE)
     clock.now -= 2 * HOUR
     web = Web()
-    ask(middleware(tmp_path, web), PAGE)
+    ask(middleware(tmp_path, web, clock), PAGE)
     assert web.asked[0] == "https://n.example/robots.txt"
 
 
@@ -331,20 +334,20 @@ def test_a_site_that_cannot_be_had_is_asked_again_after_an_hour_and_at_once_by_a
     tmp_path, clock, answer, why
 ):
     web = Web(robots=answer)
-    site = middleware(tmp_path, web)
-    assert ask(site, PAGE, PAGE) == [f"Unreachable: {why}"] * 2
+    site = middleware(tmp_path, web, clock)
+    assert ask(site, PAGE, PAGE) == [f"RobotsUnreachable: {why}"] * 2
     clock.now += HOUR - 1
-    assert ask(site, PAGE) == [f"Unreachable: {why}"]
+    assert ask(site, PAGE) == [f"RobotsUnreachable: {why}"]
     assert web.asked == ["https://n.example/robots.txt"]
-    assert site.crawler.spider.session.frontier.site("https://n.example") is None
-    assert ask(middleware(tmp_path, Web()), PAGE) == ["asked"]
+    assert site.crawler.spider.context.frontier.hosts.read_site("https://n.example") is None
+    assert ask(middleware(tmp_path, Web(), clock), PAGE) == ["asked"]
     web.answers[ROBOTS] = (404, b"")
     clock.now += 2
     assert ask(site, PAGE) == ["asked"]
 
 
 def test_an_answer_of_a_server_that_fails_is_evidence_too(tmp_path, clock):
-    site = middleware(tmp_path, Web(robots=(503, b"")))
+    site = middleware(tmp_path, Web(robots=(503, b"")), clock)
     ask(site, PAGE)
     assert captures(site) == [b"capture of https://n.example/robots.txt"]
 
@@ -356,30 +359,30 @@ def test_a_tdmrep_file_that_breaks_off_is_none_and_the_site_is_still_read(tmp_pa
         ai=(200, b"User-agent: *\nDisallow: /\n"),
     )
     request = Request(PAGE)
-    asyncio.run(middleware(tmp_path, web).process_request(request))
-    assert request.meta["site_signals"] == (Signal("ai.txt", "Disallow"),)
+    asyncio.run(middleware(tmp_path, web, clock).process_request(request))
+    assert get_metadata(request).site_signals == (Signal("ai.txt", "Disallow"),)
 
 
 def test_robots_txt_may_lead_to_other_hosts_by_five_hops(tmp_path, clock):
     web = Web()
-    ask(middleware(tmp_path, web), PAGE)
+    ask(middleware(tmp_path, web, clock), PAGE)
     told = [
-        (request.meta["any_host"], request.meta["redirect_ttl"], request.dont_filter)
+        (get_metadata(request).any_host, request.meta["redirect_ttl"], request.dont_filter)
         for request in web.requests
     ]
     assert told == [(True, 5, True)] * 3
 
 
-@pytest.mark.parametrize("meta", [{"robots": "api"}, {"any_host": True}, {"door": "robots.txt"}])
+@pytest.mark.parametrize("meta", [{"needs_robots": False}, {"any_host": True}])
 def test_documented_interfaces_and_robots_txt_itself_need_no_permission(tmp_path, clock, meta):
     web = Web(robots=(200, b"User-agent: *\nDisallow: /\n"))
-    assert ask(middleware(tmp_path, web), PAGE, **meta) == ["asked"]
+    assert ask(middleware(tmp_path, web, clock), PAGE, **meta) == ["asked"]
     assert web.asked == []
 
 
 def test_only_news_sites_are_asked_for_reservations(tmp_path, clock):
     web = Web()
-    ask(middleware(tmp_path, web, "wiki"), PAGE)
+    ask(middleware(tmp_path, web, clock, "wiki"), PAGE)
     assert web.asked == ["https://n.example/robots.txt"]
 
 
@@ -395,23 +398,26 @@ def test_only_news_sites_are_asked_for_reservations(tmp_path, clock):
 def test_a_crawl_delay_is_taken_for_its_host_and_never_beyond_the_limit(
     tmp_path, clock, said, taken
 ):
-    site = middleware(tmp_path, Web(robots=(200, b"User-agent: *\nCrawl-delay: " + said)))
+    site = middleware(tmp_path, Web(robots=(200, b"User-agent: *\nCrawl-delay: " + said)), clock)
     ask(site, "https://n.example:8443/a")
-    assert site.crawler.spider.session.crawl_delays == taken
+    hosts = site.crawler.spider.context.hosts
+    hosts.reserve_slot("n.example")
+    # The delay of the configuration is a second.
+    assert hosts.reserve_slot("n.example") == max(1.0, taken.get("n.example", 0.0))
 
 
 def test_what_a_site_said_and_its_captures_are_kept_together_or_not_at_all(tmp_path, clock):
-    site = middleware(tmp_path, Web())
-    frontier = site.crawler.spider.session.frontier
-    frontier.db.execute(
+    site = middleware(tmp_path, Web(), clock)
+    frontier = site.crawler.spider.context.frontier
+    frontier.database.connection.execute(
         "CREATE TEMP TRIGGER t BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'injected'); END"
     )
     with pytest.raises(sqlite3.IntegrityError, match="injected"):
         ask(site, PAGE)
-    assert frontier.site("https://n.example") is None and captures(site) == []
-    frontier.db.execute("DROP TRIGGER t")
+    assert frontier.hosts.read_site("https://n.example") is None and captures(site) == []
+    frontier.database.connection.execute("DROP TRIGGER t")
     assert ask(site, PAGE) == ["asked"]
-    assert frontier.site("https://n.example") is not None and len(captures(site)) == 3
+    assert frontier.hosts.read_site("https://n.example") is not None and len(captures(site)) == 3
 
 
 @pytest.mark.parametrize(
@@ -419,32 +425,30 @@ def test_what_a_site_said_and_its_captures_are_kept_together_or_not_at_all(tmp_p
     ["https://n.example]/", "http://[::1", "http://[x]/", "https://m.example/", "ftp://n.example/"],
 )
 def test_an_address_that_is_none_or_elsewhere_is_not_ours(tmp_path, clock, url):
-    assert not middleware(tmp_path, Web()).crawler.spider.is_ours(url)
+    assert not middleware(tmp_path, Web(), clock).crawler.spider.is_own_url(url)
 
 
 def test_words_of_a_site_that_are_no_utf_8_are_kept_readable_in_a_capture(tmp_path, clock):
     from datetime import UTC, datetime
 
-    from crawlers.downloader.capture import told
-    from crawlers.downloader.warc import Exchange, capture_records
+    from crawlers.downloader.warc import HttpExchange, capture_records
 
     web = Web(robots=(200, b"User-agent: *\nContent-Signal: ai-train=no \xff\nAllow: /\n"))
     request = Request(PAGE)
-    site = middleware(tmp_path, web)
+    site = middleware(tmp_path, web, clock)
     asyncio.run(site.process_request(request))
-    verdict = judge(request.meta["site_signals"], POLICIES["strict-eu"])
+    verdict = judge(get_metadata(request).site_signals, POLICIES["strict-eu"])
     assert verdict.opt_out == ("notrain",)
-    exchange = Exchange(PAGE, "GET", [], "HTTP/1.1", 200, "OK", [], b"x")
-    assert capture_records(
-        exchange, told(site.crawler.spider.source, "html", verdict, "allowed"), datetime.now(UTC)
-    )
+    exchange = HttpExchange(PAGE, "GET", [], "HTTP/1.1", 200, "OK", [], b"x")
+    note = {"evidence": [signal.as_dict() for signal in verdict.evidence]}
+    assert capture_records(exchange, note, datetime.now(UTC))
 
 
 def test_what_was_kept_is_read_back_as_it_was():
-    answers = {ROBOTS: (200, b"\xff\0User-agent: *"), TDM: (0, b"")}
-    assert sites._unpacked(sites._packed(answers, None)) == (answers, None)
-    assert sites._unpacked(sites._packed({}, "timed out")) == ({}, "timed out")
-    assert read_robots(b"") == Site().robots
+    answers = {ROBOTS: FileAnswer(200, b"\xff\0User-agent: *"), TDM: FileAnswer(0, b"")}
+    assert unpack_answers(pack_answers(answers, None)) == (answers, None)
+    assert unpack_answers(pack_answers({}, "timed out")) == ({}, "timed out")
+    assert read_robots(b"") == SiteRules().robots
 
 
 @pytest.mark.parametrize(

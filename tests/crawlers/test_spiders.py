@@ -1,4 +1,4 @@
-"""The spiders without a network: what each answer makes them ask next, the fate of every document, what a later visit says."""
+"""The spiders without a network: what each answer makes them ask next, the outcome of every document, what a later visit says."""
 
 import asyncio
 import json
@@ -18,27 +18,31 @@ from scrapy.http import HtmlResponse, Response, TextResponse
 from twisted.python.failure import Failure
 
 from crawlers.downloader.capture import CaptureMiddleware
-from crawlers.downloader.politeness import (
-    FIRST_PAUSE,
-    Forbidden,
+from crawlers.downloader.refusals import (
+    ForbiddenByRobots,
     OtherHost,
     PrivateAddress,
-    Unreachable,
+    RobotsUnreachable,
 )
-from crawlers.downloader.scheduler import request_of
+from crawlers.downloader.request_metadata import get_metadata
+from crawlers.downloader.retry_after import FIRST_PAUSE
+from crawlers.downloader.scheduler import make_request
+from crawlers.downloader.spider import FrontierSpider
 from crawlers.downloader.warc import payload_digest
-from crawlers.frontier.store import DONE, FAILED, WAITING, Row
-from crawlers.outcome import Ask, Outcome, Shut
+from crawlers.frontier.queue import QueuedRequest
+from crawlers.frontier.schema import DONE, FAILED, WAITING
+from crawlers.host_ledger import LONGEST_PAUSE
 from crawlers.rights import Signal
-from crawlers.session import LONGEST_PAUSE
 from crawlers.sources.base import SourceSpider
+from crawlers.sources.mastodon import MastodonSpider
+from crawlers.sources.mediawiki import LAG_SECONDS, MOST_LAGS, MediaWikiSpider
 from crawlers.sources.news import DEEPEST_SITEMAP, MOST_SITEMAPS, NewsSpider
-from crawlers.sources.social import SocialSpider
-from crawlers.sources.wiki import LAG_SECONDS, MOST_LAGS, WikiSpider
+from crawlers.spider_output import CrawlRequest, FetchResult, Unreachable
 from gristmill.runs.ledger import totals
 
 SITE = "https://n.example"
-KINDS = {"news": NewsSpider, "wiki": WikiSpider, "social": SocialSpider}
+KINDS = {"news": NewsSpider, "wiki": MediaWikiSpider, "social": MastodonSpider}
+TYPES = {"news": "news", "wiki": "mediawiki", "social": "mastodon"}
 DOORS = {
     "news": {"sites": [SITE]},
     "wiki": {"api": "https://w.example/w/api.php"},
@@ -51,38 +55,42 @@ YEAR = 365 * 86400
 class Visit:
     """One spider over a frontier of its own: rows are asked and answered by hand, and committed as in a crawl."""
 
-    def __init__(self, spider: SourceSpider) -> None:
-        self.spider, self.session, self.frontier = spider, spider.session, spider.session.frontier
+    def __init__(self, reader: SourceSpider) -> None:
+        self.reader, self.context, self.frontier = reader, reader.context, reader.context.frontier
+        self.spider = FrontierSpider(reader)
         self.landed: list[int] = []
-        spider.scheduler = SimpleNamespace(landed=lambda row, queued: self.landed.append(queued))
-        self._capture = CaptureMiddleware(SimpleNamespace(spider=spider))
-        config = self.session.config
-        self._add(spider.first(), config.recrawl.due(config.recrawl.documents))
+        self.spider.scheduler = SimpleNamespace(
+            on_complete=lambda row, queued: self.landed.append(queued)
+        )
+        self._capture = CaptureMiddleware(SimpleNamespace(spider=self.spider))
+        self._add(reader.first_requests(), self.context.defer_until)
 
     def _add(self, asks, later) -> None:
-        self.frontier.add(self.spider.source.name, asks, self.spider.source.max_documents, later)
+        self.frontier.queue.add(
+            self.spider.source.name, asks, self.spider.source.max_documents, later
+        )
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[QueuedRequest]:
         """What is queued, host by host."""
         name = self.spider.source.name
         return [
             row
-            for host in self.frontier.hosts(name)
-            for row in self.frontier.take(name, host, 10_000)
+            for host in self.frontier.queue.list_hosts(name)
+            for row in self.frontier.queue.next_batch(name, host, 10_000)
         ]
 
     @property
     def urls(self) -> list[str]:
         return [row.url for row in self.rows()]
 
-    def row(self, end: str) -> Row:
+    def row(self, end: str) -> QueuedRequest:
         """The one queued request whose address ends so."""
         (found,) = [row for row in self.rows() if row.url.endswith(end)]
         return found
 
     def answer(
         self,
-        row: Row,
+        row: QueuedRequest,
         body: bytes | str = b"",
         *,
         status: int = 200,
@@ -91,8 +99,8 @@ class Visit:
         **headers: str,
     ) -> None:
         """Let a row be answered, judged, captured and committed."""
-        request = request_of(row, self.spider)
-        request.meta["site_signals"] = site
+        request = make_request(row, self.spider)
+        get_metadata(request).site_signals = tuple(site)
         kind = kind or (HtmlResponse if row.format == "html" else TextResponse)
         data, more = (body.encode(), {"encoding": "utf-8"}) if isinstance(body, str) else (body, {})
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -104,54 +112,59 @@ class Visit:
             request=request,
             **(more if kind is not Response else {}),
         )
-        self.spider.answered(self._capture.process_response(request, response))
+        self.spider.on_response(self._capture.process_response(request, response))
 
-    def refuse(self, row: Row, error: Exception) -> None:
+    def refuse(self, row: QueuedRequest, error: Exception) -> None:
         """Let a row bring no answer."""
         failure = Failure(error)
-        failure.request = request_of(row, self.spider)
-        self.spider.refused(failure)
+        failure.request = make_request(row, self.spider)
+        self.spider.on_error(failure)
 
     @property
-    def fates(self) -> dict[str, int]:
-        return {name: n for name, n in totals(self.frontier.entries()).items() if n}
+    def outcomes(self) -> dict[str, int]:
+        return {name: n for name, n in totals(self.frontier.results.read_entries()).items() if n}
 
     @property
     def shut(self) -> dict[str, str]:
-        return dict(self.frontier.table("SELECT place, why FROM shut"))
+        return dict(self.frontier.database.fetch_all("SELECT place, why FROM shut"))
 
     @property
     def failures(self) -> list[str]:
-        return [text for (text,) in self.frontier.table("SELECT text FROM failure ORDER BY id")]
+        return [
+            text
+            for (text,) in self.frontier.database.fetch_all("SELECT text FROM failure ORDER BY id")
+        ]
 
     @property
     def takedowns(self) -> list[tuple[str, str]]:
-        return [(url, reason) for url, reason, _ in self.frontier.takedowns()]
+        return [(url, reason) for url, reason, _ in self.frontier.results.list_takedowns()]
 
     def state(self, url: str) -> tuple[int, float | None]:
         """Of a request: its state, and in how many seconds it is due."""
-        (found,) = self.frontier.db.execute("SELECT state, due FROM request WHERE url = ?", [url])
+        (found,) = self.frontier.database.connection.execute(
+            "SELECT state, due FROM request WHERE url = ?", [url]
+        )
         return found[0], None if found[1] is None else found[1] - time.time()
 
     def later(self, seconds: float = YEAR) -> None:
         """Seal the call, and begin another one after so many seconds."""
-        self.frontier.sealed("a-run")
-        self.session.documents.clear()
-        self.frontier.wake(time.time() + seconds)
+        self.frontier.finish_session("a-run")
+        self.context.documents.clear()
+        self.frontier.queue.requeue_due(time.time() + seconds)
 
 
 @pytest.fixture
-def visit(session_of):
+def visit(make_context):
     """A function beginning the visit of one source."""
 
     def begin(
         kind: str, *, politeness=(), recrawl=(), policy="strict-eu", **settings: object
     ) -> Visit:
-        source = {"kind": kind, "name": kind, **DOORS[kind], **settings}
-        session = session_of(
+        source = {"type": TYPES[kind], "name": kind, **DOORS[kind], **settings}
+        context = make_context(
             source, politeness=dict(politeness), recrawl=dict(recrawl), policy=policy
         )
-        return Visit(KINDS[kind](source=session.config.sources[0], session=session))
+        return Visit(KINDS[kind](source=context.config.sources[0], context=context))
 
     return begin
 
@@ -185,7 +198,7 @@ def test_a_news_site_is_entered_by_robots_txt_which_is_itself_asked_without_aski
     found = visit("news")
     (robots,) = found.rows()
     assert (robots.url, robots.format) == (f"{SITE}/robots.txt", "discovery")
-    assert request_of(robots, found.spider).meta["door"] == "robots.txt"
+    assert get_metadata(make_request(robots, found.spider)).entry_point == "robots.txt"
 
 
 def test_sitemaps_of_other_hosts_are_not_followed_and_each_is_asked_once(visit):
@@ -237,7 +250,9 @@ def test_articles_of_other_hosts_and_other_schemes_are_no_articles_of_the_source
     found.answer(found.row("/sitemap.xml"), sitemap(*urls, f"{SITE}/a"))
     assert sorted(found.urls) == sorted(urls[:2])
     assert {row.format for row in found.rows()} == {"html"}
-    assert {request_of(row, found.spider).meta["robots"] for row in found.rows()} == {"allowed"}
+    assert {get_metadata(make_request(row, found.spider)).needs_robots for row in found.rows()} == {
+        True
+    }
 
 
 def test_the_budget_counts_addresses_found_in_sitemaps_and_feeds_together(visit):
@@ -261,7 +276,7 @@ def test_a_failing_robots_txt_ends_the_source_as_unreachable(visit, status):
     found = visit("news", politeness={"retries": 0})
     found.answer(found.row("/robots.txt"), f"Sitemap: {SITE}/a.xml", status=status)
     assert found.urls == []
-    assert found.fates == {"dropped": 1, "dropped:unreachable": 1}
+    assert found.outcomes == {"dropped": 1, "dropped:unreachable": 1}
     assert found.shut == {
         "n.example": f"robots.txt unreachable (HTTP {status}); nothing was fetched"
     }
@@ -273,7 +288,7 @@ def test_unreadable_sitemaps_and_feeds_are_quarantined_by_name(visit):
     found.answer(found.row("/sitemap.xml"), "<html></html>")
     found.answer(found.row("/feed"), "no xml")
     assert found.urls == []
-    assert found.fates == {
+    assert found.outcomes == {
         "quarantined": 2,
         "quarantined:unreadable_sitemap": 1,
         "quarantined:unreadable_feed": 1,
@@ -291,8 +306,10 @@ def test_an_article_is_stored_under_its_verdict_and_what_is_no_text_is_dropped(v
     )
     found.answer(found.row("/b"), PAGE, X_Robots_Tag="noai")
     found.answer(found.row("/c"), b"%PDF", kind=Response, Content_Type="application/pdf")
-    assert found.fates == {"kept": 1, "dropped": 2, "dropped:opt_out": 1, "dropped:not_html": 1}
-    licences = found.frontier.table("SELECT source, licence, documents FROM licence ORDER BY 2")
+    assert found.outcomes == {"kept": 1, "dropped": 2, "dropped:opt_out": 1, "dropped:not_html": 1}
+    licences = found.frontier.database.fetch_all(
+        "SELECT source, licence, documents FROM licence ORDER BY 2"
+    )
     assert licences == [("news", "CC-BY-4.0", 1), ("news", "unknown", 1)]
 
 
@@ -323,7 +340,7 @@ def test_followed_links_stay_on_the_hosts_and_in_the_budget_of_the_source(visit)
         f"{SITE}/a",
         f"{SITE}/b",
     ]
-    assert found.fates == {"kept": 1}
+    assert found.outcomes == {"kept": 1}
 
 
 def test_a_page_that_links_to_itself_and_back_is_asked_once(visit):
@@ -331,14 +348,14 @@ def test_a_page_that_links_to_itself_and_back_is_asked_once(visit):
     found.answer(found.row("example/"), '<a href="/">home</a><a href="/a">a</a>')
     found.answer(found.row("/a"), f'<a href="/">home</a><a href="{SITE}/a#top">a</a>')
     assert found.urls == [f"{SITE}/robots.txt"]
-    assert found.fates == {"kept": 2}
+    assert found.outcomes == {"kept": 2}
 
 
 def test_a_page_that_refuses_use_is_dropped_and_its_links_are_followed_all_the_same(visit):
     found = visit("news", follow=True)
     found.answer(found.row("example/"), '<a href="/a">a</a>', X_Robots_Tag="noai")
     assert f"{SITE}/a" in found.urls
-    assert found.fates == {"dropped": 1, "dropped:opt_out": 1}
+    assert found.outcomes == {"dropped": 1, "dropped:opt_out": 1}
 
 
 def test_a_page_that_says_nofollow_or_is_no_text_is_followed_nowhere(visit):
@@ -347,7 +364,7 @@ def test_a_page_that_says_nofollow_or_is_no_text_is_followed_nowhere(visit):
     assert found.urls == [f"{SITE}/robots.txt"]
     bare = with_articles(found, "/raw")
     bare.answer(bare.row("/raw"), b"\x00\x01 no type was named", kind=Response)
-    assert bare.fates == {"kept": 2}
+    assert bare.outcomes == {"kept": 2}
     assert bare.failures == []
 
 
@@ -364,21 +381,21 @@ def test_a_header_may_say_nofollow_too(visit, told, asked):
 
 
 @pytest.mark.parametrize(
-    ("error", "fate"),
+    ("error", "outcome"),
     [
         (PrivateAddress("n.example is 10.0.0.1"), "quarantined:private_address"),
         (OtherHost("elsewhere"), "dropped:other_host"),
-        (Forbidden("forbidden by robots.txt"), "dropped:robots"),
+        (ForbiddenByRobots("forbidden by robots.txt"), "dropped:robots"),
         (IgnoreRequest("max redirections reached"), "quarantined:redirects"),
         (DownloadTimeoutError(), "quarantined:timeout"),
         (CannotResolveHostError("no results"), "quarantined:unknown_host"),
         (DownloadCancelledError(), "quarantined:too_large"),
     ],
 )
-def test_a_request_that_brought_nothing_has_exactly_one_fate(visit, error, fate):
+def test_a_request_that_brought_nothing_has_exactly_one_fate(visit, error, outcome):
     found = with_articles(visit("news", politeness={"retries": 0}), "/a")
     found.refuse(found.row("/a"), error)
-    assert found.fates == {fate.partition(":")[0]: 1, fate: 1}
+    assert found.outcomes == {outcome.partition(":")[0]: 1, outcome: 1}
     assert found.shut == {}
     assert found.state(f"{SITE}/a")[0] == FAILED
 
@@ -389,7 +406,7 @@ def test_an_answer_that_is_no_page_is_quarantined_by_its_status_and_asked_again_
 ):
     found = with_articles(visit("news"), "/a")
     found.answer(found.row("/a"), "sorry", status=status)
-    assert found.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
+    assert found.outcomes == {"quarantined": 1, f"quarantined:http_{status}": 1}
     assert found.takedowns == []
     state, due = found.state(f"{SITE}/a")
     assert state == FAILED
@@ -398,9 +415,9 @@ def test_an_answer_that_is_no_page_is_quarantined_by_its_status_and_asked_again_
 
 def test_behind_a_closed_robots_txt_every_page_is_unreachable_not_forbidden(visit):
     found = with_articles(visit("news"), "/a", "/b")
-    found.refuse(found.row("/a"), Unreachable("timed out"))
-    found.refuse(found.row("/b"), Forbidden("forbidden by robots.txt"))
-    assert found.fates == {"dropped": 2, "dropped:unreachable": 1, "dropped:robots": 1}
+    found.refuse(found.row("/a"), RobotsUnreachable("timed out"))
+    found.refuse(found.row("/b"), ForbiddenByRobots("forbidden by robots.txt"))
+    assert found.outcomes == {"dropped": 2, "dropped:unreachable": 1, "dropped:robots": 1}
     assert found.shut == {"n.example": "robots.txt unreachable (timed out); nothing was fetched"}
 
 
@@ -409,11 +426,11 @@ def test_a_door_where_nobody_listens_is_named_once_it_was_tried_often_enough(vis
     found = visit(kind, politeness={"retries": 1, "backoff": 0})
     (row,) = found.rows()
     found.refuse(row, DownloadConnectionRefusedError())
-    assert found.fates == {}
-    found.frontier.wake(time.time() + 1, waiting=True)
+    assert found.outcomes == {}
+    found.frontier.queue.requeue_due(time.time() + 1, only_retries=True)
     (row,) = found.rows()
     found.refuse(row, DownloadConnectionRefusedError())
-    assert found.fates == {"dropped": 1, "dropped:unreachable": 1}
+    assert found.outcomes == {"dropped": 1, "dropped:unreachable": 1}
     assert list(found.shut.values()) == [
         f"{door} unreachable (connection refused); nothing was fetched"
     ]
@@ -428,10 +445,10 @@ def test_a_passing_failure_is_repeated_after_pauses_that_double_until_it_was_tri
         state, due = found.state(f"{SITE}/a")
         assert state == WAITING
         assert 10 * 2**number - 1 < due <= 20 * 2**number
-        found.frontier.wake(time.time() + 200, waiting=True)
-    assert found.fates == {}
+        found.frontier.queue.requeue_due(time.time() + 200, only_retries=True)
+    assert found.outcomes == {}
     found.answer(found.row("/a"), status=500)
-    assert found.fates == {"quarantined": 1, "quarantined:http_500": 1}
+    assert found.outcomes == {"quarantined": 1, "quarantined:http_500": 1}
 
 
 def test_a_pause_before_a_repetition_is_never_longer_than_the_longest(visit):
@@ -445,27 +462,27 @@ def test_a_busy_host_is_left_alone_longer_each_time_and_forgiven_when_it_answers
     pauses = []
     for _ in range(3):
         found.answer(found.row("/a"), status=503)
-        pauses.append(found.session.pause("n.example"))
-        found.frontier.wake(time.time() + YEAR, waiting=True)
+        pauses.append(found.context.hosts.seconds_to_wait("n.example"))
+        found.frontier.queue.requeue_due(time.time() + YEAR, only_retries=True)
     assert [round(pause) for pause in pauses] == [FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE]
     found.answer(found.row("/b"), PAGE)
-    assert found.session.strikes("n.example") == 0
+    assert found.context.hosts.consecutive_429s("n.example") == 0
 
 
 @pytest.mark.parametrize("status", [200, 301, 404, 500, 502])
 def test_retry_after_means_nothing_beside_other_answers(visit, status):
     found = with_articles(visit("news"), "/a")
     found.answer(found.row("/a"), PAGE, status=status, Retry_After="30")
-    assert found.session.pause("n.example") == 0
+    assert found.context.hosts.seconds_to_wait("n.example") == 0
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_holds_the_whole_host_and_the_page_stays_queued(visit, status):
     found = with_articles(visit("news"), "/a")
     found.answer(found.row("/a"), status=status, Retry_After="86400")
-    assert 86390 < found.session.pause("n.example") <= 86400
-    assert found.fates == {}
-    assert found.frontier.queued() == 1
+    assert 86390 < found.context.hosts.seconds_to_wait("n.example") <= 86400
+    assert found.outcomes == {}
+    assert found.frontier.queue.count_queued() == 1
 
 
 def test_a_reader_that_breaks_costs_its_page_and_is_named(visit, monkeypatch):
@@ -476,7 +493,7 @@ def test_a_reader_that_breaks_costs_its_page_and_is_named(visit, monkeypatch):
     monkeypatch.setattr(NewsSpider, "parse_article", broken)
     found = with_articles(visit("news"), "/a")
     found.answer(found.row("/a"), PAGE)
-    assert found.fates == {"quarantined": 1, "quarantined:reader_error": 1}
+    assert found.outcomes == {"quarantined": 1, "quarantined:reader_error": 1}
     assert found.failures == [f"reader_error  {SITE}/a (ZeroDivisionError: by us)"]
 
 
@@ -501,7 +518,7 @@ def test_a_commit_that_fails_ends_the_crawl_with_its_error_and_the_request_stays
     monkeypatch.setattr(found.frontier, "commit", full)
     asyncio.run(go())
     assert closed == ["fault"]
-    assert found.session.fault.filename == "frontier.sqlite"
+    assert found.context.status.error.filename == "frontier.sqlite"
     assert len(found.landed) == landed
     assert found.urls == [f"{SITE}/a"]
 
@@ -514,7 +531,7 @@ def known(visit):
     """A visit in its second call, of a page that was stored in the first with an ETag."""
     found = with_articles(visit("news"), "/a")
     found.answer(found.row("/a"), PAGE, ETag='"1"', Last_Modified="Mon, 23 Nov 2026 12:00:00 GMT")
-    assert found.fates == {"kept": 1}
+    assert found.outcomes == {"kept": 1}
     found.later()
     return found
 
@@ -533,7 +550,7 @@ def test_a_stored_page_is_due_after_the_interval_of_documents_and_a_list_of_page
 
 
 def test_a_known_page_is_asked_for_changes_by_what_it_said_before(known):
-    headers = request_of(known.row("/a"), known.spider).headers
+    headers = make_request(known.row("/a"), known.spider).headers
     assert headers[b"If-None-Match"] == b'"1"'
     assert headers[b"If-Modified-Since"] == b"Mon, 23 Nov 2026 12:00:00 GMT"
 
@@ -542,7 +559,7 @@ def test_a_known_page_is_asked_for_changes_by_what_it_said_before(known):
 def test_a_page_that_did_not_change_is_dropped_as_unchanged_and_is_due_again(known, status, body):
     before = known.row("/a").before
     known.answer(known.row("/a"), body, status=status)
-    assert known.fates == {"dropped": 1, "dropped:unchanged": 1}
+    assert known.outcomes == {"dropped": 1, "dropped:unchanged": 1}
     state, due = known.state(f"{SITE}/a")
     assert state == DONE
     assert round(due / 3600) == 720
@@ -552,7 +569,7 @@ def test_a_page_that_did_not_change_is_dropped_as_unchanged_and_is_due_again(kno
 
 def test_a_page_that_changed_is_stored_anew_under_its_new_validators(known):
     known.answer(known.row("/a"), "<p>news</p>", ETag='"2"')
-    assert known.fates == {"kept": 1}
+    assert known.outcomes == {"kept": 1}
     known.later()
     before = known.row("/a").before
     assert (before.etag, before.modified, before.payload) == (
@@ -567,13 +584,13 @@ def test_the_links_of_an_unchanged_page_are_not_read_again(visit):
     found.answer(found.row("example/"), PAGE)
     found.later()
     found.answer(found.row("example/"), PAGE)
-    assert found.fates == {"dropped": 1, "dropped:unchanged": 1}
+    assert found.outcomes == {"dropped": 1, "dropped:unchanged": 1}
 
 
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_stored_page_that_is_gone_is_taken_down(known, status):
     known.answer(known.row("/a"), "gone", status=status)
-    assert known.fates == {"dropped": 1, "dropped:gone": 1}
+    assert known.outcomes == {"dropped": 1, "dropped:gone": 1}
     assert known.takedowns == [(f"{SITE}/a", "deleted")]
     assert known.state(f"{SITE}/a")[0] == FAILED
 
@@ -584,15 +601,15 @@ def test_a_stored_page_that_is_closed_to_us_now_is_taken_down_and_put_back_when_
 ):
     row = known.row("/a")
     known.answer(row, status=status)
-    assert known.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
+    assert known.outcomes == {"quarantined": 1, f"quarantined:http_{status}": 1}
     assert known.takedowns == [(f"{SITE}/a", f"http_{status}")]
-    known.frontier.wake(time.time() + 86400 * 2)
+    known.frontier.queue.requeue_due(time.time() + 86400 * 2)
     known.answer(known.row("/a"), "<p>open again</p>")
     assert known.takedowns == []
 
 
 def test_a_stored_page_that_robots_txt_forbids_now_is_taken_down(known):
-    known.refuse(known.row("/a"), Forbidden("forbidden by robots.txt"))
+    known.refuse(known.row("/a"), ForbiddenByRobots("forbidden by robots.txt"))
     assert known.takedowns == [(f"{SITE}/a", "robots")]
 
 
@@ -601,11 +618,11 @@ def test_a_stored_page_that_merely_fails_is_not_taken_down(known, status):
     row = known.row("/a")
     for _ in range(3):
         known.answer(row, status=status)
-        known.frontier.wake(time.time() + 3600, waiting=True)
+        known.frontier.queue.requeue_due(time.time() + 3600, only_retries=True)
         row = next((one for one in known.rows() if one.id == row.id), None)
         if row is None:
             break
-    assert known.fates == {"quarantined": 1, f"quarantined:http_{status}": 1}
+    assert known.outcomes == {"quarantined": 1, f"quarantined:http_{status}": 1}
     assert known.takedowns == []
 
 
@@ -623,7 +640,7 @@ def test_a_stored_page_that_refuses_now_is_taken_down_changed_or_not(
     known, status, body, headers, site
 ):
     known.answer(known.row("/a"), body, status=status, site=site, **headers)
-    assert known.fates == {"dropped": 1, "dropped:opt_out": 1}
+    assert known.outcomes == {"dropped": 1, "dropped:opt_out": 1}
     assert known.takedowns == [(f"{SITE}/a", "opt_out")]
 
 
@@ -632,7 +649,7 @@ def test_under_a_policy_that_only_records_refusals_nothing_is_taken_down(visit):
     found.answer(found.row("/a"), PAGE)
     found.later()
     found.answer(found.row("/a"), PAGE, X_Robots_Tag="noai")
-    assert found.fates == {"dropped": 1, "dropped:unchanged": 1}
+    assert found.outcomes == {"dropped": 1, "dropped:unchanged": 1}
     assert found.takedowns == []
 
 
@@ -644,11 +661,11 @@ def test_a_page_that_refused_from_the_first_is_no_takedown(visit):
 
 def test_a_robots_txt_that_is_missing_day_after_day_is_read_each_day_and_is_no_takedown(visit):
     found = with_articles(visit("news"), "/a")
-    found.frontier.db.execute("DELETE FROM request WHERE url LIKE '%sitemap.xml'")
+    found.frontier.database.connection.execute("DELETE FROM request WHERE url LIKE '%sitemap.xml'")
     found.later()
     found.answer(found.row("/robots.txt"), status=404)
     assert f"{SITE}/sitemap.xml" in found.urls
-    assert found.fates == {}
+    assert found.outcomes == {}
     assert found.takedowns == []
 
 
@@ -656,7 +673,7 @@ def test_a_list_of_pages_that_is_gone_is_a_failure_and_no_takedown(visit):
     found = with_articles(visit("news"), "/a")
     found.later()
     found.answer(found.row("/sitemap.xml"), status=404)
-    assert found.fates == {"quarantined": 1, "quarantined:http_404": 1}
+    assert found.outcomes == {"quarantined": 1, "quarantined:http_404": 1}
     assert found.takedowns == []
 
 
@@ -664,7 +681,7 @@ def test_an_unchanged_list_of_pages_is_no_document(visit):
     found = with_articles(visit("news"))
     found.later()
     found.answer(found.row("/robots.txt"), status=304)
-    assert found.fates == {}
+    assert found.outcomes == {}
 
 
 # Wikis
@@ -673,13 +690,13 @@ def test_an_unchanged_list_of_pages_is_no_document(visit):
 def test_a_wiki_is_asked_for_its_licence_first_and_its_pages_carry_it(visit):
     found = visit("wiki", categories=["Category:A", "Category:B"], max_documents=20)
     (site,) = found.rows()
-    assert request_of(site, found.spider).meta["robots"] == "api"
+    assert not get_metadata(make_request(site, found.spider)).needs_robots
     rights = {"query": {"rightsinfo": {"url": "https://creativecommons.org/licenses/by-sa/4.0/"}}}
     found.answer(site, json.dumps(rights))
     queries = [parse_qs(urlsplit(url).query) for url in found.urls]
     assert [query["gcmtitle"] for query in queries] == [["Category:A"], ["Category:B"]]
     assert {query["gcmlimit"][0] for query in queries} == {"20"}
-    signals = {request_of(row, found.spider).meta["signals"] for row in found.rows()}
+    signals = {get_metadata(make_request(row, found.spider)).rights_signals for row in found.rows()}
     assert signals == {(Signal("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/"),)}
 
 
@@ -694,7 +711,7 @@ def wiki_batch(first: int, count: int, **more: object) -> str:
 GOING_ON = {"continue": {"gapcontinue": "P3", "continue": "gapcontinue||"}}
 
 
-def in_batches(found: Visit) -> Row:
+def in_batches(found: Visit) -> QueuedRequest:
     """Past the question for the licence: the first batch."""
     (site,) = found.rows()
     found.answer(site, '{"query": {}}')
@@ -711,14 +728,14 @@ def test_a_wiki_is_followed_by_its_cursor_until_the_budget_is_full(visit):
     assert query["generator"] == ["allpages"]
     found.answer(following, wiki_batch(3, 3, **GOING_ON))
     assert found.urls == []
-    assert found.fates == {"kept": 6}  # what one answer holds is stored whole
+    assert found.outcomes == {"kept": 6}  # what one answer holds is stored whole
 
 
 def test_the_address_of_a_batch_does_not_depend_on_what_was_found_before(visit):
     found = visit("wiki", max_documents=4)
     first = in_batches(found)
-    found.session.documents["wiki"] = 3
-    asks = list(found.spider.parse_site(TextResponse("https://w.example/", body=b"{}")))
+    found.context.documents["wiki"] = 3
+    asks = list(found.reader.parse_site(TextResponse("https://w.example/", body=b"{}")))
     assert [ask.url for ask in asks] == [first.url]
 
 
@@ -727,7 +744,7 @@ def test_a_batch_that_did_not_change_holds_as_many_unchanged_pages(visit):
     found.answer(in_batches(found), wiki_batch(0, 3))
     found.later()
     found.answer(found.row(in_batch_url(found)), wiki_batch(0, 3))
-    assert found.fates == {"dropped": 3, "dropped:unchanged": 3}
+    assert found.outcomes == {"dropped": 3, "dropped:unchanged": 3}
 
 
 def in_batch_url(found: Visit) -> str:
@@ -741,22 +758,22 @@ def test_a_lagging_wiki_is_asked_the_same_again_until_it_lagged_too_often(visit)
         found.answer(row, '{"error": {"code": "maxlag"}}', Retry_After="1")
         assert found.urls == []
         assert found.state(row.url)[0] == WAITING
-        assert found.fates == {}
-        found.frontier.wake(time.time() + 2, waiting=True)
+        assert found.outcomes == {}
+        found.frontier.queue.requeue_due(time.time() + 2, only_retries=True)
         assert found.urls == [row.url]
         (row,) = found.rows()
     found.answer(row, '{"error": {"code": "maxlag"}}', Retry_After="1")
-    assert found.fates == {"quarantined": 1, "quarantined:api_maxlag": 1}
-    assert found.frontier.queued() == 0
+    assert found.outcomes == {"quarantined": 1, "quarantined:api_maxlag": 1}
+    assert found.frontier.queue.count_queued() == 0
 
 
 def test_a_wiki_that_caught_up_goes_on_as_if_it_had_never_lagged(visit):
     found = visit("wiki")
     (row,) = found.rows()
     found.answer(row, '{"error": {"code": "maxlag"}}', Retry_After="1")
-    found.frontier.wake(time.time() + 2, waiting=True)
+    found.frontier.queue.requeue_due(time.time() + 2, only_retries=True)
     found.answer(in_batches(found), wiki_batch(0, 2))
-    assert found.fates == {"kept": 2}
+    assert found.outcomes == {"kept": 2}
 
 
 @pytest.mark.parametrize(
@@ -766,7 +783,7 @@ def test_a_lagging_wiki_is_left_alone_for_a_while_but_not_for_ever(visit, header
     found = visit("wiki")
     (row,) = found.rows()
     found.answer(row, '{"error": {"code": "ratelimited"}}', **header)
-    assert seconds - 1 < found.session.pause("w.example") <= seconds
+    assert seconds - 1 < found.context.hosts.seconds_to_wait("w.example") <= seconds
 
 
 @pytest.mark.parametrize(
@@ -781,7 +798,7 @@ def test_a_wiki_that_refuses_or_talks_nonsense_ends_that_branch(visit, body, rea
     (row,) = found.rows()
     found.answer(row, body)
     assert found.urls == []
-    assert found.fates == {"quarantined": 1, f"quarantined:{reason}": 1}
+    assert found.outcomes == {"quarantined": 1, f"quarantined:{reason}": 1}
 
 
 # Timelines
@@ -811,15 +828,15 @@ def test_a_timeline_is_followed_by_its_link_until_the_budget_is_full(visit):
     assert found.urls == ["https://s.example/api/v1/timelines/public?max_id=1"]
     found.answer(found.row("max_id=1"), statuses(3), Link=NEXT)
     assert found.urls == []
-    assert found.fates == {"kept": 6}
+    assert found.outcomes == {"kept": 6}
 
 
 def test_a_timeline_that_goes_on_after_it_was_killed_begins_with_no_other_address(visit):
     found = visit("social", max_documents=5)
     (row,) = found.rows()
     found.answer(row, statuses(3), Link=NEXT)
-    assert [ask.url for ask in found.spider.first()] == [row.url]
-    again = Visit(SocialSpider(source=found.spider.source, session=found.session))
+    assert [ask.url for ask in found.reader.first_requests()] == [row.url]
+    again = Visit(MastodonSpider(source=found.reader.source, context=found.context))
     assert again.urls == ["https://s.example/api/v1/timelines/public?max_id=1"]
 
 
@@ -840,7 +857,7 @@ def test_accounts_that_refuse_are_dropped_and_broken_statuses_quarantined(visit)
     (row,) = found.rows()
     found.answer(row, statuses(2, noindex=True), Link=NEXT)
     found.answer(found.row("max_id=1"), '[null, {"id": "1"}, {"content": 5}]')
-    assert found.fates == {
+    assert found.outcomes == {
         "dropped": 2,
         "dropped:opt_out": 2,
         "quarantined": 3,
@@ -876,14 +893,14 @@ def test_every_status_with_an_address_is_looked_at_again_when_documents_are_due(
 def test_a_status_without_an_address_or_an_id_is_not_looked_at_again(visit, status):
     found = visit("social")
     found.answer(found.rows()[0], json.dumps([{"content": "<p>hi</p>", "account": {}, **status}]))
-    assert found.fates == {"kept": 1}
-    assert found.frontier.known() == 1
+    assert found.outcomes == {"kept": 1}
+    assert found.frontier.queue.count_known() == 1
 
 
 def test_no_status_is_looked_at_again_where_the_source_does_not_want_it(visit):
     found = visit("social", recheck=False)
     found.answer(found.rows()[0], linked(2))
-    assert found.frontier.known() == 1
+    assert found.frontier.queue.count_known() == 1
 
 
 @pytest.fixture
@@ -899,7 +916,7 @@ def rechecked(visit):
 def test_a_status_that_was_deleted_is_taken_down_by_the_address_people_know(rechecked, code):
     rechecked.answer(rechecked.row("/statuses/0"), '{"error": "Record not found"}', status=code)
     assert rechecked.takedowns == [("https://s.example/@a/0", "deleted")]
-    assert rechecked.fates == {}
+    assert rechecked.outcomes == {}
 
 
 def test_a_status_whose_account_refuses_now_is_taken_down(rechecked):
@@ -913,39 +930,39 @@ def test_a_status_that_stands_as_it_stood_stays_and_is_looked_at_again(rechecked
         rechecked.row("/statuses/0"), '{"id": "0", "content": "<p>hi</p>", "account": {}}'
     )
     assert rechecked.takedowns == []
-    assert rechecked.fates == {}
+    assert rechecked.outcomes == {}
     assert round(rechecked.state(STATUS)[1] / 3600) == 720
 
 
 def test_a_status_that_cannot_be_read_is_a_failure_and_no_takedown(rechecked):
     rechecked.answer(rechecked.row("/statuses/0"), "<html>")
-    assert rechecked.fates == {"quarantined": 1, "quarantined:reader_error": 1}
+    assert rechecked.outcomes == {"quarantined": 1, "quarantined:reader_error": 1}
     assert rechecked.takedowns == []
 
 
 def test_a_timeline_page_that_did_not_change_holds_as_many_unchanged_statuses(rechecked):
     page = next(row for row in rechecked.rows() if row.reader == "parse_page")
     rechecked.answer(page, linked(1))
-    assert rechecked.fates == {"dropped": 1, "dropped:unchanged": 1}
+    assert rechecked.outcomes == {"dropped": 1, "dropped:unchanged": 1}
 
 
 # What spiders say
 
 
 def test_a_spider_cannot_say_what_nobody_understands():
-    with pytest.raises(StopIteration):
-        Outcome().add("something")
+    with pytest.raises(TypeError, match="something"):
+        FetchResult().add("something")
 
 
 def test_shut_doors_and_asks_are_told_apart():
-    outcome = Outcome()
-    for said in (Shut("n.example", "why"), Ask(SITE, "parse_feed")):
+    outcome = FetchResult()
+    for said in (Unreachable("n.example", "why"), CrawlRequest(SITE, "parse_feed")):
         outcome.add(said)
-    assert (len(outcome.shut), len(outcome.asks), outcome.found) == (1, 1, [])
+    assert (len(outcome.unreachable), len(outcome.requests), outcome.documents) == (1, 1, [])
 
 
 def test_one_address_in_two_spellings_is_one_request_of_a_source_and_another_of_the_next():
-    one, other = Ask(f"{SITE}/a?x=1&y=2#top", "r"), Ask(f"{SITE}/a?y=2&x=1", "r")
+    one, other = CrawlRequest(f"{SITE}/a?x=1&y=2#top", "r"), CrawlRequest(f"{SITE}/a?y=2&x=1", "r")
     assert one.fingerprint("n") == other.fingerprint("n")
     assert one.fingerprint("n") != one.fingerprint("m")
     assert one.host == "n.example"

@@ -20,8 +20,9 @@ from scrapy.exceptions import (
     ResponseDataLossError,
 )
 
-from crawlers.downloader.failures import reason_of, words_for
-from crawlers.downloader.sites import read_site, unreachable
+from crawlers.downloader.failures import describe_failure, reason_of
+from crawlers.downloader.robots import describe_unavailable
+from crawlers.downloader.site_rules import FileAnswer, read_site_rules
 from gristmill.runs.finished import open_run
 
 NO_NAMES = """import socket
@@ -116,13 +117,13 @@ def crawl(tmp_path, repository, environment, command):
 
 
 def news(name: str, door: str) -> str:
-    return f'kind = "news"\nname = "{name}"\n{door}'
+    return f'type = "news"\nname = "{name}"\n{door}'
 
 
 def test_a_machine_without_a_network_is_told_one_line_a_host_and_what_to_check(tmp_path, crawl):
     done = crawl(
-        'kind = "wiki"\nname = "w"\napi = "https://wiki.invalid/w/api.php"',
-        'kind = "social"\nname = "s"\nserver = "https://social.invalid"',
+        'type = "mediawiki"\nname = "w"\napi = "https://wiki.invalid/w/api.php"',
+        'type = "mastodon"\nname = "s"\nserver = "https://social.invalid"',
         news("sites", 'sites = ["https://news.invalid"]'),
         news("feeds", 'feeds = ["https://feed.invalid/a.xml", "https://feed.invalid/b.xml"]'),
     )
@@ -199,13 +200,13 @@ def test_what_can_be_reached_is_crawled_and_the_rest_is_named_in_summary_and_man
     ],
 )
 def test_a_broken_download_has_a_short_reason_and_words(error, reason, words):
-    assert (reason_of(error), words_for(error)) == (reason, words)
+    assert (reason_of(error), describe_failure(error)) == (reason, words)
 
 
 @given(st.integers(100, 599), st.binary(max_size=50))
 def test_exactly_a_failing_server_closes_its_host(status, body):
     failed = status >= 500 or status == 429
-    assert unreachable(status) == (f"HTTP {status}" if failed else None)
-    assert read_site({"/robots.txt": (status, body)}, None).unreachable == (
+    assert describe_unavailable(status) == (f"HTTP {status}" if failed else None)
+    assert read_site_rules({"/robots.txt": FileAnswer(status, body)}, None).unreachable == (
         f"HTTP {status}" if failed else None
     )

@@ -14,18 +14,18 @@ from warcio.archiveiterator import ArchiveIterator
 from crawlers.downloader.warc import (
     NOT_MODIFIED,
     SAME_PAYLOAD,
-    Earlier,
-    Exchange,
-    about,
+    EarlierCapture,
+    HttpExchange,
     capture_records,
+    format_warc_date,
     payload_digest,
-    warc_date,
+    warcinfo_record,
 )
 
 WHEN = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 METADATA = {
     "source": "s",
-    "kind": "news",
+    "type": "news",
     "licence": "CC-BY-4.0",
     "opt_out": [],
     "evidence": [{"signal": "rel=license", "value": "水"}],
@@ -34,7 +34,7 @@ METADATA = {
 
 def exchange(
     body: bytes = "<p>水</p>".encode(), url: str = "https://example.org/a?b=1", **changes
-) -> Exchange:
+) -> HttpExchange:
     facts = {
         "url": url,
         "method": "GET",
@@ -46,7 +46,7 @@ def exchange(
         "body": body,
         "address": "93.184.216.34",
     }
-    return Exchange(**{**facts, **changes})
+    return HttpExchange(**{**facts, **changes})
 
 
 def members(data: bytes) -> list[bytes]:
@@ -59,14 +59,14 @@ def members(data: bytes) -> list[bytes]:
     return out
 
 
-def write(folder, *exchanges: Exchange | tuple[Exchange, Earlier]) -> None:
+def write(folder, *exchanges: HttpExchange | tuple[HttpExchange, EarlierCapture]) -> None:
     """A file of these exchanges; one that comes with an earlier capture is a revisit."""
     told = [one if isinstance(one, tuple) else (one, None) for one in exchanges]
     data = b"".join(capture_records(one, METADATA, WHEN, earlier) for one, earlier in told)
-    (folder / "00000.warc.gz").write_bytes(about("00000.warc.gz") + data)
+    (folder / "00000.warc.gz").write_bytes(warcinfo_record("00000.warc.gz") + data)
 
 
-def records_of(*exchanges: Exchange) -> list[bytes]:
+def records_of(*exchanges: HttpExchange) -> list[bytes]:
     """The unpacked records of these captures."""
     return [part for one in exchanges for part in members(capture_records(one, METADATA, WHEN))]
 
@@ -156,7 +156,7 @@ def test_the_address_is_written_where_it_is_known(address):
 
 
 BODY = "<p>水</p>".encode()
-EARLIER = Earlier(payload_digest(BODY), "2026-10-01T08:00:00Z")
+EARLIER = EarlierCapture(payload_digest(BODY), "2026-10-01T08:00:00Z")
 SAME = (exchange(BODY), EARLIER)
 NOT_CHANGED = (
     exchange(b"", status=304, reason="Not Modified", response_headers=[("ETag", '"1"')]),
@@ -228,6 +228,6 @@ def test_the_digest_of_a_revisit_is_that_which_its_first_capture_was_stored_with
 
 def test_the_date_of_a_capture_is_in_utc():
     assert (
-        warc_date(datetime(2026, 11, 24, 1, 30, tzinfo=timezone(timedelta(hours=8))))
+        format_warc_date(datetime(2026, 11, 24, 1, 30, tzinfo=timezone(timedelta(hours=8))))
         == "2026-11-23T17:30:00Z"
     )

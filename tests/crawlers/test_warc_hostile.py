@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from warcio.archiveiterator import ArchiveIterator
 
-from crawlers.downloader.warc import Earlier, Exchange, about, capture_records
+from crawlers.downloader.warc import EarlierCapture, HttpExchange, capture_records, warcinfo_record
 
 KINDS = ("warcinfo", "request", "revisit", "response", "metadata")
 RECORD = b"WARC/1.1\r\nWARC-Type: response\r\nContent-Length: 5\r\n\r\nhello\r\n\r\n"
@@ -45,14 +45,14 @@ URLS = st.builds(
 
 
 @st.composite
-def exchanges(draw: st.DrawFn) -> Exchange:
+def exchanges(draw: st.DrawFn) -> HttpExchange:
     body = draw(BODIES)
     named = draw(
         st.lists(
             st.tuples(NAMES.filter(lambda name: name.startswith(("X", "S"))), VALUES), max_size=4
         )
     )
-    return Exchange(
+    return HttpExchange(
         url=draw(URLS),
         method="GET",
         request_headers=[("Host", "e.example"), *named],
@@ -64,11 +64,11 @@ def exchanges(draw: st.DrawFn) -> Exchange:
     )
 
 
-def written(found: list[Exchange], earlier: Earlier | None = None) -> bytes:
+def written(found: list[HttpExchange], earlier: EarlierCapture | None = None) -> bytes:
     """The bytes of a file of these exchanges."""
     when = datetime(2026, 11, 23, tzinfo=UTC)
     notes = ({"number": number, "note": "新\r\nWARC-Type: evil"} for number in range(len(found)))
-    return about("00000.warc.gz") + b"".join(
+    return warcinfo_record("00000.warc.gz") + b"".join(
         capture_records(one, note, when, earlier) for one, note in zip(found, notes, strict=True)
     )
 
@@ -117,7 +117,7 @@ def test_header_values_come_back_byte_for_byte_but_for_line_breaks(exchange):
 
 @pytest.mark.parametrize("body", HOSTILE, ids=range(len(HOSTILE)))
 def test_what_looks_like_a_record_inside_a_body_is_a_body(body):
-    exchange = Exchange(
+    exchange = HttpExchange(
         "https://e.example/",
         "GET",
         [],
@@ -135,7 +135,9 @@ def test_what_looks_like_a_record_inside_a_body_is_a_body(body):
 @settings(max_examples=60, deadline=None)
 @given(st.lists(exchanges(), min_size=1, max_size=3), st.sampled_from(["warcio", "fastwarc"]))
 def test_revisits_of_hostile_answers_are_read_as_revisits_without_a_body(found, reader):
-    data = written(found, Earlier("sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ", "2026-10-01T00:00:00Z"))
+    data = written(
+        found, EarlierCapture("sha1:3I42H3S6NNFQ2MSVX7XZKYAYSCX5QBYJ", "2026-10-01T00:00:00Z")
+    )
     kinds, bodies = [], []
     if reader == "warcio":
         for record in ArchiveIterator(io.BytesIO(data), check_digests="raise"):

@@ -1,4 +1,4 @@
-"""Writes a news page as the web has them: the article in the middle of navigation, cookie banner, sidebar and footer."""
+"""Renders a news page in typical web markup: the article amid navigation, banner, sidebar, footer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _WORDS = {
         "cookies": "We use cookies to remember your settings. Read more in our privacy notice.",
         "accept": "Accept all",
         "refuse": "Only necessary",
-        "footer": "© The Aller Valley Post. All texts on this site are dedicated to the public domain.",
+        "footer": "© The Aller Valley Post."
+        " All texts on this site are dedicated to the public domain.",
         "imprint": "Imprint|Privacy|Terms|RSS",
         "by": "By",
         "newsletter": "Sign up for our newsletter and never miss a story.",
@@ -66,7 +67,7 @@ class Article:
         return NEWS + self.path
 
 
-def _linked_data(article: Article) -> str:
+def _format_linked_data(article: Article) -> str:
     data = {
         "@context": "https://schema.org",
         "@type": "NewsArticle",
@@ -82,35 +83,46 @@ def _linked_data(article: Article) -> str:
     return json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
 
 
-def _head(article: Article, words: dict[str, str]) -> str:
-    return f"""<head><meta charset="utf-8"><title>{escape(article.title)} - {words["site"]}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="author" content="{escape(article.author)}">
-<link rel="canonical" href="{article.url}"><link rel="license" href="{article.licence}"><link rel="alternate" type="application/rss+xml" href="{NEWS}/feed.xml">
-<meta property="og:title" content="{escape(article.title)}"><meta property="og:type" content="article"><meta property="og:url" content="{article.url}">
+def _render_head(article: Article, words: dict[str, str]) -> str:
+    title = escape(article.title)
+    author = f'<meta name="author" content="{escape(article.author)}">'
+    licence = f'<link rel="license" href="{article.licence}">'
+    feed = f'<link rel="alternate" type="application/rss+xml" href="{NEWS}/feed.xml">'
+    kind = '<meta property="og:type" content="article">'
+    address = f'<meta property="og:url" content="{article.url}">'
+    return f"""<head><meta charset="utf-8"><title>{title} - {words["site"]}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">{author}
+<link rel="canonical" href="{article.url}">{licence}{feed}
+<meta property="og:title" content="{title}">{kind}{address}
 <meta property="article:published_time" content="{article.published}">{article.head}
-<script type="application/ld+json">{_linked_data(article)}</script>
+<script type="application/ld+json">{_format_linked_data(article)}</script>
 <style>body{{font:16px serif}}.cookie{{position:fixed;bottom:0}}aside{{float:right}}</style></head>"""
 
 
-def _items(words: str, href: str = "#") -> str:
+def _render_items(words: str, href: str = "#") -> str:
     return "".join(f'<li><a href="{href}">{escape(word)}</a></li>' for word in words.split("|"))
 
 
-def render(article: Article, neighbours: Sequence[Article]) -> str:
-    """The whole page as HTML; `neighbours` fill the sidebar and the related links."""
+def render_article(article: Article, related: Sequence[Article]) -> str:
+    """Render the whole page as HTML; `related` fill the sidebar and the related links."""
     words = _WORDS[article.lang]
-    links = "".join(
-        f'<li><a href="{near.path}">{escape(near.title)}</a></li>' for near in neighbours
-    )
+    links = "".join(f'<li><a href="{near.path}">{escape(near.title)}</a></li>' for near in related)
     body = "\n".join(f"<p>{escape(paragraph)}</p>" for paragraph in article.paragraphs)
+    title = escape(article.title)
+    buttons = f"<button>{words['accept']}</button><button>{words['refuse']}</button>"
+    date = f'<time datetime="{article.published}">{article.published[:10]}</time>'
+    share = f'<ul class="share">{_render_items(words["share"])}</ul>'
+    related_links = f"<h2>{words['related']}</h2><ul>{links}</ul>"
+    footer = f"<p>{words['footer']}</p><ul>{_render_items(words['imprint'])}</ul>"
+    script = "<script>window.stats=window.stats||[];stats.push(1)</script>"
     return f"""<!doctype html>
-<html lang="{article.lang}">{_head(article, words)}
-<body><div class="cookie" role="dialog"><p>{words["cookies"]}</p><button>{words["accept"]}</button><button>{words["refuse"]}</button></div>
-<header><a href="/">{words["site"]}</a><nav><ul>{_items(words["nav"], "/")}</ul></nav></header>
+<html lang="{article.lang}">{_render_head(article, words)}
+<body><div class="cookie" role="dialog"><p>{words["cookies"]}</p>{buttons}</div>
+<header><a href="/">{words["site"]}</a><nav><ul>{_render_items(words["nav"], "/")}</ul></nav></header>
 <aside class="sidebar"><h2>{words["most"]}</h2><ol>{links}</ol><p>{words["newsletter"]}</p></aside>
-<main><article><h1>{escape(article.title)}</h1>
-<p class="byline">{words["by"]} {escape(article.author)}, <time datetime="{article.published}">{article.published[:10]}</time></p>
+<main><article><h1>{title}</h1>
+<p class="byline">{words["by"]} {escape(article.author)}, {date}</p>
 {body}
-</article><ul class="share">{_items(words["share"])}</ul><section class="related"><h2>{words["related"]}</h2><ul>{links}</ul></section></main>
-<footer><p>{words["footer"]}</p><ul>{_items(words["imprint"])}</ul></footer><script>window.stats=window.stats||[];stats.push(1)</script></body></html>
+</article>{share}<section class="related">{related_links}</section></main>
+<footer>{footer}</footer>{script}</body></html>
 """

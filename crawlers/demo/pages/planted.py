@@ -1,16 +1,15 @@
-"""The planted cases of the demo site: what lies where, and which outcome of the corpus funnel it is meant to have."""
+"""The planted cases of the demo site: where each is served, and what must become of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-WIKI, NEWS, SOCIAL, DOWN = (
-    "http://wiki.demo.test",
-    "http://news.demo.test",
-    "http://social.demo.test",
-    "http://down.demo.test",
-)
-"""The logical origins. They are names, not addresses: a crawl maps them to the loopback port, and the stored URLs stay the same."""
+# The logical origins: names, not addresses. A crawl maps them to the loopback port, so the stored
+# URLs are the same every time.
+WIKI = "http://wiki.demo.test"
+NEWS = "http://news.demo.test"
+SOCIAL = "http://social.demo.test"
+DOWN = "http://down.demo.test"
 
 HOSTS = tuple(origin.removeprefix("http://") for origin in (WIKI, NEWS, SOCIAL, DOWN))
 
@@ -33,14 +32,16 @@ class Planted:
 
 
 def _news(name: str, path: str, step: str, outcome: str, original: str | None = None) -> Planted:
-    return Planted(name, "demo-news", NEWS + path, step, outcome, original and NEWS + original)
+    return Planted(
+        name, "demo-news", NEWS + path, step, outcome, NEWS + original if original else None
+    )
 
 
 def _social(
     name: str, number: int, step: str, outcome: str, original: str | None = None
 ) -> Planted:
     return Planted(
-        name, "demo-social", f"{SOCIAL}/@{name}/{status_id(number)}", step, outcome, original
+        name, "demo-social", f"{SOCIAL}/@{name}/{make_status_id(number)}", step, outcome, original
     )
 
 
@@ -50,7 +51,7 @@ def _wiki(name: str, title: str, outcome: str, original: str | None = None) -> P
     )
 
 
-def status_id(number: int) -> str:
+def make_status_id(number: int) -> str:
     """The id of a status: like Mastodon's, a long number that grows with time."""
     return str(113_000_000_000_000_000 + number * 1_000_003)
 
@@ -104,7 +105,7 @@ PLANTED: tuple[Planted, ...] = (
     _social("noindex_account", 903, "prepare", "opt_out"),
     _social("nobot_bio", 904, "prepare", "opt_out"),
     _social("unlisted", 905, "prepare", "opt_out"),
-    _social("repost", 906, "prepare", "exact_duplicate", f"{SOCIAL}/@writer_0/{status_id(0)}"),
+    _social("repost", 906, "prepare", "exact_duplicate", f"{SOCIAL}/@writer_0/{make_status_id(0)}"),
     _social("contact_post", 907, "prepare", "pii"),
     _social("tiny_post", 908, "prepare", "too_short"),
     _social("broken_item", 909, "prepare", "extraction_failed"),
@@ -112,29 +113,50 @@ PLANTED: tuple[Planted, ...] = (
 )
 
 GERMAN = (
-    "Die Brücke über den Fluss wurde im Herbst für den Verkehr gesperrt, weil ein Pfeiler sich um mehrere Zentimeter gesenkt hatte.",
-    "Die Anwohner müssen seitdem einen Umweg von fast einer halben Stunde fahren, und die Schulbusse kommen regelmäßig zu spät.",
-    "Der Gemeinderat will in der nächsten Sitzung entscheiden, ob die alte Brücke gerettet oder durch eine neue ersetzt werden soll.",
-    "Eine Ingenieurin aus der Kreisstadt hat beide Möglichkeiten geprüft und hält die Rettung für teurer, aber auch für schöner.",
-    "Bis dahin fährt eine kleine Fähre, die morgens und abends voll besetzt ist und bei Hochwasser am Ufer liegen bleibt.",
-    "Viele Leute im Ort sagen, dass sie sich an die Fähre gewöhnt haben und das Gespräch auf dem Wasser vermissen würden.",
+    "Die Brücke über den Fluss wurde im Herbst für den Verkehr gesperrt, weil ein Pfeiler"
+    " sich um mehrere Zentimeter gesenkt hatte.",
+    "Die Anwohner müssen seitdem einen Umweg von fast einer halben Stunde fahren, und die"
+    " Schulbusse kommen regelmäßig zu spät.",
+    "Der Gemeinderat will in der nächsten Sitzung entscheiden, ob die alte Brücke gerettet"
+    " oder durch eine neue ersetzt werden soll.",
+    "Eine Ingenieurin aus der Kreisstadt hat beide Möglichkeiten geprüft und hält die"
+    " Rettung für teurer, aber auch für schöner.",
+    "Bis dahin fährt eine kleine Fähre, die morgens und abends voll besetzt ist und bei"
+    " Hochwasser am Ufer liegen bleibt.",
+    "Viele Leute im Ort sagen, dass sie sich an die Fähre gewöhnt haben und das Gespräch auf"
+    " dem Wasser vermissen würden.",
 )
 FRENCH = (
-    "La boulangerie de la place a fermé ses portes après quarante ans, et les habitants cherchent quelqu'un pour la reprendre.",
-    "Le maire propose un loyer très bas pendant deux ans, à condition que le four reste allumé six jours par semaine.",
-    "Une jeune femme venue de la ville s'est présentée, mais elle voudrait aussi ouvrir une petite librairie dans la même salle.",
-    "Les anciens clients ne sont pas tous d'accord, car ils craignent que la farine et les livres ne fassent pas bon ménage.",
-    "En attendant, une camionnette passe le mardi et le vendredi, et l'on attend sous la pluie avec des sacs en toile.",
-    "La décision sera prise avant la fin du mois, lors d'une réunion ouverte à tous dans la salle des fêtes.",
+    "La boulangerie de la place a fermé ses portes après quarante ans, et les habitants"
+    " cherchent quelqu'un pour la reprendre.",
+    "Le maire propose un loyer très bas pendant deux ans, à condition que le four reste"
+    " allumé six jours par semaine.",
+    "Une jeune femme venue de la ville s'est présentée, mais elle voudrait aussi ouvrir une"
+    " petite librairie dans la même salle.",
+    "Les anciens clients ne sont pas tous d'accord, car ils craignent que la farine et les"
+    " livres ne fassent pas bon ménage.",
+    "En attendant, une camionnette passe le mardi et le vendredi, et l'on attend sous la"
+    " pluie avec des sacs en toile.",
+    "La décision sera prise avant la fin du mois, lors d'une réunion ouverte à tous dans la"
+    " salle des fêtes.",
 )
-REPEATED = "The harbour office reminds all visitors that the small gate closes at nine in the evening and opens again at six."
+REPEATED = (
+    "The harbour office reminds all visitors that the small gate closes at nine in the evening"
+    " and opens again at six."
+)
 CONTACT = (
-    "The repair café in the old fire station opens again on the first Saturday of the month, and everything with a plug or a seam is welcome.",
-    "Whoever wants to help with bicycles should write to anna.petrenko@example.org or call +44 20 7946 0958 in the evening.",
-    "Last year the volunteers mended four hundred toasters, lamps and coats, and they weighed what did not go to the tip.",
-    "The booking server at 203.0.113.77 was slow in the first week, so a paper list hangs beside the door as well.",
-    "Coffee is free, cake costs what you think it is worth, and children may take apart one broken radio each.",
-    "A retired electrician checks every machine before it goes home, and he is known to be strict about cables.",
+    "The repair café in the old fire station opens again on the first Saturday of the month,"
+    " and everything with a plug or a seam is welcome.",
+    "Whoever wants to help with bicycles should write to anna.petrenko@example.org or call"
+    " +44 20 7946 0958 in the evening.",
+    "Last year the volunteers mended four hundred toasters, lamps and coats, and they"
+    " weighed what did not go to the tip.",
+    "The booking server at 203.0.113.77 was slow in the first week, so a paper list hangs"
+    " beside the door as well.",
+    "Coffee is free, cake costs what you think it is worth, and children may take apart one"
+    " broken radio each.",
+    "A retired electrician checks every machine before it goes home, and he is known to be"
+    " strict about cables.",
 )
 CONTACT_ZH = (
     "老消防站里的修理铺从这个月第一个星期六起重新开门，带插头的、带线缝的东西都可以拿来修。",
@@ -146,14 +168,13 @@ CONTACT_ZH = (
 )
 
 
-def resident_id(first_seventeen: str) -> str:
-    """A Chinese resident id with its check digit (ISO 7064, MOD 11-2); ours has a birthday in 2089, so it is nobody's."""
+def add_check_digit(first_seventeen: str) -> str:
+    """Append the check digit of a Chinese resident id (ISO 7064, MOD 11-2)."""
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    rest = (
-        sum(int(digit) * weight for digit, weight in zip(first_seventeen, weights, strict=True))
-        % 11
-    )
-    return first_seventeen + "10X98765432"[rest]
+    digits = [int(digit) for digit in first_seventeen]
+    total = sum(digit * weight for digit, weight in zip(digits, weights, strict=True))
+    return first_seventeen + "10X98765432"[total % 11]
 
 
-RESIDENT_ID = resident_id("11010120891231002")
+# A birthday in 2089: the id belongs to nobody.
+RESIDENT_ID = add_check_digit("11010120891231002")

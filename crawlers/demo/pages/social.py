@@ -8,16 +8,17 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Any
 
-from crawlers.demo.pages.planted import GERMAN, SOCIAL, status_id
+from crawlers.demo.pages.planted import GERMAN, SOCIAL, make_status_id
 from crawlers.demo.text import chinese, english
 from crawlers.demo.text.piece import Piece
 
 PATH, STATUS = "/api/v1/timelines/public", "/api/v1/statuses/"
 LARGEST_PAGE = 40
+SENTENCE_END = r"(?<=[.!?])\s+|(?<=[。！？])(?!”)"
 START = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 
 
-def _account(name: str, number: int, **flags: Any) -> dict[str, Any]:
+def _make_account(name: str, number: int, **flags: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "id": str(5000 + number),
         "username": name,
@@ -37,10 +38,10 @@ def _account(name: str, number: int, **flags: Any) -> dict[str, Any]:
     return base | flags
 
 
-def _status(
+def _make_status(
     number: int, text: str, lang: str, account: dict[str, Any], **changes: Any
 ) -> dict[str, Any]:
-    identity = status_id(number)
+    identity = make_status_id(number)
     when = (
         (START + timedelta(minutes=37 * number))
         .isoformat(timespec="milliseconds")
@@ -75,26 +76,28 @@ def _status(
     return base | changes
 
 
-def _posts(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
+def _write_posts(pieces: Sequence[Piece]) -> list[tuple[str, str]]:
     """Two or three sentences of every third piece or so: short texts as people post them."""
-    out = []
+    posts = []
     for number, piece in enumerate(pieces):
-        if piece.kind in ("letter", "news", "method"):
-            found = [
-                s
-                for s in re.split(r"(?<=[.!?])\s+|(?<=[。！？])(?!”)", " ".join(piece.paragraphs))
-                if s
-            ]
-            start = (number * 5) % max(1, len(found) - 6)
-            joiner = "" if piece.lang == "zh" else " "
-            out.append((joiner.join(found[start : start + 3]).strip(), piece.lang))
-            out.append((joiner.join(found[start + 3 : start + 6]).strip(), piece.lang))
-    return list(dict.fromkeys(out))  # letters share lines; an accidental repost would look planted
+        if piece.kind not in ("letter", "news", "method"):
+            continue
+        parts = re.split(SENTENCE_END, " ".join(piece.paragraphs))
+        sentences = [part for part in parts if part]
+        start = (number * 5) % max(1, len(sentences) - 6)
+        joiner = "" if piece.lang == "zh" else " "
+        for first in (start, start + 3):
+            posts.append((joiner.join(sentences[first : first + 3]).strip(), piece.lang))
+    # Letters share sentences, and an accidental repost would look like a planted one.
+    return list(dict.fromkeys(posts))
 
 
-def _planted(original: str) -> list[Any]:
+def _plant_statuses(original: str) -> list[Any]:
     """The planted statuses, numbered as in the table of planted cases."""
-    words = "A long shift at the depot today, and the rain did not stop once. I fixed the second mirror, lost my gloves, and found them again under the seat."
+    words = (
+        "A long shift at the depot today, and the rain did not stop once. I fixed the second mirror,"
+        " lost my gloves, and found them again under the seat."
+    )
 
     def post(
         name: str,
@@ -104,8 +107,8 @@ def _planted(original: str) -> list[Any]:
         account: Mapping[str, Any] | None = None,
         **changes: Any,
     ) -> dict[str, Any]:
-        return _status(
-            number, f"{text}", lang, _account(name, number, **(account or {})), **changes
+        return _make_status(
+            number, text, lang, _make_account(name, number, **(account or {})), **changes
         )
 
     return [
@@ -123,13 +126,14 @@ def _planted(original: str) -> list[Any]:
         post(
             "contact_post",
             907,
-            "If you found a green umbrella on line 14 this morning, please write to robin.vance@example.com or ring 020 7946 0321. It belonged to my aunt.",
+            "If you found a green umbrella on line 14 this morning, please write to"
+            " robin.vance@example.com or ring 020 7946 0321. It belonged to my aunt.",
         ),
         post("tiny_post", 908, "ok"),
         {
-            "id": status_id(909),
+            "id": make_status_id(909),
             "created_at": "2026-03-24T00:00:00.000Z",
-            "url": f"{SOCIAL}/@broken_item/{status_id(909)}",
+            "url": f"{SOCIAL}/@broken_item/{make_status_id(909)}",
             "content": None,
             "account": "gone",
         },
@@ -138,33 +142,33 @@ def _planted(original: str) -> list[Any]:
 
 
 def build_timeline() -> list[dict[str, Any]]:
-    """All statuses, newest first."""
-    found = _posts(english.pieces()) + _posts(chinese.pieces())
+    """Build all statuses, newest first."""
+    posts = _write_posts(english.write_pieces()) + _write_posts(chinese.write_pieces())
     good = [
-        _status(n, text, lang, _account(f"writer_{n % 23}", n % 23))
-        for n, (text, lang) in enumerate(found)
+        _make_status(n, text, lang, _make_account(f"writer_{n % 23}", n % 23))
+        for n, (text, lang) in enumerate(posts)
     ]
     return sorted(
-        [*good, *_planted(found[0][0])], key=lambda status: int(status["id"]), reverse=True
+        [*good, *_plant_statuses(posts[0][0])], key=lambda status: int(status["id"]), reverse=True
     )
 
 
-def status(timeline: Sequence[dict[str, Any]], id: str) -> dict[str, Any] | None:
-    """One status, as Mastodon gives it at `STATUS`."""
-    return next((found for found in timeline if found["id"] == id), None)
+def find_status(timeline: Sequence[dict[str, Any]], id: str) -> dict[str, Any] | None:
+    """Find one status by its id."""
+    return next((status for status in timeline if status["id"] == id), None)
 
 
-def page(
+def get_page(
     timeline: Sequence[dict[str, Any]], query: Mapping[str, str], address: str
 ) -> tuple[list[dict[str, Any]], str]:
-    """One page of the timeline and its Link header; `max_id` is the cursor, as in Mastodon."""
+    """Return one page of the timeline and its Link header; `max_id` is the cursor, as in Mastodon."""
     limit = max(1, min(LARGEST_PAGE, int(query.get("limit", "20"))))
     before = int(query["max_id"]) if "max_id" in query else None
     older = [status for status in timeline if before is None or int(status["id"]) < before]
-    found = older[:limit]
-    if not found:
+    statuses = older[:limit]
+    if not statuses:
         return [], ""
-    links = [f'<{address}?limit={limit}&min_id={found[0]["id"]}>; rel="prev"']
+    links = [f'<{address}?limit={limit}&min_id={statuses[0]["id"]}>; rel="prev"']
     if len(older) > limit:
-        links.insert(0, f'<{address}?limit={limit}&max_id={found[-1]["id"]}>; rel="next"')
-    return found, ", ".join(links)
+        links.insert(0, f'<{address}?limit={limit}&max_id={statuses[-1]["id"]}>; rel="next"')
+    return statuses, ", ".join(links)

@@ -1,4 +1,4 @@
-"""The profiles that stand on planted pages only, so that an opted-out or paid text is not served openly elsewhere."""
+"""The profiles that stand on planted pages only: a text that is refused there is open nowhere else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from crawlers.demo.text import chinese, english
 from crawlers.demo.text.piece import Piece
 
 
-def spare_profiles() -> list[Piece]:
-    """Nine English profiles and, last, a Chinese one."""
-    people = [piece for piece in english.pieces() if piece.kind == "profile"]
-    return [*people[1:18:2], next(piece for piece in chinese.pieces() if piece.kind == "profile")]
+def choose_spare_profiles() -> list[Piece]:
+    """Choose nine English profiles and, last, a Chinese one."""
+    profiles = [piece for piece in english.write_pieces() if piece.kind == "profile"]
+    chinese_profiles = [piece for piece in chinese.write_pieces() if piece.kind == "profile"]
+    return [*profiles[1:18:2], chinese_profiles[0]]

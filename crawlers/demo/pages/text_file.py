@@ -13,7 +13,7 @@ from gristmill.errors import InputError
 TEXT_COLUMNS = ("text", "content", "body", "article", "document")
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _iter_rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
         import pyarrow.parquet as pq
 
@@ -26,46 +26,47 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
             except ValueError as error:
                 raise InputError(
-                    "a line of this file is no JSON",
+                    "a line of this file is not JSON",
                     {"file": path, "line": number, "problem": error},
                 ) from None
             if not isinstance(row, dict):
                 raise InputError(
-                    "a line of this file is no JSON object", {"file": path, "line": number}
+                    "a line of this file is not a JSON object", {"file": path, "line": number}
                 )
             yield row
 
 
 def read_articles(path: Path) -> list[Article]:
-    """One article a row; the text column is the first of `text`, `content`, `body`, `article`, `document`."""
+    """Read one article a row; the text column is the first of `text`, `content`, `body`, `article`, `document`."""
     if not path.is_file():
-        raise InputError("there is no such file", {"file": path}, "give a .parquet or .jsonl file")
-    out = []
-    for number, row in enumerate(_rows(path), 1):
-        column = next((name for name in TEXT_COLUMNS if isinstance(row.get(name), str)), None)
-        if column is None:
-            columns = ", ".join(sorted(row)) or "none"
-            raise InputError(
-                "this file has no text column",
-                {"file": path, "columns": columns},
-                f"name it one of {', '.join(TEXT_COLUMNS)}",
-            )
-        paragraphs = tuple(part.strip() for part in row[column].split("\n") if part.strip())
-        title = str(row.get("title") or (paragraphs[0][:60] if paragraphs else f"Page {number}"))
-        licence = str(row.get("licence") or row.get("license") or "")
-        lang = (
-            "zh" if str(row.get("lang") or row.get("language") or "en").startswith("zh") else "en"
-        )
-        out.append(
-            Article(
-                f"/text/{number:07}.html",
-                title,
-                lang,
-                "2026-06-01T00:00:00+00:00",
-                paragraphs,
-                "from a file",
-                "Text",
-                licence,
-            )
-        )
-    return out
+        raise InputError("file not found", {"file": path}, "give a .parquet or .jsonl file")
+    return [_make_article(path, number, row) for number, row in enumerate(_iter_rows(path), 1)]
+
+
+def _make_article(path: Path, number: int, row: dict[str, Any]) -> Article:
+    text = _get_text(path, row)
+    paragraphs = tuple(part.strip() for part in text.split("\n") if part.strip())
+    first_words = paragraphs[0][:60] if paragraphs else f"Page {number}"
+    lang = str(row.get("lang") or row.get("language") or "en")
+    return Article(
+        path=f"/text/{number:07}.html",
+        title=str(row.get("title") or first_words),
+        lang="zh" if lang.startswith("zh") else "en",  # the site speaks these two
+        published="2026-06-01T00:00:00+00:00",
+        paragraphs=paragraphs,
+        author="from a file",
+        section="Text",
+        licence=str(row.get("licence") or row.get("license") or ""),
+    )
+
+
+def _get_text(path: Path, row: dict[str, Any]) -> str:
+    for name in TEXT_COLUMNS:
+        text = row.get(name)
+        if isinstance(text, str):
+            return text
+    raise InputError(
+        "this file has no text column",
+        {"file": path, "columns": ", ".join(sorted(row)) or "none"},
+        f"name it one of {', '.join(TEXT_COLUMNS)}",
+    )

@@ -10,7 +10,7 @@ Patterns = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bank:
+class PatternBank:
     """Names, and the patterns for every kind of piece; `first_names` by pronoun."""
 
     first_names: dict[str, Patterns]
@@ -31,12 +31,11 @@ class Bank:
     letters: Patterns
 
 
-def read_bank(language: str) -> Bank:
-    """The patterns of `english` or `chinese`."""
-    found = tomllib.loads(
-        Path(__file__).with_name(f"{language}_patterns.toml").read_text(encoding="utf-8")
-    )
-    first_names = {pronoun: tuple(names) for pronoun, names in found.pop("first_names").items()}
-    return Bank(
-        first_names=first_names, **{name: tuple(patterns) for name, patterns in found.items()}
+def read_bank(language: str) -> PatternBank:
+    """Read the patterns of `english` or `chinese`."""
+    path = Path(__file__).with_name(f"{language}_patterns.toml")
+    patterns = tomllib.loads(path.read_text(encoding="utf-8"))
+    first_names = {pronoun: tuple(names) for pronoun, names in patterns.pop("first_names").items()}
+    return PatternBank(
+        first_names=first_names, **{name: tuple(lines) for name, lines in patterns.items()}
     )

@@ -1,4 +1,7 @@
-"""Turns sentence patterns into sentences: `[this|that]` is a free choice, `{name}` is a fact of the piece being written."""
+"""Turns sentence patterns into sentences.
+
+`[this|that]` is a free choice, `{name}` a fact of the piece being written.
+"""
 
 from __future__ import annotations
 
@@ -43,21 +46,26 @@ PRONOUNS: dict[str, dict[str, str]] = {
 }
 
 
-def pronoun_facts(pronoun: str) -> dict[str, str]:
-    """The facts of one English pronoun: `{s}` she, `{o}` her, `{p}` her, capitals `{S}` and `{P}`, verb endings `{z}`."""
+def list_pronoun_forms(pronoun: str) -> dict[str, str]:
+    """Return the facts of one English pronoun.
+
+    `{s}` she, `{o}` her, `{p}` her, `{S}` and `{P}` with capitals, `{z}` the ending of a verb.
+    """
     forms = PRONOUNS[pronoun]
     return {**forms, "S": forms["s"].capitalize(), "P": forms["p"].capitalize()}
 
 
 def expand(pattern: str, rng: random.Random, facts: Mapping[str, str]) -> str:
-    """Write one sentence: settle the choices from the inside out, then put in the facts."""
+    """Write one sentence: make the choices from the inside out, then put in the facts."""
     text = pattern
-    while found := _CHOICE.search(text):
-        text = text[: found.start()] + rng.choice(found.group(1).split("|")) + text[found.end() :]
+    # The pattern matches the innermost brackets only, so choices may stand inside of choices.
+    while choice := _CHOICE.search(text):
+        option = rng.choice(choice.group(1).split("|"))
+        text = text[: choice.start()] + option + text[choice.end() :]
     return _FACT.sub(lambda match: facts[match.group(1)], text)
 
 
-def several(
+def expand_sample(
     patterns: Sequence[str], count: int, rng: random.Random, facts: Mapping[str, str]
 ) -> list[str]:
     """Write `count` different patterns in random order (all of them where there are fewer)."""
@@ -66,20 +74,22 @@ def several(
     ]
 
 
-def in_order(
+def expand_in_order(
     patterns: Sequence[str], count: int, rng: random.Random, facts: Mapping[str, str]
 ) -> list[str]:
-    """Write `count` of the patterns in the order in which they stand, so that steps stay steps."""
+    """Write `count` of the patterns in their order, so that steps stay steps."""
     chosen = sorted(rng.sample(range(len(patterns)), min(count, len(patterns))))
     return [expand(patterns[index], rng, facts) for index in chosen]
 
 
-def paragraphs(sentences: Iterable[str], rng: random.Random, joiner: str) -> list[str]:
+def split_paragraphs(sentences: Iterable[str], rng: random.Random, joiner: str) -> list[str]:
     """Break sentences into paragraphs of three to five."""
-    rest, out = list(sentences), []
-    while rest:
+    remaining = list(sentences)
+    paragraphs = []
+    while remaining:
         size = rng.randint(3, 5)
-        size = len(rest) if len(rest) - size < 2 else size
-        out.append(joiner.join(rest[:size]))
-        rest = rest[size:]
-    return out
+        if len(remaining) - size < 2:
+            size = len(remaining)  # no paragraph of a single sentence at the end
+        paragraphs.append(joiner.join(remaining[:size]))
+        remaining = remaining[size:]
+    return paragraphs

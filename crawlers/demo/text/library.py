@@ -1,4 +1,7 @@
-"""Turns the documentation inside every Python (language topics, docstrings of the standard library) into pages of prose."""
+"""Turns the documentation in every Python installation into pages of prose.
+
+It has language topics (`help()`) and the docstrings of the standard library, under the PSF licence.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from pydoc_data.topics import topics as TOPICS
 
-from crawlers.demo.text.piece import Piece, slug_of
+from crawlers.demo.text.piece import Piece, make_slug
 
 PART_CHARS = 6000
 SHORTEST_PARAGRAPH = 60
 MODULES = (
-    "abc argparse ast asyncio.events asyncio.tasks base64 bisect calendar collections configparser contextlib copy csv "
-    "ctypes.util dataclasses datetime decimal difflib dis email.message enum filecmp fractions functools getpass gettext glob "
-    "gzip heapq html.parser http.client http.cookies imaplib inspect ipaddress locale logging mailbox mimetypes multiprocessing.pool "
-    "netrc numbers optparse os pathlib pickle pickletools platform poplib pprint profile pstats queue random re reprlib sched "
-    "selectors shelve shlex shutil smtplib socket socketserver statistics string subprocess tarfile tempfile textwrap threading "
-    "timeit tokenize traceback turtle types typing unittest.case unittest.mock urllib.parse urllib.request uuid warnings wave "
-    "weakref webbrowser xml.dom.minidom xmlrpc.client zipfile"
+    "abc argparse ast asyncio.events asyncio.tasks base64 bisect calendar collections "
+    "configparser contextlib copy csv ctypes.util dataclasses datetime decimal difflib dis "
+    "email.message enum filecmp fractions functools getpass gettext glob gzip heapq html.parser "
+    "http.client http.cookies imaplib inspect ipaddress locale logging mailbox mimetypes "
+    "multiprocessing.pool netrc numbers optparse os pathlib pickle pickletools platform poplib "
+    "pprint profile pstats queue random re reprlib sched selectors shelve shlex shutil smtplib "
+    "socket socketserver statistics string subprocess tarfile tempfile textwrap threading "
+    "timeit tokenize traceback turtle types typing unittest.case unittest.mock urllib.parse "
+    "urllib.request uuid warnings wave weakref webbrowser xml.dom.minidom xmlrpc.client zipfile"
 ).split()
 _UNDERLINE = re.compile(r"^([*=\-~^])\1{2,}\s*$", re.MULTILINE)
 
@@ -39,17 +44,17 @@ def _is_prose(block: str) -> bool:
     return letters > 0.82 * len(block) and bool(re.search(r"[.:!?]$", block))
 
 
-def prose(text: str) -> list[str]:
+def find_prose(text: str) -> list[str]:
     """The paragraphs of a plain-text document that are prose, each on one line."""
     blocks = re.split(r"\n\s*\n", _UNDERLINE.sub("\n", inspect.cleandoc(text)))
     flat = (" ".join(block.split()) for block in blocks)
     return [block for block in flat if _is_prose(block)]
 
 
-def _parts(slug: str, title: str, topic: str, found: Iterable[str]) -> Iterator[Piece]:
+def _split_pages(slug: str, title: str, topic: str, paragraphs: Iterable[str]) -> Iterator[Piece]:
     """One piece for each PART_CHARS of paragraphs; a page that long is still read in one sitting."""
     groups: list[list[str]] = [[]]
-    for paragraph in found:
+    for paragraph in paragraphs:
         if sum(map(len, groups[-1])) + len(paragraph) > PART_CHARS and groups[-1]:
             groups.append([])
         groups[-1].append(paragraph)
@@ -66,16 +71,16 @@ def _parts(slug: str, title: str, topic: str, found: Iterable[str]) -> Iterator[
             )
 
 
-def topics() -> list[Piece]:
+def read_topics() -> list[Piece]:
     """The language reference as `help()` shows it, one page a topic or part of one."""
     out: list[Piece] = []
     for name in sorted(TOPICS):
         title = TOPICS[name].strip().split("\n", 1)[0].replace('"', "")
-        out += _parts(slug_of(f"topic {name}"), title, "Language", prose(TOPICS[name]))
+        out += _split_pages(make_slug(f"topic {name}"), title, "Language", find_prose(TOPICS[name]))
     return out
 
 
-def _documented(
+def _iter_documented(
     body: Iterable[ast.stmt],
 ) -> Iterator[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
     """The public classes, methods and functions of a module or class in the order of the source, conditional ones included."""
@@ -85,26 +90,28 @@ def _documented(
         ) and not node.name.startswith("_"):
             yield node
         if isinstance(node, ast.ClassDef | ast.If | ast.Try):
-            yield from _documented(node.body)
+            yield from _iter_documented(node.body)
 
 
-def _docstrings(module: str) -> Iterator[str]:
+def _iter_docstrings(module: str) -> Iterator[str]:
     """The documentation of a module and of everything public in it; nothing is run, only read."""
-    found = importlib.util.find_spec(module)
-    if found is None or found.origin is None or not found.origin.endswith(".py"):
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return
-    tree = ast.parse(Path(found.origin).read_bytes())
+    tree = ast.parse(Path(spec.origin).read_bytes())
     yield ast.get_docstring(tree) or ""
-    for node in _documented(tree.body):
+    for node in _iter_documented(tree.body):
         yield ast.get_docstring(node) or ""
 
 
-def docstrings() -> list[Piece]:
+def read_docstrings() -> list[Piece]:
     """Pages on the modules of the standard library, made of their docstrings; a paragraph said twice is kept once."""
     out: list[Piece] = []
     for module in MODULES:
         unique = dict.fromkeys(
-            paragraph for text in _docstrings(module) for paragraph in prose(text)
+            paragraph for text in _iter_docstrings(module) for paragraph in find_prose(text)
         )
-        out += _parts(slug_of(f"module {module}"), f"The module {module}", "Library", unique)
+        out += _split_pages(
+            make_slug(f"module {module}"), f"The module {module}", "Library", unique
+        )
     return out

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A text of our own; `topic` is the wiki category or news section under which the demo site serves it."""
+    """A titled text; `topic` is the wiki category or news section it is served under."""
 
     slug: str
     title: str
@@ -23,6 +23,6 @@ class Piece:
         return "\n\n".join(self.paragraphs)
 
 
-def slug_of(words: str) -> str:
-    """A short name for URLs: `A letter from Carrow` -> `a-letter-from-carrow`."""
+def make_slug(words: str) -> str:
+    """Make a short name for URLs: `A letter from Carrow` -> `a-letter-from-carrow`."""
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
