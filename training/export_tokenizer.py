@@ -1,5 +1,7 @@
 """Writes the corpus's tokenizer beside an exported model, framed as the model was trained, and checks it id by id."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from training.corpus import SPECIAL_PIECES, Tokenizer
 from training.data import Special
 
 SPACE = "▁"
+"""How sentencepiece writes a space (U+2581)."""
+
 PROBES = (
     "",
     " ",
@@ -35,16 +39,15 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length:
     settings = storage.read_json(folder / "tokenizer_config.json")
     if masked:
         _open_masks(fast)
-        # The corpus's tokenizer reads a crawled "[MASK]" as text. Here it must be the mask, or no stock fill-mask
-        # works; who encodes text from the web with this folder passes split_special_tokens=True himself.
+        # The corpus's tokenizer reads a crawled "[MASK]" as text. Here it must be the mask, or no
+        # stock fill-mask works; to encode text from the web, pass split_special_tokens=True.
         settings["split_special_tokens"] = False
         settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     else:
-        settings["model_input_names"] = [
-            "input_ids",
-            "attention_mask",
-        ]  # generate() refuses segment ids
-        settings["padding_side"] = "left"  # several prompts at once are continued at their ends
+        # generate() refuses segment ids.
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
+        # Several prompts at once are continued at their ends.
+        settings["padding_side"] = "left"
     fast.post_processor = _frame(masked)
     storage.commit_bytes(folder / "tokenizer.json", fast.to_str(pretty=True).encode())
     storage.commit_json(folder / "tokenizer_config.json", {**settings, "model_max_length": length})
@@ -52,21 +55,21 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length:
 
 def _frame(masked: bool) -> TemplateProcessing:
     """What surrounds one text, and two."""
-    special = {
-        id_: (SPECIAL_PIECES[id_], id_.value) for id_ in (Special.BOS, Special.CLS, Special.SEP)
-    }
     if masked:
-        single, pair, used = (
-            "[CLS] $A [SEP]",
-            "[CLS] $A [SEP] $B:1 [SEP]:1",
-            (Special.CLS, Special.SEP),
-        )
         return TemplateProcessing(
-            single=single, pair=pair, special_tokens=[special[id_] for id_ in used]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=_special_tokens(Special.CLS, Special.SEP),
         )
     return TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[special[Special.BOS]]
+        single="<s> $A",
+        pair="<s> $A $B",
+        special_tokens=_special_tokens(Special.BOS),
     )
+
+
+def _special_tokens(*specials: Special) -> list[tuple[str, int]]:
+    return [(SPECIAL_PIECES[special], special.value) for special in specials]
 
 
 def _open_masks(fast: tokenizers.Tokenizer) -> None:
@@ -85,21 +88,31 @@ def _open_masks(fast: tokenizers.Tokenizer) -> None:
 
 
 def check_ids(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> int:
-    """Encode texts with the exported tokenizer; raises GristmillError unless the ids are sentencepiece's. Returns how many."""
+    """Encode texts with the exported tokenizer; GristmillError unless the ids are sentencepiece's.
+
+    Returns how many texts were compared.
+    """
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    exported = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for text in texts:
-        # Text is never a command: a literal "[MASK]" in a document stays text, as sentencepiece has it.
-        found = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        wanted = tokenizer.pieces.encode(text)
-        if found != wanted:
-            where = next(
-                (i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b),
-                len(wanted),
-            )
-            raise GristmillError(
-                f"export refused: AutoTokenizer of {folder} gives other ids than sentencepiece for {text[:60]!r}: "
-                f"{found[where : where + 5]}, not {wanted[where : where + 5]}, from token {where} on"
-            )
+        # Text is never a command: a literal "[MASK]" in a document stays text, as in sentencepiece.
+        options = {"add_special_tokens": False, "split_special_tokens": True}
+        ids: list[int] = exported(text, **options)["input_ids"]
+        expected: list[int] = tokenizer.pieces.encode(text)
+        if ids != expected:
+            raise GristmillError(_describe_difference(folder, text, ids, expected))
     return len(texts)
+
+
+def _describe_difference(folder: Path, text: str, ids: list[int], expected: list[int]) -> str:
+    """The first tokens that differ, and where."""
+    pairs = enumerate(zip(ids, expected, strict=False))
+    differing = (number for number, (id_, other) in pairs if id_ != other)
+    # Where one list is the beginning of the other, they differ at its end.
+    start = next(differing, len(expected))
+    return (
+        f"export refused: AutoTokenizer of {folder} gives other ids than sentencepiece for"
+        f" {text[:60]!r}: {ids[start : start + 5]}, not {expected[start : start + 5]},"
+        f" from token {start} on"
+    )
