@@ -28,6 +28,7 @@ from gristmill.runs.finished import Input, list_runs
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import seal_from_receipts, start_run
+from gristmill.steps.code_identity import digest_code
 from pipelines.annotate import graph as annotating
 from pipelines.annotate.signals.table import SIGNATURE
 from pipelines.config import PERMUTATIONS, AnnotateConfig
@@ -98,7 +99,13 @@ def make(documents: int, out: Path) -> Path:
     """The annotate run of so many documents."""
     given = [Input(f"synthetic {documents}", "", "")]
     config = AnnotateConfig(only_hashes=True)
-    with start_run("annotate", out=out, config=config, inputs=given, code=annotating.CODE) as run:
+    with start_run(
+        "annotate",
+        out=out,
+        config=config,
+        inputs=given,
+        code=digest_code("pipelines.annotate.graph"),
+    ) as run:
         if not run.finished:
             rng = np.random.default_rng(SEED)
             cluster, giant = clusters(documents, rng), rng.random(documents) < GIANT

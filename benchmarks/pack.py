@@ -32,8 +32,8 @@ from peers.environment import HOME, peer_python
 from gristmill.hashing import sha256_bytes
 from gristmill.runs.finished import Input, open_parents, open_run
 from gristmill.runs.run import start_run
+from gristmill.steps.code_identity import digest_code
 from pipelines.config import TokenizerConfig
-from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.hugging_face import fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train
@@ -145,7 +145,7 @@ def tokenizer_run(folder: Path, out: Path) -> Path:
         out=out,
         config=config,
         inputs=[Input("benchmark", sha256_bytes(model), "")],
-        code=tokenizing.CODE,
+        code=digest_code("pipelines.tokenizer.graph"),
     ) as run:
         if run.finished is None:
             write_tokenizer(run.path / "tokenizer", model, fast_tokenizer(model))

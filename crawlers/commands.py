@@ -24,13 +24,12 @@ from gristmill.hashing import digest
 from gristmill.runs import storage
 from gristmill.runs.finished import MANIFEST, FinishedRun, file_input, open_run
 from gristmill.runs.run import Run, hold_lock, start_run
+from gristmill.steps.code_identity import digest_code
 
 if TYPE_CHECKING:
     from crawlers.frontier.store import Frontier
 
 DEFAULT = Path("configs/crawl/default.toml")
-# What decides about the captures: our code, and the library that fetches.
-CODE, LIBRARIES = ("crawlers",), ("scrapy", "w3lib")
 
 FreshOption = Annotated[
     bool,
@@ -211,8 +210,7 @@ def _next_run(settings: CrawlConfig, out: Path, frontier: Frontier) -> Iterator[
             out=out,
             config=settings,
             inputs=inputs,
-            code=CODE,
-            libraries=LIBRARIES,
+            code=digest_code("crawlers.crawl"),
             sequence=number,
         ) as run:
             if run.finished is None:

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import xxhash
@@ -74,42 +73,3 @@ def key64(text: str, *, salt: int = 0) -> int:
 def _bytes_of(text: str) -> bytes:
     """UTF-8; a lone surrogate, as JSON can hold it in a URL, must cost no more than its record."""
     return text.encode("utf-8", "surrogatepass")
-
-
-def code_digest(parts: Iterable[str], libraries: Iterable[str] = ()) -> str:
-    """The digest of our own source files and the versions of output-affecting `libraries`.
-
-    A part is a package or module path below the folder that holds our packages: "pipelines/rules" or
-    "gristmill/corpus/document.py". Word lists, probes and tables that lie between the code count like code.
-    """
-    root = Path(__file__).resolve().parent.parent
-    files: dict[str, str] = {}
-    for part in parts:
-        path = root / part
-        found = (
-            [path]
-            if path.is_file()
-            else [p for p in path.rglob("*") if p.is_file() and not _is_leftover(p)]
-        )
-        if not found:
-            raise FileNotFoundError(f"no source files for code digest: {part}")
-        files |= {p.relative_to(root).as_posix(): sha256_file(p) for p in found}
-    versions = {name: _version(name) for name in libraries} | {
-        "unicode": unicodedata.unidata_version
-    }
-    return digest({"files": files, "libraries": versions})
-
-
-def _is_leftover(path: Path) -> bool:
-    """Whether a file was left by the interpreter, numba or an editor."""
-    return (
-        "__pycache__" in path.parts
-        or path.name.startswith(".")
-        or path.suffix in (".pyc", ".nbi", ".nbc")
-    )
-
-
-def _version(library: str) -> str:
-    from importlib.metadata import version
-
-    return version(library)

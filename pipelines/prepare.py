@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ from gristmill.rights.takedown import TakedownList, read_takedowns, why_never_me
 from gristmill.runs import receipts
 from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents, sibling_sessions
 from gristmill.runs.run import SPILL, Run, seal_from_receipts, start_run
+from gristmill.steps.code_identity import digest_code
 from pipelines.annotate import graph as annotating
 from pipelines.annotate import splits
 from pipelines.annotate.readers.records import Split
@@ -54,6 +54,14 @@ from pipelines.pack.shuffle import STAGE as SHUFFLED
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.training_process import train_apart
 
+ENTRY_MODULES: Mapping[str, tuple[str, ...]] = {
+    "annotate": ("pipelines.annotate.graph",),
+    "decide": ("pipelines.decide.jobs",),
+    "tokenizer": ("pipelines.tokenizer.graph",),
+    "pack": ("pipelines.pack.jobs",),
+    "export-text": ("pipelines.export_text.graph", "pipelines.export_text.features"),
+}
+"""The modules that hold each step's work: what they import is the code that names its runs."""
 THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
 """What of the configuration of `decide` may differ while `prepare` keeps a tokenizer."""
 
@@ -77,7 +85,7 @@ def run_annotate(
     hashed = config.model_copy(
         update={"author_key": hashing.digest(config.author_key)[:12]}
     )  # a secret stays out of manifests
-    with _start("annotate", hashed, given, annotating, how) as run:
+    with _start("annotate", hashed, given, how) as run:
         if run.finished:
             return _found(run.finished)
         files, passed_over = splits.choose_files([_pattern(source) for source in inputs])
@@ -160,7 +168,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         check_signals(rules, numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
     hashed = config.model_copy(update={"takedown": None})
     _refuse_lacking_signals(annotated, rules, config)
-    with _start("decide", hashed, given, deciding, how) as run:
+    with _start("decide", hashed, given, how) as run:
         if run.finished:
             return _found(run.finished)
         if (
@@ -291,7 +299,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
     refuse_hashes_only(
         annotated, ["personal"], "pack with the tokenizer of other documents (--tokenizer)"
     )
-    with _start("tokenizer", config, [decided.as_input()], tokenizing, how) as run:
+    with _start("tokenizer", config, [decided.as_input()], how) as run:
         if run.finished:
             return _found(run.finished)
         if not decided.counts["kept"]:
@@ -339,10 +347,7 @@ def earlier_tokenizer(
     A moved threshold moves the sample a little. A new vocabulary for that would make every model trained before
     incomparable with the next, so the tokenizer stays until another is asked for.
     """
-    code, wanted = (
-        hashing.code_digest(tokenizing.CODE, tokenizing.LIBRARIES),
-        config.model_dump(mode="json"),
-    )
+    code, wanted = digest_code(*ENTRY_MODULES["tokenizer"]), config.model_dump(mode="json")
     fitting = [
         (source.id == decided.id, place, run)
         for place, run in enumerate(list_runs(out, "tokenizer"))
@@ -368,7 +373,7 @@ def run_pack(
     decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
 ) -> FinishedRun:
     """Pack the kept documents of a decide run into token shards."""
-    with _start("pack", config, [decided.as_input(), tokenizer.as_input()], packing, how) as run:
+    with _start("pack", config, [decided.as_input(), tokenizer.as_input()], how) as run:
         if run.finished:
             return _found(run.finished)
         work, shards = _pack_work(decided, tokenizer, config, run.path)
@@ -442,7 +447,7 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
         _shards(decided, "decisions"),
     )
     schema = exporting.written_schema(documents, decisions, config)
-    with _start("export-text", config, [decided.as_input()], exporting, how) as run:
+    with _start("export-text", config, [decided.as_input()], how) as run:
         if run.finished:
             return _found(run.finished)
         stages = {exporting.STAGE: shards}
@@ -464,17 +469,10 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
 
 
 def _start(
-    step: str, config: Config, inputs: Sequence[Input], room: ModuleType, how: How
+    step: str, config: Config, inputs: Sequence[Input], how: How
 ) -> AbstractContextManager[Run]:
-    return start_run(
-        step,
-        out=how.out,
-        config=config,
-        inputs=inputs,
-        code=room.CODE,
-        libraries=room.LIBRARIES,
-        force=how.force,
-    )
+    code = digest_code(*ENTRY_MODULES[step])
+    return start_run(step, out=how.out, config=config, inputs=inputs, code=code, force=how.force)
 
 
 def _pattern(source: FinishedRun | Input) -> str:

@@ -11,22 +11,16 @@ from gristmill.progress import clock
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, open_run
 from gristmill.runs.run import Run, start_run
+from gristmill.steps.code_identity import digest_code
 from training.checkpoint import complete_steps
 from training.config import PretrainConfig
 from training.contract import ExportProof, PretrainDetails, samples_to_json
 from training.corpus import PackedCorpus, open_corpus
 from training.export import check_export, write_export
 from training.metrics import read_metrics
+from training.tasks.registry import task_module
 from training.trainer import Trainer
 
-CODE = (
-    "training",
-    "gristmill/config.py",
-    "gristmill/hashing.py",
-    "gristmill/corpus/shards.py",
-    "gristmill/runs/storage.py",
-)
-LIBRARIES = ("torch", "numpy", "safetensors", "sentencepiece", "tokenizers")
 TEXTS_TO_CHECK = 200
 
 
@@ -40,8 +34,8 @@ def pretrain(
         out=out,
         config=config,
         inputs=[pack.as_input()],
-        code=CODE,
-        libraries=LIBRARIES,
+        # Of the tasks only the configured one: another task's code does not rename this run.
+        code=digest_code("training.pretrain", task_module(config.task)),
         force=force,
     ) as run:
         return run.finished or _train(run, open_corpus(pack), config)

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -106,6 +106,58 @@ KINDS = ("wiki", "news", "social", "web", "book", "docs", "legal", "speech", "ot
 
 MAX_COLUMN_BYTES = (1 << 31) - (1 << 20)
 """Offsets of `string` are signed 32 bits: one column chunk must stay below."""
+
+
+class PersonalSpan(TypedDict):
+    """A span of UTF-8 bytes that holds personal data of one type, such as `email`."""
+
+    start: int
+    end: int
+    type: str
+
+
+class CaptureRecord(TypedDict):
+    """Where a document was read from: file, byte offset (row of a table) and number of the item."""
+
+    file: str
+    offset: int
+    item: int
+
+
+class EvidenceRecord(TypedDict):
+    """What a licence or a refusal was read from."""
+
+    signal: str
+    value: str
+
+
+class DocumentRow(TypedDict, total=False):
+    """One document as a Python record; it has the columns that were asked for.
+
+    Times are text (`2026-11-30 12:00:00.000Z`): a source may state a year that Python does not have.
+    """
+
+    id: str
+    text: str
+    title: str | None
+    url: str | None
+    source: str
+    kind: str
+    lang: str
+    lang_score: float
+    script: str
+    script_share: float
+    stated_lang: str | None
+    published: str | None
+    fetched: str | None
+    licence: str
+    evidence: list[EvidenceRecord] | None
+    opt_out: list[str] | None
+    author: str | None
+    capture: CaptureRecord | None
+    text_bytes: int
+    words: int
+    personal: list[PersonalSpan] | None
 
 
 def refuse_hashes_only(annotated: "FinishedRun", lacking: Iterable[str], fix: str) -> None:

@@ -106,17 +106,18 @@ class FinishedRun:
                 {"run": self.path, "file": path},
                 f"give another run of `{self.step}`; `gristmill runs show {self.path}` tells what this one is",
             )
-        return self._checked(DataFile(**known))
+        return self.locate(DataFile(**known))
 
-    def _checked(self, known: DataFile) -> Path:
-        full = self.path / known.path
-        if not full.is_file() or full.stat().st_size != known.bytes:
+    def locate(self, file: DataFile) -> Path:
+        """The full path of one of `data_files`; raises RunError where its size is not as sealed."""
+        full = self.path / file.path
+        if not full.is_file() or full.stat().st_size != file.bytes:
             raise RunError("a file of this run is missing or cut", {"file": full}, REDO)
         return full
 
     def files(self, prefix: str) -> list[Path]:
         """The full, size-checked paths of all files below `prefix`, in order."""
-        return [self._checked(found) for found in self.data_files(prefix)]
+        return [self.locate(file) for file in self.data_files(prefix)]
 
     def as_input(self) -> Input:
         """This run as the input of another."""

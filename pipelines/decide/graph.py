@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.corpus.decision import CUTS, DECISION_SCHEMA, NO_CLUSTER
 from gristmill.rights.takedown import TakedownList, read_takedowns
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
@@ -31,32 +32,12 @@ from pipelines.decide.dedup.edge_files import EdgeFiles, labels_of_files
 from pipelines.decide.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import ID_HALF, NODE, band_rows, id_of, key_rows, nodes_of, ranks
-from pipelines.decide.dedup.repeated import CUTS
 from pipelines.decide.dedup.repeats_graph import cuts_of_shard
 from pipelines.decide.rules import FIXED_REASONS, chosen_rules, judge, legend
 from pipelines.document_shards import pairing, shard_path
 from pipelines.engine.exchange import Numbers, Pieces, pack
 
 KEYS, SETTLE, STAGE = "keys", "settle", "decide"
-CODE = [
-    "pipelines/decide/graph.py",
-    "pipelines/config.py",
-    "pipelines/engine/exchange.py",
-    "pipelines/rules",
-    "pipelines/dedup",
-    "pipelines/document_shards.py",
-    "pipelines/annotate/signals/table.py",
-    "gristmill/hashing.py",
-    "gristmill/rights/policy.py",
-    "gristmill/rights/takedown.py",
-    "pipelines/annotate/signals/urls.py",
-    *(
-        f"pipelines/kernels/{name}.py"
-        for name in ("union_find", "repeats", "words", "unicode", "line_hashes", "buffers")
-    ),
-]
-LIBRARIES = ["numpy", "pyarrow"]
-NO_CLUSTER = -1
 READ = [
     "id",
     "url",
@@ -74,50 +55,6 @@ READ = [
 ]
 """The columns that keys are made of; the text is not among them."""
 BIT = {reason: np.int64(1) << place for place, reason in enumerate(FIXED_REASONS)}
-
-DECISION_SCHEMA = pa.schema(
-    [
-        pa.field("keep", pa.bool_(), nullable=False),
-        pa.field(
-            "reasons",
-            pa.uint64(),
-            nullable=False,
-            metadata={"is": "bit i = reason i of the run's legend"},
-        ),
-        pa.field(
-            "cluster",
-            pa.int64(),
-            nullable=False,
-            metadata={"is": "smallest node of the cluster of copies, or -1"},
-        ),
-        pa.field(
-            "cluster_size", pa.int32(), nullable=False, metadata={"is": "documents in the cluster"}
-        ),
-        pa.field(
-            "kept_id",
-            pa.string(),
-            metadata={"is": "the copy that survives; null where this one is kept"},
-        ),
-        pa.field(
-            "similarity",
-            pa.float32(),
-            metadata={"is": "estimated Jaccard similarity to the copy that survives"},
-        ),
-        pa.field(
-            "repeats",
-            pa.int32(),
-            nullable=False,
-            metadata={"is": "how many times pack writes the document"},
-        ),
-        pa.field(
-            "cuts",
-            CUTS,
-            nullable=False,
-            metadata={"is": "spans of UTF-8 bytes that pack leaves out"},
-        ),
-    ],
-    metadata={"gristmill.format": "decisions/2"},
-)
 
 
 def decide(pipeline: beam.Pipeline, work: Work, shard_rows: Sequence[int]) -> None:

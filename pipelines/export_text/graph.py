@@ -31,13 +31,6 @@ from pipelines.engine.exchange import Numbers
 from pipelines.final_text import final_texts, one_array
 
 STAGE = "export"
-CODE = [
-    "pipelines/export_text/graph.py",
-    "pipelines/export_text/features.py",
-    "pipelines/final_text.py",
-    "pipelines/kernels/edits.py",
-]
-LIBRARIES = ["pyarrow", "zstandard"]
 SCAFFOLD = ("signature", "line_hashes", "personal", "cuts", "keep", "reasons")
 """What served to decide and would mislead beside the final text: hashes of the text before, and spans in it. `columns` may name them."""
 ROWS = 1000

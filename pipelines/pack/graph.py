@@ -40,23 +40,6 @@ from pipelines.pack.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_sp
 from pipelines.tokenizer.encoder import Encoder, open_encoder
 
 ENCODE = "encode"
-CODE = [
-    "pipelines/pack/graph.py",
-    "pipelines/pack/jobs.py",
-    *(
-        f"pipelines/tokens/{name}.py"
-        for name in ("compiled", "encoder", "mixture", "sentences", "shuffle")
-    ),
-    *(
-        f"pipelines/kernels/{name}.py"
-        for name in ("buffers", "edits", "encode", "merges", "sentences", "viterbi", "words")
-    ),
-    "pipelines/final_text.py",
-    "pipelines/config.py",
-    "pipelines/engine/exchange.py",
-    "gristmill/corpus/shards.py",
-]
-LIBRARIES = ["sentencepiece", "tokenizers", "pyarrow", "numpy", "xxhash"]
 TEXT_BYTES = 4 << 20
 """Bytes of text encoded at a time."""
 

@@ -28,16 +28,6 @@ from pipelines.tokenizer.hugging_face import check_equal, fast_tokenizer, write_
 from pipelines.tokenizer.training import train
 
 STAGE = "sample"
-CODE = [
-    "pipelines/tokenizer/graph.py",
-    "pipelines/tokenizer/hugging_face.py",
-    "pipelines/tokenizer/training.py",
-    "pipelines/final_text.py",
-    "pipelines/config.py",
-    "pipelines/engine/exchange.py",
-    "pipelines/decide/dedup/keys.py",
-]
-LIBRARIES = ["sentencepiece", "tokenizers", "numpy", "xxhash"]
 WIDTH = 4
 """Columns of a candidate: stratum, key, bytes, node."""
 

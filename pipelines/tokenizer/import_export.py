@@ -14,6 +14,7 @@ from gristmill.hashing import sha256_bytes
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, Input, latest_of, open_parents, open_run
 from gristmill.runs.run import start_run
+from gristmill.steps.code_identity import digest_code
 from pipelines.document_shards import documents_of
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.encoder import FAST, MODEL
@@ -27,7 +28,6 @@ from pipelines.tokenizer.imports import (
     import_tiktoken,
 )
 
-CODE = ["pipelines/tokenizer/imports.py", "pipelines/tokenizer/hugging_face.py"]
 RANK_LINE = re.compile(rb"[A-Za-z0-9+/]+=*[ \t]+[0-9]+[ \t\r]*(?:\n|\Z)")
 CHECKED = 1000
 """Documents on which an export is compared, of each shard."""
@@ -69,8 +69,7 @@ def import_tokenizer(
         out=out,
         config=config,
         inputs=given,
-        code=CODE,
-        libraries=tokenizing.LIBRARIES,
+        code=digest_code("pipelines.tokenizer.imports"),
         force=force,
     ) as run:
         if run.finished:

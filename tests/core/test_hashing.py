@@ -2,16 +2,13 @@
 
 import hashlib
 import json
-import shutil
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gristmill import hashing
 from gristmill.hashing import (
     canonical_json,
-    code_digest,
     digest,
     document_id,
     document_ids,
@@ -128,60 +125,3 @@ def test_a_key_fits_the_signed_integers_of_beam(text, salt):
 def test_salts_give_independent_keys():
     keys = {key64("same", salt=salt) for salt in range(1000)}
     assert len(keys) == 1000
-
-
-@pytest.fixture
-def house(tmp_path, monkeypatch):
-    """A small code base with the module of hashing in it."""
-    (tmp_path / "gristmill").mkdir()
-    (tmp_path / "room" / "words").mkdir(parents=True)
-    (tmp_path / "room" / "a.py").write_text("A = 1\n")
-    (tmp_path / "room" / "words" / "en.toml").write_text("words = []\n")
-    monkeypatch.setattr(hashing, "__file__", str(tmp_path / "gristmill" / "hashing.py"))
-    return tmp_path
-
-
-def test_the_digest_of_code_covers_a_folder_or_one_file(house):
-    assert code_digest(["room"]) != code_digest(["room/a.py"])
-    assert code_digest(["room"]) == code_digest(["room"])
-    assert code_digest(["room", "room/a.py"]) == code_digest(["room"])
-
-
-@pytest.mark.parametrize(
-    "name", ["b.py", "words/zh.toml", "words/names.txt", "probes.jsonl", "table.tsv", "rule.json"]
-)
-def test_a_new_or_changed_file_changes_the_digest_of_code_whatever_its_kind(house, name):
-    digests = [code_digest(["room"])]
-    for content in ("1", "2"):
-        (house / "room" / name).write_text(content)
-        digests.append(code_digest(["room"]))
-    assert len(set(digests)) == 3
-
-
-def test_bytecode_caches_and_editor_leftovers_do_not_change_the_digest_of_code(house):
-    before = code_digest(["room"])
-    (house / "room" / "__pycache__").mkdir()
-    (house / "room" / "__pycache__" / "a.cpython-311.pyc").write_bytes(b"1")
-    (house / "room" / "__pycache__" / "kernel.nbi").write_bytes(b"1")
-    (house / "room" / ".a.py.swp").write_bytes(b"1")
-    assert code_digest(["room"]) == before
-
-
-def test_the_place_of_the_code_does_not_change_its_digest(house, tmp_path_factory, monkeypatch):
-    before = code_digest(["room"])
-    other = tmp_path_factory.mktemp("elsewhere") / "copy"
-    shutil.copytree(house, other)
-    monkeypatch.setattr(hashing, "__file__", str(other / "gristmill" / "hashing.py"))
-    assert code_digest(["room"]) == before
-
-
-def test_the_version_of_a_library_changes_the_digest_of_code(house, monkeypatch):
-    before = code_digest(["room"], ["numpy"])
-    monkeypatch.setattr(hashing, "_version", lambda name: "0.0")
-    assert code_digest(["room"], ["numpy"]) != before
-    assert code_digest(["room"]) != code_digest(["room"], ["numpy"])
-
-
-def test_code_that_is_not_there_is_refused(house):
-    with pytest.raises(FileNotFoundError, match="no source files for code digest: rooms"):
-        code_digest(["rooms"])

@@ -13,10 +13,25 @@ import pytest
 from gristmill.config import Config
 from gristmill.errors import GristmillError, InputError, RunError, UserError
 from gristmill.runs import receipts, storage
-from gristmill.runs import run as runs
+from gristmill.runs.finished import (
+    FinishedRun,
+    Input,
+    all_entries,
+    ancestors,
+    corpus_lineage,
+    file_input,
+    find_latest,
+    latest_of,
+    list_runs,
+    manifest_digest,
+    open_parents,
+    open_run,
+    resolve_input,
+    sibling_sessions,
+)
 from gristmill.runs.ledger import Entry, Unbalanced
 from gristmill.runs.receipts import Receipt, describe_file
-from gristmill.runs.run import Input
+from gristmill.runs.run import SPILL, seal_from_receipts, start_run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -29,7 +44,7 @@ class Settings(Config):
 
 
 def start(out, step="annotate", **options):
-    return runs.start_run(step, **{"out": out, "config": Settings(), **options})
+    return start_run(step, **{"out": out, "config": Settings(), **options})
 
 
 def finished(out, step="annotate", *, files=None, sealed=None, **options):
@@ -74,22 +89,15 @@ ONE, TWO = Input("wiki", "1" * 64, "/here/wiki"), Input("news", "2" * 64, "/here
         {"inputs": [TWO, ONE]},
         {"inputs": [Input("wiki", "3" * 64, "/here/wiki")]},
         {"inputs": []},
-        {"code": ["gristmill/runs/ledger.py"]},
-        {"code": ["gristmill/hashing.py", "gristmill/runs/ledger.py"]},
-        {"libraries": ["numpy"]},
+        {"code": "other"},
+        {"code": ""},
         {"sequence": 1},
     ],
     ids=str,
 )
 def test_a_change_of_step_configuration_code_library_or_input_changes_the_name(tmp_path, change):
-    plain = {"step": "annotate", "inputs": [ONE], "code": ["gristmill/hashing.py"]}
+    plain = {"step": "annotate", "inputs": [ONE], "code": "digest"}
     assert name_of(tmp_path, **plain) != name_of(tmp_path, **{**plain, **change})
-
-
-def test_a_changed_source_file_changes_the_name(tmp_path, monkeypatch):
-    before = name_of(tmp_path, code=["gristmill/hashing.py"])
-    monkeypatch.setattr(runs, "code_digest", lambda code, libraries: "changed")
-    assert name_of(tmp_path, code=["gristmill/hashing.py"]) != before
 
 
 def test_where_the_input_lies_and_where_the_output_goes_do_not_change_the_name(tmp_path):
@@ -101,9 +109,9 @@ def test_where_the_input_lies_and_where_the_output_goes_do_not_change_the_name(t
 def test_a_moved_folder_of_files_is_the_same_input(tmp_path):
     for name in ("a.jsonl", "sub/b.jsonl"):
         storage.commit_bytes(tmp_path / "one" / "data" / name, b"x")
-    before = runs.file_input(str(tmp_path / "one" / "data"))
+    before = file_input(str(tmp_path / "one" / "data"))
     (tmp_path / "one").rename(tmp_path / "two")
-    after = runs.file_input(str(tmp_path / "two" / "data") + "/")
+    after = file_input(str(tmp_path / "two" / "data") + "/")
     assert before.record() == after.record()
     assert before.path != after.path
 
@@ -112,7 +120,7 @@ def test_a_moved_folder_of_files_is_the_same_input(tmp_path):
 def test_files_that_changed_are_another_input(tmp_path, change):
     for name in ("a", "b"):
         storage.commit_bytes(tmp_path / "data" / name, b"x")
-    before = runs.file_input(str(tmp_path / "data"))
+    before = file_input(str(tmp_path / "data"))
     a = tmp_path / "data" / "a"
     changes = {
         "content": lambda: a.write_bytes(b"xy"),
@@ -122,19 +130,19 @@ def test_files_that_changed_are_another_input(tmp_path, change):
         "gone": a.unlink,
     }
     changes[change]()
-    assert runs.file_input(str(tmp_path / "data")).identity != before.identity
+    assert file_input(str(tmp_path / "data")).identity != before.identity
 
 
 def test_a_file_of_an_object_store_is_an_input():
     storage.commit_bytes("memory://input-of-runs/data/a", b"x")
     storage.commit_bytes("memory://input-of-runs/data/b", b"x")
-    found = runs.file_input("memory://input-of-runs/data")
+    found = file_input("memory://input-of-runs/data")
     assert (found.name, len(found.identity)) == ("data", 64)
-    assert runs.file_input("memory://input-of-runs/data/a").identity != found.identity
+    assert file_input("memory://input-of-runs/data/a").identity != found.identity
 
 
 def test_an_input_without_files_is_the_users_error(tmp_path):
-    assert refused(runs.file_input, str(tmp_path / "none*")).what == "no file matches this input"
+    assert refused(file_input, str(tmp_path / "none*")).what == "no file matches this input"
 
 
 def test_an_output_on_an_object_store_is_refused_and_makes_no_folder(tmp_path, monkeypatch):
@@ -236,7 +244,7 @@ def test_the_manifest_is_the_last_file_written(tmp_path, monkeypatch):
 def test_equal_runs_have_byte_equal_manifests_in_any_folder(tmp_path):
     one, two = finished(tmp_path / "one", inputs=[ONE]), finished(tmp_path / "two", inputs=[ONE])
     assert (one.path / "manifest.json").read_bytes() == (two.path / "manifest.json").read_bytes()
-    assert runs.manifest_digest(one) == runs.manifest_digest(two) == one.as_input().identity
+    assert manifest_digest(one) == manifest_digest(two) == one.as_input().identity
     assert one.as_input().record() == two.as_input().record()
 
 
@@ -266,9 +274,9 @@ def test_bookkeeping_hidden_and_unfinished_files_are_not_data(tmp_path):
 
 def test_what_only_the_run_itself_reads_is_removed_after_sealing(tmp_path):
     with start(tmp_path) as run:
-        storage.commit_bytes(run.path / runs.SPILL / "keys", b"x")
+        storage.commit_bytes(run.path / SPILL / "keys", b"x")
         run.finish()
-        assert not (run.path / runs.SPILL).exists()
+        assert not (run.path / SPILL).exists()
 
 
 def test_two_splits_that_claim_one_file_are_a_fault_of_ours(tmp_path):
@@ -285,7 +293,7 @@ def test_two_splits_that_claim_one_file_are_a_fault_of_ours(tmp_path):
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path):
     with start(tmp_path) as run:
-        error = refused(runs.open_run, run.path)
+        error = refused(open_run, run.path)
     assert (error.what, error.fix) == (
         "this run is unfinished: it has no manifest",
         "run the command that writes it again, with the same options: it continues",
@@ -295,7 +303,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path):
 @pytest.mark.parametrize("place", ["none", "file"])
 def test_what_is_no_folder_is_no_run(tmp_path, place):
     (tmp_path / "file").write_bytes(b"")
-    assert refused(runs.open_run, tmp_path / place).what == "there is no such run folder"
+    assert refused(open_run, tmp_path / place).what == "there is no such run folder"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b'{"format": 1}', b"\xff"])
@@ -305,20 +313,20 @@ def test_a_damaged_manifest_is_refused(tmp_path, content):
     with pytest.raises(
         RunError, match=r"manifest of this run is damaged|written by another version"
     ):
-        runs.open_run(run.path)
+        open_run(run.path)
 
 
 def test_a_run_of_another_format_is_refused(tmp_path):
     run = finished(tmp_path)
     storage.commit_json(run.path / "manifest.json", {**run.manifest, "format": 99})
-    error = refused(runs.open_run, run.path)
+    error = refused(open_run, run.path)
     assert (error.what, error.where["format"]) == ("this run was written by another version", 99)
 
 
 def test_a_run_of_another_step_is_refused_where_one_step_is_needed(tmp_path):
     run = finished(tmp_path)
-    assert runs.open_run(run.path, step="annotate").id == run.id
-    error = refused(runs.open_run, run.path, step="pack")
+    assert open_run(run.path, step="annotate").id == run.id
+    error = refused(open_run, run.path, step="pack")
     assert (error.what, error.where["is a run of"]) == (
         "a run of `pack` is needed here",
         "annotate",
@@ -368,7 +376,7 @@ def test_verify_names_missing_and_cut_files(tmp_path):
 def test_thousands_of_files_are_listed_at_once(tmp_path):
     run = finished(tmp_path)
     raw = run.manifest["files"][0]
-    many = runs.FinishedRun(run.path, {**run.manifest, "files": [raw] * 5000})
+    many = FinishedRun(run.path, {**run.manifest, "files": [raw] * 5000})
     assert len(many.files("data/")) == 5000
 
 
@@ -412,7 +420,7 @@ def test_force_killed_in_the_middle_does_not_leave_a_run_that_looks_finished(tmp
     def killed(path):
         raise SystemExit
 
-    monkeypatch.setattr(runs.shutil, "rmtree", killed)
+    monkeypatch.setattr("gristmill.runs.run.shutil.rmtree", killed)
     with pytest.raises(SystemExit), start(tmp_path, force=True):
         pass
     assert not (run.path / "manifest.json").exists()
@@ -428,7 +436,7 @@ def test_a_full_disk_while_sealing_leaves_the_run_unfinished_and_the_next_start_
         storage.commit_bytes(run.path / "data/a", b"x")
         patch.setattr(storage, "commit_json", full)
         run.finish()
-    assert refused(runs.open_run, run.path).what == "this run is unfinished: it has no manifest"
+    assert refused(open_run, run.path).what == "this run is unfinished: it has no manifest"
     with start(tmp_path) as again:
         assert [file.path for file in again.finish().data_files()] == ["data/a"]
 
@@ -452,18 +460,18 @@ def work(run, splits=2, entries=(KEPT, DROPPED, BAD)):
     for split in todo:
         path = f"documents/part-{split:05d}"
         storage.commit_bytes(run.path / path, b"x" * (split + 1))
-        storage.commit_bytes(run.path / runs.SPILL / f"{split}", b"keys")
+        storage.commit_bytes(run.path / SPILL / f"{split}", b"keys")
         read = sum(entry.documents for entry in entries)
         files = (
             describe_file(run.path, path, rows=2),
-            describe_file(run.path, f"{runs.SPILL}/{split}"),
+            describe_file(run.path, f"{SPILL}/{split}"),
         )
         receipts.commit_receipt(run.path, Receipt("annotate", split, read, tuple(entries), files))
     return todo
 
 
 def seal(run, splits=2, **options):
-    return runs.seal_from_receipts(run, {"annotate": splits}, ledger_stage="annotate", **options)
+    return seal_from_receipts(run, {"annotate": splits}, ledger_stage="annotate", **options)
 
 
 def test_the_ledger_and_the_counts_are_the_sum_of_the_receipts(tmp_path):
@@ -481,7 +489,7 @@ def test_the_ledger_and_the_counts_are_the_sum_of_the_receipts(tmp_path):
     }
     assert sealed.details == {"a": 1}
     assert [row["split"] for row in sealed.ledger()] == [0, 0, 0, 1, 1, 1]
-    assert runs.all_entries(sealed) == sorted([KEPT, DROPPED, BAD]) * 2
+    assert all_entries(sealed) == sorted([KEPT, DROPPED, BAD]) * 2
     assert [(f.path, f.rows) for f in sealed.data_files()] == [
         ("documents/part-00000", 2),
         ("documents/part-00001", 2),
@@ -539,7 +547,7 @@ def test_a_run_killed_after_some_splits_and_continued_has_the_same_manifest(tmp_
     with start(tmp_path / "killed") as run:
         assert work(run, splits=4) == [1, 2, 3]
         continued = seal(run, splits=4)
-    assert runs.manifest_digest(continued) == runs.manifest_digest(whole)
+    assert manifest_digest(continued) == manifest_digest(whole)
     assert (continued.path / "ledger.parquet").read_bytes() == (
         whole.path / "ledger.parquet"
     ).read_bytes()
@@ -604,14 +612,15 @@ def test_half_written_files_of_a_killed_attempt_are_removed_and_told_once(tmp_pa
 
 KILLED = """
 import os, sys
-from gristmill.runs import receipts, run as runs, storage
+from gristmill.runs import receipts, storage
+from gristmill.runs.run import start_run
 from gristmill.config import Config
 from gristmill.runs.ledger import Entry
-from gristmill.runs.receipts import Receipt, data_file
+from gristmill.runs.receipts import Receipt, describe_file
 class Settings(Config):
     threshold: float = 0.5
     word: str = "a"
-with runs.start("annotate", out=sys.argv[1], config=Settings()) as run:
+with start_run("annotate", out=sys.argv[1], config=Settings()) as run:
     for split in range(2):
         path = f"documents/part-{split:05d}"
         storage.commit_bytes(run.path / path, b"x" * (split + 1))
@@ -619,7 +628,7 @@ with runs.start("annotate", out=sys.argv[1], config=Settings()) as run:
             print(run.path, flush=True)
             os.kill(os.getpid(), 9)
         entries = (Entry("wiki", "en", "kept", "", 2, 20),)
-        receipts.commit(run.path, Receipt("annotate", split, 2, entries, (data_file(run.path, path, rows=2),)))
+        receipts.commit_receipt(run.path, Receipt("annotate", split, 2, entries, (describe_file(run.path, path, rows=2),)))
 """
 
 
@@ -641,12 +650,13 @@ def test_a_process_killed_between_a_file_and_its_receipt_is_continued_with_that_
 
 HOLDER = """
 import sys
-from gristmill.runs import run as runs, storage
+from gristmill.runs import storage
+from gristmill.runs.run import start_run
 from gristmill.config import Config
 class Settings(Config):
     threshold: float = 0.5
     word: str = "a"
-with runs.start("annotate", out=sys.argv[1], config=Settings()) as run:
+with start_run("annotate", out=sys.argv[1], config=Settings()) as run:
     storage.commit_bytes(run.path / "data/a.bin", b"abc")
     print(run.path, flush=True)
     if sys.stdin.read() == "go":
@@ -720,19 +730,19 @@ def test_runs_are_listed_oldest_first_and_unfinished_ones_left_out(tmp_path):
     late, early = at(finished(tmp_path, "pack"), 200), at(finished(tmp_path, "annotate"), 100)
     with start(tmp_path, "decide"):
         pass
-    assert [run.id for run in runs.list_runs(tmp_path)] == [early.id, late.id]
-    assert runs.list_runs(tmp_path / "none") == []
+    assert [run.id for run in list_runs(tmp_path)] == [early.id, late.id]
+    assert list_runs(tmp_path / "none") == []
 
 
 def test_the_latest_run_of_a_step_is_the_one_sealed_last(tmp_path):
     old = at(finished(tmp_path, config=Settings(word="old")), 100)
     new = at(finished(tmp_path, config=Settings(word="new")), 200)
     at(finished(tmp_path, "pack"), 300)
-    assert runs.find_latest(tmp_path, "annotate").id == new.id != old.id
+    assert find_latest(tmp_path, "annotate").id == new.id != old.id
 
 
 def call(tmp_path, number, crawl, word="x"):
-    with runs.start_run("crawl", out=tmp_path, config=Settings(word=word), sequence=number) as run:
+    with start_run("crawl", out=tmp_path, config=Settings(word=word), sequence=number) as run:
         return run.finish(details={"crawl": crawl} if crawl else {})
 
 
@@ -740,9 +750,9 @@ def test_the_calls_of_a_crawl_belong_together_in_their_order_whatever_their_sett
     calls = [call(tmp_path, 2, "a/1"), call(tmp_path, 1, "a/1", "other"), call(tmp_path, 3, "a/1")]
     fresh, alone = call(tmp_path, 4, "a/2"), call(tmp_path, 5, None)
     expected = [calls[1].id, calls[0].id, calls[2].id]
-    assert [run.id for run in runs.sibling_sessions(calls[0])] == expected
-    assert [run.sequence for run in runs.sibling_sessions(calls[0])] == [1, 2, 3]
-    assert runs.sibling_sessions(fresh) == [fresh] and runs.sibling_sessions(alone) == [alone]
+    assert [run.id for run in sibling_sessions(calls[0])] == expected
+    assert [run.sequence for run in sibling_sessions(calls[0])] == [1, 2, 3]
+    assert sibling_sessions(fresh) == [fresh] and sibling_sessions(alone) == [alone]
     assert finished(tmp_path).sequence == 0
 
 
@@ -751,24 +761,24 @@ def test_a_run_that_is_asked_for_again_is_the_latest_again(tmp_path):
     at(finished(tmp_path, config=Settings(word="second")), 200)
     with start(tmp_path, config=Settings(word="first")) as run:
         assert run.finished is not None
-    assert runs.find_latest(tmp_path, "annotate").id == first.id
+    assert find_latest(tmp_path, "annotate").id == first.id
 
 
 def test_a_step_without_a_run_says_which_command_makes_one(tmp_path):
-    error = refused(runs.find_latest, tmp_path, "pack")
+    error = refused(find_latest, tmp_path, "pack")
     assert error.what == "there is no finished run of `pack`"
     assert (
         error.fix
         == "run `gristmill pack` first, name the run with --in, or the folder of your runs with --out"
     )
-    assert refused(runs.find_latest, tmp_path, "tokenizer").fix.startswith(
+    assert refused(find_latest, tmp_path, "tokenizer").fix.startswith(
         "run `gristmill tokenizer train` first"
     )
 
 
 def test_a_step_whose_run_lies_a_folder_deeper_says_where(tmp_path):
     finished(tmp_path / "demo", "pack")
-    error = refused(runs.find_latest, tmp_path, "pack")
+    error = refused(find_latest, tmp_path, "pack")
     assert (
         error.fix
         == f"there is one in {tmp_path}/demo: give --out {tmp_path}/demo, or name the run itself with --in"
@@ -778,7 +788,7 @@ def test_a_step_whose_run_lies_a_folder_deeper_says_where(tmp_path):
 def test_a_strangers_folder_with_a_manifest_beside_the_runs_is_passed_over(tmp_path):
     run = finished(tmp_path)
     storage.commit_json(tmp_path / "web-site" / "manifest.json", {"short_name": "a page"})
-    assert [found.id for found in runs.list_runs(tmp_path)] == [run.id]
+    assert [found.id for found in list_runs(tmp_path)] == [run.id]
 
 
 def chained(out):
@@ -792,15 +802,15 @@ def chained(out):
 
 def test_a_chain_holds_every_run_once_and_after_all_that_it_read(tmp_path):
     crawl, annotate, decide, pack = chained(tmp_path)
-    assert [run.step for run in runs.ancestors(pack)] == ["crawl", "annotate", "decide", "pack"]
-    assert [run.step for run in runs.ancestors(crawl)] == ["crawl"]
-    assert [run.step for run in runs.ancestors(annotate, pack, decide)] == [
+    assert [run.step for run in ancestors(pack)] == ["crawl", "annotate", "decide", "pack"]
+    assert [run.step for run in ancestors(crawl)] == ["crawl"]
+    assert [run.step for run in ancestors(annotate, pack, decide)] == [
         "crawl",
         "annotate",
         "decide",
         "pack",
     ]
-    assert runs.ancestors() == []
+    assert ancestors() == []
 
 
 def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unless_that_is_asked_for(
@@ -810,15 +820,15 @@ def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unles
     stricter = finished(tmp_path, "decide", inputs=[annotate.as_input(), ONE])
     tokenizer = finished(tmp_path, "tokenizer", inputs=[decide.as_input()])
     pack = finished(tmp_path, "pack", inputs=[stricter.as_input(), tokenizer.as_input()])
-    assert [run.id for run in runs.corpus_lineage(pack)] == [
+    assert [run.id for run in corpus_lineage(pack)] == [
         crawl.id,
         annotate.id,
         stricter.id,
         tokenizer.id,
         pack.id,
     ]
-    assert decide.id in {run.id for run in runs.ancestors(pack)}
-    assert [run.step for run in runs.corpus_lineage(tokenizer)] == [
+    assert decide.id in {run.id for run in ancestors(pack)}
+    assert [run.step for run in corpus_lineage(tokenizer)] == [
         "crawl",
         "annotate",
         "decide",
@@ -829,16 +839,16 @@ def test_the_line_of_a_corpus_leaves_out_what_its_tokenizer_was_trained_on_unles
 def test_a_chain_is_found_from_inside_the_folder_and_through_a_link(tmp_path, monkeypatch):
     *_, pack = chained(tmp_path / "runs")
     monkeypatch.chdir(pack.path)
-    assert len(runs.ancestors(runs.open_run("."))) == 4
+    assert len(ancestors(open_run("."))) == 4
     (tmp_path / "newest").symlink_to(pack.path)
-    assert len(runs.ancestors(runs.open_run(tmp_path / "newest"))) == 4
+    assert len(ancestors(open_run(tmp_path / "newest"))) == 4
 
 
 def test_parents_that_are_gone_and_raw_files_are_left_out(tmp_path):
     crawl, annotate, *_ = chained(tmp_path)
-    assert [run.id for run in runs.open_parents(annotate)] == [crawl.id]
+    assert [run.id for run in open_parents(annotate)] == [crawl.id]
     (crawl.path / "manifest.json").unlink()
-    assert runs.open_parents(annotate) == []
+    assert open_parents(annotate) == []
 
 
 def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one_that_was_read(
@@ -848,13 +858,13 @@ def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one
     with start(
         tmp_path,
         "annotate",
-        inputs=[runs.find_latest(tmp_path, "crawl").as_input(), ONE],
+        inputs=[find_latest(tmp_path, "crawl").as_input(), ONE],
         force=True,
     ) as run:
         storage.commit_bytes(run.path / "data/a.bin", b"other")
         assert run.id == annotate.id
         run.finish()
-    error = refused(runs.ancestors, decide)
+    error = refused(ancestors, decide)
     assert (error.what, error.fix) == (
         "a run that this one read has been redone since",
         "run `gristmill decide` again, so that it reads what is there now",
@@ -864,13 +874,13 @@ def test_a_run_that_was_redone_with_another_content_is_not_passed_off_as_the_one
 def test_a_run_that_was_redone_with_the_same_content_is_the_one_that_was_read(tmp_path):
     crawl, annotate, *_ = chained(tmp_path)
     finished(tmp_path, "crawl", sequence=1, force=True)
-    assert [run.id for run in runs.open_parents(annotate)] == [crawl.id]
+    assert [run.id for run in open_parents(annotate)] == [crawl.id]
 
 
 def test_the_last_run_of_a_step_is_found_in_a_chain(tmp_path):
-    found = runs.ancestors(chained(tmp_path)[-1])
-    assert runs.latest_of(found, "decide").step == "decide"
-    assert runs.latest_of(found, "audit") is None
+    found = ancestors(chained(tmp_path)[-1])
+    assert latest_of(found, "decide").step == "decide"
+    assert latest_of(found, "audit") is None
 
 
 # ---- what --in names
@@ -878,8 +888,8 @@ def test_the_last_run_of_a_step_is_found_in_a_chain(tmp_path):
 
 def test_a_sealed_run_is_resolved_as_a_run(tmp_path):
     run = finished(tmp_path)
-    assert runs.resolve_input(str(run.path)) == run
-    assert runs.resolve_input(f"{run.path}/").id == run.id
+    assert resolve_input(str(run.path)) == run
+    assert resolve_input(f"{run.path}/").id == run.id
 
 
 @pytest.mark.parametrize("left", ["lock", "receipts"])
@@ -890,22 +900,21 @@ def test_an_unfinished_run_folder_is_refused_and_not_read_as_files(tmp_path, lef
         (run.path / ".lock").unlink()
         receipts.commit_receipt(run.path, Receipt("annotate", 0, 0))
     assert (
-        refused(runs.resolve_input, str(run.path)).what
-        == "this run is unfinished: it has no manifest"
+        refused(resolve_input, str(run.path)).what == "this run is unfinished: it has no manifest"
     )
 
 
 @pytest.mark.parametrize("pattern", ["data", "data/a.jsonl", "data/*.jsonl"])
 def test_files_a_folder_and_a_glob_are_resolved_as_files(tmp_path, pattern):
     storage.commit_bytes(tmp_path / "data/a.jsonl", b"{}")
-    found = runs.resolve_input(str(tmp_path / pattern))
+    found = resolve_input(str(tmp_path / pattern))
     assert isinstance(found, Input)
     assert (found.name, found.path) == (Path(pattern).name, str(tmp_path / pattern))
 
 
 def test_a_missing_input_is_the_users_error(tmp_path):
     with pytest.raises(InputError, match="no file matches this input"):
-        runs.resolve_input(str(tmp_path / "none"))
+        resolve_input(str(tmp_path / "none"))
 
 
 def test_the_manifest_is_what_its_readers_of_other_languages_expect(tmp_path):

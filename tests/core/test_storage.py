@@ -166,7 +166,7 @@ def python(code, *arguments, **options):
 KILLED_IN_THE_MIDDLE = """
 import sys
 from gristmill.runs import storage
-with storage.commit(sys.argv[1] + "/file") as file:
+with storage.open_for_commit(sys.argv[1] + "/file") as file:
     file.write(b"x" * 200_000)
     file.flush()
     print("written", flush=True)
@@ -220,7 +220,7 @@ try:
     if sys.argv[2] == "bytes":
         storage.commit_bytes(sys.argv[1], b"x" * 100_000)
     elif sys.argv[2] == "parquet":
-        with storage.commit(sys.argv[1]) as file:
+        with storage.open_for_commit(sys.argv[1]) as file:
             pq.write_table(pa.table({"a": list(range(100_000))}), file, compression=None, use_dictionary=False)
     else:
         batch = pa.record_batch({"a": list(range(100_000))})

@@ -21,3 +21,8 @@ def check_task_name(name: str) -> str:
         names = " or ".join(f"'{task}'" for task in TASKS)
         raise ValueError(f"Input should be {names}")
     return name
+
+
+def task_module(name: str) -> str:
+    """The module that holds a task."""
+    return TASKS[name].partition(":")[0]

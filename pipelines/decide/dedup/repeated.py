@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gristmill.corpus.decision import CUTS
 from gristmill.hashing import key64
 from pipelines.annotate.signals.urls import canonical_url
 from pipelines.decide.dedup.groups import group_starts
@@ -53,9 +54,6 @@ CARRIED = 1 << 16
 """Rows of runs made at a time: 3 MB. Text that all repeats has one for every word, six times its bytes and more."""
 
 NO_HOST = 0
-
-CUTS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason", pa.string())]))
-"""The column of cuts: bytes of the text in UTF-8, and why they go."""
 
 
 @dataclass(frozen=True, slots=True)

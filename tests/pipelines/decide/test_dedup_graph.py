@@ -84,7 +84,7 @@ def work_of(documents, folder, *, partitions=2, spill=True, piece=1 << 16, **con
         contents, addresses = deciding.keys_of(table, shard, np.ones(ROWS, bool), asked)
         place = folder / SPILL / f"keys-{shard:05d}.npz"
         np.savez(place, reasons=np.zeros(ROWS, np.int64), contents=contents, addresses=addresses)
-        deciding.receipts.commit(folder, deciding.Receipt(deciding.KEYS, shard, ROWS))
+        deciding.receipts.commit_receipt(folder, deciding.Receipt(deciding.KEYS, shard, ROWS))
     spread = Spread(partitions, SHARDS, str(folder / SPILL) if spill else None, piece)
     return Work(str(folder), str(documents), asked, spread)
 
