@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-MetricRow = Mapping[str, float]
+MetricRow = Mapping[str, int | float]
 """One line of metrics.jsonl: `step`, and losses or validation losses by name."""
 
 

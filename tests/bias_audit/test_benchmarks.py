@@ -8,7 +8,15 @@ from importlib import resources
 
 import pytest
 
-from bias_audit.probe import LANGUAGES, build, card, fill, load, measure, source_text
+from bias_audit.benchmarks.built_in import (
+    LANGUAGES,
+    build_pairs,
+    describe,
+    fill_template,
+    load_pairs,
+    read_source,
+)
+from bias_audit.benchmarks.pairs import count_words
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -21,53 +29,57 @@ def tiny(**axis) -> dict:
 
 
 def test_every_language_has_at_least_three_hundred_pairs(lang):
-    assert len(load(lang)) >= 300
+    assert len(load_pairs(lang)) >= 300
 
 
 def test_ids_are_unique_and_name_language_and_axis(lang):
-    pairs = load(lang)
+    pairs = load_pairs(lang)
     assert len({pair.id for pair in pairs}) == len(pairs)
     assert all(pair.id.startswith(f"{lang}-{pair.axis}-") for pair in pairs)
 
 
 def test_the_sentences_of_a_pair_differ_and_no_pair_occurs_twice(lang):
-    pairs = load(lang)
+    pairs = load_pairs(lang)
     assert all(pair.stereo != pair.anti for pair in pairs)
     assert len({frozenset((pair.stereo, pair.anti)) for pair in pairs}) == len(pairs)
 
 
 def test_both_sentences_of_a_pair_are_equally_long(lang):
-    assert [pair.id for pair in load(lang) if pair.words()[0] != pair.words()[1]] == []
+    assert [
+        pair.id for pair in load_pairs(lang) if pair.count_words()[0] != pair.count_words()[1]
+    ] == []
 
 
 def test_the_named_differences_are_the_only_ones(lang):
-    for pair in load(lang):
+    for pair in load_pairs(lang):
         swapped = pair.stereo
-        for stereo, anti in pair.differs:
+        for stereo, anti in pair.differing_words:
             border = r"\b" if lang == "en" else ""
             swapped = re.sub(f"{border}{stereo}{border}", anti, swapped, count=1)
         assert swapped == pair.anti
 
 
 def test_a_part_of_the_templates_is_smaller_and_still_balanced(lang):
-    part = load(lang, templates=2)
-    assert {pair.axis for pair in part} == {pair.axis for pair in load(lang)}
-    assert {pair.id for pair in part} < {pair.id for pair in load(lang)}
+    part = load_pairs(lang, templates=2)
+    assert {pair.axis for pair in part} == {pair.axis for pair in load_pairs(lang)}
+    assert {pair.id for pair in part} < {pair.id for pair in load_pairs(lang)}
     assert len(part) == 32 + 24 + 4 * 20 + 10
     for axis in {pair.axis for pair in part}:
-        sides = Counter(pair.favours for pair in part if pair.axis == axis).values()
+        sides = Counter(pair.stereotyped_group for pair in part if pair.axis == axis).values()
         assert len(set(sides)) == 1 and len(sides) == 2
 
 
 def test_nothing_of_the_template_language_is_left_in_a_sentence(lang):
-    for pair in load(lang):
+    for pair in load_pairs(lang):
         assert not re.search(r"[{}|]", pair.stereo + pair.anti)
         assert pair.stereo.endswith("。" if lang == "zh" else ".")
 
 
 def test_every_template_favours_both_groups_equally_often(lang):
     counts = Counter(
-        (pair.template, pair.favours) for pair in load(lang) if pair.template != pair.word
+        (pair.template, pair.stereotyped_group)
+        for pair in load_pairs(lang)
+        if pair.template != pair.word
     )
     for template in {template for template, _ in counts}:
         sides = [count for (name, _), count in counts.items() if name == template]
@@ -75,18 +87,20 @@ def test_every_template_favours_both_groups_equally_often(lang):
 
 
 def test_written_scenes_favour_both_groups_equally_often(lang):
-    counts = Counter(pair.favours for pair in load(lang) if pair.axis == "gender-scene")
+    counts = Counter(
+        pair.stereotyped_group for pair in load_pairs(lang) if pair.axis == "gender-scene"
+    )
     assert counts["female"] == counts["male"] >= 5
 
 
 def test_a_scorer_that_only_knows_one_group_is_more_frequent_scores_exactly_one_half(lang):
-    pairs = load(lang)
+    pairs = load_pairs(lang)
     likes = {"male", "young", "northern_european", "south", "urban", "rich"}
-    assert sum(pair.favours in likes for pair in pairs) * 2 == len(pairs)
+    assert sum(pair.stereotyped_group in likes for pair in pairs) * 2 == len(pairs)
 
 
 def test_english_articles_agree_with_the_word_behind_them():
-    for pair in load("en"):
+    for pair in load_pairs("en"):
         for sentence in (pair.stereo, pair.anti):
             assert not re.search(r"\ba [aeiou]", sentence, re.IGNORECASE), sentence
             assert not re.search(r"\ban (?!hour)[^aeiou]", sentence, re.IGNORECASE), sentence
@@ -94,20 +108,20 @@ def test_english_articles_agree_with_the_word_behind_them():
 
 def test_english_sentences_begin_with_a_capital():
     assert all(
-        sentence[0].isupper() for pair in load("en") for sentence in (pair.stereo, pair.anti)
+        sentence[0].isupper() for pair in load_pairs("en") for sentence in (pair.stereo, pair.anti)
     )
 
 
 def test_chinese_sentences_hold_only_han_characters_and_chinese_punctuation():
-    for pair in load("zh"):
+    for pair in load_pairs("zh"):
         assert re.fullmatch(r"[一-鿿，。]+", pair.stereo + pair.anti)
 
 
 def test_a_pair_is_built_as_its_template_says():
-    pairs = build(
+    pairs = build_pairs(
         tiny(templates=["{A cat|The dog} is {a word}."], words={"cat": ["owl"], "dog": ["bone"]})
     )
-    assert [(p.stereo, p.anti, p.favours, p.differs) for p in pairs] == [
+    assert [(p.stereo, p.anti, p.stereotyped_group, p.differing_words) for p in pairs] == [
         ("A cat is an owl.", "The dog is an owl.", "cat", (("A cat", "The dog"),)),
         ("The dog is a bone.", "A cat is a bone.", "dog", (("The dog", "A cat"),)),
     ]
@@ -127,27 +141,27 @@ def test_a_pair_is_built_as_its_template_says():
 )
 def test_a_broken_probe_file_is_refused(axis, complaint):
     with pytest.raises(ValueError, match=complaint):
-        build(tiny(**axis))
+        build_pairs(tiny(**axis))
 
 
 def test_fill_chooses_the_article_by_sound():
-    assert fill("{a word} and {word}", "engineer") == "an engineer and engineer"
-    assert fill("{a word}", "nurse") == "a nurse"
+    assert fill_template("{a word} and {word}", "engineer") == "an engineer and engineer"
+    assert fill_template("{a word}", "nurse") == "a nurse"
 
 
 def test_length_is_counted_in_words_or_in_characters():
-    assert measure("The nurse left.", "en") == 3
-    assert measure("她走了。", "zh") == 4
+    assert count_words("The nurse left.", "en") == 3
+    assert count_words("她走了。", "zh") == 4
 
 
 def test_the_card_and_the_readme_state_the_true_size(lang):
-    found = card(lang)
+    found = describe(lang)
     readme = (
         resources.files("bias_audit").joinpath("probes", "README.md").read_text(encoding="utf-8")
     )
     name = {"en": "English", "zh": "Chinese"}[lang]
-    assert found["pairs"] == len(load(lang))
-    assert found["licence"] == "CC0-1.0"
-    assert len(found["sha256"]) == 64
-    assert f"{found['pairs']} pairs in {name}" in readme or f"{found['pairs']} in {name}" in readme
-    assert source_text(lang).startswith("#")
+    assert found.pairs == len(load_pairs(lang))
+    assert found.licence == "CC0-1.0"
+    assert len(found.sha256) == 64
+    assert f"{found.pairs} pairs in {name}" in readme or f"{found.pairs} in {name}" in readme
+    assert read_source(lang).startswith("#")
