@@ -179,16 +179,45 @@ class SegmentPair:
     from_elsewhere: bool | None
 
 
+class DocumentChunks:
+    """Documents cut at sentence ends into chunks of at most `capacity` tokens."""
+
+    def __init__(self, split: TokenSplit, capacity: int) -> None:
+        # Rows (begin, end, document), and where the chunks of each document begin.
+        self._chunks, self._chunk_rows = _plan_chunks(split, capacity)
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def span(self, number: int) -> tuple[int, int]:
+        """The tokens [begin, end) of a chunk."""
+        begin, end = self._chunks[number, :2]
+        return int(begin), int(end)
+
+    def document_of(self, number: int) -> int:
+        """Which document a chunk is from."""
+        return int(self._chunks[number, 2])
+
+    def count_of(self, document: int) -> int:
+        """How many chunks a document has."""
+        return int(self._chunk_rows[document + 1] - self._chunk_rows[document])
+
+    def elsewhere(self, document: int, number: int) -> int:
+        """The chunk with this number among those of all other documents."""
+        is_before = number < self._chunk_rows[document]
+        return number if is_before else number + self.count_of(document)
+
+
 class SegmentPairs:
-    """Documents cut at sentence ends into chunks that fit one sequence; each chunk yields one pair of segments."""
+    """Chunks that fit one sequence; each yields one pair of segments."""
 
     def __init__(self, split: TokenSplit, length: int) -> None:
         self.split = split
         # Three tokens are special: [CLS] first [SEP] second [SEP].
-        self._chunks, self._chunk_rows = _plan_chunks(split, length - 3)
+        self.chunks = DocumentChunks(split, length - 3)
 
     def __len__(self) -> int:
-        return len(self._chunks)
+        return len(self.chunks)
 
     def pair(self, number: int, rng: np.random.Generator) -> SegmentPair:
         """Cut chunk `number` at a sentence; half the time its second part is replaced by another document's text.
@@ -196,32 +225,22 @@ class SegmentPairs:
         The replacement starts at a chunk of the other document and is as long as what it replaces, where that
         document is long enough, so length does not give the answer away. A chunk of one sentence stays alone.
         """
-        begin, end, document = (int(value) for value in self._chunks[number])
+        begin, end = self.chunks.span(number)
+        document = self.chunks.document_of(number)
         cuts = self._cuts(begin, end, document)
-        other_chunks = len(self) - self._chunks_of(document)
+        other_chunks = len(self) - self.chunks.count_of(document)
         if not len(cuts) or not other_chunks:
             return SegmentPair((begin, end), None, None)
         cut = int(rng.choice(cuts))
         if rng.random() < 0.5:
             return SegmentPair((begin, cut), (cut, end), False)
-        donor = self._chunk_elsewhere(document, int(rng.integers(other_chunks)))
-        donor_begin, donor_end = (int(value) for value in self._chunks[donor, :2])
+        donor = self.chunks.elsewhere(document, int(rng.integers(other_chunks)))
+        donor_begin, donor_end = self.chunks.span(donor)
         same_length_end = donor_begin + end - cut
         return SegmentPair((begin, cut), (donor_begin, min(donor_end, same_length_end)), True)
 
-    def _chunks_of(self, document: int) -> int:
-        return int(self._chunk_rows[document + 1] - self._chunk_rows[document])
-
-    def _chunk_elsewhere(self, document: int, number: int) -> int:
-        """The chunk with this number among those of all other documents."""
-        is_before = number < self._chunk_rows[document]
-        return number if is_before else number + self._chunks_of(document)
-
-    def document_of(self, number: int) -> int:
-        """Which document a chunk is from."""
-        return int(self._chunks[number, 2])
-
     def _cuts(self, begin: int, end: int, document: int) -> Int64:
+        """The sentence borders inside a chunk."""
         rows = self.split.sentence_rows
         sentences = self.split.sentence_starts[rows[document] : rows[document + 1]]
         low, high = np.searchsorted(sentences, [begin + 1, end])
