@@ -110,7 +110,7 @@ def _agreement(
     mass = np.where(drawn, sizes[0] + sizes[1], 0.0)
     total = mass.sum(axis=1)
     agreeing = (mass * (p * q + (1 - p) * (1 - q))).sum(axis=1)
-    rates = np.full_like(total, np.nan)
+    rates: Floats = np.full_like(total, np.nan)
     np.divide(agreeing, total, out=rates, where=total > 0)
     return rates
 

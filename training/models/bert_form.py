@@ -6,7 +6,7 @@ Every configuration key is written out: other readers do not know transformers' 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +42,8 @@ model was trained on was encoded that way.
 class BertExporter:
     """Writes a BERT with both heads as BertForPreTraining."""
 
-    masked = True
-    card = CARD
+    masked: ClassVar[bool] = True
+    card: ClassVar[str] = CARD
 
     def to_hugging_face(self, model: Bert) -> HuggingFaceForm:
         """The network under BERT's names."""

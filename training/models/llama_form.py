@@ -6,6 +6,7 @@ Every configuration key is written out: other readers do not know transformers' 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,8 +39,8 @@ The tokenizer opens each text with `<s>`. It reads `</s>`, `[MASK]` and the like
 class LlamaExporter:
     """Writes a decoder as LlamaForCausalLM."""
 
-    masked = False
-    card = CARD
+    masked: ClassVar[bool] = False
+    card: ClassVar[str] = CARD
 
     def to_hugging_face(self, model: Decoder) -> HuggingFaceForm:
         """The decoder under Llama's names."""
