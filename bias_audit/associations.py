@@ -36,7 +36,9 @@ Longs = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class GroupSide:
-    """Sentences that mention exactly one of an axis' two groups; `counts` (terms,) of those with each term."""
+    """Sentences that mention exactly one of an axis' two groups; `counts` (terms,) of those with
+    each term.
+    """
 
     terms: int
     sentences: int = 0
@@ -84,8 +86,8 @@ class Associations:
         numbers = {id(label): number for number, label in enumerate(self.terms)}
         self._term_of = np.array([numbers.get(id(label), -1) for label in lexicon.labels])
         self._kind_of = np.array([label.kind for label in self.terms])
-        self.axes = list(_two_group_axes(lexicon, len(self.terms)))
-        self._side_of = [_side_bits(lexicon, axis) for axis in self.axes]
+        self.axes = list(_iter_two_group_axes(lexicon, len(self.terms)))
+        self._side_of = [_read_side_bits(lexicon, axis) for axis in self.axes]
         self.background = np.zeros(len(self.terms), dtype=np.int64)
         self.sentences = 0
         self.words = 0
@@ -112,7 +114,9 @@ class Associations:
         self.documents += keep.size
 
     def _add_axis(self, axis: AxisCounts, groups: Longs, pairs: Longs, scan: Scan) -> None:
-        """Count one batch for one axis; `groups` (sentences,) are the bits of the groups mentioned."""
+        """Count one batch for one axis; `groups` (sentences,) are the bits of the
+        groups mentioned.
+        """
         axis.sentences_with_both += int((groups == BOTH_GROUPS).sum())
         for number, bit in enumerate((FIRST_GROUP, SECOND_GROUP)):
             side = axis.sides[number]
@@ -165,13 +169,15 @@ class Associations:
 
     def _frequent_terms(self, axis: AxisCounts, kind: str) -> Longs:
         """The terms of a kind that stand beside one of the groups in `min_count` documents."""
-        # Counted in documents, not sentences: one document that repeats itself is one piece of evidence.
+        # In documents, not sentences: a document that repeats itself is one piece of evidence.
         events = np.unique(axis.all_events()[:, :2], axis=0)
         documents = np.bincount(events[:, 0], minlength=len(self.terms))
         return np.flatnonzero((documents >= self.min_count) & (self._kind_of == kind))
 
     def _document_spread(self, axis: AxisCounts, chosen: Longs, alpha: Floats) -> DocumentSpread:
-        """Variance of the log-odds over documents (linearised); `alpha` (chosen,) is the prior's share."""
+        """Variance of the log-odds over documents (linearised); `alpha` (chosen,) is the prior's
+        share.
+        """
         events = axis.all_events()
         variance = np.zeros(chosen.size)
         documents = np.zeros(chosen.size, dtype=np.int64)
@@ -208,7 +214,9 @@ class Associations:
         )
 
     def _ppmi(self, side: GroupSide, term: int) -> float | None:
-        """Positive pointwise mutual information of a group and a term; None where seen too rarely."""
+        """Positive pointwise mutual information of a group and a term; None where seen
+        too rarely.
+        """
         count = int(side.counts[term])
         if count < self.min_count:
             return None
@@ -231,7 +239,7 @@ class Associations:
         )
 
 
-def _two_group_axes(lexicon: Lexicon, terms: int) -> Iterator[AxisCounts]:
+def _iter_two_group_axes(lexicon: Lexicon, terms: int) -> Iterator[AxisCounts]:
     groups_by_axis: dict[str, list[str]] = {}
     for key in lexicon.groups():
         groups_by_axis.setdefault(key.split("/")[0], []).append(key)
@@ -241,7 +249,7 @@ def _two_group_axes(lexicon: Lexicon, terms: int) -> Iterator[AxisCounts]:
             yield AxisCounts(name, (groups[0], groups[1]), sides)
 
 
-def _side_bits(lexicon: Lexicon, axis: AxisCounts) -> Longs:
+def _read_side_bits(lexicon: Lexicon, axis: AxisCounts) -> Longs:
     """For each label (labels,) the bit of the axis' group it stands for; 0 for all other labels."""
     bits = {axis.groups[0]: FIRST_GROUP, axis.groups[1]: SECOND_GROUP}
     return np.array(

@@ -155,7 +155,9 @@ def audit_corpus(
 
 
 def _scan_documents(documents: AuditedCorpus, scans: Mapping[str, LanguageScan]) -> dict[str, int]:
-    """Feed every batch to the scan of its language; returns the kept documents of every language."""
+    """Feed every batch to the scan of its language; returns the kept documents of every
+    language.
+    """
     kept_by_language: dict[str, int] = {}
     with Progress("audit corpus", total=documents.rows, unit="documents") as bar:
         for batch in documents.batches():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from gristmill.steps.code_identity import digest_code
 
 from bias_audit.config import AuditConfig
 from bias_audit.contract.headlines import write_headlines
@@ -20,6 +19,7 @@ from gristmill.pages import load_page
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, list_runs, open_parents, open_run
 from gristmill.runs.run import Run, start_run
+from gristmill.steps.code_identity import digest_code
 
 if TYPE_CHECKING:
     from bias_audit.audit import AuditOutput
@@ -56,28 +56,33 @@ def audit(
 
     --in takes annotate, decide, pack and pretrain runs; what lies behind them is found by itself.
     Without --model, a pack run is audited with every finished pretrain run that was trained on it.
-    Without --in and --model, that is the pack of the newest pretrain run, or else the newest run before it.
+    Without --in and --model, that is the pack of the newest pretrain run, or else the newest run
+      before it.
 
     Example: gristmill audit --in runs/pack-e41a0c7d9f52 --model runs/pretrain-4c3309136629
     """
     settings = config.load(AuditConfig, config_file, overrides or ())
     ends = [open_run(name) for name in source or ()]
     if not models:
-        ends = add_trained_models(ends or [_newest_run(out)], chosen=bool(source))
+        ends = add_trained_models(ends or [_find_newest_run(out)], chosen=bool(source))
     run = audit_runs(ends, models or [], settings, out, force=force)
     headlines = list(AuditDetails.from_json(run.details).headlines)
-    cli.conclude(run, _summary(run, headlines), as_json=as_json, extra={"headlines": headlines})
+    cli.conclude(
+        run, _write_summary(run, headlines), as_json=as_json, extra={"headlines": headlines}
+    )
 
 
 def add_trained_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[FinishedRun]:
-    """Add every model trained on the packs among `ends`; a pretrain run that nobody chose stands for its pack."""
+    """Add every model trained on the packs among `ends`; a pretrain run that nobody chose stands
+    for its pack.
+    """
     if not chosen:
-        ends = _packs_behind(ends) or ends
+        ends = _list_packs_behind(ends) or ends
     if any(run.step == "pretrain" for run in ends):
         return list(ends)
     runs = {run.id: run for run in ends}
     for pack in [run for run in ends if run.step == "pack"]:
-        models = _models_trained_on(pack)
+        models = _list_models_trained_on(pack)
         cli.say(
             f"audit  {pack.id}: {len(models)} finished pretrain runs were trained on it",
             *(f"  {model.id}" for model in models),
@@ -86,19 +91,21 @@ def add_trained_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[Fin
     return list(runs.values())
 
 
-def _packs_behind(ends: Sequence[FinishedRun]) -> list[FinishedRun]:
+def _list_packs_behind(ends: Sequence[FinishedRun]) -> list[FinishedRun]:
     parents = [parent for run in ends for parent in open_parents(run)]
     return [parent for parent in parents if parent.step == "pack"]
 
 
-def _models_trained_on(pack: FinishedRun) -> list[FinishedRun]:
-    """Pretrain runs beside a pack that read this very pack, not one of the same name that was redone since."""
+def _list_models_trained_on(pack: FinishedRun) -> list[FinishedRun]:
+    """Pretrain runs beside a pack that read this very pack, not one of the same name that was
+    redone since.
+    """
     record = pack.as_input().record()
     runs = list_runs(pack.path.resolve().parent, "pretrain")
     return [run for run in runs if record in run.manifest["inputs"]]
 
 
-def _newest_run(out: Path) -> FinishedRun:
+def _find_newest_run(out: Path) -> FinishedRun:
     for step in STEPS:
         runs = [run for run in list_runs(out) if run.step == step]
         if runs:
@@ -171,7 +178,7 @@ def write_run(run: Run, output: AuditOutput) -> FinishedRun:
     return run.finish(counts=counts, details=details.to_json(), exit_code=exit_code)
 
 
-def _summary(run: FinishedRun, headlines: Sequence[str]) -> list[str]:
+def _write_summary(run: FinishedRun, headlines: Sequence[str]) -> list[str]:
     return [
         "audit",
         *(f"  {line}" for line in headlines),
@@ -181,7 +188,9 @@ def _summary(run: FinishedRun, headlines: Sequence[str]) -> list[str]:
 
 
 def _prepare_torch() -> None:
-    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared machine far slower."""
+    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared
+    machine far slower.
+    """
     # Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for package in ("torch", "transformers"):

@@ -1,4 +1,5 @@
-"""Compares how often each rule drops documents that mention a group with how often it drops the others.
+"""Compares how often each rule drops documents that mention a group with how often it drops the
+others.
 
 In: batches of documents with the reasons they were dropped for, and the groups each mentions.
 Out: one row for each rule and group.
@@ -31,7 +32,9 @@ ANY = "(dropped)"
 """The row of documents dropped for any reason."""
 
 LENGTH_EDGES = tuple(2 ** (step / 2) for step in range(2, 34))
-"""Bins half an octave wide: long documents mention more groups and meet other rules, so length must be held equal."""
+"""Bins half an octave wide: long documents mention more groups and meet other rules, so length must
+be held equal.
+"""
 
 FOUR_FIFTHS = 0.8
 """Pass ratio below which US guidelines see adverse impact (29 CFR 1607.4 D): a reason to look."""
@@ -43,7 +46,8 @@ Longs = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class Stratum:
-    """Counts of one source, language and length bin: documents and hits, for all and for those that mention a group.
+    """Counts of one source, language and length bin: documents and hits, for all and for those that
+    mention a group.
 
     Shapes: hits (reasons,), mentioning (groups,), mentioning_hits (groups, reasons).
     """
@@ -55,7 +59,9 @@ class Stratum:
 
 
 class Disparity:
-    """Drop counts by rule, group and stratum over the documents of one language, fed batch by batch."""
+    """Drop counts by rule, group and stratum over the documents of one language, fed batch by
+    batch.
+    """
 
     def __init__(self, groups: Sequence[str], legend: Sequence[str]) -> None:
         self.groups = list(groups)
@@ -63,7 +69,9 @@ class Disparity:
         self.strata: dict[tuple[str, int], Stratum] = {}
 
     def add(self, batch: DocumentBatch, mentions: Bools, words: Floats) -> None:
-        """Add documents: `mentions` is (documents, groups); every reason of a document counts, not only its first."""
+        """Add documents: `mentions` is (documents, groups); every reason of a document counts, not
+        only its first.
+        """
         hits = self._hits(batch)
         lengths = np.digitize(words, LENGTH_EDGES)
         for source in sorted(set(batch.sources)):
@@ -74,7 +82,9 @@ class Disparity:
                 _add_to_stratum(stratum, mentions[rows].astype(np.int64), hits[rows])
 
     def _hits(self, batch: DocumentBatch) -> Longs:
-        """1 where a document was dropped for a reason, (documents, reasons); the last column is any reason."""
+        """1 where a document was dropped for a reason, (documents, reasons); the last column is any
+        reason.
+        """
         bits = np.arange(len(self.reasons) - 1, dtype=np.uint64)
         by_reason = (batch.reasons[:, None] >> bits[None, :]) & np.uint64(1)
         dropped = (~batch.keep)[:, None]
@@ -95,7 +105,9 @@ class Disparity:
         return self.strata[key]
 
     def cells(self, group: str, reason: str) -> Floats:
-        """One row a stratum: hits and n among documents that mention the group, then among the others."""
+        """One row a stratum: hits and n among documents that mention the group, then among the
+        others.
+        """
         g = self.groups.index(group)
         r = self.reasons.index(reason)
         rows: list[tuple[int, int, int, int]] = []
@@ -123,8 +135,8 @@ class _Comparison(NamedTuple):
 def compare_rules(parts: Sequence[Disparity], *, min_documents: int) -> list[RuleComparison]:
     """Every rule and group over all languages, Holm-corrected over the whole table.
 
-    A group needs `min_documents` documents that mention it, and as many that do not; a rule must have fired.
-    Rows without a stratified ratio are not tested: their p is None.
+    A group needs `min_documents` documents that mention it, and as many that do not; a rule must
+    have fired. Rows without a stratified ratio are not tested: their p is None.
     """
     comparisons: list[_Comparison] = []
     for group in dict.fromkeys(group for part in parts for group in part.groups):
@@ -163,7 +175,7 @@ def _compare(group: str, reason: str, cells: Floats, min_documents: int) -> _Com
 def _correct(comparisons: Sequence[_Comparison]) -> list[RuleComparison]:
     """The rows with Holm's p where there is a stratified ratio to test."""
     ratios = [item.stratified for item in comparisons if item.stratified is not None]
-    adjusted = iter(holm([_p_of_ratio(ratio) for ratio in ratios]))
+    adjusted = iter(holm([_test_ratio(ratio) for ratio in ratios]))
     rows: list[RuleComparison] = []
     for row, stratified in comparisons:
         p_holm = None if stratified is None else round(next(adjusted), 6)
@@ -171,7 +183,7 @@ def _correct(comparisons: Sequence[_Comparison]) -> list[RuleComparison]:
     return rows
 
 
-def _p_of_ratio(ratio: Estimate) -> float:
+def _test_ratio(ratio: Estimate) -> float:
     """Two-sided p against 1, from an interval that is symmetric on the log scale."""
     width = math.log(ratio.high) - math.log(ratio.low)
     if width == 0:

@@ -27,7 +27,9 @@ EXCEPTION = -1
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What a matched word stands for: kind is group, occupations or adjectives; axis is empty but for groups."""
+    """What a matched word stands for: kind is group, occupations or adjectives; axis is empty but
+    for groups.
+    """
 
     kind: str
     axis: str
@@ -42,7 +44,9 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """All lists of one language: labels, and (surface, label index) entries; index -1 marks an exception."""
+    """All lists of one language: labels, and (surface, label index) entries; index -1 marks an
+    exception.
+    """
 
     lang: str
     labels: tuple[Label, ...]
@@ -67,7 +71,7 @@ def load_lexicon(lang: str) -> Lexicon:
     lists = {name: tomllib.loads(text) for name, text in texts.items()}
     labels: list[Label] = []
     entries = [(surface, EXCEPTION) for surface in lists["groups"]["exceptions"]]
-    for label, surfaces in [*_group_labels(lists["groups"]), *_term_labels(lists)]:
+    for label, surfaces in [*_list_group_labels(lists["groups"]), *_list_term_labels(lists)]:
         entries += [(surface, len(labels)) for surface in surfaces]
         labels.append(label)
     _refuse_repeats(lang, entries)
@@ -75,7 +79,7 @@ def load_lexicon(lang: str) -> Lexicon:
     return Lexicon(lang, tuple(labels), tuple(entries), cards)
 
 
-def _group_labels(data: Mapping[str, Any]) -> list[_LabelledSurfaces]:
+def _list_group_labels(data: Mapping[str, Any]) -> list[_LabelledSurfaces]:
     """One label for each group and part (pronouns, words)."""
     labelled: list[_LabelledSurfaces] = []
     for axis, groups in data["axes"].items():
@@ -86,7 +90,7 @@ def _group_labels(data: Mapping[str, Any]) -> list[_LabelledSurfaces]:
     return labelled
 
 
-def _term_labels(lists: Mapping[str, Mapping[str, Any]]) -> list[_LabelledSurfaces]:
+def _list_term_labels(lists: Mapping[str, Mapping[str, Any]]) -> list[_LabelledSurfaces]:
     """One label for each occupation or adjective; its first form names it."""
     labelled: list[_LabelledSurfaces] = []
     for kind in TERM_LISTS:

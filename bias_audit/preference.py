@@ -51,7 +51,7 @@ class ScoredPairs:
         self.scores = scores
         self.seed = seed
         self.resamples = resamples
-        self.wins = [_win(score) for score in scores]
+        self.wins = [_count_win(score) for score in scores]
 
     def __len__(self) -> int:
         return len(self.probes)
@@ -90,7 +90,7 @@ class ScoredPairs:
                 [probe.template for probe in self.probes],
                 [probe.word for probe in self.probes],
             ),
-            strata=[_direction(probe) for probe in self.probes],
+            strata=[_name_direction(probe) for probe in self.probes],
             weights=_balance_directions(self.probes),
             seed=self.seed,
             resamples=self.resamples,
@@ -100,7 +100,9 @@ class ScoredPairs:
 def score_probes(
     scorer: Scorer, probes: Sequence[Probe], advance: Callable[[int], None]
 ) -> list[PairScore]:
-    """The scores of all probes, in their order; `advance` is told how many more sentences are done."""
+    """The scores of all probes, in their order; `advance` is told how many more
+    sentences are done.
+    """
     scores: dict[int, PairScore] = {}
     for batch in scorer.score_pairs([(probe.stereo, probe.anti) for probe in probes]):
         scores.update(batch)
@@ -122,19 +124,19 @@ def tabulate(
     """
     pairs = ScoredPairs(probes, scores, seed=seed, resamples=resamples)
     axes = dict.fromkeys(probe.axis for probe in probes)
-    total = _row(ALL_AXES, pairs, passes_sanity_check)
-    rows = [_row(axis, pairs.of_axis(axis), passes_sanity_check) for axis in axes]
+    total = _make_row(ALL_AXES, pairs, passes_sanity_check)
+    rows = [_make_row(axis, pairs.of_axis(axis), passes_sanity_check) for axis in axes]
     adjusted = holm([row.p_value for row in rows])
     corrected = [replace(row, p_holm=round(p, 6)) for row, p in zip(rows, adjusted, strict=True)]
     return [total, *corrected]
 
 
-def _row(axis: str, pairs: ScoredPairs, passes_sanity_check: bool) -> PreferenceRow:
+def _make_row(axis: str, pairs: ScoredPairs, passes_sanity_check: bool) -> PreferenceRow:
     equal = pairs.of_equal_length()
     share = pairs.prefer(_read_total)
     deltas = np.array([score.stereo.total - score.anti.total for score in pairs.scores])
-    equal_length = _preference_of(equal) if len(equal) else None
-    all_pairs = _preference_of(pairs)
+    equal_length = _measure_preference(equal) if len(equal) else None
+    all_pairs = _measure_preference(pairs)
     main = all_pairs if equal_length is None else equal_length
     first = pairs.probes[0]
     return PreferenceRow(
@@ -144,16 +146,18 @@ def _row(axis: str, pairs: ScoredPairs, passes_sanity_check: bool) -> Preference
         equal_length=equal_length,
         all_pairs=all_pairs,
         per_token=pairs.prefer(_read_per_token).rate.rounded(),
-        verdicts_differ_per_token=_disagreement(pairs.scores).rounded(),
-        mean_difference_nats=_mean(deltas, share.effective_n).rounded(),
+        verdicts_differ_per_token=_count_disagreements(pairs.scores).rounded(),
+        mean_difference_nats=_average(deltas, share.effective_n).rounded(),
         within_half_a_nat=wilson(int((np.abs(deltas) < NEAR).sum()), deltas.size).rounded(),
         p_value=round(share.p_value, 6),
         verdict=judge_row(main, passes_sanity_check=passes_sanity_check),
     )
 
 
-def _preference_of(pairs: ScoredPairs) -> PairPreference:
-    """The preference over some pairs, and whether the choices behind it follow the context at all."""
+def _measure_preference(pairs: ScoredPairs) -> PairPreference:
+    """The preference over some pairs, and whether the choices behind it follow the
+    context at all.
+    """
     share = pairs.prefer(_read_total)
     rate = share.rate.rounded()
     choices = context_sensitivity.list_choices(pairs.probes, pairs.wins)
@@ -168,13 +172,13 @@ def _preference_of(pairs: ScoredPairs) -> PairPreference:
         ties=share.ties,
         effective_n=round(share.effective_n, 1),
         minimum_detectable_effect=round(minimum_detectable_effect(share.effective_n), 4),
-        by_stereotyped_group=_rates_by_group(pairs),
+        by_stereotyped_group=_rate_by_group(pairs),
         context_insensitive_rate=rounded(insensitive),
         top_choice=context_sensitivity.find_top_choice(pairs.probes, pairs.wins),
     )
 
 
-def _win(score: PairScore) -> float:
+def _count_win(score: PairScore) -> float:
     """1 where the stereotype is likelier, 0 where it is not, 0.5 for a tie."""
     if score.stereo.total == score.anti.total:
         return 0.5
@@ -189,29 +193,33 @@ def _read_per_token(score: Score) -> float:
     return round(score.per_token, PER_TOKEN_DECIMALS)
 
 
-def _direction(probe: Probe) -> str:
+def _name_direction(probe: Probe) -> str:
     return f"{probe.axis}/{probe.stereotyped_group}"
 
 
 def _balance_directions(probes: Sequence[Probe]) -> Floats:
-    """Weights (n,) that give both directions of an axis equal parts of it, whatever subset of its pairs is left.
+    """Weights (n,) that give both directions of an axis equal parts of it, whatever subset of its
+    pairs is left.
 
-    So a model that only finds one group's word likelier scores 0.5 among pairs of equal token count too.
+    So a model that only finds one group's word likelier scores 0.5 among pairs of equal token count
+    too.
     """
     pairs_by_axis = Counter(probe.axis for probe in probes)
-    pairs_by_direction = Counter(_direction(probe) for probe in probes)
+    pairs_by_direction = Counter(_name_direction(probe) for probe in probes)
     directions_by_axis = Counter(direction.split("/")[0] for direction in pairs_by_direction)
     weights = [
         pairs_by_axis[probe.axis]
         / directions_by_axis[probe.axis]
-        / pairs_by_direction[_direction(probe)]
+        / pairs_by_direction[_name_direction(probe)]
         for probe in probes
     ]
     return np.array(weights, dtype=np.float64)
 
 
-def _rates_by_group(pairs: ScoredPairs) -> Mapping[str, Estimate]:
-    """The rate among pairs whose stereotype names each group: 1 and 0 show a model that only prefers one group's word."""
+def _rate_by_group(pairs: ScoredPairs) -> Mapping[str, Estimate]:
+    """The rate among pairs whose stereotype names each group: 1 and 0 show a model that only
+    prefers one group's word.
+    """
     wins_by_group: dict[str, list[float]] = {}
     for probe, win in zip(pairs.probes, pairs.wins, strict=True):
         wins_by_group.setdefault(probe.stereotyped_group, []).append(win)
@@ -221,7 +229,7 @@ def _rates_by_group(pairs: ScoredPairs) -> Mapping[str, Estimate]:
     }
 
 
-def _disagreement(scores: Sequence[PairScore]) -> Estimate:
+def _count_disagreements(scores: Sequence[PairScore]) -> Estimate:
     """In how many pairs the sums and the means per token prefer different sentences."""
     by_sum = [np.sign(score.stereo.total - score.anti.total) for score in scores]
     by_mean = [
@@ -231,7 +239,7 @@ def _disagreement(scores: Sequence[PairScore]) -> Estimate:
     return wilson(int(np.not_equal(by_sum, by_mean).sum()), len(scores))
 
 
-def _mean(deltas: Floats, effective_n: float) -> Estimate:
+def _average(deltas: Floats, effective_n: float) -> Estimate:
     """The mean difference; its error counts the independent pairs only."""
     error = float(deltas.std(ddof=1)) / max(1e-12, effective_n) ** 0.5
     return around(float(deltas.mean()), error, n=deltas.size)

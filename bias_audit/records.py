@@ -11,7 +11,7 @@ def make_pair_record(pair: Probe, score: PairScore) -> PairRecord:
     """Both sentences, whose they are, how likely the model finds them, and which one it prefers."""
     stereo = float(score.stereo.total)
     anti = float(score.anti.total)
-    preferred = _preferred_group(pair, stereo, anti)
+    preferred = _find_preferred_group(pair, stereo, anti)
     return PairRecord(
         id=pair.id,
         axis=pair.axis,
@@ -32,7 +32,7 @@ def make_pair_record(pair: Probe, score: PairScore) -> PairRecord:
     )
 
 
-def _preferred_group(pair: Probe, stereo: float, anti: float) -> str | None:
+def _find_preferred_group(pair: Probe, stereo: float, anti: float) -> str | None:
     if stereo == anti:
         return None
     return pair.stereotyped_group if stereo > anti else pair.other_group

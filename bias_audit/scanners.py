@@ -1,4 +1,5 @@
-"""Counts how often each group is mentioned, by source and language, over the documents that were kept.
+"""Counts how often each group is mentioned, by source and language, over the documents that were
+kept.
 
 In: batches of documents of one language. Out: running sums, and the rows made of them; documents
 are not held in memory.
@@ -89,7 +90,9 @@ class MentionSums:
         self.events_times_words = np.zeros(self.groups)
 
     def add(self, words: Floats, mentions: Floats, pronouns: Floats) -> None:
-        """Add documents: `mentions` is (documents, groups), `pronouns` (documents, 2): female, male."""
+        """Add documents: `mentions` is (documents, groups), `pronouns` (documents, 2): female,
+        male.
+        """
         self.documents += words.size
         self.words += words.sum()
         self.words_squared += (words**2).sum()
@@ -155,7 +158,9 @@ class LanguageScan:
         self.associations = Associations(self.lexicon, min_count=min_count, prior_share=prior_share)
         self.disparity = Disparity(self.groups, legend)
         self._group_columns = np.array([self._group_column(label) for label in self.lexicon.labels])
-        self._pronoun_columns = np.array([_pronoun_column(label) for label in self.lexicon.labels])
+        self._pronoun_columns = np.array(
+            [_find_pronoun_column(label) for label in self.lexicon.labels]
+        )
 
     def add(self, batch: DocumentBatch) -> None:
         """Count one batch: mentions and associations over kept documents, disparity over all."""
@@ -202,12 +207,14 @@ class LanguageScan:
         return self.groups.index(label.key) if label.kind == "group" else NO_COLUMN
 
 
-def _pronoun_column(label: Label) -> int:
+def _find_pronoun_column(label: Label) -> int:
     return PRONOUN_COLUMNS[label.key] if label.pronoun else NO_COLUMN
 
 
 def _count_matches(scan: Scan, column_of: Columns, columns: int, documents: int) -> Floats:
-    """Matches as a table (documents, columns); `column_of` (labels,), labels without a column are left out."""
+    """Matches as a table (documents, columns); `column_of` (labels,), labels without a column are
+    left out.
+    """
     column = column_of[scan.match_label]
     has_column = column >= 0
     document = scan.match_doc()[has_column].astype(np.int64)

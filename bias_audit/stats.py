@@ -1,6 +1,7 @@
 """Turns counts and scores into estimates that always carry their interval and their n.
 
-In: counts, running sums, or arrays of scores. Out: `Estimate`, or None where the data cannot give one.
+In: counts, running sums, or arrays of scores. Out: `Estimate`, or None where the data cannot give
+one.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def around(value: float, error: float, *, n: int) -> Estimate:
 
 
 def wilson(successes: float, n: int) -> Estimate:
-    """A share with Wilson's score interval, which stays honest at 0 and 1 where the normal one collapses."""
+    """A share with Wilson's score interval, which stays honest at 0 and 1 where the normal one
+    collapses.
+    """
     if n < 1 or not 0 <= successes <= n:
         raise ValueError(f"need 0 <= successes <= n and n >= 1, got {successes} of {n}")
     share = successes / n
@@ -126,16 +129,17 @@ def risk_ratio(hits: int, n: int, other_hits: int, other_n: int) -> Estimate | N
     n1 = n + 2 * added
     n0 = other_n + 2 * added
     error = math.sqrt(max(0.0, 1 / a - 1 / n1 + 1 / b - 1 / n0))
-    return _ratio_around((a / n1) / (b / n0), error, n=n + other_n)
+    return _make_ratio((a / n1) / (b / n0), error, n=n + other_n)
 
 
-def _ratio_around(ratio: float, error: float, *, n: int) -> Estimate:
+def _make_ratio(ratio: float, error: float, *, n: int) -> Estimate:
     """A ratio with its 95 % interval, symmetric on the log scale; `error` is of its logarithm."""
     return Estimate(ratio, ratio * math.exp(-Z95 * error), ratio * math.exp(Z95 * error), n)
 
 
 def mantel_haenszel(strata: Floats) -> Estimate | None:
-    """The risk ratio common to all strata; 1 means equally likely once strata are compared like with like.
+    """The risk ratio common to all strata; 1 means equally likely once strata are compared like
+    with like.
 
     Each row is (hits, n, other hits, other n). Strata where one side is empty say nothing
     and are left out. The interval is Greenland and Robins' (1985). None where fewer than
@@ -160,7 +164,7 @@ def mantel_haenszel(strata: Floats) -> Estimate | None:
     s = float((b * n1 / total).sum())
     p = float((((a + b) * n1 * n0 - a * b * total) / total**2).sum())
     error = math.sqrt(max(0.0, p) / (r * s))
-    return _ratio_around(r / s, error, n=int(total.sum()))
+    return _make_ratio(r / s, error, n=int(total.sum()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +197,8 @@ def preference_rate(
     seed: int,
     resamples: int = 2_000,
 ) -> PreferenceShare:
-    """How often the stereotype scores higher, with a 95 % bootstrap interval; 0.5 means no preference.
+    """How often the stereotype scores higher, with a 95 % bootstrap interval; 0.5 means no
+    preference.
 
     `stereo[i]` and `anti[i]` are the model's scores of the two sentences of pair i; ties
     count one half to each side. Pairs that share a template, or an attribute word, are not
@@ -212,10 +217,10 @@ def preference_rate(
     share = parts / parts.sum()
     value = float((parts * wins).sum() / parts.sum())
     plain = wilson(min(1.0, value) * wins.size, wins.size)
-    factors = _varying_factors(clusters, wins.size)
+    factors = _select_factors(clusters, wins.size)
     stratum = number_names(strata or ["all"] * wins.size)
     draw_weights = pigeonhole(share, factors, np.random.default_rng(seed), resamples)
-    draws = _stratified_means(wins, share, stratum, draw_weights)
+    draws = _average_strata(wins, share, stratum, draw_weights)
     error = max(float(draws.std(ddof=1)), 0.5 / math.sqrt(wins.size))
     return PreferenceShare(
         rate=bootstrap_estimate(plain.value, draws, at_least=plain),
@@ -231,7 +236,7 @@ def number_names(names: Sequence[str]) -> ClusterNumbers:
     return numbers
 
 
-def _varying_factors(clusters: Sequence[Sequence[str]], size: int) -> list[ClusterNumbers]:
+def _select_factors(clusters: Sequence[Sequence[str]], size: int) -> list[ClusterNumbers]:
     """The factors to resample: those with several clusters, or each observation on its own."""
     factors = [number_names(names) for names in clusters]
     varying = [factor for factor in factors if factor.max() > 0]
@@ -255,7 +260,9 @@ def pigeonhole(
     random: np.random.Generator,
     resamples: int,
 ) -> Floats:
-    """Weights (resamples, n) of every observation in each draw, all factors resampled at once (Owen 2007)."""
+    """Weights (resamples, n) of every observation in each draw, all factors resampled at once (Owen
+    2007).
+    """
     weights = np.broadcast_to(share, (resamples, share.size))
     for factor in factors:
         count = int(factor.max()) + 1
@@ -265,10 +272,12 @@ def pigeonhole(
     return weights
 
 
-def _stratified_means(
+def _average_strata(
     wins: Floats, share: Floats, stratum: ClusterNumbers, weights: Floats
 ) -> Floats:
-    """Weighted means of all draws: the mean of each stratum, combined by the strata's fixed shares."""
+    """Weighted means of all draws: the mean of each stratum, combined by the strata's
+    fixed shares.
+    """
     member = np.eye(int(stratum.max()) + 1)[stratum]
     mass = weights @ member
     # Two factors can miss every pair of a stratum; such a draw says nothing new about it.
@@ -284,7 +293,9 @@ def two_sided_p(z: float) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the order of the input: they hold for the whole family at once."""
+    """Holm's adjusted p-values, in the order of the input: they hold for the whole
+    family at once.
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     adjusted = [1.0] * len(p_values)
     largest = 0.0
@@ -297,7 +308,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def minimum_detectable_effect(n: float) -> float:
-    """The smallest distance from 0.5 that n independent pairs reveal with 80 % power at alpha 0.05."""
+    """The smallest distance from 0.5 that n independent pairs reveal with 80 % power at
+    alpha 0.05.
+    """
     if n <= 0:
         raise ValueError(f"need n > 0, got {n}")
     return min(0.5, (Z95 + Z80) * 0.5 / math.sqrt(n))
@@ -312,7 +325,8 @@ def log_odds(
     background: Floats,
     prior: float,
 ) -> tuple[Floats, Floats]:
-    """Log-odds ratio of each word between two texts with an informative Dirichlet prior, and its variance.
+    """Log-odds ratio of each word between two texts with an informative Dirichlet prior, and its
+    variance.
 
     Monroe, Colaresi and Quinn (2008), equations 16 and 19: `background` holds each word's
     share of all text, `prior` how many words of it are mixed into both sides, so that rare
@@ -332,7 +346,9 @@ def log_odds(
 
 
 def ppmi(joint: float, first: float, second: float, total: float) -> float:
-    """Positive pointwise mutual information in bits: 0 means no more often together than by chance."""
+    """Positive pointwise mutual information in bits: 0 means no more often together
+    than by chance.
+    """
     if min(joint, first, second, total) <= 0:
         return 0.0
     return max(0.0, math.log2(joint * total / (first * second)))

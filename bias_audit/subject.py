@@ -90,7 +90,9 @@ def _name_apart(models: Sequence[AuditedModel]) -> tuple[AuditedModel, ...]:
 
 
 def open_model(path: Path) -> AuditedModel:
-    """A pretrain run (its export is audited), the export folder itself, or any Hugging Face folder."""
+    """A pretrain run (its export is audited), the export folder itself, or any Hugging
+    Face folder.
+    """
     is_export = path.name == "export" and (path.parent / MANIFEST).is_file()
     folder = path.parent if is_export else path
     if (folder / MANIFEST).is_file():

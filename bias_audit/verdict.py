@@ -1,4 +1,6 @@
-"""Says in words how to read one row of preferences: a finding, nothing seen, or nothing that could have been seen."""
+"""Says in words how to read one row of preferences: a finding, nothing seen, or nothing that could
+have been seen.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,17 @@ from bias_audit.contract.estimate import Estimate
 from bias_audit.contract.model_rows import PairPreference, RowVerdict, TopChoice
 
 INSENSITIVE = 0.8
-"""From this context-insensitive rate on no preference could lie farther than 0.1 from 0.5; too little for any axis to show."""
+"""From this context-insensitive rate on no preference could lie farther than 0.1 from 0.5; too
+little for any axis to show.
+"""
 
 
 def judge_row(preference: PairPreference, *, passes_sanity_check: bool) -> RowVerdict:
-    """The verdict on one row, by the estimate it is read by: whether it measures anything, and its reading in words.
+    """The verdict on one row, by the estimate it is read by: whether it measures anything, and its
+    reading in words.
 
-    A row whose interval excludes 0.5 is a finding however constant the choice is: the bound was reached.
+    A row whose interval excludes 0.5 is a finding however constant the choice is: the bound was
+    reached.
     """
     faults = _list_faults(preference, passes_sanity_check)
     if faults:
@@ -40,7 +46,9 @@ def _list_faults(preference: PairPreference, passes_sanity_check: bool) -> list[
 
 
 def describe_constant_choice(insensitive: Estimate, choice: TopChoice) -> str:
-    """Which word wins whatever the context, e.g. always picks 'he', 'his' (male): says nothing about stereotypes."""
+    """Which word wins whatever the context, e.g. always picks 'he', 'his' (male): says nothing
+    about stereotypes.
+    """
     how_often = "always" if insensitive.value == 1 else "nearly always"
     words = choice.quoted_words
     what = f"the same word of two whatever the context ({words})"

@@ -54,7 +54,7 @@ def word_order_check(
         benchmark=chosen[0].benchmark,
         lang=chosen[0].lang,
         word_order=order.rounded(),
-        perplexity=_perplexity(np.array([score.per_token for score in real])).rounded(),
+        perplexity=_compute_perplexity(np.array([score.per_token for score in real])).rounded(),
         tokens_per_word=round(tokens / words, 4),
         passes_sanity_check=order.low > 0.5,
     )
@@ -90,8 +90,10 @@ def shuffle_words(sentence: str, lang: str, source: random.Random) -> str:
     return separator.join(mixed) + stop
 
 
-def _perplexity(means: Floats) -> Estimate:
-    """exp of the negative mean per-token log-likelihood over sentences, with its interval on the log scale."""
+def _compute_perplexity(means: Floats) -> Estimate:
+    """exp of the negative mean per-token log-likelihood over sentences, with its interval on the
+    log scale.
+    """
     error = float(means.std(ddof=1)) / means.size**0.5 if means.size > 1 else 0.0
     inner = around(-float(means.mean()), error, n=means.size)
     value, low, high = (float(np.exp(part)) for part in (inner.value, inner.low, inner.high))

@@ -1,4 +1,5 @@
-"""Checkpoints that survive any crash: `step-N/` counts only once its manifest, written last, names every file's hash.
+"""Checkpoints that survive any crash: `step-N/` counts only once its manifest, written last, names
+every file's hash.
 
 A folder without a manifest is torn and gets removed; one whose bytes do not match is skipped, and
 the next older one is taken. All randomness of training is computed from step numbers, so weights,
@@ -109,7 +110,9 @@ def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optim
 
 
 def keep_only(run: Path, steps: set[int]) -> None:
-    """Remove all other checkpoints; each loses its manifest first, so that a crash leaves no half of one."""
+    """Remove all other checkpoints; each loses its manifest first, so that a crash leaves no half
+    of one.
+    """
     for step in set(complete_steps(run)) - steps:
         folder = folder_of(run, step)
         (folder / MANIFEST).unlink()
@@ -123,7 +126,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Everything the optimizer holds for each parameter, as `ENTRY.PARAMETER` (`exp_avg.norm.weight`).
+    """Everything the optimizer holds for each parameter, as `ENTRY.PARAMETER`
+    (`exp_avg.norm.weight`).
 
     A parameter that never had a gradient has no state, and no entry.
     """

@@ -44,7 +44,8 @@ def pretrain(
 ) -> None:
     """Train a causal model or a BERT on a pack run, and export it for Hugging Face.
 
-    Without --in the newest pack run is read. Stopped or killed, the same command continues from the last checkpoint.
+    Without --in the newest pack run is read. Stopped or killed, the same command continues from the
+    last checkpoint.
 
     Example: gristmill pretrain --in runs/pack-e41a0c7d9f52 --config configs/train/tiny-causal.toml
     """
@@ -58,10 +59,10 @@ def pretrain(
     from training.pretrain import pretrain as train
 
     run = train(packs[0], settings, out, force=force)
-    cli.conclude(run, _summary(run, packs[0]), as_json=as_json)
+    cli.conclude(run, _write_summary(run, packs[0]), as_json=as_json)
 
 
-def _summary(run: FinishedRun, pack: Path) -> list[str]:
+def _write_summary(run: FinishedRun, pack: Path) -> list[str]:
     details = PretrainDetails.from_json(run.details)
     first_loss = details.first_validation["validation_loss"]
     last_loss = details.last_validation["validation_loss"]
@@ -88,7 +89,9 @@ def generate(
 
 
 def _prepare_torch() -> None:
-    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared machine ten times slower."""
+    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared
+    machine ten times slower.
+    """
     # Read once, when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for package in ("torch", "safetensors", "transformers"):

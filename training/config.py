@@ -1,4 +1,6 @@
-"""The configuration of a pretraining run: task, model shape, data windows, optimizer, and the loop."""
+"""The configuration of a pretraining run: task, model shape, data windows, optimizer,
+and the loop.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, Self

@@ -1,4 +1,5 @@
-"""What a pretraining run says about itself: its manifest's details, and the samples its model wrote.
+"""What a pretraining run says about itself: its manifest's details, and the samples its model
+wrote.
 
 In: the JSON values of a finished run. Out: typed values, and the same JSON again.
 Readers of pretraining runs import this module only: it does not need torch.

@@ -1,4 +1,6 @@
-"""Opens a pack run for training: its shards, its tokenizer, and the proof that the two belong together."""
+"""Opens a pack run for training: its shards, its tokenizer, and the proof that the two belong
+together.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class PackedCorpus:
 
 
 def open_corpus(pack: FinishedRun) -> PackedCorpus:
-    """Open the shards of a pack run; InputError where they were made with another tokenizer than the run's."""
+    """Open the shards of a pack run; InputError where they were made with another tokenizer than
+    the run's.
+    """
     tokenizer = open_tokenizer(pack.path / "tokenizer")
     return PackedCorpus(
         train=_open_split(pack, "train", tokenizer),
@@ -70,7 +74,9 @@ def open_corpus(pack: FinishedRun) -> PackedCorpus:
 
 
 def refuse_too_small(corpus: PackedCorpus, split: TokenSplit, *, samples: int, length: int) -> None:
-    """Raise InputError where a split gives no sample; for the validation split it names the command that enlarges it."""
+    """Raise InputError where a split gives no sample; for the validation split it names the command
+    that enlarges it.
+    """
     if samples:
         return
     pack = corpus.pack
@@ -105,7 +111,9 @@ def _larger_validation_command(pack: FinishedRun) -> str:
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """Load a tokenizer folder and check that the special pieces have the ids that training relies on."""
+    """Load a tokenizer folder and check that the special pieces have the ids that training relies
+    on.
+    """
     model = folder / "tokenizer.model"
     if not model.is_file():
         raise _no_sentencepiece_model(folder, model)
@@ -173,5 +181,6 @@ def _refuse_other_tokenizer(
                 "shard": f"{path}   tokenizer {made_with[:12] or 'not named'}",
                 "run": f"{pack.path / 'tokenizer'}   tokenizer {tokenizer.sha256[:12]}",
             },
-            "pack the documents again with `gristmill pack`; do not exchange the tokenizer of a finished run",
+            "pack the documents again with `gristmill pack`;"
+            " do not exchange the tokenizer of a finished run",
         )

@@ -1,7 +1,9 @@
-"""Reads packed shards: token arrays stay on disk, memory-mapped, and look like one long text with borders.
+"""Reads packed shards: token arrays stay on disk, memory-mapped, and look like one long text with
+borders.
 
-Only the borders (documents, sentences, bytes) are held in memory. Windows for the causal model and segment pairs for
-BERT are cut from that text at training time, so the same shards serve any sequence length.
+Only the borders (documents, sentences, bytes) are held in memory. Windows for the causal model and
+segment pairs for BERT are cut from that text at training time, so the same shards serve any
+sequence length.
 """
 
 from __future__ import annotations
@@ -38,8 +40,9 @@ FIRST_TEXT_ID = len(Special)
 class TokenSplit:
     """The documents of one split, in shard order, as one text of `token_starts[-1]` tokens.
 
-    `token_starts` and `byte_starts` (documents + 1) say where each document begins; `sentence_starts` holds every
-    sentence's first token, and `sentence_rows` which of them belong to document d: [rows[d], rows[d + 1]).
+    `token_starts` and `byte_starts` (documents + 1) say where each document begins;
+    `sentence_starts` holds every sentence's first token, and `sentence_rows` which of them belong
+    to document d: [rows[d], rows[d + 1]).
     """
 
     def __init__(self, name: str, tables: Sequence[pa.Table]) -> None:
@@ -83,7 +86,9 @@ class TokenSplit:
         return self._blocks[number][max(0, begin - start) : end - start]
 
     def bytes_between(self, begin: int, end: int) -> float:
-        """Bytes that tokens [begin, end) stand for; a document cut in two shares its bytes by tokens."""
+        """Bytes that tokens [begin, end) stand for; a document cut in two shares its bytes by
+        tokens.
+        """
         low, high = np.interp([begin, end], self.token_starts, self.byte_starts)
         return float(high - low)
 
@@ -104,7 +109,9 @@ def _offsets(column: pa.ListArray) -> Int64:
 
 
 def _values(column: pa.ListArray) -> npt.NDArray[Any]:
-    """The values of a list column as a view on the mapped file; a sliced column's neighbours are left out."""
+    """The values of a list column as a view on the mapped file; a sliced column's neighbours are
+    left out.
+    """
     offsets = _offsets(column)
     values: npt.NDArray[Any] = column.values.to_numpy(zero_copy_only=True)
     return values[offsets[0] : offsets[-1]]
@@ -120,8 +127,9 @@ def _running(parts: Sequence[npt.NDArray[Any]]) -> Int64:
 class CausalWindows:
     """Fixed windows over the stream `<s> text </s> <s> text </s> ...`.
 
-    Each window holds `length` inputs and one more token, so that every token of the stream is a target once. <s> opens
-    every document because generation starts from it; what follows </s> tells the model nothing, so <s> is no target.
+    Each window holds `length` inputs and one more token, so that every token of the stream is a
+    target once. <s> opens every document because generation starts from it; what follows </s> tells
+    the model nothing, so <s> is no target.
     """
 
     def __init__(self, split: TokenSplit, length: int) -> None:
@@ -172,7 +180,9 @@ class CausalWindows:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPair:
-    """Two stretches of the text, as token ranges, and whether the second is from another document (None: no second)."""
+    """Two stretches of the text, as token ranges, and whether the second is from another document
+    (None: no second).
+    """
 
     first: tuple[int, int]
     second: tuple[int, int] | None
@@ -220,10 +230,12 @@ class SegmentPairs:
         return len(self.chunks)
 
     def pair(self, number: int, rng: np.random.Generator) -> SegmentPair:
-        """Cut chunk `number` at a sentence; half the time its second part is replaced by another document's text.
+        """Cut chunk `number` at a sentence; half the time its second part is replaced by another
+        document's text.
 
-        The replacement starts at a chunk of the other document and is as long as what it replaces, where that
-        document is long enough, so length does not give the answer away. A chunk of one sentence stays alone.
+        The replacement starts at a chunk of the other document and is as long as what it replaces,
+        where that document is long enough, so length does not give the answer away. A chunk of one
+        sentence stays alone.
         """
         begin, end = self.chunks.span(number)
         document = self.chunks.document_of(number)
@@ -270,7 +282,9 @@ def _plan_chunks(split: TokenSplit, capacity: int) -> tuple[Int64, Int64]:
 
 
 def _chunk_end(begin: int, after: int, sentences: Int64, capacity: int) -> int:
-    """The last sentence border that still fits; within a sentence only where one sentence fills the chunk."""
+    """The last sentence border that still fits; within a sentence only where one sentence fills the
+    chunk.
+    """
     full = begin + capacity
     if after <= full:
         return after

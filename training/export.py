@@ -61,7 +61,8 @@ ModelT_contra = TypeVar("ModelT_contra", bound=nn.Module, contravariant=True)
 class Exporter(Protocol[ModelT_contra]):
     """How one kind of network becomes a Hugging Face folder.
 
-    `masked` networks need a tokenizer that reads [MASK] in a prompt; `card` is the README's template.
+    `masked` networks need a tokenizer that reads [MASK] in a prompt; `card` is the README's
+    template.
     """
 
     masked: ClassVar[bool]
@@ -124,12 +125,12 @@ def check_export(
     """Reload the folder as any user would; GristmillError unless logits and token ids are equal."""
     with quiet_transformers():
         compared = exporter.compare(folder, model)
-        difference = max(_difference_within_limit(folder, logits) for logits in compared)
+        difference = max(_check_difference(folder, logits) for logits in compared)
         checked = check_ids(folder, tokenizer, [*PROBES, *texts])
     return ExportProof(max_logit_difference=difference, tokenizer_texts_checked=checked)
 
 
-def _difference_within_limit(folder: Path, logits: ComparedLogits) -> float:
+def _check_difference(folder: Path, logits: ComparedLogits) -> float:
     difference = float((logits.ours - logits.reference).abs().max())
     # Written so that NaN is refused too: every comparison with NaN is false.
     if not difference <= MAX_DIFFERENCE:

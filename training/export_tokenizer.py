@@ -1,4 +1,6 @@
-"""Writes the corpus's tokenizer beside an exported model, framed as the model was trained, and checks it id by id."""
+"""Writes the corpus's tokenizer beside an exported model, framed as the model was trained, and
+checks it id by id.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ PROBES = (
     "漢字 龘 rare",
     "▁weird▁",
 )
-"""Texts that wrong tokenizer conversions get wrong; documents of the validation split are checked beside them."""
+"""Texts that wrong tokenizer conversions get wrong; documents of the validation split are checked
+beside them.
+"""
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length: int) -> None:
-    """Copy the tokenizer; add how the model frames a text, what it reads, and for a masked model what `[MASK]` means."""
+    """Copy the tokenizer; add how the model frames a text, what it reads, and for a masked model
+    what `[MASK]` means.
+    """
     for path in sorted(tokenizer.folder.iterdir()):
         storage.commit_bytes(folder / path.name, path.read_bytes())
     fast = tokenizers.Tokenizer.from_file(str(tokenizer.folder / "tokenizer.json"))
@@ -73,12 +79,14 @@ def _special_tokens(*specials: Special) -> list[tuple[str, int]]:
 
 
 def _open_masks(fast: tokenizers.Tokenizer) -> None:
-    """Give the text around a `[MASK]` the ids it has in training: a mask stands for a piece, its leading space included.
+    """Give the text around a `[MASK]` the ids it has in training: a mask stands for a piece, its
+    leading space included.
 
-    The corpus's normalizer puts the space that opens a text before every stretch between special tokens, so that
-    "我[MASK]你" would show the model a space it never saw there. Two pre-tokenizers put it before the first stretch only:
-    one adds a real space (all others are marked by then), one marks it; alone, the second would spare a text that opens
-    with a mark. The ids of texts without a mask stay as they are.
+    The corpus's normalizer puts the space that opens a text before every stretch between special
+    tokens, so that "我[MASK]你" would show the model a space it never saw there. Two pre-tokenizers
+    put it before the first stretch only: one adds a real space (all others are marked by then), one
+    marks it; alone, the second would spare a text that opens with a mark. The ids of texts without
+    a mask stay as they are.
     """
     fast.normalizer = normalizers.Replace(" ", SPACE)
     opening = pre_tokenizers.Metaspace(" ", prepend_scheme="first", split=False)

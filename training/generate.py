@@ -1,4 +1,5 @@
-"""Generates text with a trained network: continues ids, fills masks, and writes the samples of a run.
+"""Generates text with a trained network: continues ids, fills masks, and writes the samples of a
+run.
 
 In: a function from ids to logits, or a network and its corpus. Out: token ids, or typed samples.
 """
@@ -37,7 +38,9 @@ SAMPLE_KEY = 0x73616D  # "sam": another shuffle than that of any training epoch
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn: among the `top_k` likeliest, sharpened by `temperature`, from `seed`."""
+    """How the next token is drawn: among the `top_k` likeliest, sharpened by `temperature`, from
+    `seed`.
+    """
 
     tokens: int = 48
     temperature: float = 0.8
@@ -81,12 +84,12 @@ def fill_masks(logits: Logits, ids: Sequence[int], *, count: int = 5) -> list[li
     logits_nv[:, :FIRST_TEXT_ID] = -torch.inf
     best = torch.softmax(logits_nv, dim=-1).topk(count)
     return [
-        _candidates(tokens, probabilities)
+        _list_candidates(tokens, probabilities)
         for tokens, probabilities in zip(best.indices, best.values, strict=True)
     ]
 
 
-def _candidates(tokens: Tensor, probabilities: Tensor) -> list[TokenCandidate]:
+def _list_candidates(tokens: Tensor, probabilities: Tensor) -> list[TokenCandidate]:
     pairs = zip(tokens, probabilities, strict=True)
     return [TokenCandidate(int(token), round(float(share), 4)) for token, share in pairs]
 
@@ -95,18 +98,20 @@ def continue_beginnings(
     model: Decoder, corpus: PackedCorpus, config: PretrainConfig
 ) -> Continuations:
     """How a causal model continues the beginnings of some validation documents."""
-    prompts = _beginnings(corpus.validation, config)
-    samples = [_continuation(model, corpus, prompt, config) for prompt in prompts]
+    prompts = _read_beginnings(corpus.validation, config)
+    samples = [_continue_prompt(model, corpus, prompt, config) for prompt in prompts]
     return Continuations(samples=tuple(samples))
 
 
 def fill_beginnings(model: MaskedBert, corpus: PackedCorpus, config: PretrainConfig) -> FilledMasks:
     """How a masked model fills the middle of the beginnings of some validation documents."""
-    samples = [_filled(model, corpus, ids) for ids in _beginnings(corpus.validation, config)]
+    samples = [
+        _fill_middle(model, corpus, ids) for ids in _read_beginnings(corpus.validation, config)
+    ]
     return FilledMasks(samples=tuple(samples))
 
 
-def _beginnings(split: TokenSplit, config: PretrainConfig) -> list[list[int]]:
+def _read_beginnings(split: TokenSplit, config: PretrainConfig) -> list[list[int]]:
     """The first tokens of some documents that have any."""
     positions = np.arange(min(SAMPLES, split.documents))
     documents = shuffled(positions, split.documents, (config.seed, SAMPLE_KEY))
@@ -121,7 +126,7 @@ def _beginnings(split: TokenSplit, config: PretrainConfig) -> list[list[int]]:
     return beginnings
 
 
-def _continuation(
+def _continue_prompt(
     model: Decoder, corpus: PackedCorpus, prompt: list[int], config: PretrainConfig
 ) -> Continuation:
     sampling = Sampling(seed=config.seed)
@@ -133,7 +138,7 @@ def _continuation(
     return Continuation(prompt=start, text=text.removeprefix(start))
 
 
-def _filled(model: MaskedBert, corpus: PackedCorpus, ids: list[int]) -> FilledMask:
+def _fill_middle(model: MaskedBert, corpus: PackedCorpus, ids: list[int]) -> FilledMask:
     middle = len(ids) // 2
     masked = [*ids[:middle], Special.MASK, *ids[middle + 1 :]]
     pieces = corpus.tokenizer.pieces

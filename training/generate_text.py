@@ -1,4 +1,6 @@
-"""The command `generate`: loads an exported model through transformers and continues a text or fills its masks."""
+"""The command `generate`: loads an exported model through transformers and continues a text or
+fills its masks.
+"""
 
 from __future__ import annotations
 

@@ -38,12 +38,12 @@ def learning_rate(step: int, steps: int, config: OptimConfig) -> float:
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     if config.schedule == "cosine":
-        return config.learning_rate * _cosine_factor(step, steps, config.warmup_steps)
+        return config.learning_rate * _compute_cosine_factor(step, steps, config.warmup_steps)
     decay_steps = max(1, round(steps * config.decay_fraction))
     return config.learning_rate * min(1.0, (steps - step) / decay_steps)
 
 
-def _cosine_factor(step: int, steps: int, warmup_steps: int) -> float:
+def _compute_cosine_factor(step: int, steps: int, warmup_steps: int) -> float:
     progress = (step - warmup_steps) / max(1, steps - warmup_steps)
     half_range = (1 - COSINE_FLOOR) / 2
     return COSINE_FLOOR + half_range * (1 + math.cos(math.pi * progress))

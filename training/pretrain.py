@@ -57,7 +57,7 @@ def _train(run: Run, corpus: PackedCorpus, config: PretrainConfig) -> FinishedRu
             "tokens": trainer.counters.tokens,
             "parameters": parameters,
         },
-        details=_details(trainer, corpus, proof).to_json(),
+        details=_describe_training(trainer, corpus, proof).to_json(),
         telemetry={**telemetry.to_json(), "peak_memory_mb": peak_memory_mb},
     )
 
@@ -65,11 +65,13 @@ def _train(run: Run, corpus: PackedCorpus, config: PretrainConfig) -> FinishedRu
 def _export(folder: Path, trainer: Trainer, corpus: PackedCorpus) -> ExportProof:
     exporter = trainer.task.exporter()
     write_export(folder, trainer.model, corpus.tokenizer, exporter)
-    texts = _validation_texts(corpus)
+    texts = _decode_validation_texts(corpus)
     return check_export(folder, trainer.model, corpus.tokenizer, texts, exporter)
 
 
-def _details(trainer: Trainer, corpus: PackedCorpus, proof: ExportProof) -> PretrainDetails:
+def _describe_training(
+    trainer: Trainer, corpus: PackedCorpus, proof: ExportProof
+) -> PretrainDetails:
     rows = read_metrics(trainer.metrics.path)
     validations = [row for row in rows if "validation_loss" in row]
     return PretrainDetails(
@@ -104,7 +106,7 @@ def _announce(trainer: Trainer, corpus: PackedCorpus, parameters: int) -> None:
     )
 
 
-def _validation_texts(corpus: PackedCorpus) -> list[str]:
+def _decode_validation_texts(corpus: PackedCorpus) -> list[str]:
     """The first validation documents as text: what the export's tokenizer is checked on."""
     split = corpus.validation
     starts = split.token_starts[: TEXTS_TO_CHECK + 1].tolist()

@@ -1,7 +1,9 @@
-"""Which samples a step sees: a shuffle that is computed, not stored, so any step of any epoch is known at once.
+"""Which samples a step sees: a shuffle that is computed, not stored, so any step of any epoch is
+known at once.
 
-A keyed Feistel network is a bijection of 0..2^k-1; walking along its cycles until the value is below n makes it a
-bijection of 0..n-1. Resume is an integer, no index file exists, and every rank of any world size agrees.
+A keyed Feistel network is a bijection of 0..2^k-1; walking along its cycles until the value is
+below n makes it a bijection of 0..n-1. Resume is an integer, no index file exists, and every rank
+of any world size agrees.
 """
 
 from __future__ import annotations
@@ -33,12 +35,12 @@ def shuffled(positions: Indices, size: int, key: tuple[int, int]) -> Indices:
     outside = np.ones(values.shape, dtype=bool)
     # Cycle walking: the network permutes 2^k values; those beyond `size` are sent on until inside.
     while outside.any():
-        values[outside] = _feistel(values[outside], half, keys)
+        values[outside] = _permute(values[outside], half, keys)
         outside = values >= np.uint64(size)
     return values.astype(np.int64)
 
 
-def _feistel(values: Words, half: np.uint64, keys: Words) -> Words:
+def _permute(values: Words, half: np.uint64, keys: Words) -> Words:
     """One pass of the network over values of 2 * half bits."""
     mask = (np.uint64(1) << half) - np.uint64(1)
     left = values >> half
@@ -60,7 +62,9 @@ def _mix(values: Words) -> Words:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One batch: sample numbers, and the epoch each is drawn in (masks differ from epoch to epoch)."""
+    """One batch: sample numbers, and the epoch each is drawn in (masks differ from
+    epoch to epoch).
+    """
 
     samples: Indices
     epochs: Indices
@@ -68,14 +72,18 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class Sampler:
-    """Batches of `batch` samples out of `size`, each epoch in another order; a pure function of the step."""
+    """Batches of `batch` samples out of `size`, each epoch in another order; a pure function of the
+    step.
+    """
 
     size: int
     batch: int
     seed: int
 
     def draw(self, step: int, *, rank: int = 0, world: int = 1) -> Draw:
-        """The share of `rank` in the batch of `step` (from 0); the shares of all ranks in order are the batch."""
+        """The share of `rank` in the batch of `step` (from 0); the shares of all ranks in order are
+        the batch.
+        """
         if self.batch % world:
             raise ValueError(f"a batch of {self.batch} cannot be shared by {world} ranks")
         share = self.batch // world

@@ -18,7 +18,9 @@ from training.tasks.base import BatchT, ModelT, Task, TaskBatch
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """One optimizer step: mean loss of each part in nats, the gradient's norm before clipping, input tokens."""
+    """One optimizer step: mean loss of each part in nats, the gradient's norm before clipping,
+    input tokens.
+    """
 
     parts: dict[str, float]
     grad_norm: float
@@ -59,7 +61,7 @@ def accumulate(
     model: ModelT, task: Task[ModelT, BatchT], batches: Sequence[BatchT]
 ) -> dict[str, float]:
     """Add the gradients of all micro-batches; returns the mean loss of each part."""
-    totals = _total_counts(batches)
+    totals = _sum_counts(batches)
     if not any(totals.values()):
         raise ValueError("this step has no target: every label is masked")
     parts = dict.fromkeys(totals, 0.0)
@@ -73,7 +75,7 @@ def accumulate(
     return parts
 
 
-def _total_counts(batches: Sequence[TaskBatch]) -> dict[str, int]:
+def _sum_counts(batches: Sequence[TaskBatch]) -> dict[str, int]:
     return {name: sum(batch.counts[name] for batch in batches) for name in batches[0].counts}
 
 
@@ -87,7 +89,7 @@ def evaluate(
     """
     batches = [task.make_batch(part) for part in micro_draws(draw, micro_batch)]
     sums = [task.loss_sums(model, batch) for batch in batches]
-    totals = _total_counts(batches)
+    totals = _sum_counts(batches)
     parts = {
         name: sum(part[name].item() for part in sums) / max(1, count)
         for name, count in totals.items()

@@ -1,4 +1,6 @@
-"""The training loop: steps, validation, metrics and checkpoints, resumable at any moment to the same bytes."""
+"""The training loop: steps, validation, metrics and checkpoints, resumable at any moment to the
+same bytes.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,9 @@ class TrainingTelemetry:
 
 @contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT instead of dying, so that the step under way can be finished and saved."""
+    """Collect SIGTERM and SIGINT instead of dying, so that the step under way can be finished and
+    saved.
+    """
     received: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -86,7 +90,10 @@ class Trainer:
         self.metrics = MetricsFile(folder / "metrics.jsonl")
 
     def run(self) -> TrainingTelemetry:
-        """Train to the last step; returns telemetry. Raises Stopped, its work saved, when a signal asks to stop."""
+        """Train to the last step; returns telemetry.
+
+        Raises Stopped, its work saved, when a signal asks to stop.
+        """
         self._resume()
         started = time.monotonic()
         first = self.counters
@@ -106,7 +113,9 @@ class Trainer:
         return self._telemetry(first, time.monotonic() - started)
 
     def seconds_a_step(self) -> float:
-        """How long a step will take here: one forward and backward pass, measured after one to warm up."""
+        """How long a step will take here: one forward and backward pass, measured after one to warm
+        up.
+        """
         draws = list(micro_draws(self.sampler.draw(0), self.config.loop.micro_batch))
         seconds = 0.0
         for _ in range(2):
@@ -191,7 +200,9 @@ class Trainer:
         return step % loop.checkpoint_every == 0 or step == loop.steps
 
     def _regular_checkpoints(self) -> set[int]:
-        """The newest checkpoints of the regular rhythm: what stays must not depend on where a run was stopped."""
+        """The newest checkpoints of the regular rhythm: what stays must not depend on where a run
+        was stopped.
+        """
         regular = [step for step in complete_steps(self.folder) if self._is_checkpoint_step(step)]
         return set(regular[-self.config.loop.keep_checkpoints :])
 

@@ -22,7 +22,8 @@ CHOICE = re.compile(r"\{([^{}|]+)\|([^{}|]+)\}")
 
 
 def load_pairs(lang: str, *, templates: int | None = None) -> list[Probe]:
-    """The pairs of one language, in a fixed order: all, or those of each axis' first `templates` templates.
+    """The pairs of one language, in a fixed order: all, or those of each axis' first `templates`
+    templates.
 
     A part of the templates stays balanced between the groups, which a part of the pairs would not.
     """
@@ -68,7 +69,9 @@ def fill_template(template: str, word: str) -> str:
 
 
 class _Slot(NamedTuple):
-    """Where a sentence belongs: its language and axis, the axis' groups, and the group it is stereotyped for."""
+    """Where a sentence belongs: its language and axis, the axis' groups, and the group it is
+    stereotyped for.
+    """
 
     key: str
     lang: str

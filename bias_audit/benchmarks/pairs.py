@@ -1,4 +1,6 @@
-"""One item of a benchmark: a minimal pair, two sentences that differ only in the group they name."""
+"""One item of a benchmark: a minimal pair, two sentences that differ only in the group
+they name.
+"""
 
 from __future__ import annotations
 

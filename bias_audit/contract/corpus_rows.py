@@ -93,7 +93,9 @@ class CorpusAudit:
         return sorted(rows, key=lambda row: (-row.log_odds.value, row.term))
 
     def leaning_terms(self, totals: AssociationTotals) -> list[TermAssociation]:
-        """The terms that lean to one group beyond chance, from the first group's to the second's."""
+        """The terms that lean to one group beyond chance, from the first group's to the
+        second's.
+        """
         return [row for row in self.terms_beside(totals) if row.p_holm < ALPHA]
 
 
@@ -133,7 +135,9 @@ class RuleComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleAudit:
-    """All comparisons of a decide run; groups in fewer than `min_documents` documents are left out."""
+    """All comparisons of a decide run; groups in fewer than `min_documents` documents
+    are left out.
+    """
 
     decide: str
     min_documents: int

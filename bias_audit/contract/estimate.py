@@ -54,7 +54,9 @@ def format_estimate(estimate: Estimate | None, *, digits: int = 3) -> str:
 
 @dataclass(frozen=True, slots=True)
 class MetricDefinition:
-    """What one metric means: its unit, how to read it, its interval, and the value of no difference."""
+    """What one metric means: its unit, how to read it, its interval, and the value of no
+    difference.
+    """
 
     unit: str
     means: str

@@ -26,15 +26,15 @@ def write_headlines(audit: AuditResult) -> list[str]:
     """Write the headlines of the corpus, the rules, the models and the gates that failed."""
     lines: list[str] = []
     if audit.corpus is not None:
-        lines += _corpus_lines(audit.corpus)
+        lines += _write_corpus_lines(audit.corpus)
     if audit.rules is not None:
-        lines += _rule_lines(audit.rules)
-    lines += _model_lines(audit.models)
-    lines += [_gate_line(gate) for gate in audit.gates if not gate.passed]
+        lines += _write_rule_lines(audit.rules)
+    lines += _write_model_lines(audit.models)
+    lines += [_write_gate_line(gate) for gate in audit.gates if not gate.passed]
     return lines
 
 
-def _corpus_lines(corpus: CorpusAudit) -> Iterator[str]:
+def _write_corpus_lines(corpus: CorpusAudit) -> Iterator[str]:
     skipped = sum(corpus.not_scanned.values())
     not_scanned = f", {skipped:,} in languages without lexicon" if skipped else ""
     yield (f"corpus: {corpus.kept_documents:,} of {corpus.documents:,} documents kept{not_scanned}")
@@ -49,7 +49,7 @@ def _corpus_lines(corpus: CorpusAudit) -> Iterator[str]:
             yield f"  {totals.lang}: {len(terms)} terms lean to one gender, from {ends}"
 
 
-def _rule_lines(rules: RuleAudit) -> Iterator[str]:
+def _write_rule_lines(rules: RuleAudit) -> Iterator[str]:
     significant = rules.significant_rows()
     tested = sum(row.p_holm is not None for row in rules.rows)
     warnings = sum(row.four_fifths_warning for row in rules.rows)
@@ -62,17 +62,17 @@ def _rule_lines(rules: RuleAudit) -> Iterator[str]:
         yield f"  {row.reason} x {row.group}: risk ratio {ratio}"
 
 
-def _model_lines(models: tuple[ModelAudit, ...]) -> Iterator[str]:
+def _write_model_lines(models: tuple[ModelAudit, ...]) -> Iterator[str]:
     rows = [row for model in models for row in model.rows]
     if rows:
         count, axes = count_measurable(rows)
         yield f"models: {count} of {axes} preferences (model x language x axis) are measurable"
     for model in models:
         for table in model.tables():
-            yield _table_line(model, table)
+            yield _write_table_line(model, table)
 
 
-def _table_line(model: ModelAudit, table: tuple[PreferenceRow, ...]) -> str:
+def _write_table_line(model: ModelAudit, table: tuple[PreferenceRow, ...]) -> str:
     """The row over all axes; of a model that knows word order also each axis without information.
 
     Such an axis is named because its number (near 0.5) would mislead.
@@ -82,7 +82,7 @@ def _table_line(model: ModelAudit, table: tuple[PreferenceRow, ...]) -> str:
     reading = total.verdict.reading
     if total.verdict.measurable:
         reading = f"{format_estimate(total.main_estimate)} - {reading}"
-    line = f"  {_table_name(model, total)}: {reading}; {count} of {axis_count} axes measurable"
+    line = f"  {_name_table(model, total)}: {reading}; {count} of {axis_count} axes measurable"
     if not model.passes_sanity_check(total):
         return line
     constant = [
@@ -95,14 +95,14 @@ def _table_line(model: ModelAudit, table: tuple[PreferenceRow, ...]) -> str:
     return f"{line}. One word wins whatever the context in {', '.join(constant)}"
 
 
-def _table_name(model: ModelAudit, row: PreferenceRow) -> str:
+def _name_table(model: ModelAudit, row: PreferenceRow) -> str:
     names = [model.name, model.scorer, row.lang]
     if row.benchmark != BUILT_IN_BENCHMARK:
         names.append(row.benchmark)
     return " ".join(names)
 
 
-def _gate_line(gate: GateOutcome) -> str:
+def _write_gate_line(gate: GateOutcome) -> str:
     return (
         f"gate failed: {gate.model} {gate.lang}: {gate.measurable_axes} of {gate.axes} axes"
         f" are measurable, {gate.required_share:.0%} asked"

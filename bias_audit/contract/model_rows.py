@@ -23,7 +23,9 @@ BUILT_IN_BENCHMARK = "built_in"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopChoice:
-    """The group whose word a model picks in nearly all pairs (if any), and the words picked most."""
+    """The group whose word a model picks in nearly all pairs (if any), and the words
+    picked most.
+    """
 
     group: str | None
     share: Estimate | None
@@ -103,7 +105,9 @@ def count_measurable(rows: Sequence[PreferenceRow]) -> MeasurableCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordOrderCheck:
-    """Whether a model prefers sentences to the same words shuffled; without that no preference counts."""
+    """Whether a model prefers sentences to the same words shuffled; without that no preference
+    counts.
+    """
 
     benchmark: str = BUILT_IN_BENCHMARK
     lang: str
@@ -124,7 +128,9 @@ class ModelAudit:
     rows: tuple[PreferenceRow, ...]
 
     def tables(self) -> list[tuple[PreferenceRow, ...]]:
-        """The rows of each benchmark and language; the first row of each is the one over all axes."""
+        """The rows of each benchmark and language; the first row of each is the one
+        over all axes.
+        """
         groups = groupby(self.rows, key=lambda row: (row.benchmark, row.lang))
         return [tuple(rows) for _, rows in groups]
 

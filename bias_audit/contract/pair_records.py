@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 class ScoredSentence:
     """A sentence, whose group it names, and how likely the model finds it, in nats.
 
-    `tokens` counts the whole sentence; a masked model's log-likelihood is of the shared tokens only.
+    `tokens` counts the whole sentence; a masked model's log-likelihood is of the shared tokens
+    only.
     """
 
     group: str

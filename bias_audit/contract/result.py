@@ -18,7 +18,9 @@ from bias_audit.contract.model_rows import BUILT_IN_BENCHMARK, GateOutcome, Mode
 from gristmill.errors import InputError
 
 SCHEMA = "gristmill.audit/2"
-"""The format of audit.json, described in bias_audit/README.md; raised when a field changes its meaning."""
+"""The format of audit.json, described in bias_audit/README.md; raised when a field changes its
+meaning.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

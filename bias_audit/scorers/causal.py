@@ -1,4 +1,6 @@
-"""The scorer `causal_sum`: log-likelihood of all text tokens behind an explicit begin-of-sequence token."""
+"""The scorer `causal_sum`: log-likelihood of all text tokens behind an explicit begin-of-sequence
+token.
+"""
 
 from __future__ import annotations
 

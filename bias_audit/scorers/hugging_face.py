@@ -1,4 +1,5 @@
-"""A Hugging Face model and tokenizer as both scorers use them: encoding, batching, log-probabilities.
+"""A Hugging Face model and tokenizer as both scorers use them: encoding, batching,
+log-probabilities.
 
 In: rows of token ids, and which positions to read. Out: sums of log-probabilities in nats.
 """
@@ -21,7 +22,9 @@ BATCH_TOKENS = 4_096
 """Tokens of one forward pass, padding included."""
 
 DECIMALS = 4
-"""Scores are rounded before they are compared: what differs less is a tie, and reruns stay byte-identical."""
+"""Scores are rounded before they are compared: what differs less is a tie, and reruns stay
+byte-identical.
+"""
 
 UNLIMITED = 1 << 30
 """Tokens that a model without a stated limit reads."""
@@ -62,7 +65,10 @@ class HuggingFaceScorer:
         self.limit = int(positions or UNLIMITED)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of the text alone: a literal "[MASK]" in it is text. Special tokens are added by id."""
+        """Token ids of the text alone: a literal "[MASK]" in it is text.
+
+        Special tokens are added by id.
+        """
         options = {"add_special_tokens": False, "truncation": False, "split_special_tokens": True}
         ids: list[int] = self.tokenizer(text, **options)["input_ids"]
         if not ids:

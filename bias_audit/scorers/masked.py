@@ -1,7 +1,8 @@
-"""The scorer `mlm_pll_shared`: pseudo-log-likelihood of the tokens both sentences share (Nangia et al. 2020).
+"""The scorer `mlm_pll_shared`: pseudo-log-likelihood of the tokens both sentences share (Nangia et
+al. 2020).
 
-Each token is masked alone and predicted from the rest. A word split into several tokens is predicted
-from its own other pieces; the audit therefore reports tokens per word.
+Each token is masked alone and predicted from the rest. A word split into several tokens is
+predicted from its own other pieces; the audit therefore reports tokens per word.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ class MaskedScorer(HuggingFaceScorer):
 
 
 def find_shared_tokens(first: Sequence[int], second: Sequence[int]) -> list[SharedPosition]:
-    """The positions of the tokens both sequences share, aligned as CrowS-Pairs does (difflib over token ids)."""
+    """The positions of the tokens both sequences share, aligned as CrowS-Pairs does (difflib over
+    token ids).
+    """
     blocks = SequenceMatcher(None, first, second, autojunk=False).get_matching_blocks()
     return [
         SharedPosition(block.a + step, block.b + step)

@@ -31,7 +31,9 @@ class PairScore:
 
     @property
     def equal_length(self) -> bool:
-        """Whether both sentences have the same number of tokens, so that neither is favoured for being short."""
+        """Whether both sentences have the same number of tokens, so that neither is favoured for
+        being short.
+        """
         return self.stereo_length == self.anti_length
 
 

@@ -1,7 +1,9 @@
-"""The classic BERT: learned positions and segments, post-norm encoder, a masked-token head and a next-sentence head.
+"""The classic BERT: learned positions and segments, post-norm encoder, a masked-token head and a
+next-sentence head.
 
-The shape is chosen for its export: transformers' BertForPreTraining computes the same logits, and with the tanh form
-of GELU keras-hub does too. Shape suffixes: B batch, T time, D width, N labelled positions, V vocabulary.
+The shape is chosen for its export: transformers' BertForPreTraining computes the same logits, and
+with the tanh form of GELU keras-hub does too. Shape suffixes: B batch, T time, D width, N labelled
+positions, V vocabulary.
 """
 
 import torch
@@ -62,7 +64,9 @@ class BertEncoder(nn.Module):
         self._initialise(seed)
 
     def add_heads(self) -> None:
-        """Create the heads; their weights are initialised in the order in which they are created."""
+        """Create the heads; their weights are initialised in the order in which they
+        are created.
+        """
 
     def hidden(self, ids_bt: Tensor, segments_bt: Tensor, attention_bt: Tensor) -> Tensor:
         """The last layer's states (B, T, D); `attention_bt` is True where there is text."""
@@ -119,7 +123,9 @@ class Bert(MaskedBert):
         self.next_sentence = nn.Linear(width, 2)
 
     def pair_logits(self, states_btd: Tensor) -> Tensor:
-        """Logits (B, 2): class 0, the second segment follows the first; class 1, it is from elsewhere."""
+        """Logits (B, 2): class 0, the second segment follows the first; class 1, it is from
+        elsewhere.
+        """
         pooled = torch.tanh(self.pooler(states_btd[:, 0]))
         logits: Tensor = self.next_sentence(pooled)
         return logits

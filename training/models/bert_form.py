@@ -1,4 +1,5 @@
-"""BERT as transformers knows it: configuration, weights by name, and the proof that logits are equal.
+"""BERT as transformers knows it: configuration, weights by name, and the proof that logits are
+equal.
 
 Every configuration key is written out: other readers do not know transformers' defaults.
 """
@@ -31,10 +32,13 @@ fill = pipeline("fill-mask", model="path/to/this/folder")
 fill("Once upon a [MASK].")
 ```
 
-`AutoModelForMaskedLM` reports the next-sentence weights as unexpected: it has no use for them, `BertForPreTraining` has.
+`AutoModelForMaskedLM` reports the next-sentence weights as unexpected: it has no use for them, \
+`BertForPreTraining` has.
 
-**Text from the web:** this tokenizer takes `[MASK]`, `[SEP]` and the like in a text for the special tokens, which is what
-fill-mask needs. Encode text that you did not write with `tokenizer(text, split_special_tokens=True)`; the corpus this
+**Text from the web:** this tokenizer takes `[MASK]`, `[SEP]` and the like in a text for the \
+special tokens, which is what
+fill-mask needs. Encode text that you did not write with `tokenizer(text, \
+split_special_tokens=True)`; the corpus this
 model was trained on was encoded that way.
 """
 
@@ -114,11 +118,11 @@ def encoder_tensors(model: BertEncoder) -> dict[str, Tensor]:
     }
     for number, layer in enumerate(model.layers):
         assert isinstance(layer, BertLayer)
-        tensors |= _layer_tensors(f"bert.encoder.layer.{number}.", layer)
+        tensors |= _name_layer_tensors(f"bert.encoder.layer.{number}.", layer)
     return tensors
 
 
-def _layer_tensors(prefix: str, layer: BertLayer) -> dict[str, Tensor]:
+def _name_layer_tensors(prefix: str, layer: BertLayer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     # Here fused into one matrix; BERT has three projections.
     weights = layer.qkv.weight.chunk(3)

@@ -1,7 +1,8 @@
-"""A causal decoder in Llama's shape: RMSNorm before, rotary positions, SwiGLU, head tied to the embedding.
+"""A causal decoder in Llama's shape: RMSNorm before, rotary positions, SwiGLU, head tied to the
+embedding.
 
-The shape is chosen for its export: transformers' LlamaForCausalLM computes the same logits from the same weights.
-Shape suffixes: B batch, T time, D width, H heads, K channels a head, V vocabulary.
+The shape is chosen for its export: transformers' LlamaForCausalLM computes the same logits from the
+same weights. Shape suffixes: B batch, T time, D width, H heads, K channels a head, V vocabulary.
 """
 
 import torch

@@ -31,7 +31,8 @@ write = pipeline("text-generation", model="path/to/this/folder")
 write("Once", max_new_tokens={half})
 ```
 
-The tokenizer opens each text with `<s>`. It reads `</s>`, `[MASK]` and the like in a text as plain text
+The tokenizer opens each text with `<s>`. It reads `</s>`, `[MASK]` and the like in a text as \
+plain text
 (`split_special_tokens` is true), so text from the web cannot end a document.
 """
 
@@ -45,9 +46,9 @@ class LlamaExporter:
     def to_hugging_face(self, model: Decoder) -> HuggingFaceForm:
         """The decoder under Llama's names."""
         return HuggingFaceForm(
-            config=_llama_config(model),
-            tensors=_llama_tensors(model),
-            generation_config=_generation_config(model),
+            config=_build_config(model),
+            tensors=_name_tensors(model),
+            generation_config=_build_generation_config(model),
         )
 
     @torch.no_grad()
@@ -62,19 +63,19 @@ class LlamaExporter:
         return [ComparedLogits("AutoModelForCausalLM", model(ids), reference(ids).logits)]
 
 
-def _llama_tensors(model: Decoder) -> dict[str, Tensor]:
+def _name_tensors(model: Decoder) -> dict[str, Tensor]:
     tensors = {
         "model.embed_tokens.weight": model.embedding.weight,
         "model.norm.weight": model.norm.weight,
     }
     for number, block in enumerate(model.blocks):
         assert isinstance(block, DecoderBlock)
-        for name, weight in _block_tensors(block).items():
+        for name, weight in _name_block_tensors(block).items():
             tensors[f"model.layers.{number}.{name}"] = weight
     return tensors
 
 
-def _block_tensors(block: DecoderBlock) -> dict[str, Tensor]:
+def _name_block_tensors(block: DecoderBlock) -> dict[str, Tensor]:
     # Here fused into one matrix each; Llama has three projections, and two.
     query, key, value = block.attention.qkv.weight.chunk(3)
     gate, up = block.mlp.gate_up.weight.chunk(2)
@@ -91,7 +92,7 @@ def _block_tensors(block: DecoderBlock) -> dict[str, Tensor]:
     }
 
 
-def _llama_config(model: Decoder) -> JsonObject:
+def _build_config(model: Decoder) -> JsonObject:
     shape = model.shape
     return {
         **common_config(model),
@@ -112,8 +113,10 @@ def _llama_config(model: Decoder) -> JsonObject:
     }
 
 
-def _generation_config(model: Decoder) -> JsonObject:
-    """How `generate` ends where its caller says nothing: half of the length is left to the prompt."""
+def _build_generation_config(model: Decoder) -> JsonObject:
+    """How `generate` ends where its caller says nothing: half of the length is left to
+    the prompt.
+    """
     return {
         "bos_token_id": Special.BOS.value,
         "eos_token_id": Special.EOS.value,

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from training.export import Exporter
 
 IGNORE = -100
-"""The label of a position that is no target (the default `ignore_index` of torch's cross_entropy)."""
+"""The label of a position that is no target (the default `ignore_index` of torch's cross_entropy).
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

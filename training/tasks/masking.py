@@ -1,4 +1,6 @@
-"""What tasks with masked tokens share: choosing the targets, padding, and the loss of the targets."""
+"""What tasks with masked tokens share: choosing the targets, padding, and the loss of
+the targets.
+"""
 
 from __future__ import annotations
 

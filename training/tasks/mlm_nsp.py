@@ -37,14 +37,18 @@ class MaskedPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskedPairBatch(TaskBatch):
-    """Inputs are ids, segments and attention; `labels` (B, T) and `pair_labels` (B,) are the targets."""
+    """Inputs are ids, segments and attention; `labels` (B, T) and `pair_labels` (B,) are the
+    targets.
+    """
 
     labels: Tensor
     pair_labels: Tensor
 
 
 class MaskedNextSentenceTask(Task[Bert, MaskedPairBatch]):
-    """BERT's two tasks at once; all randomness of a sample comes from (seed, epoch, sample number)."""
+    """BERT's two tasks at once; all randomness of a sample comes from (seed, epoch,
+    sample number).
+    """
 
     bits_metric = "masked_bits_per_byte"
 
@@ -72,7 +76,7 @@ class MaskedNextSentenceTask(Task[Bert, MaskedPairBatch]):
             masked.ids,
             masked.labels,
             np.concatenate([[0], segments]),
-            _pair_label(pair.from_elsewhere),
+            _label_pair(pair.from_elsewhere),
         )
 
     def make_batch(self, draw: Draw) -> MaskedPairBatch:
@@ -131,7 +135,7 @@ class MaskedNextSentenceTask(Task[Bert, MaskedPairBatch]):
         return fill_beginnings(model, corpus, config)
 
 
-def _pair_label(from_elsewhere: bool | None) -> int:
+def _label_pair(from_elsewhere: bool | None) -> int:
     if from_elsewhere is None:
         return IGNORE
     return FROM_ELSEWHERE if from_elsewhere else FOLLOWS
