@@ -43,7 +43,7 @@ class ComparedLogits(NamedTuple):
     """Logits of equal inputs, by our network and by a class of transformers; equal shapes."""
 
     reference_class: str
-    ours: Tensor
+    trained: Tensor
     reference: Tensor
 
 
@@ -131,7 +131,7 @@ def check_export(
 
 
 def _check_difference(folder: Path, logits: ComparedLogits) -> float:
-    difference = float((logits.ours - logits.reference).abs().max())
+    difference = float((logits.trained - logits.reference).abs().max())
     # Written so that NaN is refused too: every comparison with NaN is false.
     if not difference <= MAX_DIFFERENCE:
         raise GristmillError(

@@ -43,13 +43,13 @@ def shuffled(positions: Indices, size: int, key: tuple[int, int]) -> Indices:
 def _permute(values: Words, half: np.uint64, keys: Words) -> Words:
     """One pass of the network over values of 2 * half bits."""
     mask = (np.uint64(1) << half) - np.uint64(1)
-    left = values >> half
-    right = values & mask
+    high = values >> half
+    low = values & mask
     for key in keys:
-        mixed = left ^ (_mix(right ^ key) & mask)
-        left = right
-        right = mixed
-    return (left << half) | right
+        mixed = high ^ (_mix(low ^ key) & mask)
+        high = low
+        low = mixed
+    return (high << half) | low
 
 
 def _mix(values: Words) -> Words:

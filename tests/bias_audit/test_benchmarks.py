@@ -8,6 +8,7 @@ from importlib import resources
 
 import pytest
 
+from bias_audit.benchmarks import registry
 from bias_audit.benchmarks.built_in import (
     LANGUAGES,
     build_pairs,
@@ -16,7 +17,9 @@ from bias_audit.benchmarks.built_in import (
     load_pairs,
     read_source,
 )
-from bias_audit.benchmarks.pairs import count_words
+from bias_audit.benchmarks.pairs import Probe, count_words
+from bias_audit.config import ProbesConfig
+from bias_audit.contract.result import BenchmarkCard
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -165,3 +168,65 @@ def test_the_card_and_the_readme_state_the_true_size(lang):
     assert len(found.sha256) == 64
     assert f"{found.pairs} pairs in {name}" in readme or f"{found.pairs} in {name}" in readme
     assert read_source(lang).startswith("#")
+
+
+class Toy:
+    """A benchmark of one pair, as its module would be."""
+
+    LANGUAGES = ("en",)
+
+    def load_pairs(self, lang, *, templates=None):
+        return [
+            Probe(
+                id=f"toy-{lang}-1",
+                lang=lang,
+                axis="toy",
+                template="t1",
+                word="w1",
+                stereotyped_group="cat",
+                other_group="dog",
+                stereo="The cat sleeps.",
+                anti="The dog sleeps.",
+                differing_words=(("cat", "dog"),),
+                benchmark="toy",
+            )
+        ]
+
+    def describe(self, lang):
+        return BenchmarkCard(
+            benchmark="toy",
+            lang=lang,
+            version="1",
+            licence="CC0-1.0",
+            source="written here",
+            pairs=1,
+            sha256="0" * 64,
+        )
+
+
+def test_a_registered_benchmark_is_scored_in_the_languages_that_it_has(monkeypatch):
+    monkeypatch.setattr(registry, "BENCHMARKS", {**registry.BENCHMARKS, "toy": Toy()})
+    config = ProbesConfig(benchmarks=("built_in", "toy"))
+    sets = registry.load_pair_sets(config.benchmarks, config.languages)
+    assert [(one.benchmark, one.lang, len(one.pairs)) for one in sets] == [
+        ("built_in", "en", 450),
+        ("built_in", "zh", 450),
+        ("toy", "en", 1),
+    ]
+    cards = registry.describe_pair_sets(sets)
+    assert [(card.benchmark, card.pairs) for card in cards] == [
+        ("built_in", 450),
+        ("built_in", 450),
+        ("toy", 1),
+    ]
+
+
+def test_two_benchmarks_with_one_id_are_refused(monkeypatch):
+    monkeypatch.setattr(registry, "BENCHMARKS", {"toy": Toy(), "other": Toy()})
+    with pytest.raises(ValueError, match="two probes have the id toy-en-1"):
+        registry.load_pair_sets(["toy", "other"], ["en"])
+
+
+def test_an_unknown_benchmark_is_refused_with_the_names_of_all():
+    with pytest.raises(ValueError, match="no benchmark is called 'crows': choose of built_in"):
+        ProbesConfig(benchmarks=("crows",))

@@ -65,18 +65,18 @@ class BertExporter:
         import transformers as hf
 
         inputs = comparison_inputs(model)
-        named = inputs.to_keywords()
+        keywords = inputs.to_keywords()
         tokens, pairs = model(inputs.ids, inputs.segments, inputs.attention.bool())
         pretraining_class = hf.BertForPreTraining
         pretraining = pretraining_class.from_pretrained(folder, local_files_only=True).eval()
         masked = hf.AutoModelForMaskedLM.from_pretrained(folder, local_files_only=True).eval()
-        reference = pretraining(**named)
+        reference = pretraining(**keywords)
         # Logits at padding are of no use to anybody, and need not be equal.
         text = inputs.attention.bool()
         return [
             ComparedLogits("BertForPreTraining", tokens[text], reference.prediction_logits[text]),
             ComparedLogits("BertForPreTraining", pairs, reference.seq_relationship_logits),
-            ComparedLogits("AutoModelForMaskedLM", tokens[text], masked(**named).logits[text]),
+            ComparedLogits("AutoModelForMaskedLM", tokens[text], masked(**keywords).logits[text]),
         ]
 
 
