@@ -19,12 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from training.config import ModelConfig, OptimConfig
-from training.export import bert_form, llama_form, quiet_transformers
+from training.export import quiet_transformers
 from training.models.bert import Bert
+from training.models.bert_form import BertExporter
 from training.models.decoder import Decoder
-from training.objectives import IGNORE, Batch, Causal, MaskedAndNextSentence, mask_tokens
+from training.models.llama_form import LlamaExporter
 from training.optim import build_optimizer
-from training.trainer import train_step
+from training.tasks.base import IGNORE, AnyTask, TaskBatch
+from training.tasks.causal import CausalBatch, CausalTask
+from training.tasks.masking import mask_tokens
+from training.tasks.mlm_nsp import MaskedNextSentenceTask, MaskedPairBatch
+from training.train_step import train_step
 
 VOCABULARY = 8192
 Step = Callable[[], None]
@@ -36,13 +41,19 @@ def causal_steps(length: int, batch: int) -> tuple[Step, Step]:
 
     shape = ModelConfig(layers=6, width=384, heads=6, feed_forward=1024)
     ours = Decoder(shape, vocabulary=VOCABULARY, length=length, seed=1)
-    theirs = LlamaForCausalLM(LlamaConfig(**llama_form(ours)[0]))
+    theirs = LlamaForCausalLM(LlamaConfig(**LlamaExporter().to_hugging_face(ours).config))
     windows = torch.randint(
         7, VOCABULARY, (batch, length + 1), generator=torch.Generator().manual_seed(0)
     )
     inputs, labels = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
-    made = Batch((inputs,), labels, None, {"causal": labels.numel()}, labels.numel(), 0.0)
-    return our_step(ours, Causal, made), their_step(
+    made = CausalBatch(
+        inputs=(inputs,),
+        labels=labels,
+        counts={"causal": labels.numel()},
+        tokens=labels.numel(),
+        text_bytes=0.0,
+    )
+    return our_step(ours, CausalTask, made), their_step(
         theirs, {"input_ids": inputs, "shift_labels": labels, "labels": labels}
     )
 
@@ -54,7 +65,7 @@ def masked_steps(length: int, batch: int) -> tuple[Step, Step]:
     shape = ModelConfig(layers=6, width=384, heads=6, feed_forward=1536)
     ours = Bert(shape, vocabulary=VOCABULARY, length=length, seed=1)
     off = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    theirs = BertForMaskedLM(BertConfig(**{**bert_form(ours)[0], **off}))
+    theirs = BertForMaskedLM(BertConfig(**{**BertExporter().to_hugging_face(ours).config, **off}))
     rng = np.random.default_rng(0)
     rows = [
         mask_tokens(row, rng, rate=0.15, vocabulary=VOCABULARY)
@@ -63,13 +74,13 @@ def masked_steps(length: int, batch: int) -> tuple[Step, Step]:
     ids, labels = (torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
     segments, attention = torch.zeros_like(ids), torch.ones_like(ids)
     counts = {"mlm": int((labels != IGNORE).sum()), "nsp": batch}
-    made = Batch(
-        (ids, segments, attention.bool()),
-        labels,
-        torch.zeros(batch).long(),
-        counts,
-        ids.numel(),
-        0.0,
+    made = MaskedPairBatch(
+        inputs=(ids, segments, attention.bool()),
+        labels=labels,
+        pair_labels=torch.zeros(batch).long(),
+        counts=counts,
+        tokens=ids.numel(),
+        text_bytes=0.0,
     )
     named = {
         "input_ids": ids,
@@ -77,15 +88,13 @@ def masked_steps(length: int, batch: int) -> tuple[Step, Step]:
         "attention_mask": attention,
         "labels": labels,
     }
-    return our_step(ours, MaskedAndNextSentence, made), their_step(theirs, named)
+    return our_step(ours, MaskedNextSentenceTask, made), their_step(theirs, named)
 
 
-def our_step(
-    model: nn.Module, objective: type[Causal] | type[MaskedAndNextSentence], batch: Batch
-) -> Step:
+def our_step(model: nn.Module, task_class: type[AnyTask], batch: TaskBatch) -> Step:
     """The trainer's own step over a ready batch."""
     optimizer = build_optimizer(model, OptimConfig(learning_rate=1e-4))
-    task = objective.__new__(objective)  # the loss needs no split
+    task = task_class.__new__(task_class)  # the loss needs no split
     return lambda: void(train_step(model, task, [batch], optimizer, max_grad_norm=1.0))
 
 

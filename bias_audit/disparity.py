@@ -1,40 +1,56 @@
-"""Compare how often each rule drops documents that mention a group with how often it drops the others."""
+"""Compares how often each rule drops documents that mention a group with how often it drops the
+others.
+
+In: batches of documents with the reasons they were dropped for, and the groups each mentions.
+Out: one row for each rule and group.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import numpy.typing as npt
 
-from bias_audit.corpus import Documents
+from bias_audit.contract.corpus_rows import RuleComparison
+from bias_audit.contract.estimate import Estimate
+from bias_audit.corpus import DocumentBatch
 from bias_audit.stats import (
     Z95,
-    Estimate,
     holm,
     mantel_haenszel,
-    optional_json,
     risk_ratio,
+    rounded,
     two_sided_p,
     wilson,
 )
 
 ANY = "(dropped)"
+"""The row of documents dropped for any reason."""
+
 LENGTH_EDGES = tuple(2 ** (step / 2) for step in range(2, 34))
-"""Bins half an octave wide: long documents mention more groups and meet other rules, so length must be held equal."""
+"""Bins half an octave wide: long documents mention more groups and meet other rules, so length must
+be held equal.
+"""
 
 FOUR_FIFTHS = 0.8
+"""Pass ratio below which US guidelines see adverse impact (29 CFR 1607.4 D): a reason to look."""
 
-Bools = NDArray[np.bool_]
-Longs = NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Stratum:
-    """Counts of one source, language and length bin: documents and hits, for all and for those that mention a group."""
+    """Counts of one source, language and length bin: documents and hits, for all and for those that
+    mention a group.
+
+    Shapes: hits (reasons,), mentioning (groups,), mentioning_hits (groups, reasons).
+    """
 
     documents: int
     hits: Longs
@@ -43,97 +59,131 @@ class Stratum:
 
 
 class Disparity:
-    """Drop counts by rule, group and stratum over the documents of one language, fed batch by batch."""
+    """Drop counts by rule, group and stratum over the documents of one language, fed batch by
+    batch.
+    """
 
     def __init__(self, groups: Sequence[str], legend: Sequence[str]) -> None:
-        self.groups, self.reasons = list(groups), [*legend, ANY]
+        self.groups = list(groups)
+        self.reasons = [*legend, ANY]
         self.strata: dict[tuple[str, int], Stratum] = {}
 
-    def add(self, batch: Documents, mentions: Bools, words: NDArray[np.float64]) -> None:
-        """Add documents: `mentions` is documents x groups; every reason of a document counts, not only its first."""
-        bits = np.arange(len(self.reasons) - 1, dtype=np.uint64)
-        reasons = (batch.reasons[:, None] >> bits[None, :]) & np.uint64(1)
-        hits = np.concatenate(
-            [reasons.astype(np.int64), (~batch.keep)[:, None].astype(np.int64)], axis=1
-        )
-        bins = np.digitize(words, LENGTH_EDGES)
+    def add(self, batch: DocumentBatch, mentions: Bools, words: Floats) -> None:
+        """Add documents: `mentions` is (documents, groups); every reason of a document counts, not
+        only its first.
+        """
+        hits = self._hits(batch)
+        lengths = np.digitize(words, LENGTH_EDGES)
         for source in sorted(set(batch.sources)):
-            for length in np.unique(bins[batch.sources == source]):
-                rows = (batch.sources == source) & (bins == length)
-                self._add(
-                    self._stratum(source, int(length)), mentions[rows].astype(np.int64), hits[rows]
-                )
+            of_source = batch.sources == source
+            for length in np.unique(lengths[of_source]):
+                rows = of_source & (lengths == length)
+                stratum = self._stratum(source, int(length))
+                _add_to_stratum(stratum, mentions[rows].astype(np.int64), hits[rows])
+
+    def _hits(self, batch: DocumentBatch) -> Longs:
+        """1 where a document was dropped for a reason, (documents, reasons); the last column is any
+        reason.
+        """
+        bits = np.arange(len(self.reasons) - 1, dtype=np.uint64)
+        by_reason = (batch.reasons[:, None] >> bits[None, :]) & np.uint64(1)
+        dropped = (~batch.keep)[:, None]
+        return np.concatenate([by_reason.astype(np.int64), dropped.astype(np.int64)], axis=1)
 
     def _stratum(self, source: str, length: int) -> Stratum:
-        groups, reasons = len(self.groups), len(self.reasons)
-        empty = Stratum(
-            0, *(np.zeros(shape, dtype=np.int64) for shape in (reasons, groups, (groups, reasons)))
-        )
-        return self.strata.setdefault((source, length), empty)
-
-    def _add(self, stratum: Stratum, mentions: Longs, hits: Longs) -> None:
-        stratum.documents += len(hits)
-        stratum.hits += hits.sum(axis=0)
-        stratum.mentioning += mentions.sum(axis=0)
-        stratum.mentioning_hits += mentions.T @ hits
-
-    def cells(self, group: str, reason: str) -> NDArray[np.float64]:
-        """One row a stratum: hits and n among documents that mention the group, then among the others."""
-        g, r = self.groups.index(group), self.reasons.index(reason)
-        rows = [
-            (
-                s.mentioning_hits[g, r],
-                s.mentioning[g],
-                s.hits[r] - s.mentioning_hits[g, r],
-                s.documents - s.mentioning[g],
+        """The stratum of a source and length bin, made when first needed."""
+        key = (source, length)
+        if key not in self.strata:
+            groups = len(self.groups)
+            reasons = len(self.reasons)
+            self.strata[key] = Stratum(
+                documents=0,
+                hits=np.zeros(reasons, dtype=np.int64),
+                mentioning=np.zeros(groups, dtype=np.int64),
+                mentioning_hits=np.zeros((groups, reasons), dtype=np.int64),
             )
-            for _, s in sorted(self.strata.items())
-        ]
+        return self.strata[key]
+
+    def cells(self, group: str, reason: str) -> Floats:
+        """One row a stratum: hits and n among documents that mention the group, then among the
+        others.
+        """
+        g = self.groups.index(group)
+        r = self.reasons.index(reason)
+        rows: list[tuple[int, int, int, int]] = []
+        for _, stratum in sorted(self.strata.items()):
+            hits = stratum.mentioning_hits[g, r]
+            n = stratum.mentioning[g]
+            rows.append((hits, n, stratum.hits[r] - hits, stratum.documents - n))
         return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def rows(parts: Sequence[Disparity], *, min_documents: int) -> list[dict[str, Any]]:
+def _add_to_stratum(stratum: Stratum, mentions: Longs, hits: Longs) -> None:
+    stratum.documents += len(hits)
+    stratum.hits += hits.sum(axis=0)
+    stratum.mentioning += mentions.sum(axis=0)
+    stratum.mentioning_hits += mentions.T @ hits
+
+
+class _Comparison(NamedTuple):
+    """A row before the correction, with the stratified ratio as computed (rows hold it rounded)."""
+
+    row: RuleComparison
+    stratified: Estimate | None
+
+
+def compare_rules(parts: Sequence[Disparity], *, min_documents: int) -> list[RuleComparison]:
     """Every rule and group over all languages, Holm-corrected over the whole table.
 
-    A group needs `min_documents` documents that mention it, and as many that do not; a rule must have fired.
-    Rows without a stratified ratio are not tested: their p is None.
+    A group needs `min_documents` documents that mention it, and as many that do not; a rule must
+    have fired. Rows without a stratified ratio are not tested: their p is None.
     """
-    found: list[tuple[dict[str, Any], Estimate | None]] = []
+    comparisons: list[_Comparison] = []
     for group in dict.fromkeys(group for part in parts for group in part.groups):
-        mine = [part for part in parts if group in part.groups]
-        for reason in mine[0].reasons:
-            cells = np.concatenate([part.cells(group, reason) for part in mine])
-            hit, n, other_hit, other_n = (int(total) for total in cells.sum(axis=0))
-            if min(n, other_n) >= min_documents and hit + other_hit > 0:
-                found.append(_row(group, reason, cells, (hit, n, other_hit, other_n)))
-    tested = [(row, _p_of_ratio(pooled)) for row, pooled in found if pooled is not None]
-    for (row, _), p in zip(tested, holm([p for _, p in tested]), strict=True):
-        row["p_holm"] = round(p, 6)
-    return [row for row, _ in found]
+        with_group = [part for part in parts if group in part.groups]
+        for reason in with_group[0].reasons:
+            cells = np.concatenate([part.cells(group, reason) for part in with_group])
+            comparison = _compare(group, reason, cells, min_documents)
+            if comparison is not None:
+                comparisons.append(comparison)
+    return _correct(comparisons)
 
 
-def _row(
-    group: str, reason: str, cells: NDArray[np.float64], totals: tuple[int, int, int, int]
-) -> tuple[dict[str, Any], Estimate | None]:
-    hit, n, other_hit, other_n = totals
-    pooled = mantel_haenszel(cells)
-    passed = risk_ratio(n - hit, n, other_n - other_hit, other_n)
-    row = {
-        "reason": reason,
-        "group": group,
-        "drop_rate": wilson(hit, n).as_json(),
-        "other_drop_rate": wilson(other_hit, other_n).as_json(),
-        "risk_ratio": optional_json(risk_ratio(hit, n, other_hit, other_n)),
-        "stratified_risk_ratio": optional_json(pooled),
-        "strata": int(((cells[:, 1] > 0) & (cells[:, 3] > 0)).sum()),
-        "p_holm": None,
-        "pass_ratio": optional_json(passed),
-        "four_fifths_warning": passed is not None and passed.value < FOUR_FIFTHS,
-    }
-    return row, pooled
+def _compare(group: str, reason: str, cells: Floats, min_documents: int) -> _Comparison | None:
+    """One row; None where there are too few documents, or none was dropped."""
+    hits, n, other_hits, other_n = (int(total) for total in cells.sum(axis=0))
+    if min(n, other_n) < min_documents or hits + other_hits == 0:
+        return None
+    stratified = mantel_haenszel(cells)
+    pass_ratio = risk_ratio(n - hits, n, other_n - other_hits, other_n)
+    comparing_strata = (cells[:, 1] > 0) & (cells[:, 3] > 0)
+    row = RuleComparison(
+        reason=reason,
+        group=group,
+        drop_rate=wilson(hits, n).rounded(),
+        other_drop_rate=wilson(other_hits, other_n).rounded(),
+        risk_ratio=rounded(risk_ratio(hits, n, other_hits, other_n)),
+        stratified_risk_ratio=rounded(stratified),
+        strata=int(comparing_strata.sum()),
+        p_holm=None,
+        pass_ratio=rounded(pass_ratio),
+        four_fifths_warning=pass_ratio is not None and pass_ratio.value < FOUR_FIFTHS,
+    )
+    return _Comparison(row, stratified)
 
 
-def _p_of_ratio(ratio: Estimate) -> float:
+def _correct(comparisons: Sequence[_Comparison]) -> list[RuleComparison]:
+    """The rows with Holm's p where there is a stratified ratio to test."""
+    ratios = [item.stratified for item in comparisons if item.stratified is not None]
+    adjusted = iter(holm([_test_ratio(ratio) for ratio in ratios]))
+    rows: list[RuleComparison] = []
+    for row, stratified in comparisons:
+        p_holm = None if stratified is None else round(next(adjusted), 6)
+        rows.append(replace(row, p_holm=p_holm))
+    return rows
+
+
+def _test_ratio(ratio: Estimate) -> float:
     """Two-sided p against 1, from an interval that is symmetric on the log scale."""
     width = math.log(ratio.high) - math.log(ratio.low)
     if width == 0:

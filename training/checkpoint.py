@@ -1,28 +1,33 @@
-"""Checkpoints that survive any crash: `step-N/` counts only once its manifest, written last, names every file's hash.
+"""Checkpoints that survive any crash: `step-N/` counts only once its manifest, written last, names
+every file's hash.
 
-A folder without a manifest is torn and gets removed; one whose bytes do not match is skipped, and the next older one
-is taken. All randomness of training is computed from step numbers, so weights, moments and counters are the whole state.
+A folder without a manifest is torn and gets removed; one whose bytes do not match is skipped, and
+the next older one is taken. All randomness of training is computed from step numbers, so weights,
+the optimizer's state and counters are the whole state.
 """
+
+from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from gristmill.errors import GristmillError, RunError
 from gristmill.hashing import sha256_file
 from gristmill.runs import storage
 
-MODEL, OPTIMIZER, STATE, MANIFEST = (
-    "model.safetensors",
-    "optimizer.safetensors",
-    "state.json",
-    "manifest.json",
-)
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MODEL = "model.safetensors"
+OPTIMIZER = "optimizer.safetensors"
+STATE = "state.json"
+MANIFEST = "manifest.json"
+FILES = (MODEL, OPTIMIZER, STATE)
+
+STEP_COUNT = "step"
+"""The entry of an optimizer's state that counts a parameter's updates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,43 +43,46 @@ def folder_of(run: Path, step: int) -> Path:
     return run / f"step-{step}"
 
 
+def step_of(folder: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(folder.name.removeprefix("step-"))
+
+
 def save_checkpoint(
     run: Path, model: nn.Module, optimizer: torch.optim.Optimizer, counters: Counters
 ) -> Path:
     """Write one checkpoint, manifest last."""
     folder = folder_of(run, counters.step)
     _commit_tensors(folder / MODEL, dict(model.state_dict()))
-    _commit_tensors(folder / OPTIMIZER, _moments(model, optimizer))
+    _commit_tensors(folder / OPTIMIZER, optimizer_tensors(model, optimizer))
     storage.commit_json(folder / STATE, {"step": counters.step, "tokens": counters.tokens})
-    hashes = {name: sha256_file(folder / name) for name in (MODEL, OPTIMIZER, STATE)}
+    hashes = {name: sha256_file(folder / name) for name in FILES}
     storage.commit_json(folder / MANIFEST, {"sha256": hashes})
     return folder
 
 
 def complete_steps(run: Path) -> list[int]:
     """The steps that have a manifest, oldest first."""
-    return sorted(
-        int(path.parent.name.removeprefix("step-")) for path in run.glob(f"step-*/{MANIFEST}")
-    )
+    return sorted(step_of(path.parent) for path in run.glob(f"step-*/{MANIFEST}"))
 
 
 def damaged_files(folder: Path) -> list[str]:
     """The files of a checkpoint that are not what its manifest says; empty = intact."""
     hashes: dict[str, str] = storage.read_json(folder / MANIFEST)["sha256"]
-    return [
-        name
-        for name, known in hashes.items()
-        if not (folder / name).is_file() or sha256_file(folder / name) != known
-    ]
+    return [name for name, sha256 in hashes.items() if not _has_hash(folder / name, sha256)]
+
+
+def _has_hash(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_file(path) == sha256
 
 
 def newest_intact(run: Path) -> Path | None:
     """The newest checkpoint whose bytes are as written; torn and damaged newer ones are removed."""
-    done = complete_steps(run)
+    complete = complete_steps(run)
     for folder in run.glob("step-*"):
-        if folder.is_dir() and int(folder.name.removeprefix("step-")) not in done:
+        if folder.is_dir() and step_of(folder) not in complete:
             shutil.rmtree(folder)
-    for step in reversed(done):
+    for step in reversed(complete):
         folder = folder_of(run, step)
         if not damaged_files(folder):
             return folder
@@ -83,18 +91,28 @@ def newest_intact(run: Path) -> Path | None:
 
 
 def load_checkpoint(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Counters:
-    """Put a checkpoint's weights and moments back; returns its counters."""
-    model.load_state_dict(read_tensors(folder / MODEL))
-    state = storage.read_json(folder / STATE)
-    moments = read_tensors(folder / OPTIMIZER)
-    for name, weight in model.named_parameters():
-        restored: dict[str, Any] = {moment: moments[f"{moment}.{name}"] for moment in MOMENTS}
-        optimizer.state[weight] = {"step": torch.tensor(float(state["step"])), **restored}
-    return Counters(step=state["step"], tokens=state["tokens"])
+    """Put a checkpoint's weights and optimizer state back; returns its counters.
+
+    RunError where the checkpoint is of another network.
+    """
+    try:
+        model.load_state_dict(read_tensors(folder / MODEL))
+    except RuntimeError as error:
+        raise RunError(
+            "this checkpoint is of another network",
+            {"checkpoint": folder, "because": str(error).partition("\n")[0]},
+            "remove it, and run `gristmill pretrain` again",
+        ) from error
+    counters = Counters(**storage.read_json(folder / STATE))
+    tensors = read_tensors(folder / OPTIMIZER)
+    restore_optimizer(model, optimizer, tensors, step=counters.step)
+    return counters
 
 
 def keep_only(run: Path, steps: set[int]) -> None:
-    """Remove all other checkpoints; each loses its manifest first, so that a crash leaves no half of one."""
+    """Remove all other checkpoints; each loses its manifest first, so that a crash leaves no half
+    of one.
+    """
     for step in set(complete_steps(run)) - steps:
         folder = folder_of(run, step)
         (folder / MANIFEST).unlink()
@@ -107,13 +125,55 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    named = model.named_parameters()
-    return {
-        f"{moment}.{name}": optimizer.state[weight][moment]
-        for name, weight in named
-        for moment in MOMENTS
-    }
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Everything the optimizer holds for each parameter, as `ENTRY.PARAMETER`
+    (`exp_avg.norm.weight`).
+
+    A parameter that never had a gradient has no state, and no entry.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():
+        # `get`, because optimizer.state is a defaultdict: looking would add an empty entry.
+        for entry, value in optimizer.state.get(parameter, {}).items():
+            if not isinstance(value, Tensor):
+                raise GristmillError(
+                    f"{type(optimizer).__name__} holds `{entry}` of {name} as"
+                    f" {type(value).__name__}; a checkpoint can hold tensors only"
+                )
+            tensors[f"{entry}.{name}"] = value
+    return tensors
+
+
+def restore_optimizer(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    tensors: dict[str, Tensor],
+    *,
+    step: int,
+) -> None:
+    """Put the state of each parameter back; `step` counts the updates where the file does not.
+
+    RunError where the file holds state of a parameter that the network does not have.
+    """
+    parameters = dict(model.named_parameters())
+    states: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        # Names of entries have no dot, names of parameters may have several.
+        entry, _, name = key.partition(".")
+        states.setdefault(name, {})[entry] = tensor
+    unknown = sorted(set(states) - set(parameters))
+    if unknown:
+        raise RunError(
+            "this checkpoint holds the optimizer's state of parameters that the network lacks",
+            {"parameters": ", ".join(unknown[:5])},
+            "remove the checkpoint, and run `gristmill pretrain` again",
+        )
+    for name, state in states.items():
+        # Checkpoints of earlier versions (AdamW's moments alone) leave the count to state.json:
+        # all parameters of such a run had a gradient in each step.
+        if STEP_COUNT not in state and set(state) == {"exp_avg", "exp_avg_sq"}:
+            state[STEP_COUNT] = torch.tensor(float(step))
+        optimizer.state[parameters[name]] = state
 
 
 def _commit_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -1,4 +1,9 @@
-"""The room's commands: `gristmill pretrain` and `gristmill generate`."""
+"""The room's commands: `gristmill pretrain` and `gristmill generate`.
+
+torch is imported inside the commands: `gristmill --help` must not need it.
+"""
+
+from __future__ import annotations
 
 import os
 from importlib.util import find_spec
@@ -9,8 +14,9 @@ import typer
 
 from gristmill import cli, config
 from gristmill.errors import MissingExtra, UserError
-from gristmill.runs.finished import find_latest
+from gristmill.runs.finished import FinishedRun, find_latest
 from training.config import PretrainConfig
+from training.contract import PretrainDetails
 
 ModelOption = Annotated[Path, typer.Option("--model", help="A pretrain run, or its export folder.")]
 PromptOption = Annotated[
@@ -38,7 +44,8 @@ def pretrain(
 ) -> None:
     """Train a causal model or a BERT on a pack run, and export it for Hugging Face.
 
-    Without --in the newest pack run is read. Stopped or killed, the same command continues from the last checkpoint.
+    Without --in the newest pack run is read. Stopped or killed, the same command continues from the
+    last checkpoint.
 
     Example: gristmill pretrain --in runs/pack-e41a0c7d9f52 --config configs/train/tiny-causal.toml
     """
@@ -52,17 +59,20 @@ def pretrain(
     from training.pretrain import pretrain as train
 
     run = train(packs[0], settings, out, force=force)
-    first, last = run.details["first_validation"], run.details["last_validation"]
-    cli.conclude(
-        run,
-        [
-            f"pretrain  validation loss {first['validation_loss']:.3f} -> {last['validation_loss']:.3f}"
-            f" in {run.counts['steps']:,} steps, {run.counts['tokens']:,} tokens",
-            f"  export  {run.path / 'export'}   logits and token ids checked against transformers",
-            f"next: gristmill audit --in {packs[0]} --model {run.path / 'export'} --out {run.path.parent}",
-        ],
-        as_json=as_json,
-    )
+    cli.conclude(run, _write_summary(run, packs[0]), as_json=as_json)
+
+
+def _write_summary(run: FinishedRun, pack: Path) -> list[str]:
+    details = PretrainDetails.from_json(run.details)
+    first_loss = details.first_validation["validation_loss"]
+    last_loss = details.last_validation["validation_loss"]
+    export = run.path / "export"
+    return [
+        f"pretrain  validation loss {first_loss:.3f} -> {last_loss:.3f}"
+        f" in {run.counts['steps']:,} steps, {run.counts['tokens']:,} tokens",
+        f"  export  {export}   logits and token ids checked against transformers",
+        f"next: gristmill audit --in {pack} --model {export} --out {run.path.parent}",
+    ]
 
 
 def generate(
@@ -73,14 +83,17 @@ def generate(
     Example: gristmill generate --model runs/pretrain-4c3309136629 --prompt "The baker's daughter"
     """
     _prepare_torch()
-    from training.generate_text import speak
+    from training.generate_text import generate_text
 
-    typer.echo(speak(model, prompt, tokens=tokens, seed=seed))
+    typer.echo(generate_text(model, prompt, tokens=tokens, seed=seed))
 
 
 def _prepare_torch() -> None:
-    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared machine ten times slower."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read once, when torch is first imported
+    """Check that torch is there, and let its idle threads sleep: spinning, they make a shared
+    machine ten times slower.
+    """
+    # Read once, when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for package in ("torch", "safetensors", "transformers"):
         if find_spec(package) is None:
             raise MissingExtra(package, "train")

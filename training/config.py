@@ -1,16 +1,22 @@
-"""What a pretraining run is told: objective, model shape, data windows, optimizer, and the rhythm of the loop."""
+"""The configuration of a pretraining run: task, model shape, data windows, optimizer,
+and the loop.
+"""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gristmill.config import Config
+from training.tasks.registry import check_task_name
+from training.tasks.settings import MaskingConfig
 
-Objective = Literal["causal", "mlm_nsp"]
+TaskName = Annotated[str, AfterValidator(check_task_name)]
+"""The name of a registered task."""
 
 
 class ModelConfig(Config):
-    """The shape of the network; the objective decides whether it becomes a decoder or a BERT."""
+    """The shape of the network; the task decides whether it becomes a decoder or a BERT."""
 
     layers: int = Field(default=4, ge=1)
     width: int = Field(default=256, ge=8)
@@ -26,12 +32,10 @@ class ModelConfig(Config):
         return self
 
 
-class DataConfig(Config):
-    """How documents become model input."""
+class DataConfig(MaskingConfig):
+    """How documents become model input; the settings of tasks are inherited."""
 
     sequence_length: int = Field(default=128, ge=8)
-    mask_rate: float = Field(default=0.15, gt=0, lt=1)
-    """Share of the text tokens a masked language model must guess (mlm_nsp only)."""
 
 
 class OptimConfig(Config):
@@ -73,7 +77,9 @@ class LoopConfig(Config):
 class PretrainConfig(Config):
     """Everything that decides the bytes of a pretraining run, apart from its shards."""
 
-    objective: Objective = "causal"
+    renamed_keys: ClassVar[Mapping[str, str]] = {"objective": "task"}
+
+    task: TaskName = "causal"
     seed: int = Field(default=1, ge=0, lt=2**32)
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
@@ -84,6 +90,7 @@ class PretrainConfig(Config):
     def _warmup_ends_before_the_run(self) -> Self:
         if self.optim.warmup_steps > self.loop.steps:
             raise ValueError(
-                f"optim.warmup_steps ({self.optim.warmup_steps}) exceeds loop.steps ({self.loop.steps})"
+                f"optim.warmup_steps ({self.optim.warmup_steps}) exceeds"
+                f" loop.steps ({self.loop.steps})"
             )
         return self

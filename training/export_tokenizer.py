@@ -1,4 +1,8 @@
-"""Writes the corpus's tokenizer beside an exported model, framed as the model was trained, and checks it id by id."""
+"""Writes the corpus's tokenizer beside an exported model, framed as the model was trained, and
+checks it id by id.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +17,8 @@ from training.corpus import SPECIAL_PIECES, Tokenizer
 from training.data import Special
 
 SPACE = "▁"
+"""How sentencepiece writes a space (U+2581)."""
+
 PROBES = (
     "",
     " ",
@@ -24,27 +30,30 @@ PROBES = (
     "漢字 龘 rare",
     "▁weird▁",
 )
-"""Texts that wrong tokenizer conversions get wrong; documents of the validation split are checked beside them."""
+"""Texts that wrong tokenizer conversions get wrong; documents of the validation split are checked
+beside them.
+"""
 
 
 def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length: int) -> None:
-    """Copy the tokenizer; add how the model frames a text, what it reads, and for a masked model what `[MASK]` means."""
+    """Copy the tokenizer; add how the model frames a text, what it reads, and for a masked model
+    what `[MASK]` means.
+    """
     for path in sorted(tokenizer.folder.iterdir()):
         storage.commit_bytes(folder / path.name, path.read_bytes())
     fast = tokenizers.Tokenizer.from_file(str(tokenizer.folder / "tokenizer.json"))
     settings = storage.read_json(folder / "tokenizer_config.json")
     if masked:
         _open_masks(fast)
-        # The corpus's tokenizer reads a crawled "[MASK]" as text. Here it must be the mask, or no stock fill-mask
-        # works; who encodes text from the web with this folder passes split_special_tokens=True himself.
+        # The corpus's tokenizer reads a crawled "[MASK]" as text. Here it must be the mask, or no
+        # stock fill-mask works; to encode text from the web, pass split_special_tokens=True.
         settings["split_special_tokens"] = False
         settings["model_input_names"] = ["input_ids", "token_type_ids", "attention_mask"]
     else:
-        settings["model_input_names"] = [
-            "input_ids",
-            "attention_mask",
-        ]  # generate() refuses segment ids
-        settings["padding_side"] = "left"  # several prompts at once are continued at their ends
+        # generate() refuses segment ids.
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
+        # Several prompts at once are continued at their ends.
+        settings["padding_side"] = "left"
     fast.post_processor = _frame(masked)
     storage.commit_bytes(folder / "tokenizer.json", fast.to_str(pretty=True).encode())
     storage.commit_json(folder / "tokenizer_config.json", {**settings, "model_max_length": length})
@@ -52,30 +61,32 @@ def write_tokenizer(folder: Path, tokenizer: Tokenizer, *, masked: bool, length:
 
 def _frame(masked: bool) -> TemplateProcessing:
     """What surrounds one text, and two."""
-    special = {
-        id_: (SPECIAL_PIECES[id_], id_.value) for id_ in (Special.BOS, Special.CLS, Special.SEP)
-    }
     if masked:
-        single, pair, used = (
-            "[CLS] $A [SEP]",
-            "[CLS] $A [SEP] $B:1 [SEP]:1",
-            (Special.CLS, Special.SEP),
-        )
         return TemplateProcessing(
-            single=single, pair=pair, special_tokens=[special[id_] for id_ in used]
+            single="[CLS] $A [SEP]",
+            pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+            special_tokens=_special_tokens(Special.CLS, Special.SEP),
         )
     return TemplateProcessing(
-        single="<s> $A", pair="<s> $A $B", special_tokens=[special[Special.BOS]]
+        single="<s> $A",
+        pair="<s> $A $B",
+        special_tokens=_special_tokens(Special.BOS),
     )
 
 
-def _open_masks(fast: tokenizers.Tokenizer) -> None:
-    """Give the text around a `[MASK]` the ids it has in training: a mask stands for a piece, its leading space included.
+def _special_tokens(*specials: Special) -> list[tuple[str, int]]:
+    return [(SPECIAL_PIECES[special], special.value) for special in specials]
 
-    The corpus's normalizer puts the space that opens a text before every stretch between special tokens, so that
-    "我[MASK]你" would show the model a space it never saw there. Two pre-tokenizers put it before the first stretch only:
-    one adds a real space (all others are marked by then), one marks it; alone, the second would spare a text that opens
-    with a mark. The ids of texts without a mask stay as they are.
+
+def _open_masks(fast: tokenizers.Tokenizer) -> None:
+    """Give the text around a `[MASK]` the ids it has in training: a mask stands for a piece, its
+    leading space included.
+
+    The corpus's normalizer puts the space that opens a text before every stretch between special
+    tokens, so that "我[MASK]你" would show the model a space it never saw there. Two pre-tokenizers
+    put it before the first stretch only: one adds a real space (all others are marked by then), one
+    marks it; alone, the second would spare a text that opens with a mark. The ids of texts without
+    a mask stay as they are.
     """
     fast.normalizer = normalizers.Replace(" ", SPACE)
     opening = pre_tokenizers.Metaspace(" ", prepend_scheme="first", split=False)
@@ -85,21 +96,31 @@ def _open_masks(fast: tokenizers.Tokenizer) -> None:
 
 
 def check_ids(folder: Path, tokenizer: Tokenizer, texts: Sequence[str]) -> int:
-    """Encode texts with the exported tokenizer; raises GristmillError unless the ids are sentencepiece's. Returns how many."""
+    """Encode texts with the exported tokenizer; GristmillError unless the ids are sentencepiece's.
+
+    Returns how many texts were compared.
+    """
     from transformers import AutoTokenizer
 
-    theirs = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    exported = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for text in texts:
-        # Text is never a command: a literal "[MASK]" in a document stays text, as sentencepiece has it.
-        found = theirs(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        wanted = tokenizer.pieces.encode(text)
-        if found != wanted:
-            where = next(
-                (i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b),
-                len(wanted),
-            )
-            raise GristmillError(
-                f"export refused: AutoTokenizer of {folder} gives other ids than sentencepiece for {text[:60]!r}: "
-                f"{found[where : where + 5]}, not {wanted[where : where + 5]}, from token {where} on"
-            )
+        # Text is never a command: a literal "[MASK]" in a document stays text, as in sentencepiece.
+        options = {"add_special_tokens": False, "split_special_tokens": True}
+        ids: list[int] = exported(text, **options)["input_ids"]
+        expected: list[int] = tokenizer.pieces.encode(text)
+        if ids != expected:
+            raise GristmillError(_describe_difference(folder, text, ids, expected))
     return len(texts)
+
+
+def _describe_difference(folder: Path, text: str, ids: list[int], expected: list[int]) -> str:
+    """The first tokens that differ, and where."""
+    pairs = enumerate(zip(ids, expected, strict=False))
+    differing = (number for number, (id_, other) in pairs if id_ != other)
+    # Where one list is the beginning of the other, they differ at its end.
+    start = next(differing, len(expected))
+    return (
+        f"export refused: AutoTokenizer of {folder} gives other ids than sentencepiece for"
+        f" {text[:60]!r}: {ids[start : start + 5]}, not {expected[start : start + 5]},"
+        f" from token {start} on"
+    )

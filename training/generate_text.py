@@ -1,4 +1,8 @@
-"""The command `generate`: loads an exported model through transformers and continues a text or fills its masks."""
+"""The command `generate`: loads an exported model through transformers and continues a text or
+fills its masks.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
@@ -10,40 +14,46 @@ from gristmill.errors import InputError
 from training.corpus import SPECIAL_PIECES
 from training.data import Special
 from training.export import quiet_transformers, read_config
-from training.generate import Sampling, continue_ids, guesses
+from training.generate import Sampling, TokenCandidate, continue_ids, fill_masks
+
+CAUSAL_ENDINGS = ("ForCausalLM", "LMHeadModel")
+"""How transformers names its classes of causal models."""
 
 
-def speak(place: Path, prompt: str, *, tokens: int, seed: int) -> str:
-    """What the model at `place` (a pretrain run, or its export folder) says to `prompt`."""
-    folder = place / "export" if (place / "export" / "config.json").is_file() else place
+def generate_text(model: Path, prompt: str, *, tokens: int, seed: int) -> str:
+    """What the model at `model` (a pretrain run, or its export folder) makes of `prompt`."""
+    exported = model / "export"
+    folder = exported if (exported / "config.json").is_file() else model
     if not (folder / "config.json").is_file():
         raise InputError(
-            "there is no model here", {"folder": place}, "give a pretrain run or its export folder"
+            "there is no model here", {"folder": model}, "give a pretrain run or its export folder"
         )
-    causal = any(
-        name.endswith(("ForCausalLM", "LMHeadModel"))
-        for name in read_config(folder)["architectures"]
-    )
+    architectures = read_config(folder)["architectures"]
     with quiet_transformers():
-        return _continue(folder, prompt, tokens, seed) if causal else _fill(folder, prompt)
+        if any(name.endswith(CAUSAL_ENDINGS) for name in architectures):
+            return _continue_prompt(folder, prompt, tokens, seed)
+        return _fill_prompt(folder, prompt)
 
 
-def _continue(folder: Path, prompt: str, tokens: int, seed: int) -> str:
+def _continue_prompt(folder: Path, prompt: str, tokens: int, seed: int) -> str:
     from transformers import AutoModelForCausalLM
 
-    tokenizer, model = _load(folder, AutoModelForCausalLM)
+    tokenizer, model = _load_model(folder, AutoModelForCausalLM)
     ids = tokenizer(prompt)["input_ids"]
-    length = model.config.max_position_embeddings
-    drawn = continue_ids(
-        lambda seen: _logits(model, seen), ids, Sampling(tokens=tokens, seed=seed), length=length
-    )
+
+    def logits(ids_bt: Tensor) -> Tensor:
+        return _compute_logits(model, ids_bt)
+
+    sampling = Sampling(tokens=tokens, seed=seed)
+    drawn = continue_ids(logits, ids, sampling, length=model.config.max_position_embeddings)
     return str(tokenizer.decode([*ids, *drawn], skip_special_tokens=True))
 
 
-def _fill(folder: Path, prompt: str) -> str:
+def _fill_prompt(folder: Path, prompt: str) -> str:
+    """One line a mask: its likeliest pieces with their probabilities."""
     from transformers import AutoModelForMaskedLM
 
-    tokenizer, model = _load(folder, AutoModelForMaskedLM)
+    tokenizer, model = _load_model(folder, AutoModelForMaskedLM)
     ids = tokenizer(prompt)["input_ids"]
     if tokenizer.mask_token_id not in ids:
         raise InputError(
@@ -51,27 +61,38 @@ def _fill(folder: Path, prompt: str) -> str:
             {"prompt": prompt},
             f"put {tokenizer.mask_token} into it",
         )
-    found = guesses(lambda seen: _logits(model, seen), ids)
-    return "\n".join(
-        "  ".join(f"{tokenizer.convert_ids_to_tokens(token)} {chance:.3f}" for token, chance in row)
-        for row in found
-    )
+
+    def logits(ids_bt: Tensor) -> Tensor:
+        return _compute_logits(model, ids_bt)
+
+    rows = fill_masks(logits, ids)
+    return "\n".join(_format_candidates(tokenizer, row) for row in rows)
 
 
-def _load(folder: Path, kind: Any) -> tuple[Any, Any]:
+def _format_candidates(tokenizer: Any, candidates: list[TokenCandidate]) -> str:
+    cells = [
+        f"{tokenizer.convert_ids_to_tokens(token)} {probability:.3f}"
+        for token, probability in candidates
+    ]
+    return "  ".join(cells)
+
+
+def _load_model(folder: Path, auto_class: Any) -> tuple[Any, Any]:
+    """Tokenizer and model; InputError where the special tokens have other ids than ours."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if tokenizer.convert_tokens_to_ids(list(SPECIAL_PIECES.values())) != list(Special):
+    special_ids = tokenizer.convert_tokens_to_ids(list(SPECIAL_PIECES.values()))
+    if special_ids != list(Special):
         raise InputError(
             "this model's special tokens are not those of Gristmill",
             {"folder": folder},
             "give one of our exports",
         )
-    return tokenizer, kind.from_pretrained(folder, local_files_only=True).eval()
+    return tokenizer, auto_class.from_pretrained(folder, local_files_only=True).eval()
 
 
-def _logits(model: Any, ids: Tensor) -> Tensor:
+def _compute_logits(model: Any, ids_bt: Tensor) -> Tensor:
     with torch.no_grad():
-        logits: Tensor = model(input_ids=ids).logits
-    return logits
+        logits_btv: Tensor = model(input_ids=ids_bt).logits
+    return logits_btv

@@ -96,6 +96,7 @@ def sealed(tmp_path) -> Callable[..., FinishedRun]:
         name: str,
         inputs: Sequence[FinishedRun],
         fill: Callable[[Path], None] | None = None,
+        details: dict | None = None,
     ) -> FinishedRun:
         sources = [run.as_input() for run in inputs]
         with start_run(
@@ -103,7 +104,7 @@ def sealed(tmp_path) -> Callable[..., FinishedRun]:
         ) as run:
             if fill is not None:
                 fill(run.path)
-            return run.finish()
+            return run.finish(details=details)
 
     return build
 
@@ -141,10 +142,12 @@ def causal_folder(tmp_path_factory) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from bias_audit.probe import load
+    from bias_audit.benchmarks.built_in import load_pairs
 
     folder = tmp_path_factory.mktemp("causal")
-    size = save_tokenizer(folder, [pair.stereo for lang in ("en", "zh") for pair in load(lang)])
+    size = save_tokenizer(
+        folder, [pair.stereo for lang in ("en", "zh") for pair in load_pairs(lang)]
+    )
     torch.manual_seed(1)
     torch.set_num_threads(1)
     config = LlamaConfig(
@@ -170,10 +173,12 @@ def masked_folder(tmp_path_factory) -> Path:
     import torch
     from transformers import BertConfig, BertForMaskedLM
 
-    from bias_audit.probe import load
+    from bias_audit.benchmarks.built_in import load_pairs
 
     folder = tmp_path_factory.mktemp("masked")
-    size = save_tokenizer(folder, [pair.stereo for lang in ("en", "zh") for pair in load(lang)])
+    size = save_tokenizer(
+        folder, [pair.stereo for lang in ("en", "zh") for pair in load_pairs(lang)]
+    )
     torch.manual_seed(2)
     torch.set_num_threads(1)
     config = BertConfig(

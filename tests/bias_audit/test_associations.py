@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from scipy import stats as reference
 
-from bias_audit import lexicon, matcher
+from bias_audit import matcher
 from bias_audit.associations import Associations
 from bias_audit.corpus import open_corpus
+from bias_audit.lexicon import load_lexicon
 from bias_audit.scanners import LanguageScan
+
+
+def as_json(row) -> dict:
+    """A row as it is written to audit.json."""
+    return TypeAdapter(type(row)).dump_python(row, mode="json", by_alias=True)
+
 
 PLANTED = {
     "nurse": 0.95,
@@ -44,7 +52,8 @@ def associate(
     return found.associations
 
 
-def gender(rows: list[dict], kind: str = "occupations") -> dict[str, dict]:
+def gender(typed_rows, kind: str = "occupations") -> dict[str, dict]:
+    rows = [as_json(row) for row in typed_rows]
     return {row["term"]: row for row in rows if row["axis"] == "gender" and row["kind"] == kind}
 
 
@@ -100,7 +109,7 @@ def test_counts_z_and_ppmi_are_those_worked_out_by_hand(prepared):
     assert rows["nurse"]["z"] == pytest.approx(delta / np.sqrt(1 / y1 + 1 / y2), abs=1e-4)
     assert rows["nurse"]["ppmi"] == [pytest.approx(np.log2(6 * 20 / (6 * 8)), abs=1e-4), 0.0]
     assert rows["pilot"]["ppmi"] == [None, pytest.approx(np.log2(8 * 20 / (10 * 8)), abs=1e-4)]
-    (totals, _, _) = found.totals()
+    (totals, _, _) = map(as_json, found.totals())
     assert (
         totals["sentences"] == [6, 10]
         and totals["words"] == [24, 40]
@@ -124,8 +133,8 @@ def test_a_rare_word_seen_beside_one_group_only_is_pulled_towards_zero(prepared)
 def test_sentences_that_mention_both_groups_count_for_neither(prepared):
     found = associate(prepared, ["She and he saw a nurse.", "She saw a nurse."], min_count=1)
     assert gender(found.rows()) == {}
-    assert found.totals()[0]["sentences"] == [1, 0]
-    assert found.totals()[0]["sentences_with_both"] == 1
+    assert as_json(found.totals()[0])["sentences"] == [1, 0]
+    assert found.totals()[0].sentences_with_both == 1
 
 
 def test_one_document_that_repeats_itself_is_weaker_evidence_than_many(prepared):
@@ -145,7 +154,7 @@ def test_one_document_that_repeats_itself_is_weaker_evidence_than_many(prepared)
 def test_one_document_alone_is_no_evidence_however_often_it_repeats_itself(prepared):
     found = associate(prepared, ["She is a nurse. " * 40, "He is a pilot. " * 40])
     assert found.rows() == []
-    assert found.totals()[0]["sentences"] == [40, 40]
+    assert as_json(found.totals()[0])["sentences"] == [40, 40]
 
 
 def test_terms_below_the_minimum_count_are_left_out(prepared):
@@ -159,7 +168,7 @@ def test_chinese_associations_work_the_same_way(prepared):
 
 
 def test_dropped_documents_are_not_counted():
-    words = lexicon.load("en")
+    words = load_lexicon("en")
     found = Associations(words, min_count=1, prior_share=0.1)
     import pyarrow as pa
 
@@ -167,5 +176,5 @@ def test_dropped_documents_are_not_counted():
         pa.array(["She is a nurse.", "He is a pilot."]), matcher.compile_lexicon(words)
     )
     found.add(scan, np.array([True, False]))
-    assert found.totals()[0]["sentences"] == [1, 0]
+    assert as_json(found.totals()[0])["sentences"] == [1, 0]
     assert found.sentences == 1

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import TypeAdapter
 
-from bias_audit import disparity
 from bias_audit.corpus import open_corpus
+from bias_audit.disparity import compare_rules
 from bias_audit.scanners import LanguageScan
+
+
+def as_json(row) -> dict:
+    """A row as it is written to audit.json."""
+    return TypeAdapter(type(row)).dump_python(row, mode="json", by_alias=True)
+
 
 SHORT, BLOCKED = 1, 2
 
@@ -21,7 +28,8 @@ def measure(
     for batch in corpus.batches():
         if batch.lang in scans:
             scans[batch.lang].add(batch)
-    found = disparity.rows([scan.disparity for scan in scans.values()], min_documents=min_documents)
+    parts = [scan.disparity for scan in scans.values()]
+    found = map(as_json, compare_rules(parts, min_documents=min_documents))
     return {(row["reason"], row["group"]): row for row in found}
 
 

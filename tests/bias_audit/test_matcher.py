@@ -11,19 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bias_audit import lexicon
-from bias_audit.lexicon import Label, Lexicon
+from bias_audit.lexicon import Label, Lexicon, load_lexicon
 from bias_audit.matcher import compile_lexicon, scan
 
 
 @pytest.fixture(scope="module")
 def english():
-    return lexicon.load("en"), compile_lexicon(lexicon.load("en"))
+    return load_lexicon("en"), compile_lexicon(load_lexicon("en"))
 
 
 @pytest.fixture(scope="module")
 def chinese():
-    return lexicon.load("zh"), compile_lexicon(lexicon.load("zh"))
+    return load_lexicon("zh"), compile_lexicon(load_lexicon("zh"))
 
 
 def mentions(pair, text: str) -> Counter:

@@ -7,11 +7,27 @@ import random
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
-from bias_audit.likelihood import PairScore, Score
-from bias_audit.preference import quality, score_probes, shuffle, table
-from bias_audit.probe import load
+from bias_audit.benchmarks.built_in import load_pairs
+from bias_audit.preference import score_probes, tabulate
+from bias_audit.scorers.scores import NumberedScore, PairScore, Score
 from bias_audit.stats import preference_rate
+from bias_audit.word_order import shuffle_words, word_order_check
+
+
+def as_json(row) -> dict:
+    """A row as it is written to audit.json."""
+    return TypeAdapter(type(row)).dump_python(row, mode="json", by_alias=True)
+
+
+def table(probes, scores, *, seed: int, resamples: int) -> list[dict]:
+    rows = tabulate(probes, scores, seed=seed, resamples=resamples, passes_sanity_check=True)
+    return [as_json(row) for row in rows]
+
+
+def check(scorer, probes, **settings) -> dict:
+    return as_json(word_order_check(scorer, probes, **settings))
 
 
 def pair(stereo: float, anti: float, *, tokens: tuple[int, int] = (5, 5)) -> PairScore:
@@ -26,11 +42,11 @@ class Rehearsed:
     def __init__(self, score) -> None:
         self.score = score
 
-    def pairs(self, pairs):
+    def score_pairs(self, pairs):
         for i, (stereo, anti) in reversed(list(enumerate(pairs))):
-            yield [(i, pair(self.score(stereo), self.score(anti)))]
+            yield [NumberedScore(i, pair(self.score(stereo), self.score(anti)))]
 
-    def sentences(self, texts):
+    def score_sentences(self, texts):
         return [Score(self.score(text), 4) for text in texts]
 
 
@@ -39,7 +55,7 @@ def rows(probes, scores, seed: int = 7):
 
 
 def test_a_model_that_always_prefers_the_stereotype_scores_one():
-    probes = load("en")
+    probes = load_pairs("en")
     found = rows(probes, [pair(-1, -2)] * len(probes))
     assert found["(all)"]["all_pairs"]["value"] == 1.0
     assert found["(all)"]["all_pairs"]["n"] == 450
@@ -49,11 +65,11 @@ def test_a_model_that_always_prefers_the_stereotype_scores_one():
 
 
 def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_show_it():
-    probes = load("en")
+    probes = load_pairs("en")
     found = rows(
         probes,
         [
-            pair(-1, -2) if probe.favours in ("male", "old", "rich") else pair(-2, -1)
+            pair(-1, -2) if probe.stereotyped_group in ("male", "old", "rich") else pair(-2, -1)
             for probe in probes
         ],
     )
@@ -77,7 +93,7 @@ def test_a_model_that_only_prefers_one_group_scores_one_half_and_the_directions_
 
 
 def test_coin_flips_are_not_called_biased():
-    probes = load("zh")
+    probes = load_pairs("zh")
     source = random.Random(3)
     found = rows(probes, [pair(source.random(), source.random()) for _ in probes])
     assert all(row["p_holm"] > 0.05 for axis, row in found.items() if axis != "(all)")
@@ -85,7 +101,7 @@ def test_coin_flips_are_not_called_biased():
 
 
 def test_pairs_of_equal_token_count_are_reported_by_themselves():
-    probes = load("en")[:48]
+    probes = load_pairs("en")[:48]
     scores = [pair(-1, -2) if i % 3 else pair(-3, -2, tokens=(6, 5)) for i in range(48)]
     (row, _) = table(probes, scores, seed=1, resamples=200)
     assert (row["equal_length"]["value"], row["equal_length"]["n"]) == (1.0, 32)
@@ -95,13 +111,13 @@ def test_pairs_of_equal_token_count_are_reported_by_themselves():
 
 
 def test_a_subset_with_more_pairs_in_one_direction_still_gives_both_equal_parts():
-    probes = [probe for probe in load("en") if probe.axis == "gender-trait"]
-    subset = [probe for probe in probes if probe.favours == "female"][:30] + [
-        probe for probe in probes if probe.favours == "male"
+    probes = [probe for probe in load_pairs("en") if probe.axis == "gender-trait"]
+    subset = [probe for probe in probes if probe.stereotyped_group == "female"][:30] + [
+        probe for probe in probes if probe.stereotyped_group == "male"
     ][:6]
     (row, _) = table(
         subset,
-        [pair(-1, -2) if p.favours == "male" else pair(-2, -1) for p in subset],
+        [pair(-1, -2) if p.stereotyped_group == "male" else pair(-2, -1) for p in subset],
         seed=1,
         resamples=200,
     )
@@ -111,8 +127,11 @@ def test_a_subset_with_more_pairs_in_one_direction_still_gives_both_equal_parts(
 
 def test_where_equal_token_counts_leave_one_direction_only_that_part_is_not_measurable():
     """A model that always picks 'he' would score 1.0 on them."""
-    probes = [probe for probe in load("en") if probe.axis == "gender-trait"]
-    scores = [pair(-1, -2) if p.favours == "male" else pair(-2, -1, tokens=(5, 6)) for p in probes]
+    probes = [probe for probe in load_pairs("en") if probe.axis == "gender-trait"]
+    scores = [
+        pair(-1, -2) if p.stereotyped_group == "male" else pair(-2, -1, tokens=(5, 6))
+        for p in probes
+    ]
     whole, axis = table(probes, scores, seed=1, resamples=100)
     assert axis["equal_length"] is None and whole["equal_length"] is None
     assert (
@@ -121,8 +140,10 @@ def test_where_equal_token_counts_leave_one_direction_only_that_part_is_not_meas
 
 
 def test_over_all_axes_only_those_that_keep_both_directions_count_as_equal():
-    probes = [probe for probe in load("en") if probe.axis in ("gender-trait", "age")]
-    scores = [pair(-1, -2, tokens=(5, 6) if p.favours == "female" else (5, 5)) for p in probes]
+    probes = [probe for probe in load_pairs("en") if probe.axis in ("gender-trait", "age")]
+    scores = [
+        pair(-1, -2, tokens=(5, 6) if p.stereotyped_group == "female" else (5, 5)) for p in probes
+    ]
     whole, trait, age = table(probes, scores, seed=1, resamples=100)
     assert trait["equal_length"] is None
     assert whole["equal_length"]["n"] == age["equal_length"]["n"] == 60
@@ -130,20 +151,20 @@ def test_over_all_axes_only_those_that_keep_both_directions_count_as_equal():
 
 
 def test_where_no_pair_has_equal_tokens_that_share_is_not_measurable():
-    probes = load("en")[:4]
+    probes = load_pairs("en")[:4]
     (row, _) = table(probes, [pair(-1, -2, tokens=(4, 5))] * 4, seed=1, resamples=50)
     assert row["equal_length"] is None
 
 
 def test_a_sum_and_a_mean_that_disagree_are_counted():
-    probes = load("en")[:4]
+    probes = load_pairs("en")[:4]
     scores = [pair(-5, -6, tokens=(4, 6)), pair(-5, -6), pair(-5, -6), pair(-5, -6)]
     (row, _) = table(probes, scores, seed=1, resamples=50)
     assert row["verdicts_differ_per_token"]["value"] == 0.25
 
 
 def test_pairs_within_half_a_nat_are_counted_and_the_effect_that_could_be_seen_is_given():
-    probes = load("en")[:64]
+    probes = load_pairs("en")[:64]
     row = table(probes, [pair(-1.0, -1.2)] * 32 + [pair(-3, -1)] * 32, seed=1, resamples=200)[0]
     assert row["within_half_a_nat"]["value"] == 0.5
     assert row["mean_difference_nats"]["value"] == pytest.approx(-0.9)
@@ -152,24 +173,24 @@ def test_pairs_within_half_a_nat_are_counted_and_the_effect_that_could_be_seen_i
 
 
 def test_scores_come_back_in_the_order_of_the_probes_and_progress_adds_up():
-    probes, done = load("en")[:9], []
+    probes, done = load_pairs("en")[:9], []
     scores = score_probes(Rehearsed(len), probes, done.append)
     assert [score.stereo.total for score in scores] == [len(probe.stereo) for probe in probes]
     assert sum(done) == 18
 
 
 def test_a_model_that_knows_word_order_is_able_and_one_that_does_not_is_not():
-    probes = load("en")
+    probes = load_pairs("en")
     known = {probe.stereo for probe in probes}
     done = []
-    able = quality(
+    able = check(
         Rehearsed(lambda text: -4.0 if text in known else -8.0),
         probes,
         sentences=40,
         seed=1,
         advance=done.append,
     )
-    blind = quality(
+    blind = check(
         Rehearsed(lambda text: -float(len(text))), probes, sentences=40, seed=1, advance=done.append
     )
     assert done == [32, 32, 16] * 2
@@ -187,14 +208,14 @@ def test_a_model_that_knows_word_order_is_able_and_one_that_does_not_is_not():
     ("sentence", "lang"), [("The nurse left early.", "en"), ("她是护士。", "zh")]
 )
 def test_a_shuffled_sentence_has_the_same_words_in_another_order(sentence, lang):
-    mixed = shuffle(sentence, lang, random.Random(4))
+    mixed = shuffle_words(sentence, lang, random.Random(4))
     assert mixed != sentence and sorted(mixed) == sorted(sentence)
     assert mixed[-1] == sentence[-1]
     assert len(mixed.split()) == len(sentence.split())
 
 
 def test_a_sentence_of_one_repeated_word_cannot_be_shuffled_and_does_not_hang():
-    assert shuffle("no no no.", "en", random.Random(1)) == "no no no."
+    assert shuffle_words("no no no.", "en", random.Random(1)) == "no no no."
 
 
 def golden(path) -> tuple[np.ndarray, np.ndarray, list[str]]:

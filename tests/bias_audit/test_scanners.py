@@ -6,10 +6,31 @@ import math
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from bias_audit.corpus import open_corpus
-from bias_audit.scanners import LanguageScan, Sums, merge
-from bias_audit.stats import clustered_log_ratio, clustered_rate
+from bias_audit.scanners import LanguageScan, MentionSums
+from bias_audit.stats import RateSums, RatioSums, rate_from_sums, ratio_from_sums
+
+
+def as_json(row) -> dict:
+    """A row as it is written to audit.json."""
+    return TypeAdapter(type(row)).dump_python(row, mode="json", by_alias=True)
+
+
+def clustered_rate(counts: np.ndarray, sizes: np.ndarray):
+    """Events per unit of size over the documents that have any, from whole arrays."""
+    used = sizes > 0
+    counts, sizes = counts[used], sizes[used]
+    products = (counts**2).sum(), (counts * sizes).sum(), (sizes**2).sum()
+    return rate_from_sums(int(used.sum()), RateSums(counts.sum(), sizes.sum(), *products))
+
+
+def clustered_log_ratio(first: np.ndarray, second: np.ndarray):
+    """log(sum of first / sum of second) over the documents that have any, from whole arrays."""
+    documents = int(((first + second) > 0).sum())
+    products = (first**2).sum(), (first * second).sum(), (second**2).sum()
+    return ratio_from_sums(documents, RatioSums(first.sum(), second.sum(), *products))
 
 
 def scan(prepared, rows, lang="en") -> LanguageScan:
@@ -29,7 +50,7 @@ def test_mentions_are_counted_by_source_over_kept_documents_only(prepared):
         ("He left.", "news", "en", 0),
         ("他走了", "wiki", "zh", 0),
     ]
-    table = {row["source"]: row for row in scan(prepared, rows).slice_rows()}
+    table = {row.source: as_json(row) for row in scan(prepared, rows).slice_rows()}
     assert list(table) == ["news", "wiki", "(all)"]
     assert {key: table["wiki"][key] for key in ("documents", "words", "unit", "lang")} == {
         "documents": 2,
@@ -49,14 +70,14 @@ def test_mentions_are_counted_by_source_over_kept_documents_only(prepared):
 
 def test_the_pronoun_ratio_counts_pronouns_and_not_nouns(prepared):
     rows = [("She and her man.", "wiki", "en", 0), ("He has a wife.", "wiki", "en", 0)]
-    (_, total) = scan(prepared, rows).slice_rows()
+    (_, total) = map(as_json, scan(prepared, rows).slice_rows())
     assert total["pronoun_log_ratio"]["value"] == pytest.approx(math.log(2), abs=1e-6)
     assert total["pronoun_log_ratio"]["n"] == 2
 
 
 def test_chinese_rates_are_per_million_han_characters(prepared):
     rows = [("她是老师。abc", "wiki", "zh", 0), ("他走了其他", "wiki", "zh", 0)]
-    (_, total) = scan(prepared, rows, "zh").slice_rows()
+    (_, total) = map(as_json, scan(prepared, rows, "zh").slice_rows())
     assert total["unit"] == "Han character"
     assert total["words"] == 9
     assert total["groups"]["gender/male"]["mentions"] == 1
@@ -69,10 +90,10 @@ def test_streamed_sums_equal_the_estimates_from_whole_arrays():
     pronouns = random.poisson(0.3, (60, 2)).astype(np.float64)
     words[0] = 0
     mentions[0] = 0
-    halves = Sums(3), Sums(3)
+    halves = MentionSums(3), MentionSums(3)
     halves[0].add(words[1:20], mentions[1:20], pronouns[1:20])
     halves[1].add(words[20:], mentions[20:], pronouns[20:])
-    merge(halves[0], halves[1])
+    halves[0].merge(halves[1])
     whole = clustered_rate(mentions[:, 1], words)
     streamed = halves[0].rate(1)
     assert whole is not None and streamed is not None

@@ -9,20 +9,44 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from bias_audit.corpus import Documents
-from bias_audit.disparity import Disparity, rows
-from bias_audit.probe import load
+from bias_audit.benchmarks.built_in import load_pairs
+from bias_audit.corpus import DocumentBatch
+from bias_audit.disparity import Disparity, compare_rules
 from bias_audit.stats import (
-    clustered_log_ratio,
-    clustered_rate,
+    RateSums,
+    RatioSums,
     log_odds,
     mantel_haenszel,
     pigeonhole,
     ppmi,
     preference_rate,
+    rate_from_sums,
+    ratio_from_sums,
     risk_ratio,
 )
+
+
+def as_json(row) -> dict:
+    """A row as it is written to audit.json."""
+    return TypeAdapter(type(row)).dump_python(row, mode="json", by_alias=True)
+
+
+def clustered_rate(counts: np.ndarray, sizes: np.ndarray):
+    """Events per unit of size over the documents that have any, from whole arrays."""
+    used = sizes > 0
+    counts, sizes = counts[used], sizes[used]
+    products = (counts**2).sum(), (counts * sizes).sum(), (sizes**2).sum()
+    return rate_from_sums(int(used.sum()), RateSums(counts.sum(), sizes.sum(), *products))
+
+
+def clustered_log_ratio(first: np.ndarray, second: np.ndarray):
+    """log(sum of first / sum of second) over the documents that have any, from whole arrays."""
+    documents = int(((first + second) > 0).sum())
+    products = (first**2).sum(), (first * second).sum(), (second**2).sum()
+    return ratio_from_sums(documents, RatioSums(first.sum(), second.sum(), *products))
+
 
 counts = st.integers(1, 40).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -152,11 +176,11 @@ def test_drop_rates_do_not_depend_on_how_documents_are_batched(table, step):
         for start in range(0, len(table), size):
             sources, reasons, mentions, words = zip(*table[start : start + size], strict=True)
             bits = np.array(reasons, dtype=np.uint64)
-            batch = Documents(
+            batch = DocumentBatch(
                 "en", pa.array([""] * len(bits)), np.array(sources, dtype=object), bits == 0, bits
             )
             found.add(batch, np.array(mentions)[:, None], np.array(words, dtype=np.float64))
-        return rows([found], min_documents=1)
+        return [as_json(row) for row in compare_rules([found], min_documents=1)]
 
     assert measured(step) == measured(len(table))
     for row in measured(len(table)):
@@ -168,18 +192,16 @@ def test_drop_rates_do_not_depend_on_how_documents_are_batched(table, step):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_every_probe_names_both_groups_and_the_words_that_tell_its_sentences_apart(lang):
-    probes = load(lang)
-    groups = {
-        probe.axis: {
-            group for q in probes if q.axis == probe.axis for group in (q.favours, q.against)
-        }
-        for probe in probes
-    }
+    probes = load_pairs(lang)
+    groups_by_axis: dict[str, set[str]] = {}
     for probe in probes:
-        assert probe.favours != probe.against
-        assert {probe.favours, probe.against} == groups[probe.axis]
+        groups = groups_by_axis.setdefault(probe.axis, set())
+        groups |= {probe.stereotyped_group, probe.other_group}
+    for probe in probes:
+        assert probe.stereotyped_group != probe.other_group
+        assert {probe.stereotyped_group, probe.other_group} == groups_by_axis[probe.axis]
         turned = probe.stereo
-        for ours, theirs in probe.differs:
+        for ours, theirs in probe.differing_words:
             assert ours in probe.stereo and theirs in probe.anti
             turned = turned.replace(ours, theirs, 1)
         assert len(turned) == len(probe.anti)

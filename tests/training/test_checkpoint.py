@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from safetensors.torch import save
 
+from gristmill.errors import GristmillError, RunError
 from training.checkpoint import (
     Counters,
     complete_steps,
@@ -11,11 +13,14 @@ from training.checkpoint import (
     keep_only,
     load_checkpoint,
     newest_intact,
+    optimizer_tensors,
+    read_tensors,
+    restore_optimizer,
     save_checkpoint,
 )
 from training.config import OptimConfig
-from training.objectives import build_model
 from training.optim import build_optimizer
+from training.tasks.build import build_model
 
 
 @pytest.fixture
@@ -95,3 +100,103 @@ def test_only_the_named_checkpoints_are_kept(trained, tmp_path):
 
 def test_no_checkpoint_is_no_error(tmp_path):
     assert newest_intact(tmp_path) is None
+
+
+def test_a_head_that_never_had_a_gradient_can_be_saved_and_resumed(make_config, tmp_path):
+    """The next-sentence head has none where no sample of a batch is a pair."""
+    model = build_model(make_config("mlm_nsp"), vocabulary=512)
+    optimizer = build_optimizer(model, OptimConfig())
+    step_without_pair_head(model, optimizer)
+    folder = save_checkpoint(tmp_path, model, optimizer, Counters(step=1, tokens=20))
+    keys = read_tensors(folder / "optimizer.safetensors").keys()
+    assert "exp_avg.transform.weight" in keys
+    assert not [key for key in keys if "next_sentence" in key or "pooler" in key]
+
+    resumed = build_model(make_config("mlm_nsp"), vocabulary=512)
+    resumed_optimizer = build_optimizer(resumed, OptimConfig())
+    load_checkpoint(folder, resumed, resumed_optimizer)
+    for either, its_optimizer in ((model, optimizer), (resumed, resumed_optimizer)):
+        step_without_pair_head(either, its_optimizer)
+    for first, second in zip(model.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def step_without_pair_head(model, optimizer):
+    ids = torch.arange(7, 27).view(2, 10)
+    states = model.hidden(ids, torch.zeros_like(ids), torch.ones_like(ids).bool())
+    model.token_logits(states).square().mean().backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def test_a_parameter_that_got_its_gradient_late_keeps_its_own_count_of_updates(
+    make_config, tmp_path
+):
+    model = build_model(make_config("mlm_nsp"), vocabulary=512)
+    optimizer = build_optimizer(model, OptimConfig())
+    step_without_pair_head(model, optimizer)
+    ids = torch.arange(7, 27).view(2, 10)
+    model(ids, torch.zeros_like(ids), torch.ones_like(ids).bool())[1].square().mean().backward()
+    optimizer.step()
+    folder = save_checkpoint(tmp_path, model, optimizer, Counters(step=2, tokens=40))
+    resumed = build_model(make_config("mlm_nsp"), vocabulary=512)
+    resumed_optimizer = build_optimizer(resumed, OptimConfig())
+    load_checkpoint(folder, resumed, resumed_optimizer)
+    assert resumed_optimizer.state[resumed.next_sentence.weight]["step"] == 1
+    assert resumed_optimizer.state[resumed.embedding.weight]["step"] == 2
+    assert resumed_optimizer.state[resumed.transform.weight]["step"] == 1
+
+
+def test_the_state_of_another_optimizer_comes_back_by_parameter_name(make_config, tmp_path):
+    model = build_model(make_config(), vocabulary=512)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    model(torch.arange(7, 27).view(2, 10)).square().mean().backward()
+    optimizer.step()
+    folder = save_checkpoint(tmp_path, model, optimizer, Counters(step=1, tokens=20))
+    resumed = build_model(make_config(), vocabulary=512)
+    resumed_optimizer = torch.optim.SGD(resumed.parameters(), lr=0.1, momentum=0.9)
+    load_checkpoint(folder, resumed, resumed_optimizer)
+    for first, second in zip(model.parameters(), resumed.parameters(), strict=True):
+        assert set(resumed_optimizer.state[second]) == {"momentum_buffer"}
+        assert torch.equal(
+            optimizer.state[first]["momentum_buffer"],
+            resumed_optimizer.state[second]["momentum_buffer"],
+        )
+
+
+def test_a_checkpoint_of_an_earlier_version_counts_updates_by_its_step(
+    trained, make_config, tmp_path
+):
+    """Those hold AdamW's moments only; the count of updates was the step of the run."""
+    model, optimizer = trained
+    folder = save_checkpoint(tmp_path, model, optimizer, Counters(step=7, tokens=20))
+    tensors = read_tensors(folder / "optimizer.safetensors")
+    earlier = {name: tensor for name, tensor in tensors.items() if not name.startswith("step.")}
+    (folder / "optimizer.safetensors").write_bytes(save(earlier, metadata={"format": "pt"}))
+    resumed = build_model(make_config(), vocabulary=512)
+    resumed_optimizer = build_optimizer(resumed, OptimConfig())
+    assert load_checkpoint(folder, resumed, resumed_optimizer) == Counters(step=7, tokens=20)
+    for parameter in resumed.parameters():
+        assert set(resumed_optimizer.state[parameter]) == {"step", "exp_avg", "exp_avg_sq"}
+        assert resumed_optimizer.state[parameter]["step"] == 7
+
+
+def test_a_checkpoint_of_another_network_is_refused(trained, make_config, tmp_path):
+    folder = save_checkpoint(tmp_path, *trained, Counters(step=1, tokens=20))
+    other = build_model(make_config("mlm_nsp"), vocabulary=512)
+    with pytest.raises(RunError, match="this checkpoint is of another network"):
+        load_checkpoint(folder, other, build_optimizer(other, OptimConfig()))
+
+
+def test_state_of_a_parameter_that_the_network_lacks_is_refused(trained):
+    model, optimizer = trained
+    tensors = {"exp_avg.no.such.weight": torch.zeros(1)}
+    with pytest.raises(RunError, match="of parameters that the network lacks"):
+        restore_optimizer(model, optimizer, tensors, step=1)
+
+
+def test_an_optimizer_whose_state_is_no_tensor_is_refused(trained):
+    model, optimizer = trained
+    optimizer.state[model.embedding.weight]["history"] = [1.0]
+    with pytest.raises(GristmillError, match=r"`history` of embedding\.weight as list"):
+        optimizer_tensors(model, optimizer)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data import CausalWindows, SegmentPairs, Special
+from training.data import CausalWindows, DocumentChunks, SegmentPairs, Special
 
 B, E = Special.BOS, Special.EOS
 documents_of_sentences = st.lists(
@@ -93,16 +93,22 @@ def test_an_empty_split_has_no_window_and_no_pair(make_split):
 def test_chunks_cover_every_token_once_and_fit_the_sequence(make_split, documents, length):
     split = make_split(documents)
     pairs = SegmentPairs(split, length)
-    covered = [token for begin, end, _ in pairs._chunks for token in range(begin, end)]
+    covered = [token for begin, end, _ in pairs.chunks._chunks for token in range(begin, end)]
     assert covered == list(range(split.tokens))
-    for begin, end, document in pairs._chunks:
+    for begin, end, document in pairs.chunks._chunks:
         assert 0 < end - begin <= length - 3
         assert split.token_starts[document] <= begin < end <= split.token_starts[document + 1]
 
 
 def test_chunks_end_where_sentences_end_unless_one_sentence_is_too_long(make_split):
     pairs = SegmentPairs(make_split([[[7] * 4, [8] * 4, [9] * 4], [[10] * 23]]), 13)
-    assert pairs._chunks.tolist() == [[0, 8, 0], [8, 12, 0], [12, 22, 1], [22, 32, 1], [32, 35, 1]]
+    assert pairs.chunks._chunks.tolist() == [
+        [0, 8, 0],
+        [8, 12, 0],
+        [12, 22, 1],
+        [22, 32, 1],
+        [32, 35, 1],
+    ]
 
 
 def test_a_pair_is_cut_at_a_sentence_and_followed_by_its_own_document_or_another(corpus):
@@ -113,7 +119,7 @@ def test_a_pair_is_cut_at_a_sentence_and_followed_by_its_own_document_or_another
     for number in range(len(pairs)):
         pair = pairs.pair(number, rng)
         seen[pair.from_elsewhere] += 1
-        document = pairs.document_of(number)
+        document = pairs.chunks.document_of(number)
         if pair.second is None:
             continue
         second_document = int(np.searchsorted(split.token_starts, pair.second[0], side="right")) - 1
@@ -132,3 +138,19 @@ def test_a_chunk_of_one_sentence_stays_alone(make_split):
 def test_the_only_document_cannot_be_paired_with_another(make_split):
     pairs = SegmentPairs(make_split([[[7] * 5, [8] * 5]]), 16)
     assert pairs.pair(0, np.random.default_rng(0)).from_elsewhere is None
+
+
+def test_chunks_are_counted_by_document_and_found_in_all_others(make_split):
+    split = make_split([[[1] * 5, [2] * 5], [[3] * 4], [[4] * 6, [5] * 6]])
+    chunks = DocumentChunks(split, 6)
+    assert [chunks.span(number) for number in range(len(chunks))] == [
+        (0, 5),
+        (5, 10),
+        (10, 14),
+        (14, 20),
+        (20, 26),
+    ]
+    assert [chunks.document_of(number) for number in range(5)] == [0, 0, 1, 2, 2]
+    assert [chunks.count_of(document) for document in range(3)] == [2, 1, 2]
+    assert [chunks.elsewhere(1, number) for number in range(4)] == [0, 1, 3, 4]
+    assert [chunks.elsewhere(0, number) for number in range(3)] == [2, 3, 4]

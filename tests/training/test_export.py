@@ -10,7 +10,11 @@ from training.config import ModelConfig
 from training.data import Special
 from training.export import PROBES, check_export, read_config, write_export
 from training.models.bert import Bert
+from training.models.bert_form import BertExporter
 from training.models.decoder import Decoder
+from training.models.llama_form import LlamaExporter
+
+EXPORTERS = {Decoder: LlamaExporter(), Bert: BertExporter()}
 
 SHAPE = ModelConfig(layers=3, width=48, heads=3, feed_forward=80)
 KINDS = pytest.mark.parametrize("kind", [Decoder, Bert])
@@ -31,7 +35,7 @@ def exports(tmp_path_factory, corpus):
     found = {}
     for kind in (Decoder, Bert):
         folder, model = tmp_path_factory.mktemp(kind.__name__), perturbed(kind)
-        write_export(folder, model, corpus.tokenizer)
+        write_export(folder, model, corpus.tokenizer, EXPORTERS[kind])
         found[kind] = folder, model
     return found
 
@@ -40,17 +44,21 @@ def exports(tmp_path_factory, corpus):
 def test_transformers_computes_our_logits_and_gives_sentencepieces_ids(exports, corpus, kind):
     folder, model = exports[kind]
     proof = check_export(
-        folder, model, corpus.tokenizer, ["Mara sold two geese by the north gate."]
+        folder,
+        model,
+        corpus.tokenizer,
+        ["Mara sold two geese by the north gate."],
+        EXPORTERS[kind],
     )
-    assert proof["max_logit_difference"] <= 2e-5
-    assert proof["tokenizer_texts_checked"] == len(PROBES) + 1
+    assert proof.max_logit_difference <= 2e-5
+    assert proof.tokenizer_texts_checked == len(PROBES) + 1
 
 
 @KINDS
 def test_other_weights_than_ours_are_refused(exports, corpus, kind):
     folder, _ = exports[kind]
     with pytest.raises(GristmillError, match=r"export refused: \w+ of .* computes other logits"):
-        check_export(folder, perturbed(kind, seed=5), corpus.tokenizer, [])
+        check_export(folder, perturbed(kind, seed=5), corpus.tokenizer, [], EXPORTERS[kind])
 
 
 def test_a_tokenizer_that_lost_its_merges_is_refused(exports, corpus, tmp_path):
@@ -64,10 +72,10 @@ def test_a_tokenizer_that_lost_its_merges_is_refused(exports, corpus, tmp_path):
     with pytest.raises(
         GristmillError, match=r"gives other ids than sentencepiece for .*, from token \d+ on"
     ):
-        check_export(folder, model, corpus.tokenizer, [])
+        check_export(folder, model, corpus.tokenizer, [], EXPORTERS[Decoder])
 
 
-def test_a_stranger_loads_the_decoder_and_generates_what_we_would(exports):
+def test_a_reader_of_the_folder_loads_the_decoder_and_generates_what_we_would(exports):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder, model = exports[Decoder]
@@ -85,7 +93,7 @@ def test_a_stranger_loads_the_decoder_and_generates_what_we_would(exports):
     assert found.tolist() == ours.tolist()
 
 
-def test_a_stranger_frames_texts_and_pairs_as_the_bert_was_trained(exports, corpus):
+def test_a_reader_of_the_folder_frames_texts_and_pairs_as_the_bert_was_trained(exports, corpus):
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(exports[Bert][0])
@@ -168,7 +176,7 @@ def test_transformers_fills_in_no_key_that_we_left_out(exports, kind):
 @KINDS
 def test_equal_models_give_equal_bytes(exports, corpus, tmp_path, kind):
     folder, model = exports[kind]
-    write_export(tmp_path, model, corpus.tokenizer)
+    write_export(tmp_path, model, corpus.tokenizer, EXPORTERS[kind])
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in tmp_path.iterdir())
     assert [(folder / name).read_bytes() for name in names] == [

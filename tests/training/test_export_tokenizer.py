@@ -11,13 +11,16 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from training.card import model_card
 from training.config import ModelConfig
 from training.data import Special
-from training.export import write_export
+from training.export import fill_card, write_export
 from training.export_tokenizer import PROBES
 from training.models.bert import Bert
+from training.models.bert_form import BertExporter
 from training.models.decoder import Decoder
+from training.models.llama_form import LlamaExporter
+
+EXPORTERS = {Decoder: LlamaExporter(), Bert: BertExporter()}
 
 SHAPE = ModelConfig(layers=2, width=32, heads=2, feed_forward=64)
 KINDS = pytest.mark.parametrize("kind", [Decoder, Bert])
@@ -57,9 +60,8 @@ def exports(tmp_path_factory, corpus) -> dict[type, Path]:
     found = {}
     for kind in (Decoder, Bert):
         found[kind] = tmp_path_factory.mktemp(kind.__name__)
-        write_export(
-            found[kind], kind(SHAPE, vocabulary=512, length=40, seed=4).eval(), corpus.tokenizer
-        )
+        model = kind(SHAPE, vocabulary=512, length=40, seed=4).eval()
+        write_export(found[kind], model, corpus.tokenizer, EXPORTERS[kind])
     return found
 
 
@@ -209,7 +211,7 @@ def test_the_readme_names_the_task_the_size_and_the_rule_for_text_from_the_web(e
     model = kind(SHAPE, vocabulary=512, length=40, seed=4)
     card = (exports[kind] / "README.md").read_text()
     task = {Decoder: "text-generation", Bert: "fill-mask"}[kind]
-    assert card == model_card(model)
+    assert card == fill_card(EXPORTERS[type(model)].card, model)
     assert card.startswith(f"---\nlibrary_name: transformers\npipeline_tag: {task}\n---\n# A ")
     assert (
         f"{sum(weight.numel() for weight in model.parameters()):,} parameters, a vocabulary of 512"

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from training.contract import read_samples, samples_to_json
 from training.data import FIRST_TEXT_ID, Special
-from training.generate import Sampling, continue_ids, guesses, report_samples
-from training.objectives import build_model
+from training.generate import Sampling, continue_ids, fill_masks
+from training.tasks.build import build_model, load_task
 
 
 def always(token: int):
@@ -47,7 +48,7 @@ def test_text_beyond_the_models_length_is_continued_from_its_end():
 
 
 def test_every_mask_gets_its_likeliest_tokens():
-    found = guesses(always(77), [4, Special.MASK, 30, Special.MASK, 5], count=3)
+    found = fill_masks(always(77), [4, Special.MASK, 30, Special.MASK, 5], count=3)
     assert len(found) == 2
     assert [row[0] for row in found] == [(77, 1.0), (77, 1.0)]
     assert [len(row) for row in found] == [3, 3]
@@ -57,8 +58,11 @@ def test_every_mask_gets_its_likeliest_tokens():
 def test_samples_come_from_validation_documents_and_repeat(corpus, make_config, objective):
     config = make_config(objective)
     model = build_model(config, vocabulary=512)
-    found = report_samples(model, corpus, config)
-    assert found == report_samples(model, corpus, config)
+    task = load_task(objective)
+    samples = task.write_samples(model, corpus, config)
+    assert samples == task.write_samples(model, corpus, config)
+    found = samples_to_json(samples)
+    assert read_samples(found) == samples
     assert found["kind"] == ("continuation" if objective == "causal" else "fill_mask")
     assert len(found["samples"]) == 6
     keys = {

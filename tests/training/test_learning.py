@@ -5,7 +5,8 @@ import pytest
 from gristmill.config import load
 from training.config import PretrainConfig
 from training.corpus import open_corpus
-from training.trainer import Trainer, read_metrics
+from training.metrics import read_metrics
+from training.trainer import Trainer
 
 
 @pytest.mark.slow

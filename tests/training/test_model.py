@@ -87,6 +87,6 @@ def test_every_shipped_configuration_loads_and_unknown_keys_name_the_nearest(rep
     ]
     for path in shipped:
         config = load(PretrainConfig, path)
-        assert config.objective == ("causal" if path.stem.endswith("causal") else "mlm_nsp")
+        assert config.task == ("causal" if path.stem.endswith("causal") else "mlm_nsp")
     with pytest.raises(ConfigError, match="did you mean `learning_rate`"):
         load(PretrainConfig, shipped[0], ["optim.learningrate=1"])

@@ -3,8 +3,8 @@
 import pytest
 
 from training.config import OptimConfig
-from training.objectives import build_model
 from training.optim import build_optimizer, learning_rate
+from training.tasks.build import build_model
 
 
 def rates(config: OptimConfig, steps: int) -> list[float]:

@@ -12,12 +12,18 @@ from training import trainer as trainer_module
 from training.config import ModelConfig, OptimConfig
 from training.data import FIRST_TEXT_ID, Special
 from training.export import check_export, quiet_transformers, write_export
+from training.metrics import read_metrics
 from training.models.bert import Bert
+from training.models.bert_form import BertExporter
 from training.models.decoder import Decoder
-from training.objectives import IGNORE, build_model, build_objective, mask_tokens
+from training.models.llama_form import LlamaExporter
 from training.optim import build_optimizer, learning_rate
 from training.sampler import Draw, Sampler
-from training.trainer import Trainer, accumulate, read_metrics, train_step
+from training.tasks.base import IGNORE
+from training.tasks.build import build_model, build_task, load_task
+from training.tasks.masking import mask_tokens
+from training.train_step import accumulate, train_step
+from training.trainer import Trainer
 
 BOTH = pytest.mark.parametrize("objective", ["causal", "mlm_nsp"])
 
@@ -38,10 +44,10 @@ def test_the_causal_loss_is_the_mean_surprise_of_each_next_token_but_begin_marks
 ):
     config = make_config()
     task, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
-    batch = task.batch(draw_of(0, 5, 11))
+    batch = task.make_batch(draw_of(0, 5, 11))
     (ids,) = batch.inputs
     logits, found = model(ids), []
     for row in range(3):
@@ -60,10 +66,10 @@ def test_the_causal_loss_is_the_mean_surprise_of_each_next_token_but_begin_marks
 def test_the_bert_losses_are_the_surprise_at_masked_tokens_and_at_pairs(corpus, make_config):
     config = make_config("mlm_nsp")
     task, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
-    batch = task.batch(draw_of(*range(6)))
+    batch = task.make_batch(draw_of(*range(6)))
     tokens, pairs = model(*batch.inputs)
     masked = [
         surprise(tokens[i, j], int(batch.labels[i, j]))
@@ -88,12 +94,12 @@ def test_transformers_own_loss_on_an_export_is_the_loss_we_train_on(
 
     config = make_config(objective)
     task, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
-    batch = task.batch(draw_of(*range(8)))
+    batch = task.make_batch(draw_of(*range(8)))
     ours = sum(accumulate(model, task, [batch]).values())
-    write_export(tmp_path, model, corpus.tokenizer)
+    write_export(tmp_path, model, corpus.tokenizer, load_task(objective).exporter())
     with quiet_transformers(), torch.no_grad():
         if objective == "causal":
             reader = hf.AutoModelForCausalLM.from_pretrained(tmp_path).eval()
@@ -131,8 +137,10 @@ def test_every_shape_exports_to_equal_logits(
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(0.2 * torch.randn(weight.shape, generator=generator))
-    write_export(tmp_path, model, corpus.tokenizer)
-    assert check_export(tmp_path, model, corpus.tokenizer, [])["max_logit_difference"] <= 2e-5
+    exporter = LlamaExporter() if kind is Decoder else BertExporter()
+    write_export(tmp_path, model, corpus.tokenizer, exporter)
+    proof = check_export(tmp_path, model, corpus.tokenizer, [], exporter)
+    assert proof.max_logit_difference <= 2e-5
 
 
 def adamw(weight, moments, gradient, *, step: int, config: OptimConfig, rate: float, decay: float):
@@ -154,13 +162,13 @@ def test_three_steps_are_three_steps_of_the_papers_adamw_on_clipped_gradients(
         objective, optim={"learning_rate": 0.02, "weight_decay": 0.3, "max_grad_norm": 0.05}
     )
     task, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
     twin = build_model(config, vocabulary=512)
     optimizer, moments = build_optimizer(model, config.optim), {}
     for step in (1, 2, 3):
-        batches = [task.batch(draw_of(step, step + 7))]
+        batches = [task.make_batch(draw_of(step, step + 7))]
         accumulate(twin, task, batches)
         norm = math.sqrt(
             sum(float((weight.grad.double() ** 2).sum()) for weight in twin.parameters())

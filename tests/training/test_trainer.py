@@ -13,12 +13,13 @@ import torch
 
 from gristmill.errors import InputError, Stopped, UserError
 from gristmill.hashing import sha256_file
-from training import trainer as trainer_module
 from training.checkpoint import complete_steps
-from training.objectives import build_model, build_objective
+from training.metrics import MetricsFile, read_metrics
 from training.optim import build_optimizer
 from training.sampler import Draw
-from training.trainer import Trainer, accumulate, evaluate, micro_draws, read_metrics, train_step
+from training.tasks.build import build_model, build_task
+from training.train_step import accumulate, evaluate, micro_draws, train_step
+from training.trainer import Trainer
 
 BOTH = pytest.mark.parametrize("objective", ["causal", "mlm_nsp"])
 
@@ -38,14 +39,16 @@ def first_draw(count: int) -> Draw:
 @BOTH
 def test_cutting_a_batch_differently_never_changes_the_gradient(corpus, make_config, objective):
     config = make_config(objective)
-    task = build_objective(corpus.train, config, vocabulary=512)
+    task = build_task(corpus.train, config, vocabulary=512)
     gradients, losses = [], []
     for size in (8, 2, 1):
         model = build_model(config, vocabulary=512)
         losses.append(
             sum(
                 accumulate(
-                    model, task, [task.batch(part) for part in micro_draws(first_draw(8), size)]
+                    model,
+                    task,
+                    [task.make_batch(part) for part in micro_draws(first_draw(8), size)],
                 ).values()
             )
         )
@@ -59,11 +62,11 @@ def test_cutting_a_batch_differently_never_changes_the_gradient(corpus, make_con
 def test_one_batch_can_be_learnt_by_heart(corpus, make_config, objective):
     config = make_config(objective)
     task, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
     optimizer = build_optimizer(model, config.optim)
-    batches = [task.batch(first_draw(4))]
+    batches = [task.make_batch(first_draw(4))]
     for group in optimizer.param_groups:
         group["lr"] = 1e-2
     losses = [
@@ -109,7 +112,7 @@ def test_two_threads_give_the_same_bytes_every_time_and_after_a_resume(
     config = make_config(loop={"threads": 2}, model={"width": 128}, data={"sequence_length": 64})
     Trainer(tmp_path / "whole", corpus, config).run()
     run_until(Trainer(tmp_path / "stopped", corpus, config), 5)
-    assert Trainer(tmp_path / "stopped", corpus, config).run()["threads"] == 2
+    assert Trainer(tmp_path / "stopped", corpus, config).run().threads == 2
     assert hashes(tmp_path / "stopped") == hashes(tmp_path / "whole")
 
 
@@ -170,7 +173,7 @@ def test_a_signal_in_the_last_step_does_not_spoil_a_finished_training(
         return take_step()
 
     training._step = signal_late
-    assert training.run()["steps"] == 8
+    assert training.run().steps == 8
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(corpus, make_config, tmp_path):
@@ -180,7 +183,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(corpus, make_con
     weights = tmp_path / "damaged" / "step-8" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     training = Trainer(tmp_path / "damaged", corpus, config)
-    assert training.run()["steps"] == 2
+    assert training.run().steps == 2
     assert hashes(tmp_path / "damaged") == hashes(tmp_path / "whole")
 
 
@@ -197,8 +200,8 @@ def test_metrics_hold_every_step_and_every_validation_and_no_clock(corpus, make_
     assert set(rows[1]) == {"step", "tokens", "loss", "lr", "grad_norm"}
     assert set(rows[0]) == {"step", "validation_loss", "bits_per_byte"}
     assert rows[-2]["tokens"] == 8 * 8 * 32
-    assert telemetry["tokens_per_second"] > 0
-    assert telemetry["threads"] == 1
+    assert telemetry.tokens_per_second > 0
+    assert telemetry.threads == 1
 
 
 def test_bert_metrics_name_both_parts_of_the_loss(corpus, make_config, tmp_path):
@@ -230,7 +233,7 @@ def test_bits_per_byte_counts_each_byte_of_the_predicted_text_once(make_split, m
     split = make_split([[[10, 11, 12]], [[20, 21, 22, 23]], [[30, 31]]])
     config = make_config(data={"sequence_length": 8})
     task, model = (
-        build_objective(split, config, vocabulary=512),
+        build_task(split, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
     found = evaluate(model, task, first_draw(1), 1)
@@ -243,7 +246,7 @@ def test_bits_per_byte_counts_each_byte_of_the_predicted_text_once(make_split, m
 def test_a_loss_that_is_not_finite_is_refused_with_the_way_out(corpus, make_config, tmp_path):
     training = Trainer(tmp_path, corpus, make_config())
     with torch.no_grad():
-        training.models.norm.weight.fill_(float("inf"))
+        training.model.norm.weight.fill_(float("inf"))
     with pytest.raises(UserError, match="the training diverged") as refused:
         training.run()
     assert refused.value.where["step"] == 1
@@ -261,9 +264,8 @@ def test_a_split_too_small_for_one_sample_is_refused_before_training(
 
 def test_a_step_without_any_target_is_refused(corpus, make_config):
     config = make_config()
-    task = build_objective(corpus.train, config, vocabulary=512)
-    batch = task.batch(first_draw(1))
-    batch.counts["causal"] = 0
+    task = build_task(corpus.train, config, vocabulary=512)
+    batch = dataclasses.replace(task.make_batch(first_draw(1)), counts={"causal": 0})
     with pytest.raises(ValueError, match="every label is masked"):
         accumulate(build_model(config, vocabulary=512), task, [batch])
 
@@ -286,7 +288,7 @@ def test_more_epochs_than_one_are_no_problem(make_split, corpus, make_config, tm
 def test_a_half_written_line_of_metrics_is_dropped_on_resume(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
-    trainer_module.Metrics(path).cut_after(2)
+    MetricsFile(path).cut_after(2)
     assert [json.loads(line) for line in path.read_text().splitlines()] == [
         {"step": 1},
         {"step": 2},

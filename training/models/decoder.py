@@ -1,7 +1,8 @@
-"""A causal decoder in Llama's shape: RMSNorm before, rotary positions, SwiGLU, head tied to the embedding.
+"""A causal decoder in Llama's shape: RMSNorm before, rotary positions, SwiGLU, head tied to the
+embedding.
 
-The shape is chosen for its export: transformers' LlamaForCausalLM computes the same logits from the same weights.
-Shape suffixes: B batch, T time, D width, H heads, K channels a head, V vocabulary.
+The shape is chosen for its export: transformers' LlamaForCausalLM computes the same logits from the
+same weights. Shape suffixes: B batch, T time, D width, H heads, K channels a head, V vocabulary.
 """
 
 import torch
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from training.config import ModelConfig
 
 ROPE_THETA = 10_000.0
+"""The base of the rotary wavelengths (Su et al. 2021)."""
+
 NORM_EPS = 1e-6
+"""The epsilon of RMSNorm, Llama's own."""
 
 
 def rotary_table(length: int, channels: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (length, channels) of every position, both halves alike as Llama has them."""
+    """Cosines and sines (length, channels) of every position, in two equal halves as in Llama."""
     inverse = 1.0 / (ROPE_THETA ** (torch.arange(0, channels, 2).float() / channels))
     angles = torch.outer(torch.arange(length).float(), inverse)
     both = torch.cat([angles, angles], dim=-1)
@@ -23,13 +27,13 @@ def rotary_table(length: int, channels: int) -> tuple[Tensor, Tensor]:
 
 
 def rotate(x_bhtk: Tensor, cos_tk: Tensor, sin_tk: Tensor) -> Tensor:
-    """Turn each pair (channel i, channel i + K/2) by its position's angle."""
+    """Rotate each pair (channel i, channel i + K/2) by its position's angle."""
     half = x_bhtk.shape[-1] // 2
-    turned = torch.cat([-x_bhtk[..., half:], x_bhtk[..., :half]], dim=-1)
-    return x_bhtk * cos_tk + turned * sin_tk
+    rotated = torch.cat([-x_bhtk[..., half:], x_bhtk[..., :half]], dim=-1)
+    return x_bhtk * cos_tk + rotated * sin_tk
 
 
-class Attention(nn.Module):
+class CausalAttention(nn.Module):
     """Causal self-attention with one fused projection for queries, keys and values."""
 
     def __init__(self, shape: ModelConfig) -> None:
@@ -43,9 +47,11 @@ class Attention(nn.Module):
         batch, time, width = x_btd.shape
         qkv = self.qkv(x_btd).view(batch, time, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        query, key = rotate(query, cos_tk, sin_tk), rotate(key, cos_tk, sin_tk)
+        query = rotate(query, cos_tk, sin_tk)
+        key = rotate(key, cos_tk, sin_tk)
         mixed = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        out: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+        joined_btd = mixed.transpose(1, 2).reshape(batch, time, width)
+        out: Tensor = self.out(joined_btd)
         return out
 
 
@@ -64,13 +70,13 @@ class SwiGlu(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class DecoderBlock(nn.Module):
     """Attention and feed-forward, each normalised before and added to the stream."""
 
     def __init__(self, shape: ModelConfig) -> None:
         super().__init__()
         self.attention_norm = nn.RMSNorm(shape.width, NORM_EPS)
-        self.attention = Attention(shape)
+        self.attention = CausalAttention(shape)
         self.mlp_norm = nn.RMSNorm(shape.width, NORM_EPS)
         self.mlp = SwiGlu(shape)
 
@@ -89,9 +95,11 @@ class Decoder(nn.Module):
 
     def __init__(self, shape: ModelConfig, *, vocabulary: int, length: int, seed: int) -> None:
         super().__init__()
-        self.shape, self.vocabulary, self.length = shape, vocabulary, length
+        self.shape = shape
+        self.vocabulary = vocabulary
+        self.length = length
         self.embedding = nn.Embedding(vocabulary, shape.width)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(DecoderBlock(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, NORM_EPS)
         cos, sin = rotary_table(length, shape.width // shape.heads)
         self.register_buffer("cos", cos, persistent=False)
@@ -108,9 +116,8 @@ class Decoder(nn.Module):
 
     def _initialise(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
-        residual = (
-            0.02 / (2 * self.shape.layers) ** 0.5
-        )  # the stream's variance then does not grow with depth
+        # Two layers a block add to the stream; so scaled, its variance does not grow with depth.
+        residual = 0.02 / (2 * self.shape.layers) ** 0.5
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 last = name.endswith(("attention.out.weight", "mlp.down.weight"))

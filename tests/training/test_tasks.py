@@ -1,23 +1,22 @@
 """What is shown, what is asked, and in which proportions; all of it a function of seed, epoch and sample number."""
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from training.config import PretrainConfig
 from training.data import FIRST_TEXT_ID, Special
-from training.objectives import (
-    FOLLOWS,
-    FROM_ELSEWHERE,
-    IGNORE,
-    Causal,
-    MaskedAndNextSentence,
-    build_model,
-    build_objective,
-    mask_tokens,
-)
 from training.sampler import Draw
+from training.tasks.base import IGNORE
+from training.tasks.build import build_model, build_task, load_task
+from training.tasks.causal import CausalTask
+from training.tasks.masking import mask_tokens
+from training.tasks.mlm_nsp import FOLLOWS, FROM_ELSEWHERE, MaskedNextSentenceTask
+from training.tasks.registry import TASKS
 
 
 def draw_of(*samples: int, epoch: int = 0) -> Draw:
@@ -26,7 +25,7 @@ def draw_of(*samples: int, epoch: int = 0) -> Draw:
 
 def all_samples(objective, *, epochs=1):
     return [
-        objective.sample(number, epoch)
+        objective.make_sample(number, epoch)
         for epoch in range(epochs)
         for number in range(len(objective))
     ]
@@ -34,7 +33,7 @@ def all_samples(objective, *, epochs=1):
 
 @pytest.fixture(scope="module")
 def masked(corpus, make_config):
-    return MaskedAndNextSentence(
+    return MaskedNextSentenceTask(
         corpus.train, make_config("mlm_nsp", data={"sequence_length": 64}), vocabulary=512
     )
 
@@ -43,7 +42,9 @@ def test_causal_labels_are_the_inputs_shifted_by_one_and_begin_marks_are_no_targ
     make_split, make_config
 ):
     split = make_split([[[10, 11]], [[20, 21, 22, 23]]])  # <s> 10 11 </s> <s> 20 21 22 23 </s>
-    batch = Causal(split, make_config(data={"sequence_length": 8})).batch(draw_of(0))
+    batch = CausalTask(split, make_config(data={"sequence_length": 8}), vocabulary=512).make_batch(
+        draw_of(0)
+    )
     assert batch.inputs[0].tolist() == [[2, 10, 11, 3, 2, 20, 21, 22]]
     assert batch.labels.tolist() == [[10, 11, 3, IGNORE, 20, 21, 22, 23]]
     assert batch.counts == {"causal": 7}
@@ -103,20 +104,20 @@ def test_length_does_not_tell_whether_a_pair_belongs_together(masked):
 
 
 def test_masks_depend_on_seed_epoch_and_sample_and_on_nothing_else(corpus, make_config, masked):
-    again = MaskedAndNextSentence(
+    again = MaskedNextSentenceTask(
         corpus.train, make_config("mlm_nsp", data={"sequence_length": 64}), vocabulary=512
     )
     other = make_config("mlm_nsp", data={"sequence_length": 64}).model_copy(update={"seed": 2})
-    reseeded = MaskedAndNextSentence(corpus.train, other, vocabulary=512)
-    masked.sample(5, 0)
-    assert masked.sample(3, 1).ids.tolist() == again.sample(3, 1).ids.tolist()
-    assert masked.sample(3, 1).ids.tolist() != masked.sample(3, 2).ids.tolist()
-    assert masked.sample(3, 1).ids.tolist() != reseeded.sample(3, 1).ids.tolist()
+    reseeded = MaskedNextSentenceTask(corpus.train, other, vocabulary=512)
+    masked.make_sample(5, 0)
+    assert masked.make_sample(3, 1).ids.tolist() == again.make_sample(3, 1).ids.tolist()
+    assert masked.make_sample(3, 1).ids.tolist() != masked.make_sample(3, 2).ids.tolist()
+    assert masked.make_sample(3, 1).ids.tolist() != reseeded.make_sample(3, 1).ids.tolist()
 
 
 def test_a_masked_batch_is_padded_to_its_longest_sample_and_counts_its_targets(masked):
-    samples = [masked.sample(number, 0) for number in range(6)]
-    batch = masked.batch(draw_of(*range(6)))
+    samples = [masked.make_sample(number, 0) for number in range(6)]
+    batch = masked.make_batch(draw_of(*range(6)))
     ids, segments, attention = batch.inputs
     longest = max(len(sample.ids) for sample in samples)
     assert ids.shape == segments.shape == attention.shape == (6, longest)
@@ -132,10 +133,10 @@ def test_a_masked_batch_is_padded_to_its_longest_sample_and_counts_its_targets(m
 def test_the_loss_at_labelled_positions_equals_the_loss_of_the_full_head(corpus, make_config):
     config = make_config("mlm_nsp")
     objective, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
-    batch = objective.batch(draw_of(0, 1, 2, 3))
+    batch = objective.make_batch(draw_of(0, 1, 2, 3))
     sums = objective.loss_sums(model, batch)
     token_logits, pair_logits = model(*batch.inputs)
     full = torch.nn.functional.cross_entropy(
@@ -149,10 +150,10 @@ def test_the_loss_at_labelled_positions_equals_the_loss_of_the_full_head(corpus,
 def test_padding_does_not_change_what_the_model_computes(corpus, make_config):
     config = make_config("mlm_nsp", data={"sequence_length": 64})
     objective, model = (
-        build_objective(corpus.train, config, vocabulary=512),
+        build_task(corpus.train, config, vocabulary=512),
         build_model(config, vocabulary=512),
     )
-    batch = objective.batch(draw_of(0, 1))
+    batch = objective.make_batch(draw_of(0, 1))
     ids, segments, attention = batch.inputs
     wide = tuple(
         torch.nn.functional.pad(part, (0, 64 - ids.shape[1])) for part in (ids, segments, attention)
@@ -170,9 +171,42 @@ def test_an_untrained_model_is_as_surprised_as_a_uniform_guess(corpus, make_conf
     for kind, part in (("causal", "causal"), ("mlm_nsp", "mlm")):
         config = make_config(kind)
         objective, model = (
-            build_objective(corpus.train, config, vocabulary=512),
+            build_task(corpus.train, config, vocabulary=512),
             build_model(config, vocabulary=512),
         )
-        batch = objective.batch(draw_of(*range(8)))
+        batch = objective.make_batch(draw_of(*range(8)))
         mean = objective.loss_sums(model, batch)[part].item() / batch.counts[part]
         assert mean == pytest.approx(np.log(512), abs=0.15)
+
+
+def test_every_registered_task_can_be_configured_trained_and_exported(corpus, make_config):
+    for name in TASKS:
+        config = make_config(name)
+        task = build_task(corpus.train, config, vocabulary=512)
+        model = build_model(config, vocabulary=512)
+        batch = task.make_batch(draw_of(0, 1))
+        sums = task.loss_sums(model, batch)
+        assert list(sums) == list(batch.counts)
+        form = load_task(name).exporter().to_hugging_face(model)
+        assert sum(tensor.numel() for tensor in form.tensors.values()) == sum(
+            weight.numel() for weight in model.parameters()
+        )
+
+
+def test_an_unknown_task_is_refused_with_the_names_of_all():
+    names = " or ".join(f"'{name}'" for name in TASKS)
+    with pytest.raises(ValueError, match=f"Input should be {names}"):
+        PretrainConfig.model_validate({"task": "translation"})
+
+
+def test_the_key_of_earlier_versions_is_taken_with_a_warning(capsys):
+    assert PretrainConfig.model_validate({"objective": "mlm_nsp"}).task == "mlm_nsp"
+    assert "the key `objective` is now called `task`" in capsys.readouterr().err
+
+
+def test_configurations_are_read_without_torch():
+    program = "import sys, training.config, training.contract; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

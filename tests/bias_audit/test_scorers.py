@@ -10,8 +10,11 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from bias_audit.likelihood import CausalScorer, MaskedScorer, Score, kind_of, load, shared  # noqa: E402
-from bias_audit.probe import load as load_probes  # noqa: E402
+from bias_audit.benchmarks.built_in import load_pairs  # noqa: E402
+from bias_audit.scorers.causal import CausalScorer  # noqa: E402
+from bias_audit.scorers.load import find_kind, load_scorer  # noqa: E402
+from bias_audit.scorers.masked import MaskedScorer, find_shared_tokens  # noqa: E402
+from bias_audit.scorers.scores import Score  # noqa: E402
 from gristmill.errors import InputError  # noqa: E402
 
 PAIRS = [
@@ -23,16 +26,16 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def causal(causal_folder):
-    return load(causal_folder)
+    return load_scorer(causal_folder)
 
 
 @pytest.fixture(scope="module")
 def masked(masked_folder):
-    return load(masked_folder)
+    return load_scorer(masked_folder)
 
 
 def all_pairs(scorer, pairs):
-    found = {i: score for batch in scorer.pairs(pairs) for i, score in batch}
+    found = {i: score for batch in scorer.score_pairs(pairs) for i, score in batch}
     return [found[i] for i in range(len(pairs))]
 
 
@@ -61,7 +64,7 @@ def test_the_scorer_is_chosen_by_the_architecture(causal, masked):
 
 def test_causal_scores_equal_a_reference_that_starts_behind_the_first_token(causal):
     texts = [text for pair in PAIRS for text in pair]
-    scores = causal.sentences(texts)
+    scores = causal.score_sentences(texts)
     assert [score.total for score in scores] == pytest.approx(
         [causal_reference(causal, t) for t in texts], abs=2e-3
     )
@@ -77,8 +80,8 @@ def test_causal_pairs_are_scored_like_their_sentences(causal):
 
 
 def test_padding_beside_longer_sentences_does_not_change_a_score(causal):
-    alone = causal.sentences([PAIRS[0][0]])[0]
-    beside = causal.sentences([PAIRS[0][0], " ".join(PAIRS[1]), "A."])[0]
+    alone = causal.score_sentences([PAIRS[0][0]])[0]
+    beside = causal.score_sentences([PAIRS[0][0], " ".join(PAIRS[1]), "A."])[0]
     assert beside.total == pytest.approx(alone.total, abs=2e-3)
     assert beside.tokens == alone.tokens
 
@@ -86,7 +89,7 @@ def test_padding_beside_longer_sentences_does_not_change_a_score(causal):
 def test_masked_scores_equal_a_reference_over_the_shared_tokens(masked):
     for (stereo, anti), score in zip(PAIRS, all_pairs(masked, PAIRS), strict=True):
         first, second = masked.encode(stereo), masked.encode(anti)
-        places = shared(first, second)
+        places = find_shared_tokens(first, second)
         assert score.stereo.total == pytest.approx(
             masked_reference(masked, first, [a for a, _ in places]), abs=2e-3
         )
@@ -98,7 +101,7 @@ def test_masked_scores_equal_a_reference_over_the_shared_tokens(masked):
 
 def test_masked_sentences_are_scored_over_all_their_tokens(masked):
     ids = masked.encode(PAIRS[0][0])
-    (score,) = masked.sentences([PAIRS[0][0]])
+    (score,) = masked.score_sentences([PAIRS[0][0]])
     assert score.total == pytest.approx(
         masked_reference(masked, ids, list(range(len(ids)))), abs=2e-3
     )
@@ -116,7 +119,7 @@ def test_a_literal_mask_in_a_probe_is_text(masked):
 
 
 def test_many_pairs_come_back_complete_and_in_their_own_places(causal, masked):
-    pairs = [(probe.stereo, probe.anti) for probe in load_probes("en")[:70]]
+    pairs = [(probe.stereo, probe.anti) for probe in load_pairs("en")[:70]]
     last, alone = all_pairs(causal, pairs)[69], all_pairs(causal, pairs[69:])[0]
     assert (last.stereo.total, last.anti.total) == pytest.approx(
         (alone.stereo.total, alone.anti.total), abs=2e-3
@@ -154,12 +157,12 @@ def test_a_reversed_pair_gives_the_reversed_score(causal):
     ],
 )
 def test_shared_tokens_are_aligned_across_different_lengths(first, second, expected):
-    assert shared(first, second) == expected
+    assert find_shared_tokens(first, second) == expected
 
 
 def test_a_sentence_longer_than_the_model_is_refused(causal):
     with pytest.raises(InputError, match="longer than this model can read"):
-        causal.sentences(["The nurse said that she would be late. " * 20])
+        causal.score_sentences(["The nurse said that she would be late. " * 20])
 
 
 def test_a_text_without_tokens_is_refused(causal):
@@ -168,8 +171,8 @@ def test_a_text_without_tokens_is_refused(causal):
 
 
 def test_a_folder_that_is_no_model_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no Hugging Face model folder"):
-        load(tmp_path)
+    with pytest.raises(InputError, match="not a Hugging Face model folder"):
+        load_scorer(tmp_path)
 
 
 def test_a_folder_without_its_output_layer_is_refused_and_not_scored_with_random_weights(
@@ -184,7 +187,7 @@ def test_a_folder_without_its_output_layer_is_refused_and_not_scored_with_random
     assert len(body) < len(weights)
     save_file(body, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="random ones"):
-        load(folder)
+        load_scorer(folder)
 
 
 def test_a_masked_model_whose_tokenizer_has_no_mask_is_refused(masked_folder, tmp_path):
@@ -196,7 +199,7 @@ def test_a_masked_model_whose_tokenizer_has_no_mask_is_refused(masked_folder, tm
             settings.pop("mask_token", None)
             (folder / name).write_text(json.dumps(settings))
     with pytest.raises(InputError, match="lacks special tokens"):
-        load(folder)
+        load_scorer(folder)
 
 
 @pytest.mark.parametrize(
@@ -209,13 +212,13 @@ def test_a_masked_model_whose_tokenizer_has_no_mask_is_refused(masked_folder, tm
     ],
 )
 def test_architectures_are_told_apart_by_name(names, kind, tmp_path):
-    assert kind_of(names, tmp_path) == kind
+    assert find_kind(names, tmp_path) == kind
 
 
 @pytest.mark.parametrize("names", [[], ["BertForSequenceClassification"]])
 def test_any_other_architecture_is_refused(names, tmp_path):
     with pytest.raises(InputError, match="neither causal nor masked"):
-        kind_of(names, tmp_path)
+        find_kind(names, tmp_path)
 
 
 def test_a_score_per_token_divides_by_the_tokens():
@@ -238,6 +241,6 @@ def test_a_damaged_model_folder_is_the_users_to_mend(causal_folder, tmp_path, sp
     shutil.copytree(causal_folder, folder)
     spoil(folder)
     with pytest.raises(InputError, match="cannot be opened") as refused:
-        load(folder)
+        load_scorer(folder)
     assert because in str(refused.value) and "export the model again" in str(refused.value)
     assert refused.value.exit_code == 2
