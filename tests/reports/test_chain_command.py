@@ -733,7 +733,7 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path, tables)
         ("too_few_words", 1, 0),
     ]
     (pair,) = facts.corpus.duplicates.largest
-    assert (pair.size, pair.comparison.differing) == (2, 0) and pair.comparison.alike == len(
+    assert (pair.size, pair.comparison.differing) == (2, 0) and pair.comparison.shared == len(
         prose.split()
     )
     decide = facts.last("decide")

@@ -172,7 +172,7 @@ def test_what_pack_repeats_of_decide_is_no_new_loss():
         ("news", "en", ("dropped", "decided"), 3, 0),
         ("news", "en", ("dropped", "empty"), 1, 0),
     ]
-    assert [(one.reason, one.number, one.part) for one in count_losses([run("pack", rows)])] == [
+    assert [(one.reason, one.number, one.share) for one in count_losses([run("pack", rows)])] == [
         ("empty", 1, "11.1 %")
     ]
 
