@@ -19,8 +19,8 @@ from gristmill.runs.finished import (
     manifest_digest,
 )
 from reports.chain.corpus import scan_corpus
-from reports.chain.report_data import AuditSummary, ReportData, QuarantinedRecord, RunSummary
 from reports.chain.models import read_training
+from reports.chain.report_data import AuditSummary, QuarantinedRecord, ReportData, RunSummary
 from reports.chain.tokens import read_tokens
 
 ONE_EACH = ("annotate", "decide", "pack")

@@ -24,7 +24,7 @@ from gristmill.runs.finished import (
 from reports.clusters import command as clusters_command
 
 if TYPE_CHECKING:
-    from reports.chain.report_data import ReportData
+    pass
 
 RunsArgument = Annotated[
     list[Path] | None,

@@ -15,7 +15,14 @@ from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD, decision_files, lowest_bit, read_decisions
 from gristmill.progress import Progress
 from gristmill.runs.finished import FinishedRun
-from reports.chain.report_data import ClusterSample, CorpusSummary, DuplicateSummary, LicenceCount, ReasonCount, TextSample
+from reports.chain.report_data import (
+    ClusterSample,
+    CorpusSummary,
+    DuplicateSummary,
+    LicenceCount,
+    ReasonCount,
+    TextSample,
+)
 from reports.chain.texts import RowLocation, read_pairs, read_samples
 from reports.clusters.members import gather_members, keep_smallest, locate_kept
 from reports.clusters.sampling import ClusterSizes
@@ -33,7 +40,10 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> CorpusSu
     )
     shards = annotated.files("documents/")
     verdicts = [] if decided is None else decision_files(decided, len(shards))
-    scan, clusters = CorpusScan(() if decided is None else tuple(decided.details["reasons"])), ClusterSizes()
+    scan, clusters = (
+        CorpusScan(() if decided is None else tuple(decided.details["reasons"])),
+        ClusterSizes(),
+    )
     rows = sum(file.rows for file in annotated.data_files("documents/"))
     with Progress("report", total=rows if rows > 0 else None, unit="documents") as bar:
         for number, path in enumerate(shards):
@@ -81,7 +91,10 @@ def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[i
 
 
 def _duplicates(
-    clusters: ClusterSizes, decisions: Sequence[Path], documents: Sequence[Path], legend: Sequence[str]
+    clusters: ClusterSizes,
+    decisions: Sequence[Path],
+    documents: Sequence[Path],
+    legend: Sequence[str],
 ) -> DuplicateSummary:
     """The clusters by size, and of the largest the kept text beside the least similar dropped one."""
     members = gather_members(decisions, documents, [label for _, label in clusters.top], legend)
@@ -135,7 +148,9 @@ class CorpusScan:
         kept = batch.filter(batch["keep"]) if decided else batch
         self.licences.update(count_combinations(batch.select(["source", "licence"])))
         self.kept.update(count_combinations(kept.select(["source", "licence"])))
-        self.evidence.update(count_combinations(spread_lists(batch, ["source", "licence"], "evidence", "signal")))
+        self.evidence.update(
+            count_combinations(spread_lists(batch, ["source", "licence"], "evidence", "signal"))
+        )
         self.opt_outs.update(count_combinations(spread_lists(batch, ["source"], "opt_out")))
         types = pc.struct_field(pc.list_flatten(kept["personal"].combine_chunks()), "type")
         self.personal.update(types.to_pylist())

@@ -116,7 +116,11 @@ def make_dropped_table(costs: Mapping[str, int], documents: int) -> Table:
     """How many documents each reason dropped as copies; copies by address only where there are any."""
     names = [name for name in COPIES if name != "url_duplicate" or costs.get(name)]
     rows = [
-        (format_code(name), format_count(costs.get(name, 0)), format_share(costs.get(name, 0), documents))
+        (
+            format_code(name),
+            format_count(costs.get(name, 0)),
+            format_share(costs.get(name, 0), documents),
+        )
         for name in names
     ]
     return Table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows)

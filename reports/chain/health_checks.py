@@ -211,5 +211,6 @@ def _check_audits(report: ReportData) -> Iterator[HealthCheck]:
         yield HealthCheck("good", "The audit ran, and no gate failed.")
     else:
         yield HealthCheck(
-            "look", "The audit ran with no gate set, so none could fail: its numbers are to be read."
+            "look",
+            "The audit ran with no gate set, so none could fail: its numbers are to be read.",
         )

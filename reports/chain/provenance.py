@@ -76,7 +76,9 @@ def draw_provenance_section(report: ReportData) -> Markup:
         commands=[f"gristmill runs verify {report.folder}/{run.id}" for run in report.runs],
         path=trace_path(report),
         identities=identities,
-        settings=[RunSettings(run.id, _write_json(run.config)) for run in report.runs if run.config],
+        settings=[
+            RunSettings(run.id, _write_json(run.config)) for run in report.runs if run.config
+        ],
     )
 
 

@@ -84,7 +84,11 @@ def list_conditions(decide: RunSummary, signals: Mapping[str, str]) -> list[Drop
             meant = f"{signal}: {signals[signal]}" if signal in signals else ""
             found.append(
                 DropCondition(
-                    name, place, format_bounds(rule), meant, f"preset {preset}{_used_for(preset, kinds)}"
+                    name,
+                    place,
+                    format_bounds(rule),
+                    meant,
+                    f"preset {preset}{_used_for(preset, kinds)}",
                 )
             )
         else:

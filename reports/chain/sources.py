@@ -204,9 +204,7 @@ def make_refusals_view(report: ReportData, corpus: CorpusSummary) -> RefusalsVie
 
 def _describe_personal_data(report: ReportData, corpus: CorpusSummary) -> str:
     spans = sum(corpus.personal.values())
-    sentence = (
-        f"Personal data found by pattern in kept documents: {format_counted(spans, 'span')}"
-    )
+    sentence = f"Personal data found by pattern in kept documents: {format_counted(spans, 'span')}"
     if not spans:
         return f"{sentence}."
     types = ", ".join(

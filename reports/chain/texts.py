@@ -56,7 +56,9 @@ def _plain(table: pa.Table) -> pa.Table:
     return table
 
 
-def read_samples(shards: Sequence[Path], places: Iterable[RowLocation]) -> dict[RowLocation, TextSample]:
+def read_samples(
+    shards: Sequence[Path], places: Iterable[RowLocation]
+) -> dict[RowLocation, TextSample]:
     """The samples at these places."""
     return {place: make_sample(row) for place, row in read_rows(shards, places)}
 
@@ -68,7 +70,9 @@ def read_texts(shards: Sequence[Path], places: Iterable[RowLocation]) -> dict[Ro
 
 
 def read_pairs(
-    shards: Sequence[Path], pairs: Iterable[tuple[RowLocation, RowLocation]], extent: DiffExtent = DiffExtent()
+    shards: Sequence[Path],
+    pairs: Iterable[tuple[RowLocation, RowLocation]],
+    extent: DiffExtent = DiffExtent(),
 ) -> dict[tuple[RowLocation, RowLocation], Comparison]:
     """How the two documents of each pair differ, personal data masked."""
     wanted = list(pairs)

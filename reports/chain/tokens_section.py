@@ -54,9 +54,7 @@ def draw_tokens_section(report: ReportData) -> Markup:
 
 def summarize_tokens(counts: TokenCounts, tokenizer: RunSummary | None) -> TokensContext:
     """The tables and the chart of the section."""
-    by_language = make_fertility_table(
-        counts, "language", lambda part: part.lang, format_language
-    )
+    by_language = make_fertility_table(counts, "language", lambda part: part.lang, format_language)
     by_source = make_fertility_table(counts, "source", lambda part: part.source, str)
     return TokensContext(
         splits=make_split_table(counts),

@@ -17,9 +17,21 @@ from gristmill.progress import Progress
 from gristmill.runs.finished import FinishedRun, corpus_lineage, open_parents
 from reports.chain.collect import single
 from reports.chain.texts import RowLocation, read_rows, read_texts
-from reports.clusters.cluster_report import ClusterCard, ClusterReport, DroppedDocument, TextPair, DocumentRecord
-from reports.clusters.members import READ, DroppedMember, ClusterMembers, gather_members, locate_kept
-from reports.clusters.sampling import ClusterSizes, Reservoir, DropCounts
+from reports.clusters.cluster_report import (
+    ClusterCard,
+    ClusterReport,
+    DocumentRecord,
+    DroppedDocument,
+    TextPair,
+)
+from reports.clusters.members import (
+    READ,
+    ClusterMembers,
+    DroppedMember,
+    gather_members,
+    locate_kept,
+)
+from reports.clusters.sampling import ClusterSizes, DropCounts, Reservoir
 from reports.drawing.text_diff import DiffExtent, compare_texts
 
 EXTENT = DiffExtent(places=6, around=24, longest=120)
@@ -219,7 +231,9 @@ def _pairs(
         yield TextPair(which, records[kept], _dropped(one, records), comparison, beginning)
 
 
-def _dropped(member: DroppedMember, records: Mapping[RowLocation, DocumentRecord]) -> DroppedDocument:
+def _dropped(
+    member: DroppedMember, records: Mapping[RowLocation, DocumentRecord]
+) -> DroppedDocument:
     return DroppedDocument(records[member.place], member.reason, member.similarity)
 
 

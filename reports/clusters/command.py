@@ -12,7 +12,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, latest_of, list_runs, open_run
 
 if TYPE_CHECKING:
-    from reports.clusters.collect import ClusterQuery
+    pass
 
 RunArgument = Annotated[
     Path | None,
@@ -65,7 +65,9 @@ def clusters(
     given = find_newest(folder) if run is None else open_run(run)
     started = time.monotonic()
     told, size = write_page(
-        given, out, ClusterQuery(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ()))
+        given,
+        out,
+        ClusterQuery(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ())),
     )
     cli.say(f"clusters  {told}", f"  {size / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s")
     typer.echo(str(out))
@@ -84,7 +86,7 @@ def find_newest(folder: Path) -> FinishedRun:
 def write_page(run: FinishedRun, out: Path, wish: "Wish", *, back: str = "") -> tuple[str, int]:
     """Write the page, with a link `back` to the report it lies beside; returns its headline and its bytes."""
     from reports.clusters.collect import collect_clusters, open_corpus
-    from reports.clusters.page import write_headline, draw_page
+    from reports.clusters.page import draw_page, write_headline
 
     if out.is_dir():
         raise UserError(

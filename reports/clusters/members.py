@@ -131,7 +131,8 @@ def _add(members: ClusterMembers, run: MemberRun, legend: Sequence[str]) -> None
     reason = legend[lowest_bit(run.bits)]
     shown = not any(name in WITHHELD and run.bits >> place & 1 for place, name in enumerate(legend))
     some = [
-        DroppedMember(run.likeness, id, place, reason, kept_id or "") for id, place, kept_id in run.rows
+        DroppedMember(run.likeness, id, place, reason, kept_id or "")
+        for id, place, kept_id in run.rows
     ]
     members.add_dropped(run.documents, some, shown=shown)
 
@@ -139,7 +140,9 @@ def _add(members: ClusterMembers, run: MemberRun, legend: Sequence[str]) -> None
 ALIKE = ("cluster", "keep", "likeness", "reasons")
 
 
-def _runs(table: pa.Table, shard: int, documents: Path, labels: Collection[int]) -> Iterator[MemberRun]:
+def _runs(
+    table: pa.Table, shard: int, documents: Path, labels: Collection[int]
+) -> Iterator[MemberRun]:
     """The rows of a shard that belong to these clusters, sorted and cut where they differ in what counts."""
     found = _rows(table, documents, labels)
     if not found.num_rows:

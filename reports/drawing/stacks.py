@@ -47,9 +47,7 @@ def choose_shade(position: int) -> str:
 
 
 def _describe_bar(row: StackedBar, parts: Sequence[str]) -> str:
-    values = [
-        f"{name} {value}" for name, value in zip(parts, row.values, strict=True) if value
-    ]
+    values = [f"{name} {value}" for name, value in zip(parts, row.values, strict=True) if value]
     return f"{row.label}: {', '.join(values)}"
 
 

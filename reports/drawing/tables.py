@@ -37,7 +37,9 @@ class Table:
     def __post_init__(self) -> None:
         for row in self.rows:
             if len(row) != len(self.head):
-                raise ValueError(f"a row of {len(row)} cells in a table of {len(self.head)} columns")
+                raise ValueError(
+                    f"a row of {len(row)} cells in a table of {len(self.head)} columns"
+                )
 
     @property
     def columns(self) -> list[Column]:

@@ -26,7 +26,9 @@ class HistogramAxis:
 
     def place(self, value: float) -> float:
         """Where a value lies between the first edge (0) and the last (1)."""
-        first, last, at = (bend_value(edge, self.unit) for edge in (self.edges[0], self.edges[-1], value))
+        first, last, at = (
+            bend_value(edge, self.unit) for edge in (self.edges[0], self.edges[-1], value)
+        )
         return (at - first) / (last - first)
 
     def keeps(self, edge: float) -> bool:
@@ -135,6 +137,7 @@ def _edges(
     free = [
         e
         for e in grid
-        if bottom < e < top and all(abs(bend_value(e, unit) - bend_value(m, unit)) > near for m in marks)
+        if bottom < e < top
+        and all(abs(bend_value(e, unit) - bend_value(m, unit)) > near for m in marks)
     ]
     return tuple(sorted({bottom, *free, *marks, top}))

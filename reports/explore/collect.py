@@ -15,9 +15,15 @@ from pipelines.annotate.personal.spans import spans_column
 from pipelines.decide.rules import Rule
 from reports.chain.texts import RowLocation, mask_personal, read_rows
 from reports.explore.bins import HistogramAxis, make_axis
-from reports.explore.explore_report import NearExample, ExploreReport, RuleReport, BoundSide, ThresholdReport
+from reports.explore.explore_report import (
+    BoundSide,
+    ExploreReport,
+    NearExample,
+    RuleReport,
+    ThresholdReport,
+)
 from reports.explore.nearest import NearestDocuments
-from reports.explore.source import SignalBatch, ExploreSource, iter_batches
+from reports.explore.source import ExploreSource, SignalBatch, iter_batches
 from reports.explore.survey import RuleBounds, SignalSurvey, ThresholdTally, add_histograms
 
 SHOWN = 300
@@ -123,7 +129,9 @@ class ExampleReader:
     def __init__(self, source: ExploreSource, tallies: Mapping[RuleBounds, ThresholdTally]) -> None:
         self.legend = source.legend
         nearest = [near.found for tally in tallies.values() for near in tally.near.values()]
-        places = {RowLocation(int(one["shard"]), int(one["row"])) for found in nearest for one in found}
+        places = {
+            RowLocation(int(one["shard"]), int(one["row"])) for found in nearest for one in found
+        }
         rows = read_rows(source.documents, places, TEXT)
         self.texts: dict[RowLocation, dict[str, Any]] = {place: _shown(row) for place, row in rows}
 

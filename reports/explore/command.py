@@ -68,9 +68,7 @@ def explore(
     page = draw_page(report).encode()
     storage.commit_bytes(out, page)
     seconds = time.monotonic() - started
-    cli.say(
-        f"explore  {write_headline(report)}", f"  {len(page) / 1e3:,.0f} kB, {seconds:.1f} s"
-    )
+    cli.say(f"explore  {write_headline(report)}", f"  {len(page) / 1e3:,.0f} kB, {seconds:.1f} s")
     typer.echo(str(out))
 
 

@@ -42,7 +42,9 @@ Judged = tuple[RuleBounds, np.ndarray, np.ndarray, np.ndarray]
 """A threshold, the places in the batch that it judges, their values, and which of them it drops."""
 
 
-def judge_batch(batch: SignalBatch, rules: Mapping[int, Rule], presets_of: PresetsOf) -> Iterator[Judged]:
+def judge_batch(
+    batch: SignalBatch, rules: Mapping[int, Rule], presets_of: PresetsOf
+) -> Iterator[Judged]:
     """What each threshold says of a batch. A rule without a bound in a language does not judge it."""
     for place, rule in rules.items():
         bounds = [_bounds(place, rule, kind, lang, presets_of) for kind, lang in batch.pairs]
@@ -58,7 +60,9 @@ def judge_batch(batch: SignalBatch, rules: Mapping[int, Rule], presets_of: Prese
                 yield one, places, mine, outside(mine, one.low, one.high)
 
 
-def _bounds(place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf) -> RuleBounds | None:
+def _bounds(
+    place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf
+) -> RuleBounds | None:
     if not rule.judges(kind, presets_of(kind)):
         return None
     low, high = rule.bounds(lang)
@@ -115,7 +119,9 @@ class SignalSurvey:
         return batch.reasons
 
     @staticmethod
-    def _count(tally: ThresholdTally, bounds: RuleBounds, beyond: np.ndarray, reasons: np.ndarray) -> None:
+    def _count(
+        tally: ThresholdTally, bounds: RuleBounds, beyond: np.ndarray, reasons: np.ndarray
+    ) -> None:
         own = np.uint64(1 << bounds.place)
         before = np.uint64((1 << bounds.place) - 1)
         tally.documents += len(beyond)

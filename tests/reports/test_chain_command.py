@@ -216,6 +216,11 @@ class Chain:
             "rules": None,
             "corpus": None,
             "limits": [NASTY],
+            "definitions": {},
+            "inputs": [],
+            "gates": [],
+            "lexicons": [],
+            "probes": [],
         }
 
         def write(path):
@@ -411,7 +416,9 @@ def test_nothing_of_the_crawled_text_becomes_markup_and_no_secret_or_machine_pat
 
 
 def test_the_same_runs_give_the_same_bytes(audited, tmp_path):
-    first, second = (draw_page(collect_report([audited], tmp_path / "report.html")) for _ in range(2))
+    first, second = (
+        draw_page(collect_report([audited], tmp_path / "report.html")) for _ in range(2)
+    )
     assert first == second
 
 
@@ -521,7 +528,7 @@ def test_an_empty_folder_or_a_folder_as_page_is_refused_with_a_way_out(audited, 
 
 def test_the_command_needs_neither_arrow_nor_frameworks_to_be_offered():
     code = (
-        "import sys, typer; from gristmill import report_command; report_command.register(typer.Typer()); "
+        "import sys, typer; from reports.chain import command; command.register(typer.Typer()); "
         "print([name for name in ('torch', 'apache_beam', 'numba', 'reports.chain.page') if name in sys.modules])"
     )
     assert (

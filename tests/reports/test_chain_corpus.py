@@ -18,9 +18,15 @@ from gristmill.runs import storage
 from gristmill.runs.run import start_run
 from reports.chain import corpus as corpus_module
 from reports.chain.corpus import scan_corpus
-from reports.chain.report_data import ClusterSample, DuplicateSummary, LicenceCount, ReasonCount, TextSample
 from reports.chain.models import collect_curves, parse_metrics, thin_points
-from reports.chain.texts import RowLocation, mask_personal, make_sample
+from reports.chain.report_data import (
+    ClusterSample,
+    DuplicateSummary,
+    LicenceCount,
+    ReasonCount,
+    TextSample,
+)
+from reports.chain.texts import RowLocation, make_sample, mask_personal
 from reports.chain.tokens import count_lengths
 from reports.clusters.members import keep_smallest
 from reports.clusters.sampling import ClusterSizes
@@ -156,9 +162,15 @@ def test_a_text_whose_rights_do_not_allow_it_is_not_shown(tmp_path):
     )
     origin = ("news", "en")
     assert found.reasons == (
-        ReasonCount("opt_out", 1, 1, 0, (TextSample("1", *origin, None, "a.warc.gz, offset 7, item 1"),)),
         ReasonCount(
-            "too_short", 1, 2, 1, (TextSample("2", *origin, "Open.", "a.warc.gz, offset 7, item 1"),)
+            "opt_out", 1, 1, 0, (TextSample("1", *origin, None, "a.warc.gz, offset 7, item 1"),)
+        ),
+        ReasonCount(
+            "too_short",
+            1,
+            2,
+            1,
+            (TextSample("2", *origin, "Open.", "a.warc.gz, offset 7, item 1"),),
         ),
     )
 
@@ -239,7 +251,9 @@ def test_copies_are_compared_over_their_whole_text_with_personal_data_masked(tmp
     ).duplicates
     assert found is not None
     (cluster,) = found.largest
-    assert cluster.comparison == compare_texts(f"{body}mail [email] now", f"{body}mail [email] then")
+    assert cluster.comparison == compare_texts(
+        f"{body}mail [email] now", f"{body}mail [email] then"
+    )
     assert cluster.comparison.places[0].skipped == 394 and "@" not in repr(cluster)
 
 
@@ -331,7 +345,9 @@ SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6)
 def test_all_and_only_what_lies_inside_a_span_is_masked(length, pairs):
     spans = [{"start": min(pair), "end": max(pair), "type": "x"} for pair in pairs]
     covered = {at for span in spans for at in range(span["start"], span["end"])}
-    assert len(mask_personal("o" * length, spans).replace("[x]", "")) == len(set(range(length)) - covered)
+    assert len(mask_personal("o" * length, spans).replace("[x]", "")) == len(
+        set(range(length)) - covered
+    )
 
 
 @given(st.text(), SPANS)

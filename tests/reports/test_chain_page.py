@@ -16,30 +16,30 @@ from hypothesis import strategies as st
 from bias_audit.contract.result import AuditResult
 from gristmill.runs.ledger import Entry
 from reports.chain.duplicates import make_size_bars
+from reports.chain.health_checks import HealthCheck, check_health, find_imbalances
+from reports.chain.page import draw_page
+from reports.chain.provenance import write_lookup_command
 from reports.chain.report_data import (
     AuditSummary,
     ClusterSample,
     CorpusSummary,
     DuplicateSummary,
-    ReportData,
     LicenceCount,
     QuarantinedRecord,
     ReasonCount,
+    ReportData,
     RunSummary,
     TextSample,
-    TokenSlice,
     TokenCounts,
+    TokenSlice,
     TrainingSummary,
 )
-from reports.chain.health_checks import HealthCheck, check_health, find_imbalances
-from reports.chain.page import draw_page
-from reports.chain.provenance import write_lookup_command
-from reports.chain.summary import draw_chain, write_headline, list_tiles, draw_verdict
+from reports.chain.summary import draw_chain, draw_verdict, list_tiles, write_headline
 from reports.drawing import stacks
 from reports.drawing.style import CSS
 from reports.drawing.tables import Table
 from reports.drawing.templates import load_environment
-from reports.drawing.text_diff import Comparison, DiffPiece, DifferingPlace
+from reports.drawing.text_diff import Comparison, DifferingPlace, DiffPiece
 
 Words = Callable[[str], str]
 STEPS = {
@@ -515,7 +515,9 @@ def test_a_table_has_numbers_to_the_right_and_row_heads():
 
 
 def test_a_sample_shows_its_text_and_where_it_came_from():
-    assert draw_part("sample", TextSample("0f", "news", "en", "<b>\nx", "a.gz, offset 1, item 0")) == (
+    assert draw_part(
+        "sample", TextSample("0f", "news", "en", "<b>\nx", "a.gz, offset 1, item 0")
+    ) == (
         '<figure class="sample"><blockquote dir="auto" lang="en" class="text">&lt;b&gt;\nx</blockquote>'
         '<figcaption><div class="origin"><code>0f</code> · news · English (en) · a.gz, offset 1, item 0</div>'
         "</figcaption></figure>"
@@ -707,7 +709,9 @@ def test_shards_that_disagree_with_the_ledger_are_wrong():
     found = sound()
     assert found.tokens is not None
     other = replace(found, tokens=replace(found.tokens, slices=()))
-    assert find_imbalances(other) == ["the shards of pack-0123456789ab hold 0 documents, its ledger 7"]
+    assert find_imbalances(other) == [
+        "the shards of pack-0123456789ab hold 0 documents, its ledger 7"
+    ]
 
 
 @pytest.mark.parametrize("why", ["mixture", "upweight"])

@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.runs.ledger import Entry, totals
+from reports.chain.reasons import (
+    MEANINGS,
+    explain_reason,
+    explain_units,
+    format_bounds,
+    format_failures,
+    list_conditions,
+)
 from reports.chain.report_data import ReportData, RunSummary
-from reports.chain.reasons import MEANINGS, format_bounds, list_conditions, format_failures, explain_reason, explain_units
 from reports.drawing.glossary import TERMS, draw_glossary
 from reports.drawing.inline import link_term, name_term_anchor
 
@@ -152,7 +159,9 @@ def condition(name, **config):
 def test_rules_stand_in_the_order_in_which_they_count_with_preset_kinds_and_the_signals_meaning():
     details = {"reasons": ["opt_out", "r"], "rules": [{**RULE, "min": 50}]}
     config = {"presets": {"wiki": ["gopher"], "news": ["gopher", "c4"], "social": ["social"]}}
-    found = list_conditions(run("decide", details=details, config=config), {"words": "how many words"})
+    found = list_conditions(
+        run("decide", details=details, config=config), {"words": "how many words"}
+    )
     assert [(one.name, one.place) for one in found] == [("opt_out", 1), ("r", 2)]
     assert (found[1].drops_if, found[1].signal, found[1].origin) == (
         "words < 50",
@@ -257,7 +266,9 @@ def test_the_way_from_items_to_records_is_a_sum_that_adds_up():
     st.integers(0, 9),
 )
 def test_whatever_the_ledgers_say_the_sum_adds_up(kept, opt_out, made, listings, broken):
-    said = list(explain_units(facts(crawl(kept, opt_out), annotate(made, listings, broken=broken))))[1]
+    said = list(
+        explain_units(facts(crawl(kept, opt_out), annotate(made, listings, broken=broken)))
+    )[1]
     total, terms = re.search(r"anew: ([\d,]+) records? = (.*)\. It made", said).groups()
     terms = re.sub(r"\([^)]*\)", "", terms)
     plus = [int(n.replace(",", "")) for n in re.findall(r"(?:^|\+ )([\d,]+)", terms)]
@@ -277,7 +288,9 @@ def test_several_crawls_are_counted_together():
 def test_files_of_strangers_have_no_items_to_compare_with():
     (said,) = explain_units(facts(annotate(files_read=("a.jsonl",))))
     assert said == "annotate read 574 records of its input files and made 548 documents of them."
-    assert "input files" in list(explain_units(facts(crawl(), annotate(files_read=("a.jsonl",)))))[1]
+    assert (
+        "input files" in list(explain_units(facts(crawl(), annotate(files_read=("a.jsonl",)))))[1]
+    )
 
 
 def test_decide_and_pack_count_the_same_documents_twice():

@@ -17,26 +17,26 @@ from gristmill.runs.ledger import Entry, totals
 from gristmill.runs.run import start_run
 from reports.chain.collect import MOST_QUARANTINED, read_quarantine
 from reports.chain.duplicates import draw_duplicates_section
+from reports.chain.funnel import draw_funnel_section
+from reports.chain.health_checks import check_health
+from reports.chain.provenance import choose_example, draw_provenance_section
 from reports.chain.report_data import (
     AuditSummary,
     ClusterSample,
     CorpusSummary,
     DuplicateSummary,
-    ReportData,
     LicenceCount,
     QuarantinedRecord,
     ReasonCount,
+    ReportData,
     RunSummary,
     TextSample,
-    TokenSlice,
     TokenCounts,
+    TokenSlice,
     TrainingSummary,
 )
-from reports.chain.funnel import draw_funnel_section
-from reports.chain.health_checks import check_health
-from reports.chain.provenance import choose_example, draw_provenance_section
 from reports.chain.sources import draw_crawl_section, draw_languages_section
-from reports.chain.summary import describe_run, write_headline, list_tiles
+from reports.chain.summary import describe_run, list_tiles, write_headline
 from reports.chain.texts import RowLocation, read_pairs, read_rows, read_samples
 from reports.chain.tokens_section import draw_tokens_section
 from reports.chain.training import draw_training_section
@@ -92,7 +92,9 @@ def corpus(**changes):
 
 
 def clusters(*found, sizes=None):
-    return facts(corpus=corpus(duplicates=DuplicateSummary({2: 1} if sizes is None else sizes, found)))
+    return facts(
+        corpus=corpus(duplicates=DuplicateSummary({2: 1} if sizes is None else sizes, found))
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,13 @@ def clusters(*found, sizes=None):
 )
 def test_text_that_was_cut_is_told_of_by_kind(line, span, said):
     found = {"documents": 3, "repeated_line": line, "repeated_paragraph": 0, "repeated_span": span}
-    drawn = draw_duplicates_section(replace(clusters(), runs=(run("decide", details={"repeated": found}),)))
+    drawn = draw_duplicates_section(
+        replace(clusters(), runs=(run("decide", details={"repeated": found}),))
+    )
     assert said in str(drawn)
-    assert "Repeated text" not in str(draw_duplicates_section(replace(clusters(), runs=(run("decide"),))))
+    assert "Repeated text" not in str(
+        draw_duplicates_section(replace(clusters(), runs=(run("decide"),)))
+    )
 
 
 # ---- near copies side by side
@@ -120,7 +126,9 @@ def test_text_that_was_cut_is_told_of_by_kind(line, span, said):
 def test_near_copies_stand_side_by_side_with_what_differs_marked():
     other = replace(SAMPLE, id="1e", text="The church.")
     drawn = draw_duplicates_section(
-        clusters(ClusterSample(2, 0.75, SAMPLE, other, compare_texts("The old mill.", "The new mill.")))
+        clusters(
+            ClusterSample(2, 0.75, SAMPLE, other, compare_texts("The old mill.", "The new mill."))
+        )
     )
     assert "<h4>2 documents, estimated similarity 0.75</h4>" in drawn
     assert (
@@ -144,7 +152,9 @@ def test_copies_that_differ_in_white_space_show_their_text_once():
 
 
 def test_where_one_side_has_nothing_it_says_so():
-    drawn = draw_duplicates_section(clusters(ClusterSample(2, 0.9, SAMPLE, SAMPLE, compare_texts("", "The mill."))))
+    drawn = draw_duplicates_section(
+        clusters(ClusterSample(2, 0.9, SAMPLE, SAMPLE, compare_texts("", "The mill.")))
+    )
     assert "(nothing stands here)" in drawn and "<mark>The mill.</mark>" in drawn
 
 
@@ -152,7 +162,9 @@ def test_hostile_copies_stay_text():
     found = compare_texts(f"{NASTY} one", f"{NASTY} two")
     drawn = draw_duplicates_section(
         clusters(
-            ClusterSample(2, 0.9, replace(SAMPLE, lang=NASTY), replace(SAMPLE, capture=NASTY), found)
+            ClusterSample(
+                2, 0.9, replace(SAMPLE, lang=NASTY), replace(SAMPLE, capture=NASTY), found
+            )
         )
     )
     assert "<img" not in drawn and drawn.count("&lt;img") >= 3
@@ -223,9 +235,9 @@ def test_a_licence_is_called_a_claim_and_shows_its_evidence():
 def test_languages_come_from_the_furthest_step_and_unnamed_ones_stay_codes():
     annotate, pack = run("annotate", [("en", "kept", "", 5)]), run("pack", [("xx", "kept", "", 2)])
     assert "2 documents in the shards" in draw_languages_section(facts(annotate, pack))
-    assert ">xx</th>" in draw_languages_section(facts(annotate, pack)) and "5 documents read" in draw_languages_section(
-        facts(annotate)
-    )
+    assert ">xx</th>" in draw_languages_section(
+        facts(annotate, pack)
+    ) and "5 documents read" in draw_languages_section(facts(annotate))
     assert "Not part of this chain: " in draw_languages_section(facts(run("crawl")))
 
 
@@ -325,7 +337,9 @@ def test_an_audit_is_only_called_good_where_a_gate_could_have_failed():
 
 
 def test_reasons_show_their_samples_and_withhold_what_is_not_ours_to_show():
-    reason = ReasonCount("too_short", 1, 2, 1, (replace(SAMPLE, text=NASTY), replace(SAMPLE, text=None)))
+    reason = ReasonCount(
+        "too_short", 1, 2, 1, (replace(SAMPLE, text=NASTY), replace(SAMPLE, text=None))
+    )
     decide = run("decide", [("en", "dropped", "too_short", 1)])
     drawn = draw_funnel_section(facts(decide, corpus=corpus(reasons=(reason,))))
     assert "<summary><code>too_short</code> – dropped 1 document, holds for 2</summary>" in drawn
@@ -442,7 +456,9 @@ def test_samples_and_pairs_are_read_from_any_shard(shards):
         one: "text 0 4",
         other: "text 1 0",
     }
-    assert read_pairs(shards, [(one, other)]) == {(one, other): compare_texts("text 0 4", "text 1 0")}
+    assert read_pairs(shards, [(one, other)]) == {
+        (one, other): compare_texts("text 0 4", "text 1 0")
+    }
     assert read_pairs(shards, []) == {}
 
 
@@ -504,7 +520,9 @@ def test_the_proof_of_an_export_is_told_where_there_is_one():
 
 
 def test_lengths_are_drawn_from_the_shortest_document_on():
-    found = TokenCounts("pack-0", 99, "7e", (TokenSlice("train", "a", "en", 3, 40, 90),), (0, 0, 0, 2, 1))
+    found = TokenCounts(
+        "pack-0", 99, "7e", (TokenSlice("train", "a", "en", 3, 40, 90),), (0, 0, 0, 2, 1)
+    )
     drawn = draw_tokens_section(facts(tokens=found))
     assert re.findall(r"<title>(\d[^<]* tokens)</title>", drawn) == [
         "8 to 15 tokens",

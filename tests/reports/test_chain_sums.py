@@ -10,21 +10,26 @@ from hypothesis import strategies as st
 
 from gristmill.runs.ledger import Entry, totals
 from reports.chain.duplicates import draw_duplicates_section
+from reports.chain.funnel import count_losses, draw_funnel_section
+from reports.chain.page import draw_page
+from reports.chain.provenance import draw_limits_section, draw_provenance_section
 from reports.chain.report_data import (
     CorpusSummary,
     DuplicateSummary,
-    ReportData,
     LicenceCount,
     ReasonCount,
+    ReportData,
     RunSummary,
-    TokenSlice,
     TokenCounts,
+    TokenSlice,
     TrainingSummary,
 )
-from reports.chain.funnel import draw_funnel_section, count_losses
-from reports.chain.page import draw_page
-from reports.chain.provenance import draw_provenance_section, draw_limits_section
-from reports.chain.sources import MAX_FILES, draw_crawl_section, draw_share_bar, draw_languages_section
+from reports.chain.sources import (
+    MAX_FILES,
+    draw_crawl_section,
+    draw_languages_section,
+    draw_share_bar,
+)
 from reports.chain.tokens_section import draw_tokens_section
 from reports.chain.training import draw_training_section
 from reports.drawing.tables import FIRST_ROWS, Table, split_table
@@ -196,9 +201,12 @@ def test_a_rule_shows_its_condition_and_what_it_holds_for_and_holds_for_alone(ta
     rows = [("news", "en", ("kept", ""), 8, 0), ("news", "en", ("dropped", "rule_a"), 2, 0)]
     reasons = (ReasonCount("rule_a", 2, 3, 1, ()), ReasonCount("rule_b", 0, 2, 0, ()))
     drawn = tables(
-        draw_funnel_section(
-            facts(
-                run("decide", rows), corpus=corpus(reasons=reasons, signals={"words": "how many"})
+        str(
+            draw_funnel_section(
+                facts(
+                    run("decide", rows),
+                    corpus=corpus(reasons=reasons, signals={"words": "how many"}),
+                )
             )
         )
     )
@@ -221,7 +229,9 @@ def test_a_rule_shows_its_condition_and_what_it_holds_for_and_holds_for_alone(ta
 
 
 def test_without_the_documents_nothing_is_said_of_what_a_rule_holds_for(tables):
-    drawn = tables(draw_funnel_section(facts(run("decide", [("news", "en", ("dropped", "rule_a"), 2, 0)]))))
+    drawn = tables(
+        draw_funnel_section(facts(run("decide", [("news", "en", ("dropped", "rule_a"), 2, 0)])))
+    )
     assert drawn["Rules that hold for a document"][1][5:] == ["–", "–"]
 
 
@@ -267,7 +277,8 @@ def test_the_sources_of_a_crawl_add_up_to_its_last_row(tables, rows, fetched):
 )
 def test_the_licences_add_up_to_the_documents(tables, pairs):
     rows = tuple(
-        LicenceCount(f"s{i}", "MIT", kept + dropped, kept, {}) for i, (kept, dropped) in enumerate(pairs)
+        LicenceCount(f"s{i}", "MIT", kept + dropped, kept, {})
+        for i, (kept, dropped) in enumerate(pairs)
     )
     drawn = tables(draw_crawl_section(facts(corpus=corpus(licences=rows))))
     found = drawn["Documents by source and licence"]
@@ -333,7 +344,9 @@ def test_input_files_are_listed_one_by_one_where_the_manifest_names_them(tables)
 @given(st.integers(1, MAX_FILES + 20))
 def test_of_very_many_input_files_the_first_are_listed_and_all_counted(tables, number_):
     files = [{"name": f"{i}.jsonl", "bytes": 10, "records": 1} for i in range(number_)]
-    drawn = draw_crawl_section(facts(run("annotate", files_read=("*",), details={"input_files": files})))
+    drawn = draw_crawl_section(
+        facts(run("annotate", files_read=("*",), details={"input_files": files}))
+    )
     assert len(tables(drawn)["Input files of annotate-0"]) == 1 + min(number_, MAX_FILES)
     assert f"<summary>{number_} input file" in drawn
     assert ("in the manifest." in drawn) == (number_ > MAX_FILES)
@@ -358,7 +371,9 @@ def test_duplicates_say_how_many_clusters_there_are_and_what_they_cost(tables, s
         ReasonCount("exact_duplicate", exact, exact, exact, ()),
         ReasonCount("near_duplicate", near, near, near, ()),
     )
-    drawn = draw_duplicates_section(facts(corpus=corpus(reasons=reasons, duplicates=DuplicateSummary(sizes, ()))))
+    drawn = draw_duplicates_section(
+        facts(corpus=corpus(reasons=reasons, duplicates=DuplicateSummary(sizes, ())))
+    )
     assert column(tables(drawn)["Documents dropped as duplicates"], "documents") == [exact, near]
     assert re.search(rf": {exact + near} documents? dropped for another that is kept", drawn)
     number_ = sum(sizes.values())
@@ -383,7 +398,9 @@ SLICES = st.lists(
 
 @given(SLICES)
 def test_tokens_add_up_alike_by_split_by_language_and_by_source(tables, slices):
-    drawn = tables(draw_tokens_section(facts(tokens=TokenCounts("pack-0", 99, "7e", tuple(slices), (1,)))))
+    drawn = tables(
+        draw_tokens_section(facts(tokens=TokenCounts("pack-0", 99, "7e", tuple(slices), (1,))))
+    )
     for name in ("Splits", "Tokens by language", "Tokens by source"):
         assert sum(column(drawn[name], "documents")) == sum(one.documents for one in slices)
         assert sum(column(drawn[name], "tokens")) == sum(one.tokens for one in slices)

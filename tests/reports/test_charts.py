@@ -49,8 +49,12 @@ def words(chart: str) -> str:
 def chart(request) -> str:
     return {
         "bar": draw_bar_chart(NASTY, [ChartBar(NASTY, 3, NASTY), ChartBar("b", 1)], unit=NASTY),
-        "line": draw_line_chart(NASTY, [ChartLine(NASTY, [(0, 1), (1, 2)])], x_label=NASTY, y_label=NASTY),
-        "forest": draw_forest_plot(NASTY, [ChartInterval(NASTY, 0.6, 0.5, 0.7, 10)], null=0.5, unit=NASTY),
+        "line": draw_line_chart(
+            NASTY, [ChartLine(NASTY, [(0, 1), (1, 2)])], x_label=NASTY, y_label=NASTY
+        ),
+        "forest": draw_forest_plot(
+            NASTY, [ChartInterval(NASTY, 0.6, 0.5, 0.7, 10)], null=0.5, unit=NASTY
+        ),
         "histogram": draw_histogram(NASTY, [0, 1, 2], [3, 4], x_label=NASTY),
     }[request.param]
 
@@ -83,7 +87,9 @@ def share(value: str | None) -> float:
 
 
 def test_bars_are_as_long_as_their_values():
-    drawn = parse(draw_bar_chart("t", [ChartBar("a", 4), ChartBar("b", 1), ChartBar("c", 0)])).iter(f"{SVG}rect")
+    drawn = parse(draw_bar_chart("t", [ChartBar("a", 4), ChartBar("b", 1), ChartBar("c", 0)])).iter(
+        f"{SVG}rect"
+    )
     assert [share(r.get("width")) for r in drawn] == [100, 25, 0]
 
 
@@ -150,7 +156,9 @@ def test_lines_differ_in_dash_and_not_only_in_colour():
 
 def test_a_line_leaves_out_points_that_are_not_numbers():
     svg = parse(
-        draw_line_chart("t", [ChartLine("a", [(0, 1), (1, math.nan), (2, 3)])], x_label="x", y_label="y")
+        draw_line_chart(
+            "t", [ChartLine("a", [(0, 1), (1, math.nan), (2, 3)])], x_label="x", y_label="y"
+        )
     )
     (line,) = svg.iter(f"{SVG}polyline")
     assert len((line.get("points") or "").split()) == 2
@@ -158,14 +166,16 @@ def test_a_line_leaves_out_points_that_are_not_numbers():
 
 def test_a_line_of_one_point_is_drawn_as_a_dot():
     assert list(
-        parse(draw_line_chart("t", [ChartLine("a", [(5, 5)])], x_label="x", y_label="y")).iter(f"{SVG}circle")
+        parse(draw_line_chart("t", [ChartLine("a", [(5, 5)])], x_label="x", y_label="y")).iter(
+            f"{SVG}circle"
+        )
     )
 
 
 def test_a_falling_line_goes_down_the_page():
-    (line,) = parse(draw_line_chart("t", [ChartLine("a", [(0, 9), (1, 1)])], x_label="x", y_label="y")).iter(
-        f"{SVG}polyline"
-    )
+    (line,) = parse(
+        draw_line_chart("t", [ChartLine("a", [(0, 9), (1, 1)])], x_label="x", y_label="y")
+    ).iter(f"{SVG}polyline")
     first, last = [
         tuple(map(float, point.split(","))) for point in (line.get("points") or "").split()
     ]
@@ -186,7 +196,14 @@ def test_an_interval_that_excludes_no_difference_is_drawn_as_a_square():
 
 
 def test_the_blind_range_is_shaded_evenly_about_the_line():
-    svg = parse(draw_forest_plot("t", [ChartInterval("a", 0.6, 0.4, 0.7, 9, minimum_detectable_effect=0.1)], null=0.5, unit="u"))
+    svg = parse(
+        draw_forest_plot(
+            "t",
+            [ChartInterval("a", 0.6, 0.4, 0.7, 9, minimum_detectable_effect=0.1)],
+            null=0.5,
+            unit="u",
+        )
+    )
     (band,) = [r for r in svg.iter(f"{SVG}rect") if r.get("class") == "band"]
     (line,) = [found for found in svg.iter(f"{SVG}line") if found.get("class") == "null"]
     assert share(band.get("x")) + share(band.get("width")) / 2 == pytest.approx(
@@ -299,7 +316,10 @@ def test_every_mark_of_a_forest_stays_inside_its_chart(rows, null):
 def test_an_interval_begins_and_ends_around_its_value(rows, null):
     svg = parse(
         draw_forest_plot(
-            "t", [ChartInterval("r", at, low, high, 9) for low, at, high in rows], null=null, unit="u"
+            "t",
+            [ChartInterval("r", at, low, high, 9) for low, at, high in rows],
+            null=null,
+            unit="u",
         )
     )
     lines = [line for line in svg.iter(f"{SVG}line") if line.get("class") != "null"]
@@ -333,9 +353,9 @@ def test_a_line_is_stretched_to_the_width_but_its_stroke_is_not():
 
 @given(st.lists(st.floats(0, 1e12), min_size=1, max_size=12))
 def test_bars_have_the_length_of_their_share_of_the_longest(values):
-    rects = parse(draw_bar_chart("t", [ChartBar(str(i), value) for i, value in enumerate(values)])).iter(
-        f"{SVG}rect"
-    )
+    rects = parse(
+        draw_bar_chart("t", [ChartBar(str(i), value) for i, value in enumerate(values)])
+    ).iter(f"{SVG}rect")
     longest = max(values) or 1.0
     assert [share(r.get("width")) for r in rects] == pytest.approx(
         [100 * value / longest for value in values], abs=0.006

@@ -14,9 +14,15 @@ from typer.testing import CliRunner
 from gristmill import cli
 from gristmill.errors import RunError, UserError
 from gristmill.runs.finished import find_latest
+from reports.clusters.cluster_report import (
+    ClusterCard,
+    ClusterReport,
+    DocumentRecord,
+    DroppedDocument,
+    TextPair,
+)
 from reports.clusters.collect import ClusterQuery, collect_clusters, open_corpus
-from reports.clusters.cluster_report import ClusterCard, ClusterReport, DroppedDocument, TextPair, DocumentRecord
-from reports.clusters.page import compute_candidate_probability, write_headline, isolated, draw_page
+from reports.clusters.page import compute_candidate_probability, draw_page, isolated, write_headline
 from reports.drawing.text_diff import compare_texts
 
 NASTY = '<script>alert("1")</script>\u202e\u2069'
@@ -46,7 +52,13 @@ def card(kept_text="The old mill.", dropped_text="The new mill.", **changes):
         "kept": (kept,),
         "listed": (dropped,),
         "pairs": (
-            TextPair("the least similar", kept, dropped, compare_texts(kept_text, dropped_text), kept_text),
+            TextPair(
+                "the least similar",
+                kept,
+                dropped,
+                compare_texts(kept_text, dropped_text),
+                kept_text,
+            ),
         ),
     }
     return ClusterCard(**(given | changes))
@@ -170,7 +182,9 @@ def test_a_pair_is_found_as_often_as_one_of_its_bands_is_equal(similarity, bands
     missed = 1.0
     for _ in range(bands):
         missed *= 1 - similarity**rows
-    assert compute_candidate_probability(similarity, {"bands": bands, "rows": rows}) == pytest.approx(1 - missed, abs=1e-12)
+    assert compute_candidate_probability(
+        similarity, {"bands": bands, "rows": rows}
+    ) == pytest.approx(1 - missed, abs=1e-12)
 
 
 def test_without_duplicates_the_page_says_so_and_has_no_cards():

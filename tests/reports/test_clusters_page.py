@@ -13,10 +13,10 @@ from gristmill.hashing import key64
 from gristmill.runs.finished import find_latest
 from reports.chain.texts import RowLocation
 from reports.clusters import members as members_module
+from reports.clusters.cluster_report import DocumentRecord, DroppedDocument
 from reports.clusters.collect import EXTENT, ClusterQuery, collect_clusters, open_corpus
-from reports.clusters.cluster_report import DroppedDocument, DocumentRecord
-from reports.clusters.members import KEPT, LISTED, DroppedMember, ClusterMembers
-from reports.clusters.sampling import BINS, ClusterSizes, Reservoir, DropCounts
+from reports.clusters.members import KEPT, LISTED, ClusterMembers, DroppedMember
+from reports.clusters.sampling import BINS, ClusterSizes, DropCounts, Reservoir
 from reports.drawing.text_diff import compare_texts
 
 LEGEND = ["opt_out", "exact_duplicate", "url_duplicate", "near_duplicate", "too_short"]
@@ -239,11 +239,15 @@ def test_a_document_is_described_by_its_columns_and_mail_addresses_are_masked(fa
     family.columns["b"] = {"published": 1262304000000, "title": "t" * 500}
     (card,) = told(family.make([("a", "A"), ("b", "A", "a", 0.5)])).largest
     assert card.kept == (
-        DocumentRecord("a", "news", "zh", "Write to [email]", "https://e.org/[email]", "10000-01-02"),
+        DocumentRecord(
+            "a", "news", "zh", "Write to [email]", "https://e.org/[email]", "10000-01-02"
+        ),
     )
     assert card.listed == (
         DroppedDocument(
-            DocumentRecord("b", "news", "en", "t" * 199 + "…", "", "2010-01-01"), "near_duplicate", 0.5
+            DocumentRecord("b", "news", "en", "t" * 199 + "…", "", "2010-01-01"),
+            "near_duplicate",
+            0.5,
         ),
     )
 
@@ -258,7 +262,9 @@ def test_texts_are_compared_whole_with_personal_data_masked(family):
         "personal": [{"start": 5, "end": 12, "type": "email"}],
     }
     (card,) = told(family.make([("a", "A"), ("b", "A", "a", 0.5)])).largest
-    assert card.pairs[0].comparison == compare_texts("mail [email] now", "mail [email] then", EXTENT)
+    assert card.pairs[0].comparison == compare_texts(
+        "mail [email] now", "mail [email] then", EXTENT
+    )
     assert card.pairs[0].beginning == "mail [email] now"
 
 

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reports.explore.bins import BINS, ROOM, HistogramAxis, ValueExtent, make_axis, bend_value, find_borders, round_bound
+from reports.explore.bins import (
+    BINS,
+    ROOM,
+    HistogramAxis,
+    ValueExtent,
+    bend_value,
+    find_borders,
+    make_axis,
+    round_bound,
+)
 
 F4, F8, I4 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int32)
 INF = math.inf
@@ -181,7 +190,9 @@ def test_a_single_value_has_an_axis_of_some_width(value):
 
 
 def test_no_values_fill_no_bin():
-    assert HistogramAxis((0.0, 1.0, 2.0), None, (-INF, INF)).count(np.zeros(0, np.float32)).tolist() == [
+    assert HistogramAxis((0.0, 1.0, 2.0), None, (-INF, INF)).count(
+        np.zeros(0, np.float32)
+    ).tolist() == [
         0,
         0,
     ]
@@ -190,7 +201,10 @@ def test_no_values_fill_no_bin():
 @given(value=st.floats(-1e12, 1e12), unit=st.one_of(st.none(), st.floats(1e-3, 1e3)))
 def test_bending_keeps_zero_and_the_sign(value, unit):
     assert bend_value(0.0, unit) == 0
-    assert math.copysign(1, bend_value(value, unit)) == math.copysign(1, value) or bend_value(value, unit) == 0
+    assert (
+        math.copysign(1, bend_value(value, unit)) == math.copysign(1, value)
+        or bend_value(value, unit) == 0
+    )
 
 
 def test_where_only_zero_is_kept_its_bar_is_as_wide_as_one_can_see():

@@ -17,9 +17,23 @@ from pipelines.decide.rules import Rule
 from reports.drawing import svg
 from reports.drawing.templates import FORBIDDEN
 from reports.explore.bins import HistogramAxis, ValueExtent, make_axis
-from reports.explore.chart import APART, BOTTOM, TOP, draw_threshold, choose_heights, is_steep, choose_ticks
-from reports.explore.explore_report import NearExample, ExploreReport, RuleReport, BoundSide, ThresholdReport
-from reports.explore.page import write_headline, draw_page
+from reports.explore.chart import (
+    APART,
+    BOTTOM,
+    TOP,
+    choose_heights,
+    choose_ticks,
+    draw_threshold,
+    is_steep,
+)
+from reports.explore.explore_report import (
+    BoundSide,
+    ExploreReport,
+    NearExample,
+    RuleReport,
+    ThresholdReport,
+)
+from reports.explore.page import draw_page, write_headline
 
 INF = math.inf
 HOSTILE = [
@@ -56,7 +70,9 @@ def threshold_of(values, low=-INF, high=INF, **changes):
     found = make_axis(low, high, extent, values.dtype)
     counts = tuple(found.count(values).tolist())
     dropped = int(((values < low) | (values > high)).sum())
-    made = ThresholdReport(low, high, {"en": len(values)}, len(values), 0, dropped, found, counts, ())
+    made = ThresholdReport(
+        low, high, {"en": len(values)}, len(values), 0, dropped, found, counts, ()
+    )
     return replace(made, **changes)
 
 
@@ -351,7 +367,9 @@ def test_a_side_without_a_document_says_so_and_one_without_a_number_is_counted()
 
 def test_many_languages_are_named_by_size_and_slips_of_the_identifier_counted():
     languages = {"zh": 900, "en": 90, "wuu": 3, "eo": 1}
-    text = draw_page(facts(rule_facts(thresholds=(threshold_of(WORDS, low=50.0, languages=languages),))))
+    text = draw_page(
+        facts(rule_facts(thresholds=(threshold_of(WORDS, low=50.0, languages=languages),)))
+    )
     assert "Chinese, English and 2 other languages: 8 documents" in text
 
 
@@ -378,7 +396,9 @@ def test_the_headline_says_how_many_rules_drop_how_many_of_how_many(changes, sai
 
 def test_what_was_not_decided_yet_is_said_to_be_so():
     assert "is an annotate run: these are the default rules" in draw_page(facts(decided=False))
-    assert "the rules of the configuration given" in draw_page(facts(decided=False, configured=True))
+    assert "the rules of the configuration given" in draw_page(
+        facts(decided=False, configured=True)
+    )
     assert "is an annotate run" not in draw_page(facts())
 
 

@@ -436,7 +436,10 @@ def test_an_annotate_run_is_shown_with_the_rules_of_a_configuration(tmp_path):
     found = collect_rules(open_source(run, config), ExploreChoice(rule="too_few_words"))
     assert (found.dropped, found.configured, found.decided) == (2, True, False)
     assert [(t.low, t.holds) for t in rule_of(found, "too_few_words").thresholds] == [(30.0, 2)]
-    assert rule_of(collect_rules(open_source(run, config), ExploreChoice(rule="thin")), "thin").holds == 3
+    assert (
+        rule_of(collect_rules(open_source(run, config), ExploreChoice(rule="thin")), "thin").holds
+        == 3
+    )
 
 
 def test_a_configured_look_is_what_decide_then_finds(tmp_path):

@@ -90,7 +90,9 @@ def test_any_text_in_an_element_is_read_back_as_text_and_nothing_else(words):
 
 @given(ANYTHING | SHARP)
 def test_any_text_in_an_attribute_is_read_back_as_its_value(words):
-    assert read(only_text(format_link("name", words))).elements == [("a", {"href": only_text(words)})]
+    assert read(only_text(format_link("name", words))).elements == [
+        ("a", {"href": only_text(words)})
+    ]
 
 
 @given(ANYTHING | SHARP)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from reports.drawing import text_diff
 from reports.drawing.text_diff import (
     Comparison,
+    DifferingPlace,
     DiffExtent,
     DiffPiece,
-    DifferingPlace,
     compare_texts,
     split_words,
 )
@@ -59,7 +59,12 @@ def test_words_keep_the_space_behind_them_and_chinese_is_split_by_character():
 @given(TEXTS)
 def test_a_text_is_alike_to_itself(text):
     found = compare_texts(text, text)
-    assert (found.shared, found.differing, found.places, found.truncated) == (found.compared, 0, (), False)
+    assert (found.shared, found.differing, found.places, found.truncated) == (
+        found.compared,
+        0,
+        (),
+        False,
+    )
 
 
 @given(TEXTS, TEXTS)
