@@ -101,7 +101,7 @@ class SignalBatch:
         column: np.ndarray = self.table[signal].to_numpy()
         return column
 
-    def only(self, wanted: np.ndarray) -> "Batch":
+    def only(self, wanted: np.ndarray) -> "SignalBatch":
         """The batch without the documents that are not `wanted`."""
         reasons = None if self.reasons is None else self.reasons[wanted]
         parts = (

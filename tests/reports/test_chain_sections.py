@@ -15,7 +15,7 @@ from gristmill.config import Config
 from gristmill.runs import storage
 from gristmill.runs.ledger import Entry, totals
 from gristmill.runs.run import start_run
-from reports.chain.collect import MOST_QUARANTINED, read_quarantine
+from reports.chain.collect import MAX_QUARANTINED, read_quarantine
 from reports.chain.duplicates import draw_duplicates_section
 from reports.chain.funnel import draw_funnel_section
 from reports.chain.health_checks import check_health
@@ -369,7 +369,7 @@ def test_an_empty_quarantine_says_so_whatever_crawl_could_not_fetch():
     assert "Every record that lay there could be read." in drawn
 
 
-@pytest.mark.parametrize("rows", [0, 1, MOST_QUARANTINED, MOST_QUARANTINED + 7])
+@pytest.mark.parametrize("rows", [0, 1, MAX_QUARANTINED, MAX_QUARANTINED + 7])
 def test_of_a_long_quarantine_the_first_rows_are_read(tmp_path, rows):
     with start_run("annotate", out=tmp_path, config=Settings()) as made:
         for part in range(2):
@@ -391,7 +391,7 @@ def test_of_a_long_quarantine_the_first_rows_are_read(tmp_path, rows):
                 )
         sealed = made.finish()
     found = list(read_quarantine([sealed]))
-    assert len(found) == min(2 * rows, MOST_QUARANTINED)
+    assert len(found) == min(2 * rows, MAX_QUARANTINED)
     assert [q.offset for q in found[:rows]] == list(range(rows))[: len(found)] and {
         q.file for q in found
     } <= {"a.gz"}

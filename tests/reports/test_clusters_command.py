@@ -22,7 +22,8 @@ from reports.clusters.cluster_report import (
     TextPair,
 )
 from reports.clusters.collect import ClusterQuery, collect_clusters, open_corpus
-from reports.clusters.page import compute_candidate_probability, draw_page, isolated, write_headline
+from reports.clusters.page import compute_candidate_probability, draw_page, write_headline
+from reports.drawing.inline import isolate_direction
 from reports.drawing.text_diff import compare_texts
 
 NASTY = '<script>alert("1")</script>\u202e\u2069'
@@ -292,7 +293,7 @@ def test_a_text_from_right_to_left_has_its_own_direction():
 
 
 def test_a_title_cannot_turn_what_stands_behind_it():
-    assert isolated("a\u202eb\u2069c") == "<bdi>a\ufffdb\ufffdc</bdi>"
+    assert isolate_direction("a\u202eb\u2069c") == "<bdi>a\ufffdb\ufffdc</bdi>"
 
 
 # ---- the command
@@ -393,7 +394,7 @@ def test_the_help_has_examples():
 
 def test_the_command_needs_no_framework_to_be_offered():
     code = (
-        "import sys, typer; from gristmill import clusters_command; clusters_command.register(typer.Typer()); "
+        "import sys, typer; from reports.clusters import command; command.register(typer.Typer()); "
         "print([name for name in ('torch', 'apache_beam', 'numba', 'reports.chain.page') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

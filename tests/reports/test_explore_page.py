@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.decide.rules import Rule
-from reports.drawing import svg
+from reports.drawing.svg import LEFT, RIGHT
 from reports.drawing.templates import FORBIDDEN
 from reports.explore.bins import HistogramAxis, ValueExtent, make_axis
 from reports.explore.chart import (
-    APART,
     BOTTOM,
+    MIN_TICK_DISTANCE,
     TOP,
     choose_heights,
     choose_ticks,
@@ -179,10 +179,7 @@ def test_bars_are_inside_the_chart_and_coloured_by_what_happens_to_their_documen
     for one, count in zip(rects(drawn), bar_counts(drawn), strict=True):
         by_ink[one.get("fill")] += count
         assert (
-            svg.LEFT - 0.01
-            <= share(one, "x")
-            <= share(one, "x") + share(one, "width")
-            <= svg.RIGHT + 0.01
+            LEFT - 0.01 <= share(one, "x") <= share(one, "x") + share(one, "width") <= RIGHT + 0.01
         )
         assert TOP - 0.1 <= float(one.get("y")) < BOTTOM and float(one.get("height")) > 0
     assert by_ink["var(--chart-2)"] == threshold.holds and sum(by_ink.values()) == len(values)
@@ -267,7 +264,7 @@ def test_numbers_below_the_axis_lie_on_it_apart_from_each_other(values, low):
     found = threshold_of(np.array(values, np.int32), low=float(low)).axis
     places = [found.place(value) for value in choose_ticks(found)]
     assert places == sorted(places) and all(0 <= place <= 1 for place in places)
-    assert all(b - a >= APART - 1e-9 for a, b in itertools.pairwise(places))
+    assert all(b - a >= MIN_TICK_DISTANCE - 1e-9 for a, b in itertools.pairwise(places))
 
 
 def test_a_logarithmic_axis_names_zero_and_powers_of_ten():
