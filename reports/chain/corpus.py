@@ -1,4 +1,8 @@
-"""Read the documents and decisions of a corpus, by column and in batches: counts in one pass, a few texts in another."""
+"""Read the documents and decisions of a corpus into the counts and samples of the report.
+
+In: an annotate run, and the decide run that judged its documents, if any. Out: a `CorpusSummary`. One pass over columns,
+in batches; texts are read in a second one, of the samples only.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,24 +38,27 @@ SAMPLES = 2
 
 
 def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> CorpusSummary:
-    """Everything the report says of single documents; texts are read only for the samples."""
+    """Count what the report says of single documents; texts are read only for the samples."""
     refuse_hashes_only(
         annotated, ["personal"], "a report shows texts, their personal data masked: do without one"
     )
     shards = annotated.files("documents/")
-    verdicts = [] if decided is None else decision_files(decided, len(shards))
-    scan, clusters = (
-        CorpusScan(() if decided is None else tuple(decided.details["reasons"])),
-        ClusterSizes(),
-    )
+    decisions = [] if decided is None else decision_files(decided, len(shards))
+    legend = () if decided is None else tuple(decided.details["reasons"])
+    scan, clusters = CorpusScan(legend), ClusterSizes()
     rows = sum(file.rows for file in annotated.data_files("documents/"))
     with Progress("report", total=rows if rows > 0 else None, unit="documents") as bar:
-        for number, path in enumerate(shards):
-            for start, batch in aligned_batches(path, verdicts[number] if verdicts else None):
-                scan.add(batch, number, start)
-                clusters.add(batch, number, start)
+        for shard, path in enumerate(shards):
+            beside = decisions[shard] if decisions else None
+            for start, batch in iter_aligned_batches(path, beside):
+                scan.add(batch, shard, start)
+                clusters.add(batch, shard, start)
                 bar.advance(batch.num_rows)
-    texts = read_samples(shards, [place for chosen in scan.samples.values() for _, place in chosen])
+    places = [place for samples in scan.samples.values() for _, place in samples]
+    texts = read_samples(shards, places)
+    duplicates = None
+    if decided is not None:
+        duplicates = _compare_largest(clusters, decisions, shards, legend)
     return CorpusSummary(
         documents=scan.documents,
         decided=decided is not None,
@@ -59,9 +66,7 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> CorpusSu
         opt_outs=dict(sorted(scan.opt_outs.items())),
         personal=dict(sorted(scan.personal.items())),
         reasons=scan.reason_rows(texts),
-        duplicates=None
-        if decided is None
-        else _duplicates(clusters, verdicts, shards, scan.legend),
+        duplicates=duplicates,
         signals=read_meanings(shards),
     )
 
@@ -76,7 +81,7 @@ def read_meanings(shards: Sequence[Path]) -> dict[str, str]:
     }
 
 
-def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[int, pa.Table]]:
+def iter_aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[int, pa.Table]]:
     """Batches of a shard's documents, the columns of its decisions beside them, each with its first row's number."""
     file = pq.ParquetFile(documents)
     verdict = None if decisions is None else read_decisions(decisions, documents, DECIDED)
@@ -90,38 +95,43 @@ def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[i
         start += batch.num_rows
 
 
-def _duplicates(
+def _compare_largest(
     clusters: ClusterSizes,
     decisions: Sequence[Path],
     documents: Sequence[Path],
     legend: Sequence[str],
 ) -> DuplicateSummary:
     """The clusters by size, and of the largest the kept text beside the least similar dropped one."""
-    members = gather_members(decisions, documents, [label for _, label in clusters.top], legend)
-    least = {label: found.least[0] for label, found in members.items() if found.least}
+    labels = [label for _, label in clusters.top]
+    members = gather_members(decisions, documents, labels, legend)
+    least = {label: cluster.least[0] for label, cluster in members.items() if cluster.least}
     kept = locate_kept(decisions, documents, members, least.items())
-    pairs = {
-        label: (place, one.place)
-        for label, one in least.items()
-        if (place := kept.get((label, one.kept_id))) is not None
+    pairs = {}
+    for label, member in least.items():
+        kept_place = kept.get((label, member.kept_id))
+        if kept_place is not None:
+            pairs[label] = (kept_place, member.place)
+    # Of a cluster without a pair to show, its first kept document stands alone.
+    single_places = {
+        label: cluster.kept[0][1]
+        for label, cluster in members.items()
+        if cluster.kept and label not in pairs
     }
-    alone = {
-        label: found.kept[0][1]
-        for label, found in members.items()
-        if found.kept and label not in pairs
-    }
-    texts = read_samples(
-        documents, [*alone.values(), *(place for pair in pairs.values() for place in pair)]
-    )
-    compared = read_pairs(documents, pairs.values())
+    places = [*single_places.values(), *(place for pair in pairs.values() for place in pair)]
+    texts = read_samples(documents, places)
+    comparisons = read_pairs(documents, pairs.values())
     largest = []
-    for _, label in clusters.top:
+    for label in labels:
         size = members[label].size
-        if pair := pairs.get(label):
-            two = texts[pair[0]], texts[pair[1]]
-            largest.append(ClusterSample(size, least[label].similarity, *two, compared[pair]))
-        elif label in alone:
-            largest.append(ClusterSample(size, None, texts[alone[label]], None, None))
+        if label in pairs:
+            pair = pairs[label]
+            kept_text, dropped_text = texts[pair[0]], texts[pair[1]]
+            similarity = least[label].similarity
+            largest.append(
+                ClusterSample(size, similarity, kept_text, dropped_text, comparisons[pair])
+            )
+        elif label in single_places:
+            largest.append(ClusterSample(size, None, texts[single_places[label]], None, None))
     return DuplicateSummary(dict(sorted(clusters.sizes.items())), tuple(largest))
 
 
@@ -159,9 +169,10 @@ class CorpusScan:
 
     def _add_reasons(self, batch: pa.Table, shard: int, start: int) -> None:
         bits = batch["reasons"].to_numpy().astype(np.uint64)
-        for place, name in enumerate(self.legend):
-            self.any[name] += int(np.count_nonzero(bits >> np.uint64(place) & np.uint64(1)))
-            self.alone[name] += int(np.count_nonzero(bits == np.uint64(1) << np.uint64(place)))
+        for position, name in enumerate(self.legend):
+            bit = np.uint64(1) << np.uint64(position)
+            self.any[name] += int(np.count_nonzero(bits & bit))
+            self.alone[name] += int(np.count_nonzero(bits == bit))
         rows = np.flatnonzero(bits)
         ids = batch["id"].take(pa.array(rows)).to_pylist()
         for row, id in zip(rows.tolist(), ids, strict=True):

@@ -93,9 +93,11 @@ class FunnelContext:
 def draw_funnel_section(report: ReportData) -> Markup:
     """Section 2."""
     runs = [run for step in STEPS for run in report.of(step) if run.entries]
+    if not runs:
+        return render("chain/no_funnel.html.jinja")
     return render(
         "chain/funnel.html.jinja",
-        funnel=make_funnel(report, runs) if runs else None,
+        funnel=make_funnel(report, runs),
         rules=make_rule_part(report),
         parts=make_outcomes(report),
         samples=list_samples(report),

@@ -142,7 +142,7 @@ def test_drawing_by_batches_is_sorting_all_and_taking_the_first(rows, most, batc
     for start in range(0, len(rows), batch):
         draw.add(table.slice(start, batch))
     lost = {label for label, dropped in rows if dropped}
-    assert list(draw.found) == sorted(lost, key=lambda label: key64(f"id{label}", salt=9))[:most]
+    assert list(draw.chosen) == sorted(lost, key=lambda label: key64(f"id{label}", salt=9))[:most]
 
 
 def test_no_more_clusters_are_held_than_are_shown():
@@ -158,7 +158,7 @@ def test_no_more_clusters_are_held_than_are_shown():
     clusters.add(table, 0, 0)
     draw.add(table)
     assert clusters.top == [(-8, 6), (-8, 13), (-8, 20)]
-    assert (sum(clusters.sizes.values()), len(draw.found)) == (n, 4)
+    assert (sum(clusters.sizes.values()), len(draw.chosen)) == (n, 4)
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 112)), min_size=1, max_size=50))
