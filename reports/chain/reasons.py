@@ -1,5 +1,9 @@
-"""Say what every reason means: the words for reasons of the steps, and the conditions of decide's rules as they were applied."""
+"""Explain reasons: the words for reasons of the steps, and the conditions of decide's rules as they were applied.
 
+In: runs with their manifests and ledgers. Out: sentences and conditions.
+"""
+
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -76,27 +80,27 @@ def list_conditions(decide: RunSummary, signals: Mapping[str, str]) -> list[Drop
     """Every reason of a decide run in the order in which they count."""
     rules = {str(rule["name"]): rule for rule in decide.details.get("rules", ())}
     fixed = dict(_fixed(decide.config))
-    kinds: Mapping[str, Any] = decide.config.get("presets", {})
-    found = []
-    for place, name in enumerate(map(str, decide.details.get("reasons", ())), start=1):
-        if rule := rules.get(name):
-            preset, signal = str(rule.get("preset", "")), str(rule["signal"])
-            meant = f"{signal}: {signals[signal]}" if signal in signals else ""
-            found.append(
-                DropCondition(
-                    name,
-                    place,
-                    format_bounds(rule),
-                    meant,
-                    f"preset {preset}{_used_for(preset, kinds)}",
-                )
-            )
+    presets_of_kind: Mapping[str, Any] = decide.config.get("presets", {})
+    conditions = []
+    reasons = map(str, decide.details.get("reasons", ()))
+    for position, name in enumerate(reasons, start=1):
+        if name in rules:
+            condition = _describe_rule(position, rules[name], signals, presets_of_kind)
         else:
-            drops_if, origin = fixed.get(
-                name, ("not recorded by the version that made this run", "–")
-            )
-            found.append(DropCondition(name, place, drops_if, "", origin))
-    return found
+            not_recorded = ("not recorded by the version that made this run", "–")
+            drops_if, origin = fixed.get(name, not_recorded)
+            condition = DropCondition(name, position, drops_if, "", origin)
+        conditions.append(condition)
+    return conditions
+
+
+def _describe_rule(
+    position: int, rule: Json, signals: Mapping[str, str], presets_of_kind: Mapping[str, Any]
+) -> DropCondition:
+    preset, signal = str(rule.get("preset", "")), str(rule["signal"])
+    meaning = f"{signal}: {signals[signal]}" if signal in signals else ""
+    origin = f"preset {preset}{_used_for(preset, presets_of_kind)}"
+    return DropCondition(str(rule["name"]), position, format_bounds(rule), meaning, origin)
 
 
 def _used_for(preset: str, kinds: Mapping[str, Any]) -> str:
@@ -171,15 +175,13 @@ def _wrong_language(config: Json) -> str:
 
 
 def format_failures(run: RunSummary) -> str:
-    """What could not be had in a step, by reason: "http_404 1, http_500 2"."""
-    found: dict[str, int] = {}
+    """What could not be had in a step, by reason, the most frequent first: "http_404 2, http_500 1"."""
+    counts = Counter[str]()
     for entry in run.entries:
         if entry.fate == "quarantined":
-            found[entry.reason] = found.get(entry.reason, 0) + entry.documents
-    return ", ".join(
-        f"{name} {format_count(n)}"
-        for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    )
+            counts[entry.reason] += entry.documents
+    order = sorted(counts, key=lambda reason: (-counts[reason], reason))
+    return ", ".join(f"{reason} {format_count(counts[reason])}" for reason in order)
 
 
 def explain_units(facts: ReportData) -> Iterator[str]:

@@ -16,7 +16,7 @@ FIRST_ROWS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """The head of a column, and its style class or None."""
 
     name: str
@@ -42,9 +42,9 @@ class Table:
                 )
 
     @property
-    def columns(self) -> list[Column]:
+    def columns(self) -> list[TableColumn]:
         """The columns in order."""
-        return [Column(name.lstrip("#~"), CLASSES.get(name[:1])) for name in self.head]
+        return [TableColumn(name.lstrip("#~"), CLASSES.get(name[:1])) for name in self.head]
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ def test_only_the_texts_compared_are_read(family, monkeypatch):
 
 
 def test_decisions_are_read_again_only_for_kept_documents_not_yet_met(family, monkeypatch):
-    monkeypatch.setattr(members_module, "survivors", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(members_module, "locate_survivors", lambda *_: pytest.fail("read again"))
     told(family.make([*pair("p"), *pair("q")]))
 
 
