@@ -26,7 +26,7 @@ from pipelines.decide.dedup.lsh import caught, optimal
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import split_words
-from reports.drawing.charts import Line, line_chart
+from reports.drawing.charts import ChartLine, draw_line_chart
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/dedup"
 SETS = {
@@ -196,8 +196,8 @@ def plot(pairs: Pairs, name: str) -> str:
             inside = (pairs.exact >= low) & (pairs.exact < high)
             if inside.any():
                 points.append((float(pairs.exact[inside].mean()), float(met[inside].mean())))
-        lines.append(Line(choice.name, tuple(points)))
-    return line_chart(
+        lines.append(ChartLine(choice.name, tuple(points)))
+    return draw_line_chart(
         f"Pairs of {name} that meet in a band", lines, x_label="exact similarity", y_label="share"
     )
 

@@ -1,124 +1,54 @@
-"""Draw audit.html from audit.json: one page without network or scripts, with forest plots and every table."""
+"""Draw audit.html: forest plots, what could not be measured in words, and every table, folded.
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from typing import Any
-
-from bias_audit.verdict import measured
-from reports.audit import markdown as summary
-from reports.drawing import charts
-from reports.drawing.charts import Interval
-
-Json = Mapping[str, Any]
-
-MOST_ROWS = 16
-
-LONG_CELL = 40
-"""Characters from which on a cell of words is given room, so that its row does not become a tall thin column."""
-
-STYLE = """
-:root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --box: #f6f8fa; }
-@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --box: #151b23; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 74rem; background: var(--page); color: var(--ink);
-  font: 15px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; margin: 0.4rem 0; } h2 { font-size: 1.25rem; margin: 2rem 0 0.4rem;
-  border-top: 1px solid var(--line); padding-top: 1rem; } h3 { font-size: 1.05rem; margin: 1.2rem 0 0.3rem; }
-p.note { color: var(--soft); margin: 0.2rem 0 0.6rem; }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; min-width: 100%; }
-th, td { text-align: left; padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: normal; }
-@media (max-width: 60rem) { .scroll::before { content: "wide table: scroll sideways"; color: var(--soft); font-size: 12px; } }
-td.words { min-width: 15rem; } td.figure { white-space: nowrap; font-variant-numeric: tabular-nums; }
-details { margin: 0.5rem 0; } summary { cursor: pointer; color: var(--soft); }
-ul.heads, div.silent { background: var(--box); padding: 0.7rem 1rem 0.7rem 2rem; border-radius: 6px; }
-div.silent { padding-left: 1rem; border-left: 4px solid var(--chart-2); } div.silent ul { margin: 0.3rem 0; }
+In: an `AuditResult`. Out: one page without network or scripts, laid out by `templates/audit/audit.html.jinja`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-def page(audit: Json) -> str:
-    """The whole page."""
-    title = "Bias audit"
-    body = [*heading(audit, title), *sections(audit)]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>{STYLE}{charts.CSS}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
+from markupsafe import Markup
 
+from bias_audit.contract.corpus_rows import (
+    AssociationTotals,
+    CorpusAudit,
+    MentionSlice,
+    RuleAudit,
+    RuleComparison,
+)
+from bias_audit.contract.estimate import format_estimate
+from bias_audit.contract.headlines import write_headlines
+from bias_audit.contract.model_rows import (
+    MeasurableCount,
+    ModelAudit,
+    PreferenceRow,
+    WordOrderCheck,
+    count_measurable,
+)
+from bias_audit.contract.result import AuditResult
+from reports.audit.figures import (
+    PREFERENCE_HEAD,
+    RULE_HEAD,
+    TERM_HEAD,
+    define_metric,
+    make_preference_interval,
+    make_pronoun_intervals,
+    make_rule_intervals,
+    make_term_intervals,
+    name_language,
+    rank_by_significance,
+    take_ends,
+    write_preference_cells,
+    write_rule_cells,
+    write_term_cells,
+)
+from reports.drawing.charts import draw_forest_plot
+from reports.drawing.templates import render, render_page
 
-def heading(audit: Json, title: str) -> list[str]:
-    """Title, inputs and headlines."""
-    heads = "".join(f"<li>{escape(line.strip())}</li>" for line in summary.headlines(audit))
-    return [
-        f"<h1>{title}</h1>",
-        note(
-            f"Of {', '.join(audit['inputs'])}. Format {audit['schema']}. Squares: the interval excludes no difference."
-        ),
-        f'<ul class="heads">{heads}</ul>',
-    ]
+MOST_ROWS = 16
+"""Rows of a forest plot; of associations so many at either end."""
 
-
-def sections(audit: Json) -> list[str]:
-    """The body without its heading: also the audit's part of the report over a chain of runs."""
-    return [
-        *model_part(audit),
-        *rule_part(audit),
-        *association_part(audit),
-        *mention_part(audit),
-        *method_part(audit),
-    ]
-
-
-def model_part(audit: Json) -> list[str]:
-    """Preferences of every model: what can be read as a forest plot, what cannot in words, and the tables."""
-    found = ["<h2>Models</h2>"] if audit["models"] else []
-    for model in audit["models"]:
-        definition = audit["definitions"][model["metric"]]
-        found += [
-            f"<h3>{escape(model['name'])}</h3>",
-            note(f"{model['metric']}: {definition['unit']}. {definition['means']}"),
-            quality_line(model),
-            *preferences(model),
-            note("Constant choice: " + _defined(audit, "models.constant_choice")),
-            table(summary.MODEL_HEAD, [summary.model_cells(row) for row in model["rows"]]),
-            note("* all pairs, as none of equal token count were left."),
-            folded(
-                "All pairs, per token and in nats", table(DETAIL_HEAD, map(_detail, model["rows"]))
-            ),
-        ]
-    return found
-
-
-def preferences(model: Json) -> list[str]:
-    """A forest plot with the range that could not be seen; a row that is not measurable is named instead of drawn."""
-    drawn = [row for row in model["rows"] if row["verdict"]["measurable"]]
-    silent = [row for row in model["rows"] if not row["verdict"]["measurable"]]
-    found = []
-    if drawn:
-        title = f"{model['name']}: preference for the stereotype, pairs of equal token count"
-        found.append(
-            charts.forest_plot(title, [_preference(row) for row in drawn], null=0.5, unit="share")
-        )
-        found.append(
-            note(
-                "Shaded: true preferences this close to 0.5 would be missed more than one time in five."
-            )
-        )
-    if silent:
-        lines = "".join(f"<li>{escape(_silent(row))}</li>" for row in silent)
-        head = f"<strong>Not measurable, so not drawn: {len(silent)} of {len(model['rows'])} rows.</strong>"
-        found.append(f'<div class="silent">{head}<ul>{lines}</ul></div>')
-    return found
-
-
-def _silent(row: Json) -> str:
-    return f"{row['lang']} {row['axis']}: {row['verdict']['says'].removeprefix('not measurable: ')}"
-
+LONG_CELL = 40
+"""Characters from which on a cell of words is given room, so that its row is not a tall thin column."""
 
 DETAIL_HEAD = (
     "language",
@@ -131,225 +61,276 @@ DETAIL_HEAD = (
 )
 
 
-def _detail(row: Json) -> list[str]:
-    parts = "verdicts_differ_per_token", "mean_difference_nats", "within_half_a_nat"
-    rest = [summary.figure(row[part], digits=2) for part in parts]
-    return [
-        row["lang"],
-        row["axis"],
-        summary.figure(row["all_pairs"]),
-        summary.figure(row["per_token"]),
-        *rest,
-    ]
+@dataclass(frozen=True, slots=True)
+class AuditCell:
+    """One cell of a table, and its style class: `figure`, `words` or none."""
+
+    text: str
+    style: str
 
 
-def _preference(row: Json) -> Interval:
-    found = summary.shown(row)
-    mark = " (all pairs)" if row["equal_length"] is None else ""
-    return interval(f"{row['lang']} {row['axis']}{mark}", found, blind=found["detectable_effect"])
+@dataclass(frozen=True, slots=True)
+class AuditTable:
+    """A table of an audit."""
+
+    head: Sequence[str]
+    rows: list[list[AuditCell]]
 
 
-def quality_line(model: Json) -> str:
-    """What the quality gate found: how much can be read, and whether the model knows word order in each language."""
-    count, axes = measured(model["rows"])
-    parts = [
-        f"{row['lang']}: {'prefers it' if row['able'] else 'does not prefer it'} to shuffled words, in "
-        f"{summary.figure(row['word_order'], digits=2)}; perplexity {summary.figure(row['perplexity'], digits=1)}; "
-        f"{row['tokens_per_word']:.2f} tokens a {'character' if row['lang'] == 'zh' else 'word'}"
-        for row in model["quality"]
-    ]
-    head = f"<strong>Quality gate: {count} of {axes} preferences are measurable.</strong>"
-    return f'<p class="note">{head} {escape("Real word order - " + " | ".join(parts))}</p>'
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """One model: the plot of what is measurable (None without any), and in words what is not."""
+
+    name: str
+    metric: str
+    definition: str
+    measurable: MeasurableCount
+    word_order: str
+    plot: Markup | None
+    unmeasurable: list[str]
+    constant_choice: str
+    preferences: AuditTable
+    details: AuditTable
 
 
-def rule_part(audit: Json) -> list[str]:
-    """Drop rates by group: a forest plot of what differs beyond chance, and the whole table."""
-    rules = audit["rules"]
-    if rules is None:
-        return []
-    sure = summary.found_rules(audit)
-    points = [
-        interval(f"{row['reason']} x {row['group']}", row["stratified_risk_ratio"])
-        for row in sure[:MOST_ROWS]
-    ]
-    title = "Drop rate where a group is mentioned / elsewhere, stratified"
-    plot = charts.forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True)
-    every = sorted(
-        rules["rows"],
-        key=lambda row: (
-            2.0 if row["p_holm"] is None else row["p_holm"],
-            row["reason"],
-            row["group"],
-        ),
+@dataclass(frozen=True, slots=True)
+class RulePart:
+    """Drop rates by group; `plot` is None where no rule differs beyond chance."""
+
+    definition: str
+    min_documents: int
+    plot: Markup | None
+    warnings: str
+    comparisons: AuditTable
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationPart:
+    """Terms beside two groups; `plot` is None where none leans beyond chance."""
+
+    title: str
+    sentences: str
+    sentences_with_both: str
+    plot: Markup | None
+    terms: AuditTable
+
+
+@dataclass(frozen=True, slots=True)
+class SlicePart:
+    """The mentions of one source and language."""
+
+    title: str
+    groups: AuditTable
+
+
+@dataclass(frozen=True, slots=True)
+class MentionPart:
+    """Mentions of groups in the corpus."""
+
+    pronoun_definition: str
+    plot: Markup
+    per_million_definition: str
+    not_scanned: str
+    slices: list[SlicePart]
+
+
+@dataclass(frozen=True, slots=True)
+class MethodPart:
+    """Limits, definitions, and the word lists and probes used."""
+
+    limits: list[str]
+    definitions: AuditTable
+    lists: AuditTable
+
+
+def draw_page(audit: AuditResult) -> str:
+    """The whole page; equal results give equal bytes."""
+    body = render(
+        "audit/audit.html.jinja",
+        inputs=", ".join(audit.inputs),
+        schema=audit.schema,
+        headlines=[line.strip() for line in write_headlines(audit)],
+        models=[make_model_part(audit, model) for model in audit.models],
+        rules=None if audit.rules is None else make_rule_part(audit, audit.rules),
+        association_definition=define_metric(audit, "associations.log_odds"),
+        associations=[] if audit.corpus is None else make_association_parts(audit.corpus),
+        mentions=None if audit.corpus is None else make_mention_part(audit, audit.corpus),
+        method=make_method_part(audit),
     )
-    warned = [row for row in every if row["four_fifths_warning"]]
-    return [
-        "<h2>Rules</h2>",
-        note(
-            _defined(audit, "rules.stratified_risk_ratio")
-            + f" Groups in fewer than {rules['min_documents']} documents are left out."
+    return render_page("Bias audit", (), body)
+
+
+def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> AuditTable:
+    """A table whose cells know their style."""
+    cells = [[AuditCell(text, choose_style(text)) for text in row] for row in rows]
+    return AuditTable(head, cells)
+
+
+def choose_style(text: str) -> str:
+    """The class of a cell: numbers stay on one line, long words get room."""
+    if text[:1].isdigit() or text[:1] == "-":
+        return "figure"
+    return "words" if len(text) > LONG_CELL else ""
+
+
+def make_model_part(audit: AuditResult, model: ModelAudit) -> ModelPart:
+    """What the page says of one model."""
+    unmeasurable = [row for row in model.rows if not row.verdict.measurable]
+    return ModelPart(
+        name=model.name,
+        metric=model.metric,
+        definition=define_metric(audit, model.metric),
+        measurable=count_measurable(model.rows),
+        word_order=" | ".join(_describe_word_order(check) for check in model.word_order_checks),
+        plot=_plot_preferences(model),
+        unmeasurable=[_describe_unmeasurable(row) for row in unmeasurable],
+        constant_choice=define_metric(audit, "models.constant_choice"),
+        preferences=make_table(
+            PREFERENCE_HEAD, [write_preference_cells(row) for row in model.rows]
         ),
-        plot
-        if points
-        else note("No rule treats a group differently beyond chance (Holm over the whole table)."),
-        note(
-            f"Four-fifths warnings (a reason to look, no verdict): {', '.join(_pair(row) for row in warned) or 'none'}."
-        ),
-        folded(
-            f"All {len(every)} rule x group pairs",
-            table(summary.RULE_HEAD, [summary.rule_cells(row) for row in every]),
-        ),
-    ]
+        details=make_table(DETAIL_HEAD, [_write_detail_cells(row) for row in model.rows]),
+    )
 
 
-def _pair(row: Json) -> str:
-    return f"{row['reason']} x {row['group']} ({summary.figure(row['pass_ratio'], digits=2)})"
-
-
-def association_part(audit: Json) -> list[str]:
-    """Occupations and adjectives beside groups: the ends of the list as a forest plot, all of it as a table."""
-    corpus = audit["corpus"]
-    found: list[str] = []
-    for total in corpus["association_totals"] if corpus else []:
-        key = total["lang"], total["axis"]
-        every = [row for row in corpus["associations"] if (row["lang"], row["axis"]) == key]
-        if not every:
-            continue
-        every.sort(key=lambda row: (-row["log_odds"]["value"], row["term"]))
-        sure = summary.found_associations(audit, *key)
-        ends = sure if len(sure) <= 2 * MOST_ROWS else [*sure[:MOST_ROWS], *sure[-MOST_ROWS:]]
-        first, second = total["groups"]
-        sentences = " and ".join(f"{count:,}" for count in total["sentences"])
-        title = f"{total['lang']}: {first} (right) against {second} (left)"
-        points = [interval(row["term"], row["log_odds"]) for row in ends]
-        found += [
-            f"<h3>{escape(title)}</h3>",
-            note(
-                f"{sentences} sentences mention only one of the two; {total['sentences_with_both']:,} mention both and count for neither."
-            ),
-            charts.forest_plot(title, points, null=0.0, unit="log-odds")
-            if points
-            else note("No term leans beyond chance."),
-            folded(
-                f"All {len(every)} terms",
-                table(summary.TERM_HEAD, [summary.term_cells(row) for row in every]),
-            ),
-        ]
+def _describe_word_order(check: WordOrderCheck) -> str:
+    """Whether the model knows word order in one language, with its perplexity and tokens a word."""
+    prefers = "prefers it" if check.passes_sanity_check else "does not prefer it"
+    # Chinese has no spaces, so its tokens are counted against characters.
+    unit = "character" if check.lang == "zh" else "word"
     return (
-        ["<h2>Associations</h2>", note(_defined(audit, "associations.log_odds")), *found]
-        if found
-        else []
+        f"{check.lang}: {prefers} to shuffled words, in "
+        f"{format_estimate(check.word_order, digits=2)}; "
+        f"perplexity {format_estimate(check.perplexity, digits=1)}; "
+        f"{check.tokens_per_word:.2f} tokens a {unit}"
     )
 
 
-def mention_part(audit: Json) -> list[str]:
-    """Mentions by source and language."""
-    corpus = audit["corpus"]
-    if corpus is None:
-        return []
-    ratios = [
-        interval(f"{row['lang']} {row['source']}", row["pronoun_log_ratio"])
-        for row in corpus["slices"]
-        if row["pronoun_log_ratio"] is not None
+def _plot_preferences(model: ModelAudit) -> Markup | None:
+    """A forest plot of the measurable rows only: a number near 0.5 of another row would mislead."""
+    measurable = [row for row in model.rows if row.verdict.measurable]
+    if not measurable:
+        return None
+    title = f"{model.name}: preference for the stereotype, pairs of equal token count"
+    intervals = [
+        make_preference_interval(_label_preference(row), row.main_estimate) for row in measurable
     ]
-    slices = [
-        folded(
-            f"{row['lang']}, {row['source']}: {row['documents']:,} documents, {row['words']:,} {row['unit']}s",
-            _mentions(row),
-        )
-        for row in corpus["slices"]
-    ]
-    skipped = ", ".join(f"{lang} {n:,}" for lang, n in corpus["not_scanned"].items()) or "none"
+    return draw_forest_plot(title, intervals, null=0.5, unit="share")
+
+
+def _label_preference(row: PreferenceRow) -> str:
+    mark = " (all pairs)" if row.equal_length is None else ""
+    return f"{name_language(row)} {row.axis}{mark}"
+
+
+def _describe_unmeasurable(row: PreferenceRow) -> str:
+    why = row.verdict.reading.removeprefix("not measurable: ")
+    return f"{name_language(row)} {row.axis}: {why}"
+
+
+def _write_detail_cells(row: PreferenceRow) -> list[str]:
     return [
-        "<h2>Mentions</h2>",
-        note(_defined(audit, "mentions.pronoun_log_ratio")),
-        charts.forest_plot("log(female / male pronouns)", ratios, null=0.0, unit="log ratio"),
-        note(
-            _defined(audit, "mentions.per_million")
-            + f" Kept documents in languages without lexicon: {skipped}."
-        ),
-        *slices,
+        name_language(row),
+        row.axis,
+        format_estimate(row.all_pairs),
+        format_estimate(row.per_token),
+        format_estimate(row.verdicts_differ_per_token, digits=2),
+        format_estimate(row.mean_difference_nats, digits=2),
+        format_estimate(row.within_half_a_nat, digits=2),
     ]
 
 
-def _mentions(row: Json) -> str:
+def make_rule_part(audit: AuditResult, rules: RuleAudit) -> RulePart:
+    """What the page says of rules and groups."""
+    intervals = make_rule_intervals(rules.significant_rows()[:MOST_ROWS])
+    title = "Drop rate where a group is mentioned / elsewhere, stratified"
+    plot = draw_forest_plot(title, intervals, null=1.0, unit="ratio", logarithmic=True)
+    comparisons = rank_by_significance(rules.rows)
+    warnings = [_name_warning(row) for row in comparisons if row.four_fifths_warning]
+    return RulePart(
+        definition=define_metric(audit, "rules.stratified_risk_ratio"),
+        min_documents=rules.min_documents,
+        plot=plot if intervals else None,
+        warnings=", ".join(warnings) or "none",
+        comparisons=make_table(RULE_HEAD, [write_rule_cells(row) for row in comparisons]),
+    )
+
+
+def _name_warning(row: RuleComparison) -> str:
+    return f"{row.reason} x {row.group} ({format_estimate(row.pass_ratio, digits=2)})"
+
+
+def make_association_parts(corpus: CorpusAudit) -> list[AssociationPart]:
+    """A part for each axis and language that has terms."""
+    return [
+        _make_association_part(corpus, totals)
+        for totals in corpus.association_totals
+        if corpus.terms_beside(totals)
+    ]
+
+
+def _make_association_part(corpus: CorpusAudit, totals: AssociationTotals) -> AssociationPart:
+    """The ends of the list as a forest plot, all of it as a table."""
+    first, second = totals.groups
+    title = f"{totals.lang}: {first} (right) against {second} (left)"
+    intervals = make_term_intervals(take_ends(corpus.leaning_terms(totals), MOST_ROWS))
+    terms = [write_term_cells(row) for row in corpus.terms_beside(totals)]
+    return AssociationPart(
+        title=title,
+        sentences=" and ".join(f"{count:,}" for count in totals.sentences),
+        sentences_with_both=f"{totals.sentences_with_both:,}",
+        plot=draw_forest_plot(title, intervals, null=0.0, unit="log-odds") if intervals else None,
+        terms=make_table(TERM_HEAD, terms),
+    )
+
+
+def make_mention_part(audit: AuditResult, corpus: CorpusAudit) -> MentionPart:
+    """Mentions by source and language."""
+    ratios = make_pronoun_intervals(corpus.slices)
+    not_scanned = [f"{lang} {count:,}" for lang, count in corpus.not_scanned.items()]
+    return MentionPart(
+        pronoun_definition=define_metric(audit, "mentions.pronoun_log_ratio"),
+        plot=draw_forest_plot("log(female / male pronouns)", ratios, null=0.0, unit="log ratio"),
+        per_million_definition=define_metric(audit, "mentions.per_million"),
+        not_scanned=", ".join(not_scanned) or "none",
+        slices=[_make_slice_part(row) for row in corpus.slices],
+    )
+
+
+def _make_slice_part(row: MentionSlice) -> SlicePart:
+    title = f"{row.lang}, {row.source}: {row.documents:,} documents, {row.words:,} {row.unit}s"
     cells = [
         [
-            group,
-            f"{found['mentions']:,}",
-            f"{found['documents']:,}",
-            summary.figure(found["per_million"], digits=1),
+            name,
+            f"{group.mentions:,}",
+            f"{group.documents:,}",
+            format_estimate(group.per_million, digits=1),
         ]
-        for group, found in row["groups"].items()
+        for name, group in row.groups.items()
     ]
-    return table(("group", "mentions", "documents", "per million [95 %] n"), cells)
+    return SlicePart(
+        title, make_table(("group", "mentions", "documents", "per million [95 %] n"), cells)
+    )
 
 
-def method_part(audit: Json) -> list[str]:
-    """Limits, definitions, and the lists and probes used."""
+def make_method_part(audit: AuditResult) -> MethodPart:
+    """How to read the page."""
     definitions = [
-        [name, d["unit"], d["means"], d["interval"]]
-        for name, d in sorted(audit["definitions"].items())
+        [name, definition.unit, definition.means, definition.interval]
+        for name, definition in sorted(audit.definitions.items())
     ]
-    cards = [
-        [
-            f"{card.get('kind', 'probes')} {card['lang']}",
-            card["version"],
-            card["licence"],
-            card["source"],
-            card["sha256"][:12],
-        ]
-        for card in [*audit["lexicons"], *audit["probes"]]
+    lexicons = [
+        [f"{card.kind} {card.lang}", card.version, card.licence, card.source, card.sha256[:12]]
+        for card in audit.lexicons
     ]
-    known = sorted({limit for card in audit["lexicons"] for limit in card["limits"]})
-    limits = "".join(f"<li>{escape(line)}</li>" for line in [*audit["limits"], *known])
-    return [
-        "<h2>How to read this</h2>",
-        f"<ul>{limits}</ul>",
-        folded("Definitions", table(("metric", "unit", "means", "interval"), definitions)),
-        folded(
-            "Word lists and probes",
-            table(("list", "version", "licence", "source", "sha256"), cards),
+    benchmarks = [
+        [f"probes {card.lang}", card.version, card.licence, card.source, card.sha256[:12]]
+        for card in audit.benchmarks
+    ]
+    limits_of_lexicons = {limit for card in audit.lexicons for limit in card.limits}
+    return MethodPart(
+        limits=[*audit.limits, *sorted(limits_of_lexicons)],
+        definitions=make_table(("metric", "unit", "means", "interval"), definitions),
+        lists=make_table(
+            ("list", "version", "licence", "source", "sha256"), [*lexicons, *benchmarks]
         ),
-    ]
-
-
-def interval(label: str, estimate: Json, *, blind: float = 0.0) -> Interval:
-    """An estimate as a row of a forest plot."""
-    return Interval(
-        label, estimate["value"], estimate["low"], estimate["high"], estimate["n"], blind
     )
-
-
-def _defined(audit: Json, metric: str) -> str:
-    definition = audit["definitions"][metric]
-    return f"{definition['unit']}. {definition['means']}"
-
-
-def note(words: str) -> str:
-    """A quiet paragraph; escapes."""
-    return f'<p class="note">{escape(words)}</p>'
-
-
-def folded(title: str, inner: str) -> str:
-    """A part that opens without any script."""
-    return f"<details><summary>{escape(title)}</summary>{inner}</details>"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table in a box that scrolls sideways; escapes every cell."""
-    top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>'
-
-
-def _cell(text: str) -> str:
-    kind = (
-        "figure"
-        if text[:1].isdigit() or text[:1] == "-"
-        else "words"
-        if len(text) > LONG_CELL
-        else ""
-    )
-    style = f' class="{kind}"' if kind else ""
-    return f"<td{style}>{escape(text)}</td>"

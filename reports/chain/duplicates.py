@@ -1,7 +1,13 @@
-"""Duplicate clusters: how many, how large, and the largest with a kept and a dropped text side by side."""
+"""The section on duplicate clusters: how many, how large, and the largest with kept and dropped text side by side.
+
+In: the `ReportData` of a chain. Out: section 4, laid out by `templates/chain/duplicates.html.jinja`.
+"""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from gristmill.corpus.view import COPIES
 from gristmill.formatting import (
@@ -11,139 +17,132 @@ from gristmill.formatting import (
     format_list,
     format_share,
 )
-from reports.chain.facts import Cluster, Facts
-from reports.drawing.blocks import (
-    chart,
-    code,
-    missing,
-    note,
-    origin,
-    paragraph,
-    part,
-    quoted,
-    sample,
-    section,
-    table,
+from reports.chain.report_data import ClusterSample, ReportData
+from reports.drawing.charts import ChartBar, draw_bar_chart
+from reports.drawing.inline import format_code
+from reports.drawing.tables import Table
+from reports.drawing.templates import render
+
+UNBOUNDED = 1 << 62
+SIZE_RANGES = (
+    (2, 2),
+    (3, 3),
+    (4, 4),
+    (5, 9),
+    (10, 19),
+    (20, 99),
+    (100, 999),
+    (1000, UNBOUNDED),
 )
-from reports.drawing.charts import Bar, bar_chart
-from reports.drawing.diff_view import beside, differences, told
-from reports.drawing.glossary import term
-from reports.drawing.markup import Html, tag
+"""Sizes of clusters, both ends included."""
 
-RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, 99), (100, 999), (1000, 1 << 62))
-
-
-def duplicates(facts: Facts) -> Html:
-    """Section 4."""
-    title = "Duplicate clusters"
-    if facts.corpus is None or facts.corpus.duplicates is None:
-        return section(
-            "duplicates",
-            title,
-            missing(
-                "a decide run beside its documents.", "Make it with ", code("gristmill decide"), "."
-            ),
-        )
-    found, documents = facts.corpus.duplicates, facts.corpus.documents
-    cost = {reason.name: reason.first for reason in facts.corpus.reasons if reason.name in COPIES}
-    clusters = sum(found.sizes.values())
-    cut = _cut(facts)
-    if not clusters and not any(cost.values()):
-        return section(
-            "duplicates",
-            title,
-            paragraph(f"No duplicates among {format_counted(documents, 'document')}."),
-            cut,
-        )
-    return section(
-        "duplicates",
-        title,
-        dropped_table(cost, documents),
-        paragraph(
-            f"{format_counted(clusters, 'cluster')} of near or equal copies: {format_counted(sum(cost.values()), 'document')} dropped for another that is kept."
-        ),
-        chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
-        paragraph(
-            tag("a", "More clusters, text beside text", href=quote(facts.clusters)),
-            ": the largest and a random sample.",
-        )
-        if facts.clusters
-        else None,
-        cut,
-        part("The largest clusters", *map(_cluster, found.largest)),
-        note(
-            f"n = {format_count(documents)} documents. Similarity is estimated from ",
-            term("MinHash"),
-            " signatures: the share of runs of five words that two texts have in common. Of every ",
-            term("cluster"),
-            " the kept text stands beside the least similar one that was dropped "
-            "for it; a word is a character in Chinese and Japanese. Documents that a rule dropped take no part.",
-        ),
-    )
-
-
-WHERE_CUT = {
+KINDS_OF_CUTS = {
     "repeated_line": "lines",
     "repeated_paragraph": "paragraphs",
     "repeated_span": "runs of words",
 }
 
 
-def _cut(facts: Facts) -> Html | None:
-    """What repeated text was cut out of kept documents, where it was looked for."""
-    decided = facts.last("decide")
-    found = decided.details.get("repeated") if decided else None
-    if not found:
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """One cluster as it is shown: its title, and the texts to compare."""
+
+    title: str
+    cluster: ClusterSample
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatesContext:
+    """What the template lays out; `costs` is None where there are no duplicates."""
+
+    documents: str
+    cuts: str | None
+    costs: Table | None
+    summary: str
+    sizes: Markup | None
+    clusters_page: str | None
+    largest: list[ClusterView]
+    document_count: str
+
+
+def draw_duplicates_section(report: ReportData) -> Markup:
+    """Section 4."""
+    return render("chain/duplicates.html.jinja", duplicates=summarize_duplicates(report))
+
+
+def summarize_duplicates(report: ReportData) -> DuplicatesContext | None:
+    """Count the clusters and their costs; None where no decide run stands beside its documents."""
+    corpus = report.corpus
+    if corpus is None or corpus.duplicates is None:
         return None
-    parts = format_list(
-        [
-            f"{format_bytes(found[reason])} of {what}"
-            for reason, what in WHERE_CUT.items()
-            if found[reason]
-        ]
+    sizes = corpus.duplicates.sizes
+    costs = {reason.name: reason.first for reason in corpus.reasons if reason.name in COPIES}
+    clusters, dropped = sum(sizes.values()), sum(costs.values())
+    has_duplicates = bool(clusters or dropped)
+    summary = (
+        f"{format_counted(clusters, 'cluster')} of near or equal copies: "
+        f"{format_counted(dropped, 'document')} dropped for another that is kept."
     )
-    sizes = f": {parts}" if parts else ""
-    return paragraph(
-        f"Repeated text was cut out of {format_counted(found['documents'], 'kept document')}{sizes}."
+    chart = draw_bar_chart("Number of clusters by size", list(make_size_bars(sizes)))
+    return DuplicatesContext(
+        documents=format_counted(corpus.documents, "document"),
+        cuts=describe_cuts(report),
+        costs=make_dropped_table(costs, corpus.documents) if has_duplicates else None,
+        summary=summary,
+        sizes=chart,
+        clusters_page=quote(report.clusters) or None,
+        largest=[_make_view(cluster) for cluster in corpus.duplicates.largest],
+        document_count=format_count(corpus.documents),
     )
 
 
-def dropped_table(cost: Mapping[str, int], documents: int) -> Html:
+def describe_cuts(report: ReportData) -> str | None:
+    """What repeated text was cut out of kept documents; None where it was not looked for."""
+    decide = report.last("decide")
+    repeated = decide.details.get("repeated") if decide else None
+    if not repeated:
+        return None
+    parts = [
+        f"{format_bytes(repeated[reason])} of {kind}"
+        for reason, kind in KINDS_OF_CUTS.items()
+        if repeated[reason]
+    ]
+    sizes = f": {format_list(parts)}" if parts else ""
+    documents = format_counted(repeated["documents"], "kept document")
+    return f"Repeated text was cut out of {documents}{sizes}."
+
+
+def make_dropped_table(costs: Mapping[str, int], documents: int) -> Table:
     """How many documents each reason dropped as copies; copies by address only where there are any."""
-    names = [name for name in COPIES if name != "url_duplicate" or cost.get(name)]
+    names = [name for name in COPIES if name != "url_duplicate" or costs.get(name)]
     rows = [
-        (code(name), format_count(cost.get(name, 0)), format_share(cost.get(name, 0), documents))
+        (
+            format_code(name),
+            format_count(costs.get(name, 0)),
+            format_share(costs.get(name, 0), documents),
+        )
         for name in names
     ]
-    return table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows)
+    return Table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows)
 
 
-def size_bars(sizes: Mapping[int, int]) -> Iterator[Bar]:
+def make_size_bars(sizes: Mapping[int, int]) -> Iterator[ChartBar]:
     """Clusters in ranges of sizes, empty ranges after the largest left out."""
     largest = max(sizes, default=0)
-    for low, high in RANGES:
+    for low, high in SIZE_RANGES:
         if low <= largest:
-            name = (
-                str(low)
-                if low == high
-                else f"{low:,} or more"
-                if high > 1 << 60
-                else f"{low} to {high}"
-            )
-            yield Bar(
-                f"{name} documents", sum(n for size, n in sizes.items() if low <= size <= high)
-            )
+            clusters = sum(count for size, count in sizes.items() if low <= size <= high)
+            yield ChartBar(f"{_name_range(low, high)} documents", clusters)
 
 
-def _cluster(cluster: Cluster) -> Html:
-    likeness = (
-        "" if cluster.similarity is None else f", estimated similarity {cluster.similarity:.2f}"
-    )
-    title = tag("h4", f"{format_counted(cluster.size, 'document')}{likeness}")
-    if cluster.dropped is None or cluster.comparison is None:
-        return tag("div", title, sample(cluster.kept))
-    found, languages = cluster.comparison, (cluster.kept.lang, cluster.dropped.lang)
-    places = differences(found, languages) or quoted(cluster.kept.text or "", cluster.kept.lang)
-    return tag(
-        "div", title, told(found), beside(origin(cluster.kept), origin(cluster.dropped)), places
-    )
+def _name_range(low: int, high: int) -> str:
+    if low == high:
+        return str(low)
+    return f"{low:,} or more" if high == UNBOUNDED else f"{low} to {high}"
+
+
+def _make_view(cluster: ClusterSample) -> ClusterView:
+    title = format_counted(cluster.size, "document")
+    if cluster.similarity is not None:
+        title += f", estimated similarity {cluster.similarity:.2f}"
+    return ClusterView(title, cluster)

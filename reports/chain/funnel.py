@@ -1,8 +1,14 @@
-"""The funnel: what became of every record, for which reasons, with samples of what was dropped and what could not be read."""
+"""The funnel section: how many records each step kept, and how many every reason dropped.
+
+In: the `ReportData` of a chain. Out: the section, laid out by `templates/chain/funnel.html.jinja`; the rules of decide,
+samples and quarantine are made by their own modules.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from gristmill.formatting import (
     format_bytes,
@@ -10,73 +16,25 @@ from gristmill.formatting import (
     format_counted,
     format_language,
     format_share,
-    shorten,
 )
 from gristmill.runs.ledger import FATES, Entry
-from reports.chain.facts import Facts, Reason, RunFacts
-from reports.chain.reasons import Condition, conditions, meaning, units
-from reports.chain.sources import long_table
-from reports.drawing.blocks import (
-    bullets,
-    chart,
-    code,
-    folded,
-    missing,
-    note,
-    paragraph,
-    part,
-    sample,
-    section,
-    table,
-)
-from reports.drawing.charts import Bar, bar_chart
-from reports.drawing.glossary import term
-from reports.drawing.markup import Content, Html, content, tag
-from reports.drawing.stacks import Stack, stacked_bars
+from reports.chain.drop_samples import list_quarantine, list_samples
+from reports.chain.reasons import explain_reason, explain_units
+from reports.chain.report_data import ReportData, RunSummary
+from reports.chain.rule_table import make_rule_part
+from reports.drawing.charts import ChartBar, draw_bar_chart
+from reports.drawing.inline import format_code
+from reports.drawing.stacks import StackedBar, draw_stacked_bars
+from reports.drawing.tables import LongTable, Table, split_table
+from reports.drawing.templates import render
 
 STEPS = ("crawl", "annotate", "decide", "pack")
-FOLLOWED = "decided"
-"""What pack calls the documents that decide dropped before: not a new loss."""
-REASONS_SHOWN, ROWS_SHOWN = 5, 12
 
+DROPPED_BEFORE = "decided"
+"""What pack calls the documents that decide dropped: not a new loss."""
 
-def funnel(facts: Facts) -> Html:
-    """Section 2."""
-    runs = [run for step in STEPS for run in facts.of(step) if run.entries]
-    if not runs:
-        return section(
-            "funnel",
-            "The funnel",
-            missing("a step with a ledger.", "Make one with ", code("gristmill prepare"), "."),
-        )
-    return section(
-        "funnel",
-        "The funnel: what became of every record",
-        chart(
-            bar_chart(
-                "Kept by each step, and its share of what it read", [_bar(run) for run in runs]
-            )
-        ),
-        table(
-            "What each step read, and what became of it",
-            ("step", "~what it counts", "#read", "#kept", "#dropped", "#failed"),
-            map(_row, runs),
-        ),
-        note(
-            "In every row read = kept + dropped + failed. Dropped: a rule, a refusal or a licence stood against it. Failed: it could not be "
-            "fetched or read; what annotate could not read is in ",
-            term("quarantine"),
-            ".",
-        ),
-        part("Why the numbers of two steps differ", bullets(units(facts))),
-        *_dropped(runs),
-        *_around(runs),
-        *_rules(facts),
-        *_parts(facts),
-        part("Samples of what was dropped", *_samples(facts)),
-        part("What could not be read", *_quarantine(facts, runs)),
-    )
-
+REASONS_SHOWN = 5
+ROWS_SHOWN = 12
 
 COUNTED = {
     "crawl": "items: pages, and articles or posts in answers of interfaces",
@@ -87,26 +45,8 @@ COUNTED = {
 UNITS = {"crawl": "item", "annotate": "record"}
 
 
-def _unit(step: str, number: int) -> str:
-    return UNITS.get(step, "document") + ("" if number == 1 else "s")
-
-
-def _bar(run: RunFacts) -> Bar:
-    kept, read = run.counts["kept"], run.counts["read"]
-    return Bar(
-        run.step,
-        kept,
-        f"of {format_count(read)} {_unit(run.step, read)} ({format_share(kept, read)})",
-    )
-
-
-def _row(run: RunFacts) -> list[str]:
-    fates = [format_count(run.counts.get(fate, 0)) for fate in FATES]
-    return [run.step, COUNTED[run.step], format_count(run.counts["read"]), *fates]
-
-
 @dataclass(frozen=True, slots=True)
-class Loss:
+class ReasonCost:
     """What one reason of one step cost, beside all that the step read."""
 
     step: str
@@ -117,234 +57,196 @@ class Loss:
     read: int
 
     @property
-    def part(self) -> str:
+    def share(self) -> str:
         """Its share of what the step read."""
         return format_share(self.number, self.read)
 
 
-def losses(runs: Sequence[RunFacts]) -> list[Loss]:
-    """Every reason of every step, the most first; what pack only repeats of decide is left out."""
+@dataclass(frozen=True, slots=True)
+class DropChart:
+    """The reasons that drop most as bars; `more` counts the others, or is empty. No chart: nothing was dropped."""
+
+    chart: Markup | None
+    more: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesByPart:
+    """Outcomes of decide by source or by language: bars of shares, and the full matrix."""
+
+    chart: Markup
+    summary: str
+    matrix: Table
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelContext:
+    """What the template lays out where some step has a ledger."""
+
+    kept_chart: Markup
+    steps: Table
+    units: list[str]
+    drops: DropChart
+    other_reasons: LongTable | None
+
+
+def draw_funnel_section(report: ReportData) -> Markup:
+    """Section 2."""
+    runs = [run for step in STEPS for run in report.of(step) if run.entries]
+    if not runs:
+        return render("chain/no_funnel.html.jinja")
+    return render(
+        "chain/funnel.html.jinja",
+        funnel=make_funnel(report, runs),
+        rules=make_rule_part(report),
+        parts=make_outcomes(report),
+        samples=list_samples(report),
+        quarantine=list_quarantine(report, runs),
+    )
+
+
+def make_funnel(report: ReportData, runs: Sequence[RunSummary]) -> FunnelContext:
+    """Count what every step read, kept and dropped."""
+    title = "Kept by each step, and its share of what it read"
+    steps = Table(
+        "What each step read, and what became of it",
+        ("step", "~what it counts", "#read", "#kept", "#dropped", "#failed"),
+        [_write_step_row(run) for run in runs],
+    )
+    return FunnelContext(
+        kept_chart=draw_bar_chart(title, [_make_step_bar(run) for run in runs]),
+        steps=steps,
+        units=list(explain_units(report)),
+        drops=make_drop_chart(count_losses(runs)),
+        other_reasons=make_reason_table(count_losses(runs)),
+    )
+
+
+def _name_unit(step: str, number: int) -> str:
+    return UNITS.get(step, "document") + ("" if number == 1 else "s")
+
+
+def _make_step_bar(run: RunSummary) -> ChartBar:
+    kept, read = run.counts["kept"], run.counts["read"]
+    unit = _name_unit(run.step, read)
+    return ChartBar(run.step, kept, f"of {format_count(read)} {unit} ({format_share(kept, read)})")
+
+
+def _write_step_row(run: RunSummary) -> list[str]:
+    outcomes = [format_count(run.counts.get(fate, 0)) for fate in FATES]
+    return [run.step, COUNTED[run.step], format_count(run.counts["read"]), *outcomes]
+
+
+def count_losses(runs: Sequence[RunSummary]) -> list[ReasonCost]:
+    """Every reason of every step, the costliest first; what pack only repeats of decide is left out."""
     numbers, sizes = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    read = Counter[str]()
     for run in runs:
+        read[run.step] += run.counts["read"]
         for entry in run.entries:
-            if entry.reason and (run.step, entry.reason) != ("pack", FOLLOWED):
-                numbers[run.step, entry.fate, entry.reason] += entry.documents
-                sizes[run.step, entry.fate, entry.reason] += entry.bytes
-    read = {
-        run.step: sum(one.counts["read"] for one in runs if one.step == run.step) for run in runs
-    }
+            if entry.reason and (run.step, entry.reason) != ("pack", DROPPED_BEFORE):
+                key = (run.step, entry.fate, entry.reason)
+                numbers[key] += entry.documents
+                sizes[key] += entry.bytes
     order = sorted(numbers, key=lambda key: (-numbers[key], key))
-    return [Loss(*key, numbers[key], sizes[key], read[key[0]]) for key in order]
+    return [
+        ReasonCost(step, fate, reason, numbers[key], sizes[key], read[step])
+        for key in order
+        for step, fate, reason in [key]
+    ]
 
 
-def _dropped(runs: Sequence[RunFacts]) -> Iterator[Html]:
-    """The reasons that weigh most as bars, those of the steps around decide in a table with their meaning."""
-    found = losses(runs)
+def make_drop_chart(losses: Sequence[ReasonCost]) -> DropChart:
+    """The reasons that drop most, of all steps together."""
     bars = [
-        Bar(f"{one.step}: {one.reason}", one.number, f"{_unit(one.step, one.number)} ({one.part})")
-        for one in found
-        if one.fate == "dropped"
+        ChartBar(
+            f"{loss.step}: {loss.reason}",
+            loss.number,
+            f"{_name_unit(loss.step, loss.number)} ({loss.share})",
+        )
+        for loss in losses
+        if loss.fate == "dropped"
     ]
     if not bars:
-        yield paragraph("Nothing was dropped.")
-        return
-    yield chart(
-        bar_chart(
-            "Why records were dropped, and their share of what the step read", bars[:ROWS_SHOWN]
-        )
-    )
-    if rest := bars[ROWS_SHOWN:]:
-        number = format_counted(int(sum(bar.value for bar in rest)), "record")
-        yield note(f"{format_counted(len(rest), 'more reason')}, {number}: in the tables.")
+        return DropChart(None, "")
+    title = "Why records were dropped, and their share of what the step read"
+    more = ""
+    hidden = bars[ROWS_SHOWN:]
+    if hidden:
+        records = format_counted(int(sum(bar.value for bar in hidden)), "record")
+        more = f"{format_counted(len(hidden), 'more reason')}, {records}: in the tables."
+    return DropChart(draw_bar_chart(title, bars[:ROWS_SHOWN]), more)
 
 
-def _around(runs: Sequence[RunFacts]) -> Iterator[Html]:
+def make_reason_table(losses: Sequence[ReasonCost]) -> LongTable | None:
     """The reasons of the steps around decide, with their meaning."""
     rows = [
         (
-            code(one.reason),
-            one.step,
-            one.fate.replace("quarantined", "failed"),
-            meaning(one.reason) or "–",
-            f"{format_count(one.number)} {_unit(one.step, one.number)}",
-            one.part,
-            format_bytes(one.bytes),
+            format_code(loss.reason),
+            loss.step,
+            loss.fate.replace("quarantined", "failed"),
+            explain_reason(loss.reason) or "–",
+            f"{format_count(loss.number)} {_name_unit(loss.step, loss.number)}",
+            loss.share,
+            format_bytes(loss.bytes),
         )
-        for one in losses(runs)
-        if one.step != "decide"
+        for loss in losses
+        if loss.step != "decide"
     ]
-    if rows:
-        columns = ("reason", "step", "fate", "~what it means", "#number", "#share of read", "#text")
-        yield from long_table("Reasons of the steps around decide", columns, rows)
+    if not rows:
+        return None
+    head = ("reason", "step", "fate", "~what it means", "#number", "#share of read", "#text")
+    return split_table(Table("Reasons of the steps around decide", head, rows))
 
 
-RULE_COLUMNS = (
-    "rule",
-    "#order",
-    "#dropped",
-    "~drops a document if",
-    "~laid down in",
-    "#holds for",
-    "#holds alone",
-)
-
-
-def _rules(facts: Facts) -> Iterator[Html]:
-    """Every rule of decide: its condition as it was applied, where it comes from, and what it cost."""
-    decide = facts.last("decide")
+def make_outcomes(report: ReportData) -> list[OutcomesByPart]:
+    """Outcomes of decide by source, and by language."""
+    decide = report.last("decide")
     if decide is None:
-        return
-    rules = conditions(decide, facts.corpus.signals if facts.corpus else {})
-    rows = [_rule_row(rule, facts, decide) for rule in rules]
-    used, idle = (
-        [row for row in rows if bool({row[2], *row[5:]} - {"0", "–"}) is cost]
-        for cost in (True, False)
-    )
-    yield tag("h3", "The rules of decide")
-    yield note(
-        "A document is counted as dropped by the first rule in this order that holds, so the column “dropped” adds up. "
-        "“Holds for” counts all documents a rule holds for; “holds alone” those that no other rule would have dropped, about what "
-        "the corpus would gain without it. Which ",
-        term("preset"),
-        " judges a document depends on its kind of source. Thresholds are "
-        "changed in the configuration, ",
-        code("[decide.thresholds]"),
-        "; ",
-        code("gristmill prepare"),
-        " then repeats decide and pack only.",
-    )
-    if "rules" not in decide.details:
-        yield note(
-            "This decide run was made by a version that did not record thresholds: those of presets are not shown."
-        )
-    yield (
-        table("Rules that hold for a document", RULE_COLUMNS, used)
-        if used
-        else paragraph("No rule dropped a document.")
-    )
-    if idle:
-        yield folded(
-            f"{format_counted(len(idle), 'rule')} that hold for no document",
-            table("Rules that hold for none", RULE_COLUMNS, idle),
-        )
+        return []
+    return [
+        count_outcomes(decide, "source", lambda entry: entry.source, str),
+        count_outcomes(decide, "language", lambda entry: entry.lang, format_language),
+    ]
 
 
-def _rule_row(rule: Condition, facts: Facts, decide: RunFacts) -> tuple[Content, ...]:
-    """A rule with its costs; only the documents' own decisions tell what it holds for."""
-    dropped = sum(entry.documents for entry in decide.entries if entry.reason == rule.name)
-    held = ["–", "–"]
-    if facts.corpus:
-        one = next((reason for reason in facts.corpus.reasons if reason.name == rule.name), None)
-        held = [format_count(one.any), format_count(one.alone)] if one else ["0", "0"]
-    condition = content(rule.drops_if, tag("small", rule.signal) if rule.signal else None)
-    return code(rule.name), str(rule.place), format_count(dropped), condition, rule.origin, *held
-
-
-def _parts(facts: Facts) -> Iterator[Html]:
-    if decide := facts.last("decide"):
-        yield from by_part(decide, "source", lambda entry: entry.source, str)
-        yield from by_part(decide, "language", lambda entry: entry.lang, format_language)
-
-
-def by_part(
-    run: RunFacts, name: str, key: Callable[[Entry], str], shown: Callable[[str], str]
-) -> Iterator[Html]:
-    """One step's fates and reasons for each source or language: bars of shares, and the whole matrix."""
+def count_outcomes(
+    run: RunSummary, name: str, part_of: Callable[[Entry], str], label: Callable[[str], str]
+) -> OutcomesByPart:
+    """One step's outcomes and reasons for each source or language."""
     totals, cells, reasons = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
     for entry in run.entries:
-        label = entry.reason or entry.fate
-        totals[key(entry)] += entry.documents
-        cells[key(entry), label] += entry.documents
+        part = part_of(entry)
+        totals[part] += entry.documents
+        cells[part, entry.reason or entry.fate] += entry.documents
         if entry.reason:
             reasons[entry.reason] += entry.documents
-    top = [reason for reason, _ in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))]
-    names = sorted(totals, key=lambda found: (-totals[found], found))
-    first = top[: REASONS_SHOWN - 1] if len(top) > REASONS_SHOWN else top
-    rest = top[len(first) :]
-    stacks = [
-        Stack(
-            shown(n),
-            [
-                cells[n, "kept"],
-                *(cells[n, r] for r in first),
-                *([sum(cells[n, r] for r in rest)] if rest else []),
-            ],
-            f"n = {format_count(totals[n])}",
-        )
-        for n in names[:ROWS_SHOWN]
-    ]
-    parts = ["kept", *first, *([f"{len(rest)} other reasons"] if rest else [])]
-    yield chart(stacked_bars(f"Kept and dropped by {name} ({run.step})", parts, stacks))
-    rows = [
-        (
-            shown(n),
-            format_count(totals[n]),
-            format_count(cells[n, "kept"]),
-            format_share(cells[n, "kept"], totals[n]),
-            *(_cell(cells[n, r]) for r in top),
-        )
-        for n in names
-    ]
-    head = (name, "#read", "#kept", "#share kept", *(f"#{reason}" for reason in top))
-    yield folded(
-        f"Every reason by {name}",
-        table(f"Documents of {run.id} by {name} and first reason", head, rows),
+    ranked = sorted(reasons, key=lambda reason: (-reasons[reason], reason))
+    parts = sorted(totals, key=lambda part: (-totals[part], part))
+    drawn = ranked[: REASONS_SHOWN - 1] if len(ranked) > REASONS_SHOWN else ranked
+    together = ranked[len(drawn) :]
+    legend = ["kept", *drawn]
+    if together:
+        legend.append(f"{len(together)} other reasons")
+    bars = []
+    for part in parts[:ROWS_SHOWN]:
+        values = [cells[part, outcome] for outcome in ("kept", *drawn)]
+        if together:
+            values.append(sum(cells[part, reason] for reason in together))
+        bars.append(StackedBar(label(part), values, f"n = {format_count(totals[part])}"))
+    rows = []
+    for part in parts:
+        kept, total = cells[part, "kept"], totals[part]
+        counts = [_format_cell(cells[part, reason]) for reason in ranked]
+        share = format_share(kept, total)
+        rows.append([label(part), format_count(total), format_count(kept), share, *counts])
+    head = (name, "#read", "#kept", "#share kept", *(f"#{reason}" for reason in ranked))
+    return OutcomesByPart(
+        chart=draw_stacked_bars(f"Kept and dropped by {name} ({run.step})", legend, bars),
+        summary=f"Every reason by {name}",
+        matrix=Table(f"Documents of {run.id} by {name} and first reason", head, rows),
     )
 
 
-def _cell(number: int) -> str:
+def _format_cell(number: int) -> str:
     return format_count(number) if number else "·"
-
-
-def _samples(facts: Facts) -> Iterator[Html]:
-    if facts.corpus is None or not facts.corpus.decided:
-        yield missing(
-            "a decide run beside its documents.", "Keep the annotate and decide runs in one folder."
-        )
-        return
-    shown = [reason for reason in facts.corpus.reasons if reason.samples]
-    yield note(
-        "Of every reason the documents with the smallest ids: chosen by rule, not by taste. Personal data found by pattern is "
-        "masked; names, handles and addresses of pages in the text are not. Texts that were taken down, or whose rights do not allow it, "
-        "are not shown. What annotate drops is not kept as text."
-    )
-    yield from map(_reason, shown)
-
-
-def _reason(reason: Reason) -> Html:
-    title = content(
-        code(reason.name),
-        f" – dropped {format_counted(reason.first, 'document')}, holds for {format_count(reason.any)}",
-    )
-    return tag("details", tag("summary", title), *map(sample, reason.samples))
-
-
-def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
-    total = sum(run.counts.get("quarantined", 0) for run in runs if run.step != "crawl")
-    if not total:
-        yield paragraph("Every record that lay there could be read.")
-        return
-    rows = [
-        (
-            q.step,
-            q.file,
-            format_count(q.offset),
-            code(q.reason),
-            meaning(q.reason) or "–",
-            shorten(q.error, 200),
-        )
-        for q in facts.quarantined
-    ]
-    yield from long_table(
-        "Quarantined records",
-        ("step", "file", "#offset", "reason", "~what it means", "error"),
-        rows,
-    )
-    rest = (
-        f" {format_counted(total - len(rows), 'more record')}: `gristmill quarantine RUN` prints all."
-        if total > len(rows)
-        else ""
-    )
-    yield note(
-        f"n = {format_counted(total, 'record')}; the offset counts bytes, or rows of a table.{rest}"
-    )

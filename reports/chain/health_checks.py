@@ -1,188 +1,216 @@
-"""What a reader in a hurry must know: does every record have a fate, could all be read, what needs a look."""
+"""What needs a reader's attention: whether every record has an outcome, all could be read, and models learned.
+
+In: the `ReportData` of a chain. Out: the lines of the verdict.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from bias_audit.contract.model_rows import count_measurable
+from gristmill.errors import GateFailed
 from gristmill.formatting import format_count, format_counted, format_list, format_share
 from gristmill.rights.policy import UNKNOWN
-from reports.chain.facts import Facts, RunFacts
-from reports.chain.reasons import failures
+from reports.chain.reasons import format_failures
+from reports.chain.report_data import ReportData, RunSummary
 
 Level = Literal["good", "look", "wrong"]
 
+OVER_ERROR_BUDGET = 3
+"""The exit code of a run that quarantined more records than its error budget allows."""
+
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class HealthCheck:
     """One line of the verdict."""
 
     level: Level
     words: str
 
 
-def checks(facts: Facts) -> list[Check]:
+def check_health(report: ReportData) -> list[HealthCheck]:
     """All lines, in reading order."""
     return [
-        *_balance(facts),
-        *_quarantine(facts),
-        *_rights(facts),
-        *_models(facts),
-        *_audits(facts),
+        *_check_balance(report),
+        *_check_quarantine(report),
+        *_check_rights(report),
+        *_check_models(report),
+        *_check_audits(report),
     ]
 
 
-def unbalanced(facts: Facts) -> list[str]:
-    """Every count that should agree with another and does not; empty = the ledger balances."""
-    found = [
-        f"{run.id} read {format_count(run.counts['read'])} records, but {format_count(total)} have a fate"
-        for run in _with_ledger(facts)
-        if (total := sum(entry.documents for entry in run.entries)) != run.counts.get("read")
+def find_imbalances(report: ReportData) -> list[str]:
+    """Every count that should agree with another and does not; empty if the ledger balances."""
+    annotate, decide, pack = (report.last(step) for step in ("annotate", "decide", "pack"))
+    return [
+        *_check_ledgers(report),
+        *_compare_with_annotate(annotate, decide),
+        *_compare_with_annotate(annotate, pack),
+        *_recount_decisions(report, decide),
+        *_recount_shards(report, pack),
     ]
-    annotate, decide, pack = (facts.last(step) for step in ("annotate", "decide", "pack"))
-    for reader, source in ((decide, annotate), (pack, annotate)):
-        if reader and source and reader.counts.get("read") != source.counts.get("kept"):
-            found.append(f"{reader.id} did not read what {source.id} kept")
-    return [*found, *_recount(facts, decide), *_recount_shards(facts, pack)]
 
 
-def _recount(facts: Facts, decide: RunFacts | None) -> Iterator[str]:
+def _check_ledgers(report: ReportData) -> Iterator[str]:
+    """Every run whose records read are not those with an outcome."""
+    for run in _list_ledgers(report):
+        total = sum(entry.documents for entry in run.entries)
+        if total != run.counts.get("read"):
+            read = format_count(run.counts["read"])
+            yield f"{run.id} read {read} records, but {format_count(total)} have a fate"
+
+
+def _compare_with_annotate(annotate: RunSummary | None, reader: RunSummary | None) -> Iterator[str]:
+    """decide and pack read exactly what annotate kept."""
+    if annotate and reader and reader.counts.get("read") != annotate.counts.get("kept"):
+        yield f"{reader.id} did not read what {annotate.id} kept"
+
+
+def _recount_decisions(report: ReportData, decide: RunSummary | None) -> Iterator[str]:
     """The ledger of decide against the decision files themselves."""
-    if facts.corpus is None or decide is None:
+    if report.corpus is None or decide is None:
         return
     ledger = Counter[str]()
     for entry in decide.entries:
         ledger[entry.reason] += entry.documents
-    for reason in facts.corpus.reasons:
+    for reason in report.corpus.reasons:
         if reason.first != ledger[reason.name]:
-            files, book = format_count(reason.first), format_count(ledger[reason.name])
-            yield f"{reason.name} decided {files} documents in the files of {decide.id}, but {book} in its ledger"
+            in_files, in_ledger = format_count(reason.first), format_count(ledger[reason.name])
+            yield (
+                f"{reason.name} decided {in_files} documents in the files of {decide.id}, "
+                f"but {in_ledger} in its ledger"
+            )
 
 
-def _recount_shards(facts: Facts, pack: RunFacts | None) -> Iterator[str]:
-    """The ledger of pack against the rows of the shards; where a mixture repeats documents, what was counted when they were written."""
-    if not facts.tokens or not pack:
+def _recount_shards(report: ReportData, pack: RunSummary | None) -> Iterator[str]:
+    """The ledger of pack against the rows of the shards.
+
+    Where documents are repeated the ledger counts each once: the counts of the splits, made while the shards were
+    written, are compared instead.
+    """
+    if not report.tokens or not pack:
         return
-    rows, book = sum(part.documents for part in facts.tokens.slices), pack.counts.get("kept", 0)
-    if pack.details.get("mixture") or _repeats(facts):
-        book = sum(split["documents"] for split in pack.details["splits"].values())
-    if rows != book:
-        yield f"the shards of {pack.id} hold {format_count(rows)} documents, its ledger {format_count(book)}"
+    rows = sum(part.documents for part in report.tokens.slices)
+    expected = pack.counts.get("kept", 0)
+    if pack.details.get("mixture") or _has_repeats(report):
+        expected = sum(split["documents"] for split in pack.details["splits"].values())
+    if rows != expected:
+        in_shards, in_ledger = format_count(rows), format_count(expected)
+        yield f"the shards of {pack.id} hold {in_shards} documents, its ledger {in_ledger}"
 
 
-def _repeats(facts: Facts) -> bool:
+def _has_repeats(report: ReportData) -> bool:
     """Whether survivors of large clusters were to be written several times."""
-    decide = facts.last("decide")
+    decide = report.last("decide")
     return bool(decide and decide.config.get("upweight"))
 
 
-def _with_ledger(facts: Facts) -> list[RunFacts]:
-    return [run for run in facts.runs if run.entries and run.main]
+def _list_ledgers(report: ReportData) -> list[RunSummary]:
+    return [run for run in report.runs if run.entries and run.main]
 
 
-def _balance(facts: Facts) -> Iterator[Check]:
-    books = _with_ledger(facts)
-    if wrong := unbalanced(facts):
-        yield Check("wrong", f"The ledger does not balance: {'; '.join(wrong)}.")
-    elif books:
-        steps = format_list([run.step for run in books], most=6)
-        recount = (
-            " An independent count over the decision files agrees."
-            if facts.corpus and facts.corpus.decided
-            else ""
-        )
-        yield Check(
-            "good", f"The ledger balances: read = kept + dropped + quarantined in {steps}.{recount}"
-        )
+def _check_balance(report: ReportData) -> Iterator[HealthCheck]:
+    ledgers = _list_ledgers(report)
+    imbalances = find_imbalances(report)
+    if imbalances:
+        yield HealthCheck("wrong", f"The ledger does not balance: {'; '.join(imbalances)}.")
+    elif ledgers:
+        steps = format_list([run.step for run in ledgers], most=6)
+        line = f"The ledger balances: read = kept + dropped + quarantined in {steps}."
+        if report.corpus and report.corpus.decided:
+            line += " An independent count over the decision files agrees."
+        yield HealthCheck("good", line)
 
 
-def _quarantine(facts: Facts) -> Iterator[Check]:
-    books = _with_ledger(facts)
-    found = [(run, run.counts.get("quarantined", 0)) for run in books]
-    total = sum(number for _, number in found)
-    over = [run.id for run in books if run.exit_code == 3]
-    if over:
-        yield Check(
-            "wrong",
-            f"More records were quarantined than the error budget allows in {format_list(over)}.",
-        )
-    for run, number in found:
-        if number and run.step == "crawl":
-            yield Check(
-                "look",
-                f"{format_counted(number, 'item')} could not be fetched or came broken in crawl ({failures(run)}).",
-            )
-        elif number:
-            named = f"{format_counted(number, 'record')} could not be read in {run.step} ({failures(run)}): each is named below."
-            yield Check("look", named)
-    if books and not total:
-        yield Check(
+def _check_quarantine(report: ReportData) -> Iterator[HealthCheck]:
+    ledgers = _list_ledgers(report)
+    over_budget = [run.id for run in ledgers if run.exit_code == OVER_ERROR_BUDGET]
+    if over_budget:
+        line = "More records were quarantined than the error budget allows in"
+        yield HealthCheck("wrong", f"{line} {format_list(over_budget)}.")
+    quarantined = 0
+    for run in ledgers:
+        number = run.counts.get("quarantined", 0)
+        quarantined += number
+        if number:
+            yield HealthCheck("look", _describe_quarantine(run, number))
+    if ledgers and not quarantined:
+        yield HealthCheck(
             "good",
             "Nothing was lost on the way: every item could be fetched, and every record read.",
         )
 
 
-def _rights(facts: Facts) -> Iterator[Check]:
-    if facts.corpus is None:
+def _describe_quarantine(run: RunSummary, number: int) -> str:
+    failures = format_failures(run)
+    if run.step == "crawl":
+        items = format_counted(number, "item")
+        return f"{items} could not be fetched or came broken in crawl ({failures})."
+    records = format_counted(number, "record")
+    return f"{records} could not be read in {run.step} ({failures}): each is named below."
+
+
+def _check_rights(report: ReportData) -> Iterator[HealthCheck]:
+    if report.corpus is None:
         return
-    kept = sum(row.kept for row in facts.corpus.licences)
-    unknown = sum(row.kept for row in facts.corpus.licences if row.licence == UNKNOWN)
-    what = "kept documents" if facts.corpus.decided else "documents"
+    kept = sum(count.kept for count in report.corpus.licences)
+    unknown = sum(count.kept for count in report.corpus.licences if count.licence == UNKNOWN)
+    documents = "kept documents" if report.corpus.decided else "documents"
     if unknown:
-        yield Check(
+        yield HealthCheck(
             "look",
-            f"The input states no licence that we know for {format_count(unknown)} of {format_count(kept)} {what} ({format_share(unknown, kept)}).",
+            f"The input states no licence that we know for {format_count(unknown)} of "
+            f"{format_count(kept)} {documents} ({format_share(unknown, kept)}).",
         )
     elif kept:
-        yield Check(
-            "good", f"All {format_count(kept)} {what} have a licence, as stated by the input."
-        )
-    decide = facts.last("decide")
-    if (
-        decide
-        and facts.corpus.opt_outs
-        and not decide.config.get("rights", {}).get("honour_opt_outs", True)
-    ):
-        yield Check(
-            "look",
-            "Opt-outs stated by the sources were not honoured: the settings of decide say so.",
-        )
-
-
-def _models(facts: Facts) -> Iterator[Check]:
-    for run in facts.trainings:
-        name = next((name for name in run.last if name.endswith("bits_per_byte")), None)
-        if name and name in run.first and run.last[name] >= run.first[name]:
-            yield Check(
+        line = f"All {format_count(kept)} {documents} have a licence, as stated by the input."
+        yield HealthCheck("good", line)
+    decide = report.last("decide")
+    if decide and report.corpus.opt_outs:
+        rights = decide.config.get("rights", {})
+        if not rights.get("honour_opt_outs", True):
+            yield HealthCheck(
                 "look",
-                f"{run.run} did not learn: {name} went from {run.first[name]:.3f} to {run.last[name]:.3f}.",
+                "Opt-outs stated by the sources were not honoured: the settings of decide say so.",
             )
 
 
-def _audits(facts: Facts) -> Iterator[Check]:
-    failed = [run.id for run in facts.of("audit") if run.exit_code == 4]
+def _check_models(report: ReportData) -> Iterator[HealthCheck]:
+    for run in report.trainings:
+        names = [name for name in run.last if name.endswith("bits_per_byte")]
+        if not names or names[0] not in run.first:
+            continue
+        name = names[0]
+        first, last = run.first[name], run.last[name]
+        if last >= first:
+            line = f"{run.run} did not learn: {name} went from {first:.3f} to {last:.3f}."
+            yield HealthCheck("look", line)
+
+
+def _check_audits(report: ReportData) -> Iterator[HealthCheck]:
+    failed = [run.id for run in report.of("audit") if run.exit_code == GateFailed.exit_code]
     if failed:
-        yield Check("wrong", f"A gate of the audit failed in {format_list(failed)}.")
-    if not facts.audits:
+        yield HealthCheck("wrong", f"A gate of the audit failed in {format_list(failed)}.")
+    results = [audit.result for audit in report.audits if audit.result is not None]
+    if not results:
         return
-    models = [model for audit in facts.audits for model in audit.content.get("models", ())]
-    axes = [row for model in models for row in model["rows"] if row["axis"] != "(all)"]
-    silent = sum(not row.get("verdict", {}).get("measurable", False) for row in axes)
-    if silent:
-        yield Check(
+    rows = [row for result in results for model in result.models for row in model.rows]
+    count = count_measurable(rows)
+    unmeasurable = count.axes - count.measurable
+    if unmeasurable:
+        yield HealthCheck(
             "look",
-            f"{silent} of {len(axes)} preferences of the models (by language and axis) are not measurable: a model too weak, "
-            "or one word that wins in every context. A value near 0.5 is no finding there.",
+            f"{unmeasurable} of {count.axes} preferences of the models (by language and axis) are "
+            "not measurable: a model too weak, or one word that wins in every context. "
+            "A value near 0.5 is no finding there.",
         )
-    elif not failed:
-        gated = any(
-            audit.content.get("gate", {}).get("measurable") is not None for audit in facts.audits
-        )
-        yield (
-            Check("good", "The audit ran, and no gate failed.")
-            if gated
-            else Check(
-                "look",
-                "The audit ran with no gate set, so none could fail: its numbers are to be read.",
-            )
+    elif failed:
+        return
+    elif any(result.gates for result in results):
+        yield HealthCheck("good", "The audit ran, and no gate failed.")
+    else:
+        yield HealthCheck(
+            "look",
+            "The audit ran with no gate set, so none could fail: its numbers are to be read.",
         )

@@ -1,8 +1,15 @@
-"""The end of the page: how to follow a number back to its files, and the limits of it all."""
+"""The end of the page: how to follow a number back to its files, and the limits of it all.
+
+In: the `ReportData` of a chain. Out: sections 8 and 9, laid out by `templates/chain/provenance.html.jinja` and
+`templates/chain/limits.html.jinja`.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from markupsafe import Markup
 
 from gristmill.formatting import (
     format_bytes,
@@ -11,10 +18,10 @@ from gristmill.formatting import (
     format_day,
     format_seconds,
 )
-from reports.chain.facts import Facts, RunFacts
-from reports.drawing.blocks import bullets, code, folded, note, paragraph, part, section, table
-from reports.drawing.glossary import term
-from reports.drawing.markup import Html, content, tag
+from reports.chain.report_data import ReportData, RunSummary
+from reports.drawing.inline import format_code
+from reports.drawing.tables import Cell, Table
+from reports.drawing.templates import render
 
 LIMITS = (
     "Licences are what pages and interfaces state. A stated licence can be wrong, and `unknown` is not a permission.",
@@ -25,152 +32,139 @@ LIMITS = (
     "The report repeats what the runs recorded. It did not recompute the hashes of the files: the commands above do.",
 )
 
+CODE_DIGITS = 16
+"""Hexadecimal digits of the digest of the source code that the page shows."""
 
-def followed(facts: Facts) -> Html:
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """The configuration of one run as indented JSON."""
+
+    run: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentPath:
+    """The runs by which a number leads to a document; empty names where the chain has no such run."""
+
+    decide: str
+    annotate: str
+    lookup: str
+    crawls: list[str]
+    pack: str
+    trainings: list[str]
+    audits: list[str]
+
+
+def draw_provenance_section(report: ReportData) -> Markup:
     """Section 8: ids, hashes, versions, timings, commands."""
-    verify = [f"gristmill runs verify {facts.folder}/{run.id}" for run in facts.runs]
-    return section(
-        "trail",
-        "Following a number back",
-        paragraph(
-            "Every run is a folder named by what determines its content: settings, source code, libraries and inputs. Each ",
-            term("manifest"),
-            " names the manifests it was made from, so the last one seals all before it.",
-        ),
-        table(
-            "Runs",
-            ("run", "made from", "#files", "#size", "#time", "#peak memory", "sealed"),
-            map(_run_row, facts.runs),
-        ),
-        part(
-            "Check that the files are as sealed",
-            note("From the folder above ", code(f"{facts.folder}/"), ":"),
-            _commands(verify),
-        ),
-        part("From here to a document", bullets(_steps(facts))),
-        part(
-            "Hashes and versions",
-            table(
-                "Identities",
-                ("run", "version", "source code", "sha256 of the manifest"),
-                map(_identity_row, facts.runs),
-            ),
-            *(
-                folded(
-                    f"Settings of {run.id}",
-                    tag(
-                        "pre", json.dumps(run.config, indent=1, ensure_ascii=False, sort_keys=True)
-                    ),
-                )
-                for run in facts.runs
-                if run.config
-            ),
-        ),
+    runs = Table(
+        "Runs",
+        ("run", "made from", "#files", "#size", "#time", "#peak memory", "sealed"),
+        [_write_run_row(run) for run in report.runs],
+    )
+    identities = Table(
+        "Identities",
+        ("run", "version", "source code", "sha256 of the manifest"),
+        [_write_identity_row(run) for run in report.runs],
+    )
+    return render(
+        "chain/provenance.html.jinja",
+        folder=report.folder,
+        runs=runs,
+        commands=[f"gristmill runs verify {report.folder}/{run.id}" for run in report.runs],
+        path=trace_path(report),
+        identities=identities,
+        settings=[
+            RunSettings(run.id, _write_json(run.config)) for run in report.runs if run.config
+        ],
     )
 
 
-def _run_row(run: RunFacts) -> list[object]:
-    sources = [*run.parents, *run.files_read]
+def _write_json(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, indent=1, ensure_ascii=False, sort_keys=True)
+
+
+def _write_run_row(run: RunSummary) -> list[Cell]:
+    inputs = [format_code(name) for name in (*run.parents, *run.files_read)]
     peak = run.telemetry.get("peak_memory_mb")
     return [
-        code(run.id),
-        [content(tag("br") if i else None, code(name)) for i, name in enumerate(sources)]
-        or "the web",
+        format_code(run.id),
+        Markup("<br>").join(inputs) or "the web",
         format_count(run.files),
         format_bytes(run.bytes),
-        _time(run.telemetry),
+        _format_duration(run.telemetry),
         f"{format_count(int(peak))} MB" if peak else "–",
         format_day(run.telemetry.get("sealed")),
     ]
 
 
-def _time(telemetry: Any) -> str:
+def _format_duration(telemetry: Mapping[str, Any]) -> str:
     return format_seconds(float(telemetry["seconds"])) if "seconds" in telemetry else "–"
 
 
-def _identity_row(run: RunFacts) -> list[object]:
-    return [code(run.id), run.version, code(run.code[:16] or "–"), code(run.manifest)]
+def _write_identity_row(run: RunSummary) -> list[Cell]:
+    code = format_code(run.code[:CODE_DIGITS] or "–")
+    return [format_code(run.id), run.version, code, format_code(run.manifest)]
 
 
-def _commands(lines: list[str]) -> Html:
-    return tag("pre", "\n".join(lines), class_="commands")
-
-
-def _steps(facts: Facts) -> Iterator[Html]:
-    annotate, decide, pack = (facts.last(step) for step in ("annotate", "decide", "pack"))
-    if decide:
-        yield content(
-            "A reason in the funnel: ",
-            code(f"{decide.id}/decisions/"),
-            " has one row a document; bit i of ",
-            code("reasons"),
-            " is reason i of ",
-            code("details.reasons"),
-            " in the manifest.",
-        )
+def trace_path(report: ReportData) -> DocumentPath:
+    """Name the run folders that lead from a number to a document."""
+    annotate, decide, pack = (report.last(step) for step in ("annotate", "decide", "pack"))
+    lookup = ""
     if annotate:
-        yield content(
-            "A document: the same row of the file of the same name in ",
-            code(f"{annotate.id}/documents/"),
-            " has its text, licence, evidence and signals. By id:",
-            _commands([by_id(facts.folder, annotate.id, example(facts))]),
-        )
-    for crawl in facts.of("crawl"):
-        yield content(
-            "Its source: the column ",
-            code("capture"),
-            " names file, offset and item in ",
-            code(f"{crawl.id}/captures/"),
-            ", where request, response and rights evidence lie as they were received.",
-        )
-    if pack:
-        yield content(
-            "A token: every row of the shards of ",
-            code(pack.id),
-            " carries the id of its document.",
-        )
-    for training in facts.trainings:
-        yield content("A loss: ", code(f"{training.run}/metrics.jsonl"), " has one line a step.")
-    for audit in facts.audits:
-        yield content(
-            "A preference: ", code(f"{audit.run}/pairs/"), " has both scores of every pair."
-        )
+        lookup = write_lookup_command(report.folder, annotate.id, choose_example(report))
+    return DocumentPath(
+        decide=decide.id if decide else "",
+        annotate=annotate.id if annotate else "",
+        lookup=lookup,
+        crawls=[crawl.id for crawl in report.of("crawl")],
+        pack=pack.id if pack else "",
+        trainings=[training.run for training in report.trainings],
+        audits=[audit.run for audit in report.audits],
+    )
 
 
-def by_id(folder: str, annotate: str, id: str) -> str:
+def write_lookup_command(folder: str, annotate: str, id: str) -> str:
     """A command that prints one document."""
-    return (
-        'python -c "import pyarrow.parquet as pq; '
-        f"print(pq.read_table('{folder}/{annotate}/documents', filters=[('id', '=', '{id}')]).to_pylist())\""
-    )
+    documents = f"{folder}/{annotate}/documents"
+    read = f"pq.read_table('{documents}', filters=[('id', '=', '{id}')])"
+    return f'python -c "import pyarrow.parquet as pq; print({read}.to_pylist())"'
 
 
-def example(facts: Facts) -> str:
+def choose_example(report: ReportData) -> str:
     """The id of some document that the page shows, so that the command can be tried."""
-    found = (
-        [s.id for reason in facts.corpus.reasons for s in reason.samples if s.text is not None]
-        if facts.corpus
-        else []
-    )
-    return min(found, default="ID")
+    if report.corpus is None:
+        return "ID"
+    samples = [sample for reason in report.corpus.reasons for sample in reason.samples]
+    return min((sample.id for sample in samples if sample.text is not None), default="ID")
 
 
-def limits(facts: Facts) -> Html:
+def draw_limits_section(report: ReportData) -> Markup:
     """Section 9."""
-    absent = [
+    return render("chain/limits.html.jinja", limits=[*LIMITS, *list_missing_parts(report)])
+
+
+def list_missing_parts(report: ReportData) -> list[str]:
+    """What this chain does not tell because a run is missing."""
+    parts = (
+        ("crawl", bool(report.of("crawl"))),
+        ("documents beside it", report.corpus is not None),
+        ("pack run", report.tokens is not None),
+        ("pretrain run", bool(report.trainings)),
+        ("audit", bool(report.audits)),
+    )
+    lines = [
         f"This chain has no {name}: what it would tell is missing above, not zero."
-        for name, there in (
-            ("crawl", facts.of("crawl")),
-            ("documents beside it", facts.corpus),
-            ("pack run", facts.tokens),
-            ("pretrain run", facts.trainings),
-            ("audit", facts.audits),
-        )
-        if not there
+        for name, exists in parts
+        if not exists
     ]
-    other = [run.id for run in facts.runs if not run.main]
-    if other:
-        absent.append(
-            f"The tokenizer was trained on another corpus: its chain ({format_counted(len(other), 'run')}) is listed, not told of."
+    foreign = [run.id for run in report.runs if not run.main]
+    if foreign:
+        runs = format_counted(len(foreign), "run")
+        lines.append(
+            "The tokenizer was trained on another corpus: "
+            f"its chain ({runs}) is listed, not told of."
         )
-    return section("limits", "Limits", bullets([*LIMITS, *absent]))
+    return lines

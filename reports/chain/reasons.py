@@ -1,11 +1,15 @@
-"""Say what every reason means: the words for reasons of the steps, and the conditions of decide's rules as they were applied."""
+"""Explain reasons: the words for reasons of the steps, and the conditions of decide's rules as they were applied.
 
+In: runs with their manifests and ledgers. Out: sentences and conditions.
+"""
+
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gristmill.formatting import format_count, format_counted, format_list
-from reports.chain.facts import Facts, RunFacts
+from reports.chain.report_data import ReportData, RunSummary
 
 Json = Mapping[str, Any]
 
@@ -54,7 +58,7 @@ MEANINGS = {
 """Reasons of crawl, annotate and pack; those of decide are conditions, see below."""
 
 
-def meaning(reason: str) -> str:
+def explain_reason(reason: str) -> str:
     """A reason in words; empty where we have none."""
     if reason.startswith("http_") and reason[5:].isdigit():
         return f"the server answered with status {reason[5:]}"
@@ -62,7 +66,7 @@ def meaning(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class DropCondition:
     """When a reason of decide drops a document, what the signal in it means, and where that is laid down."""
 
     name: str
@@ -72,27 +76,31 @@ class Condition:
     origin: str
 
 
-def conditions(decide: RunFacts, signals: Mapping[str, str]) -> list[Condition]:
+def list_conditions(decide: RunSummary, signals: Mapping[str, str]) -> list[DropCondition]:
     """Every reason of a decide run in the order in which they count."""
     rules = {str(rule["name"]): rule for rule in decide.details.get("rules", ())}
     fixed = dict(_fixed(decide.config))
-    kinds: Mapping[str, Any] = decide.config.get("presets", {})
-    found = []
-    for place, name in enumerate(map(str, decide.details.get("reasons", ())), start=1):
-        if rule := rules.get(name):
-            preset, signal = str(rule.get("preset", "")), str(rule["signal"])
-            meant = f"{signal}: {signals[signal]}" if signal in signals else ""
-            found.append(
-                Condition(
-                    name, place, bounds(rule), meant, f"preset {preset}{_used_for(preset, kinds)}"
-                )
-            )
+    presets_of_kind: Mapping[str, Any] = decide.config.get("presets", {})
+    conditions = []
+    reasons = map(str, decide.details.get("reasons", ()))
+    for position, name in enumerate(reasons, start=1):
+        if name in rules:
+            condition = _describe_rule(position, rules[name], signals, presets_of_kind)
         else:
-            drops_if, origin = fixed.get(
-                name, ("not recorded by the version that made this run", "–")
-            )
-            found.append(Condition(name, place, drops_if, "", origin))
-    return found
+            not_recorded = ("not recorded by the version that made this run", "–")
+            drops_if, origin = fixed.get(name, not_recorded)
+            condition = DropCondition(name, position, drops_if, "", origin)
+        conditions.append(condition)
+    return conditions
+
+
+def _describe_rule(
+    position: int, rule: Json, signals: Mapping[str, str], presets_of_kind: Mapping[str, Any]
+) -> DropCondition:
+    preset, signal = str(rule.get("preset", "")), str(rule["signal"])
+    meaning = f"{signal}: {signals[signal]}" if signal in signals else ""
+    origin = f"preset {preset}{_used_for(preset, presets_of_kind)}"
+    return DropCondition(str(rule["name"]), position, format_bounds(rule), meaning, origin)
 
 
 def _used_for(preset: str, kinds: Mapping[str, Any]) -> str:
@@ -100,7 +108,7 @@ def _used_for(preset: str, kinds: Mapping[str, Any]) -> str:
     return f" (for {format_list(names, most=10)})" if names else ""
 
 
-def bounds(rule: Json) -> str:
+def format_bounds(rule: Json) -> str:
     """A rule's condition with its exceptions: "words > 10 (ja and zh: > 30)"."""
     exceptions: dict[str, list[str]] = {}
     for lang, bound in (rule.get("by_language") or {}).items():
@@ -166,19 +174,17 @@ def _wrong_language(config: Json) -> str:
     return " or ".join(parts) or "never: any language is allowed"
 
 
-def failures(run: RunFacts) -> str:
-    """What could not be had in a step, by reason: "http_404 1, http_500 2"."""
-    found: dict[str, int] = {}
+def format_failures(run: RunSummary) -> str:
+    """What could not be had in a step, by reason, the most frequent first: "http_404 2, http_500 1"."""
+    counts = Counter[str]()
     for entry in run.entries:
         if entry.fate == "quarantined":
-            found[entry.reason] = found.get(entry.reason, 0) + entry.documents
-    return ", ".join(
-        f"{name} {format_count(n)}"
-        for name, n in sorted(found.items(), key=lambda item: (-item[1], item[0]))
-    )
+            counts[entry.reason] += entry.documents
+    order = sorted(counts, key=lambda reason: (-counts[reason], reason))
+    return ", ".join(f"{reason} {format_count(counts[reason])}" for reason in order)
 
 
-def units(facts: Facts) -> Iterator[str]:
+def explain_units(facts: ReportData) -> Iterator[str]:
     """Why the numbers of one step are not those of the next: one sentence for each step, each number with its unit."""
     crawls, annotate, decide, pack = (
         facts.of("crawl"),
@@ -202,7 +208,7 @@ def units(facts: Facts) -> Iterator[str]:
         )
 
 
-def _crawled(crawls: list[RunFacts]) -> str:
+def _crawled(crawls: list[RunSummary]) -> str:
     total = {
         name: sum(run.counts.get(name, 0) for run in crawls)
         for name in ("captures", "read", "kept", "dropped", "quarantined")
@@ -219,7 +225,7 @@ def _crawled(crawls: list[RunFacts]) -> str:
     )
 
 
-def _reread(annotate: RunFacts, crawls: list[RunFacts]) -> str:
+def _reread(annotate: RunSummary, crawls: list[RunSummary]) -> str:
     """annotate reads every stored answer anew: the sum that leads from crawl's items to its records."""
     read, kept = annotate.counts.get("read", 0), sum(run.counts.get("kept", 0) for run in crawls)
     refused = sum(

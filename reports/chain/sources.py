@@ -1,8 +1,15 @@
-"""Where the text came from: what was crawled, under which licences and opt-outs, and its languages and sources."""
+"""The sections on the origin of the text: sources, licences and opt-outs; languages and sources of what was kept.
+
+In: the `ReportData` of a chain. Out: sections 1 and 3, laid out by `templates/chain/crawl.html.jinja` and
+`templates/chain/languages.html.jinja`.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from markupsafe import Markup
 
 from gristmill.formatting import (
     format_bytes,
@@ -14,162 +21,153 @@ from gristmill.formatting import (
     shorten,
 )
 from gristmill.runs.ledger import FATES, Entry
-from reports.chain.facts import Facts, Licence, RunFacts
-from reports.drawing.blocks import (
-    chart,
-    code,
-    folded,
-    missing,
-    note,
-    paragraph,
-    part,
-    quoted,
-    section,
-    table,
-)
-from reports.drawing.glossary import term
-from reports.drawing.markup import Content, Html, content
-from reports.drawing.stacks import Stack, stacked_bars
+from reports.chain.report_data import CorpusSummary, LicenceCount, ReportData, RunSummary
+from reports.drawing.inline import format_code, join_markup
+from reports.drawing.stacks import StackedBar, draw_stacked_bars
+from reports.drawing.tables import Cell, LongTable, Table, split_table
+from reports.drawing.templates import render
 
-MOST_ROWS = 20
 PARTS = 6
 """Parts of a stacked bar, the last of which holds all others."""
 
+MAX_FILES, MAX_FAILURES, MAX_FAILURE_LENGTH, MAX_EVIDENCE = 500, 50, 300, 8
 
-def crawled(facts: Facts) -> Html:
-    """Section 1: sources, their fate, licences, evidence, opt-outs."""
-    crawls = facts.of("crawl")
-    return section(
-        "crawl",
-        "What was read, and under which licences",
-        *(map(_crawl, crawls) if crawls else [_files(facts)]),
-        part("Licences", *licence_parts(facts)),
-        part("Opt-outs and personal data", *refusal_parts(facts)),
+KEPT_WORDS = {"pack": "in the shards, after cuts and masks", "decide": "kept by decide"}
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlView:
+    """One crawl: its sources, and why items were dropped or failed."""
+
+    sources: Table
+    policy: str
+    reasons: Markup
+    failures_summary: str
+    failures: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFilesView:
+    """The input files of one annotate run; `files` is None where its manifest does not name them."""
+
+    files: Table | None
+    summary: str
+    more: str
+    ignored: str
+
+
+@dataclass(frozen=True, slots=True)
+class LicencesView:
+    """Licences of the documents."""
+
+    chart: Markup
+    licences: LongTable
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalsView:
+    """Opt-outs (None without any), and personal data in a sentence."""
+
+    opt_outs: Table | None
+    personal_data: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharesView:
+    """Shares of documents and bytes by language or source."""
+
+    title: str
+    chart: Markup
+    rows: LongTable
+
+
+@dataclass(frozen=True, slots=True)
+class LanguagesContext:
+    """What the template of section 3 lays out."""
+
+    note: str
+    shares: list[SharesView]
+
+
+def draw_crawl_section(report: ReportData) -> Markup:
+    """Section 1: sources, their outcomes, licences, evidence, opt-outs."""
+    files = sorted({name for run in report.runs if run.main for name in run.files_read})
+    return render(
+        "chain/crawl.html.jinja",
+        crawls=[make_crawl_view(run) for run in report.of("crawl")],
+        files=join_markup(", ", [format_code(name) for name in files]),
+        inputs=[make_input_view(run) for run in report.of("annotate")],
+        licences=make_licences_view(report.corpus) if report.corpus else None,
+        refusals=make_refusals_view(report, report.corpus) if report.corpus else None,
     )
 
 
-def _files(facts: Facts) -> Html:
-    names = sorted({name for run in facts.runs if run.main for name in run.files_read})
-    told = (
-        [paragraph("The corpus was read from files: ", *_joined(map(code, names)), ".")]
-        if names
-        else []
+def make_crawl_view(run: RunSummary) -> CrawlView:
+    """Count the outcomes of every source of a crawl."""
+    outcomes = Counter[tuple[str, str]]()
+    for entry in run.entries:
+        outcomes[entry.source, entry.fate] += entry.documents
+    fetched: Mapping[str, int] = run.details.get("fetched", {})
+    names = sorted({*fetched, *(entry.source for entry in run.entries)})
+    rows = []
+    for name in names:
+        counts = [format_count(outcomes[name, fate]) for fate in FATES]
+        rows.append([name, format_count(fetched.get(name, 0)), *counts])
+    totals = [sum(outcomes[name, fate] for name in names) for fate in FATES]
+    total_cells = [format_count(total) for total in totals]
+    rows.append(["All", format_count(sum(fetched.values())), *total_cells])
+    failures = run.details.get("failures", ())
+    head = ("source", "#answers stored", "#items kept", "#dropped", "#failed")
+    return CrawlView(
+        sources=Table(f"Sources of {run.id}", head, rows),
+        policy=str(run.details.get("policy", "of its settings")),
+        reasons=_count_reasons(run.entries),
+        failures_summary=f"Failures: {format_counted(len(failures), 'line')}",
+        failures=[shorten(str(line), MAX_FAILURE_LENGTH) for line in failures[:MAX_FAILURES]],
     )
-    lists = [_listed(run) for run in facts.of("annotate")]
-    return content(
-        *told,
-        *lists,
-        missing(
-            "a crawl.", "To see fetches and failures, start from ", code("gristmill crawl"), "."
-        ),
-    )
 
 
-MOST_FILES = 500
+def _count_reasons(entries: Sequence[Entry]) -> Markup:
+    """Why items were dropped or failed, the most frequent reason first."""
+    counts = Counter[str]()
+    for entry in entries:
+        if entry.reason:
+            counts[entry.reason] += entry.documents
+    if not counts:
+        return Markup("none")
+    reasons = [
+        join_markup(" ", [format_code(name), format_count(number)])
+        for name, number in counts.most_common()
+    ]
+    return join_markup(", ", reasons)
 
 
-def _listed(run: RunFacts) -> Html:
+def make_input_view(run: RunSummary) -> InputFilesView:
     """The input files one by one, where the manifest names them."""
     files: Sequence[Mapping[str, Any]] = run.details.get("input_files") or ()
     rows = [
-        (str(one["name"]), format_bytes(one["bytes"]), format_count(one["records"]))
-        for one in files[:MOST_FILES]
+        (str(file["name"]), format_bytes(file["bytes"]), format_count(file["records"]))
+        for file in files[:MAX_FILES]
     ]
-    if not rows:
-        return _passed_over(run)
-    rest = len(files) - len(rows)
-    return content(
-        folded(
-            f"{format_counted(len(files), 'input file')}, {format_bytes(sum(one['bytes'] for one in files))}",
-            table(f"Input files of {run.id}", ("file", "#size", "#records"), rows),
-            note(f"{format_counted(rest, 'more file')}: in the manifest.") if rest else None,
-        ),
-        _passed_over(run),
+    size = format_bytes(sum(file["bytes"] for file in files))
+    more = len(files) - len(rows)
+    ignored = [str(name) for name in run.details.get("passed_over") or ()]
+    table = Table(f"Input files of {run.id}", ("file", "#size", "#records"), rows)
+    return InputFilesView(
+        files=table if rows else None,
+        summary=f"{format_counted(len(files), 'input file')}, {size}",
+        more=f"{format_counted(more, 'more file')}: in the manifest." if more else "",
+        ignored=format_list(ignored, most=10),
     )
 
 
-def _passed_over(run: RunFacts) -> Html:
-    names = [str(name) for name in run.details.get("passed_over") or ()]
-    return note(f"Passed over as no input: {format_list(names, most=10)}.") if names else Html()
-
-
-def _joined(items: Iterable[Html]) -> list[Content]:
-    return [content(", " if place else "", item) for place, item in enumerate(items)]
-
-
-def _crawl(run: RunFacts) -> Html:
-    fates = Counter[tuple[str, str]]()
-    for entry in run.entries:
-        fates[entry.source, entry.fate] += entry.documents
-    fetched: Mapping[str, int] = run.details.get("fetched", {})
-    names = sorted({*fetched, *(entry.source for entry in run.entries)})
-    rows = [
-        (
-            name,
-            format_count(fetched.get(name, 0)),
-            *(format_count(fates[name, fate]) for fate in FATES),
-        )
-        for name in names
-    ]
-    total = (
-        "All",
-        format_count(sum(fetched.values())),
-        *(format_count(sum(fates[n, f] for n in names)) for f in FATES),
-    )
-    failures = [shorten(str(line), 300) for line in run.details.get("failures", ())]
-    return content(
-        table(
-            f"Sources of {run.id}",
-            ("source", "#answers stored", "#items kept", "#dropped", "#failed"),
-            [*rows, total],
-        ),
-        note(
-            "An answer of a server is stored as it came (a ",
-            term("capture"),
-            "), robots.txt, feeds and listings included. An ",
-            term("item"),
-            " is one page, or one article or post: one answer of an interface (API) holds many. "
-            f"Rights were judged by the policy {run.details.get('policy', 'of its settings')}. "
-            "Dropped and failed by reason: ",
-            _reasons(run.entries),
-            ".",
-        ),
-        folded(f"Failures: {format_counted(len(failures), 'line')}", *map(quoted, failures[:50]))
-        if failures
-        else None,
-    )
-
-
-def _reasons(entries: Sequence[Entry]) -> Html:
-    found = Counter[str]()
-    for entry in entries:
-        if entry.reason:
-            found[entry.reason] += entry.documents
-    return (
-        content(
-            _joined(content(code(name), " ", format_count(n)) for name, n in found.most_common())
-        )
-        if found
-        else content("none")
-    )
-
-
-def licence_parts(facts: Facts) -> Iterator[Html]:
-    """The table of licences with their evidence, and the kept documents by licence."""
-    if facts.corpus is None:
-        yield missing(
-            "the documents.",
-            "Keep the annotate run beside the others to see licences and evidence.",
-        )
-        return
-    by_licence = Counter[str]()
-    for row in facts.corpus.licences:
-        by_licence[row.licence] += row.kept
-    what = "Kept documents" if facts.corpus.decided else "Documents"
-    yield chart(
-        share_bar(f"{what} by licence as stated by the input", {"documents": by_licence}, str)
-    )
-    rows = [_licence_row(row) for row in facts.corpus.licences]
+def make_licences_view(corpus: CorpusSummary) -> LicencesView:
+    """Licences with their evidence, and the kept documents by licence."""
+    kept = Counter[str]()
+    for count in corpus.licences:
+        kept[count.licence] += count.kept
+    documents = "Kept documents" if corpus.decided else "Documents"
+    title = f"{documents} by licence as stated by the input"
     head = (
         "source",
         "licence (as stated)",
@@ -177,125 +175,123 @@ def licence_parts(facts: Facts) -> Iterator[Html]:
         "#kept",
         "~evidence (documents that show it)",
     )
-    yield from long_table("Documents by source and licence", head, rows)
-    yield note(
-        "A licence is a claim of the source: nobody has checked it. ",
-        term("evidence", "Evidence"),
-        " is what it was read from: page markup, headers or the record's own field. It stays with every document.",
+    rows = [_write_licence_row(count) for count in corpus.licences]
+    return LicencesView(
+        chart=draw_share_bar(title, {"documents": kept}, str),
+        licences=split_table(Table("Documents by source and licence", head, rows)),
     )
 
 
-def _licence_row(row: Licence) -> list[Content]:
-    order = sorted(row.evidence.items(), key=lambda item: (-item[1], item[0]))
-    shown = ", ".join(f"{name} {format_count(n)}" for name, n in order[:8]) or "none found"
-    return [row.source, row.licence, format_count(row.documents), format_count(row.kept), shown]
+def _write_licence_row(count: LicenceCount) -> list[Cell]:
+    order = sorted(count.evidence, key=lambda signal: (-count.evidence[signal], signal))
+    evidence = [
+        f"{signal} {format_count(count.evidence[signal])}" for signal in order[:MAX_EVIDENCE]
+    ]
+    documents, kept = format_count(count.documents), format_count(count.kept)
+    return [count.source, count.licence, documents, kept, ", ".join(evidence) or "none found"]
 
 
-def refusal_parts(facts: Facts) -> Iterator[Html]:
+def make_refusals_view(report: ReportData, corpus: CorpusSummary) -> RefusalsView:
     """Opt-outs by source and signal; personal data found in kept documents by type."""
-    if facts.corpus is None:
-        return
-    rows = [(source, name, format_count(n)) for (source, name), n in facts.corpus.opt_outs.items()]
-    if rows:
-        yield table(
-            "Documents whose source states an opt-out", ("source", "opt-out", "#documents"), rows
-        )
-    else:
-        yield paragraph("No document states an opt-out.")
-    spans = sum(facts.corpus.personal.values())
-    kinds = ", ".join(
-        f"{name} {format_count(n)}" for name, n in sorted(facts.corpus.personal.items())
-    )
-    pack = facts.last("pack")
-    fate = (
-        "pack masked them"
-        if pack and pack.config.get("mask_personal")
-        else "they are marked, and masked where text is shown here"
-    )
-    yield paragraph(
-        f"Personal data found by pattern in kept documents: {format_counted(spans, 'span')}"
-        + (f" ({kinds}); {fate}." if spans else ".")
-    )
+    rows = [
+        (source, signal, format_count(number))
+        for (source, signal), number in corpus.opt_outs.items()
+    ]
+    title = "Documents whose source states an opt-out"
+    table = Table(title, ("source", "opt-out", "#documents"), rows)
+    return RefusalsView(table if rows else None, _describe_personal_data(report, corpus))
 
 
-def spoken(facts: Facts) -> Html:
+def _describe_personal_data(report: ReportData, corpus: CorpusSummary) -> str:
+    spans = sum(corpus.personal.values())
+    sentence = f"Personal data found by pattern in kept documents: {format_counted(spans, 'span')}"
+    if not spans:
+        return f"{sentence}."
+    types = ", ".join(
+        f"{name} {format_count(number)}" for name, number in sorted(corpus.personal.items())
+    )
+    pack = report.last("pack")
+    outcome = "they are marked, and masked where text is shown here"
+    if pack and pack.config.get("mask_personal"):
+        outcome = "pack masked them"
+    return f"{sentence} ({types}); {outcome}."
+
+
+def draw_languages_section(report: ReportData) -> Markup:
     """Section 3: languages and sources of what was kept."""
-    run = next((run for step in ("pack", "decide", "annotate") if (run := facts.last(step))), None)
+    return render("chain/languages.html.jinja", languages=summarize_languages(report))
+
+
+def summarize_languages(report: ReportData) -> LanguagesContext | None:
+    """Shares of what the furthest step kept; None where the chain has no corpus."""
+    run = report.last("pack") or report.last("decide") or report.last("annotate")
     if run is None:
-        return section(
-            "languages",
-            "Languages and sources",
-            missing("a corpus.", "Make one with ", code("gristmill prepare"), "."),
-        )
+        return None
     kept = [entry for entry in run.entries if entry.fate == "kept"]
-    shown = {"pack": "in the shards, after cuts and masks", "decide": "kept by decide"}.get(
-        run.step, "read"
+    documents = format_counted(sum(entry.documents for entry in kept), "document")
+    scope = KEPT_WORDS.get(run.step, "read")
+    languages = make_shares_view(
+        "Languages", "language", kept, lambda entry: entry.lang, format_language
     )
-    return section(
-        "languages",
-        "Languages and sources",
-        note(
-            f"{format_counted(sum(e.documents for e in kept), 'document')} {shown}; bytes count UTF-8 text."
-        ),
-        part("Languages", *_shares(kept, "language", lambda e: e.lang, format_language)),
-        part("Sources", *_shares(kept, "source", lambda e: e.source, str)),
-        note("Languages are named by an identifier that errs on short and mixed text."),
+    sources = make_shares_view("Sources", "source", kept, lambda entry: entry.source, str)
+    return LanguagesContext(
+        note=f"{documents} {scope}; bytes count UTF-8 text.", shares=[languages, sources]
     )
 
 
-def _shares(
-    kept: Sequence[Entry], name: str, key: Callable[[Entry], str], shown: Callable[[str], str]
-) -> Iterator[Html]:
+def make_shares_view(
+    title: str,
+    name: str,
+    kept: Sequence[Entry],
+    part_of: Callable[[Entry], str],
+    label: Callable[[str], str],
+) -> SharesView:
+    """Documents and bytes of each language or source, the one with most documents first."""
     documents, sizes = Counter[str](), Counter[str]()
     for entry in kept:
-        documents[key(entry)] += entry.documents
-        sizes[key(entry)] += entry.bytes
-    order = sorted(documents, key=lambda found: (-documents[found], found))
-    all_documents, all_bytes = sum(documents.values()), sum(sizes.values())
-    yield chart(share_bar(f"Share of each {name}", {"documents": documents, "bytes": sizes}, shown))
+        documents[part_of(entry)] += entry.documents
+        sizes[part_of(entry)] += entry.bytes
+    order = sorted(documents, key=lambda part: (-documents[part], part))
+    all_documents, all_bytes = documents.total(), sizes.total()
     rows = [
         (
-            shown(k),
-            format_count(documents[k]),
-            format_share(documents[k], all_documents),
-            format_bytes(sizes[k]),
-            format_share(sizes[k], all_bytes),
+            label(part),
+            format_count(documents[part]),
+            format_share(documents[part], all_documents),
+            format_bytes(sizes[part]),
+            format_share(sizes[part], all_bytes),
         )
-        for k in order
+        for part in order
     ]
-    yield from long_table(f"By {name}", (name, "#documents", "#share", "#text", "#share"), rows)
-
-
-def share_bar(title: str, bars: Mapping[str, Counter[str]], shown: Callable[[str], str]) -> str:
-    """Stacked bars over the same parts: the largest of the first bar, and the rest together."""
-    first = next(iter(bars.values()))
-    order = sorted(first, key=lambda key: (-first[key], key))
-    names = order if len(order) <= PARTS else order[: PARTS - 1]
-    rest = set(order) - set(names)
-    rows = [
-        Stack(
-            label,
-            [found[k] for k in names] + ([sum(found[k] for k in rest)] if rest else []),
-            _total(label, found),
-        )
-        for label, found in bars.items()
-    ]
-    return stacked_bars(
-        title, [*map(shown, names), *([f"{len(rest)} others"] if rest else [])], rows
+    head = (name, "#documents", "#share", "#text", "#share")
+    counters = {"documents": documents, "bytes": sizes}
+    return SharesView(
+        title=title,
+        chart=draw_share_bar(f"Share of each {name}", counters, label),
+        rows=split_table(Table(f"By {name}", head, rows)),
     )
 
 
-def _total(label: str, found: Counter[str]) -> str:
-    total = sum(found.values())
-    return format_bytes(total) if label == "bytes" else f"n = {format_count(total)}"
+def draw_share_bar(
+    title: str, counters: Mapping[str, Counter[str]], label: Callable[[str], str]
+) -> Markup:
+    """Stacked bars over the same parts: the largest of the first counter, and all others together."""
+    first = next(iter(counters.values()))
+    order = sorted(first, key=lambda key: (-first[key], key))
+    names = order if len(order) <= PARTS else order[: PARTS - 1]
+    together = order[len(names) :]
+    bars = []
+    for unit, counter in counters.items():
+        values = [counter[name] for name in names]
+        if together:
+            values.append(sum(counter[name] for name in together))
+        bars.append(StackedBar(unit, values, _format_total(unit, counter)))
+    parts = [label(name) for name in names]
+    if together:
+        parts.append(f"{len(together)} others")
+    return draw_stacked_bars(title, parts, bars)
 
 
-def long_table(
-    caption: str, head: Sequence[str], rows: Sequence[Sequence[Content]]
-) -> Iterator[Html]:
-    """A table whose rows beyond the first are folded away."""
-    yield table(caption, head, rows[:MOST_ROWS])
-    if rest := rows[MOST_ROWS:]:
-        yield folded(
-            format_counted(len(rest), "more row"), table(f"{caption}, continued", head, rest)
-        )
+def _format_total(unit: str, counter: Counter[str]) -> str:
+    total = counter.total()
+    return format_bytes(total) if unit == "bytes" else f"n = {format_count(total)}"

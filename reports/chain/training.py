@@ -1,309 +1,186 @@
-"""Tokens and training: what the shards hold, how the losses fell, and what the models say."""
+"""The section on training: how the losses fell, what the models ended at, and what they write.
 
-from collections import Counter
+In: the `ReportData` of a chain. Out: section 6, laid out by `templates/chain/training.html.jinja`.
+"""
+
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from gristmill.formatting import (
-    format_bytes,
-    format_count,
-    format_counted,
-    format_language,
-    format_share,
-)
-from reports.chain.facts import Facts, RunFacts, Tokens, Training
-from reports.chain.sources import long_table
-from reports.chain.tokens import SPLITS
-from reports.drawing.blocks import chart, code, folded, missing, note, part, section, table
-from reports.drawing.charts import Bar, Line, bar_chart, line_chart
-from reports.drawing.glossary import term
-from reports.drawing.markup import Html, content, tag
+from markupsafe import Markup
+
+from gristmill.formatting import format_count, format_counted
+from reports.chain.report_data import ReportData, TrainingSummary
+from reports.drawing.charts import ChartLine, draw_line_chart
+from reports.drawing.inline import format_code
+from reports.drawing.tables import Cell, Table
+from reports.drawing.templates import render
+
+TOTAL_LOSSES = {"loss": "training", "validation_loss": "validation"}
+LOSS_PARTS = {"mlm": "masked tokens", "nsp": "next sentence"}
+MODEL_TITLES = {"causal": "Causal model", "mlm_nsp": "BERT"}
+
+SAMPLES_SHOWN = 3
+"""Samples of a model that are not folded away."""
 
 
-def tokens(facts: Facts) -> Html:
-    """Section 5."""
-    title = "Tokens"
-    if facts.tokens is None:
-        return section(
-            "tokens",
-            title,
-            missing(
-                "a pack run.", "Make it with ", code("gristmill prepare"), ", and report on it."
-            ),
-        )
-    found = facts.tokens
-    return section(
-        "tokens",
-        title,
-        table(
-            "Splits",
-            ("split", "#documents", "#tokens", "#share of tokens", "#text"),
-            _splits(found),
-        ),
-        note(
-            "A ",
-            term("split"),
-            " is a part of the documents with a purpose of its own: to train, to watch the training, to measure at "
-            "the end. A ",
-            term("token"),
-            " is what a model reads; files of tokens are called ",
-            term("shard", "shards"),
-            ".",
-        ),
-        part("By language", *_fertility(found, "language", "lang")),
-        part("By source", *_fertility(found, "source", "source")),
-        part("Length of documents", _lengths(found)),
-        part("Tokenizer", _tokenizer(found, facts.last("tokenizer"))),
-    )
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The beginning of a document, and the text by which a model went on."""
+
+    prompt: str
+    text: str
 
 
-def _splits(found: Tokens) -> list[list[str]]:
-    total = sum(part.tokens for part in found.slices)
-    rows = []
-    for split in SPLITS:
-        own = [part for part in found.slices if part.split == split]
-        documents, inside, bytes_ = (
-            sum(getattr(p, name) for p in own) for name in ("documents", "tokens", "bytes")
-        )
-        rows.append(
-            [
-                split,
-                format_count(documents),
-                format_count(inside),
-                format_share(inside, total),
-                format_bytes(bytes_),
-            ]
-        )
-    return rows
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A piece that a model would fill in, and its probability in percent."""
+
+    piece: str
+    probability: str
 
 
-def _fertility(found: Tokens, name: str, column: str) -> Iterator[Html]:
-    """Documents, tokens and tokens per byte for each language or source."""
-    sums: dict[str, Counter[str]] = {}
-    for slice_ in found.slices:
-        own = sums.setdefault(getattr(slice_, column), Counter())
-        own.update({key: getattr(slice_, key) for key in ("documents", "tokens", "bytes")})
-    order = sorted(sums, key=lambda key: (-sums[key]["tokens"], key))
-    shown = format_language if name == "language" else str
-    total = sum(own["tokens"] for own in sums.values())
-    rows = [
-        (
-            shown(key),
-            format_count(own["documents"]),
-            format_count(own["tokens"]),
-            format_share(own["tokens"], total),
-            format_bytes(own["bytes"]),
-            _ratio(own["tokens"], own["bytes"]),
-            _ratio(own["bytes"], own["tokens"]),
-        )
-        for key in order
-        for own in [sums[key]]
-    ]
-    head = (
-        name,
-        "#documents",
-        "#tokens",
-        "#share",
-        "#text",
-        "#tokens per byte",
-        "#bytes per token",
-    )
-    yield from long_table(f"Tokens by {name}", head, rows)
+@dataclass(frozen=True, slots=True)
+class FilledMask:
+    """A text in which one piece is hidden, the piece, and the likeliest guesses."""
+
+    before: str
+    answer: str
+    after: str
+    guesses: list[Guess]
 
 
-def _ratio(part: int, whole: int) -> str:
-    return f"{part / whole:.3f}" if whole else "–"
+@dataclass(frozen=True, slots=True)
+class ModelSection:
+    """One model; `continuations` or `filled_masks` is empty, by its kind of samples."""
+
+    title: str
+    charts: list[Markup]
+    measures: Table
+    note: str
+    is_continuing: bool
+    continuations: list[Continuation]
+    filled_masks: list[FilledMask]
 
 
-def _lengths(found: Tokens) -> Html:
-    start = next((power for power, n in enumerate(found.lengths) if n), 0)
-    bars = [
-        Bar(f"{_power(p)} to {_power(p + 1, -1)} tokens", n)
-        for p, n in enumerate(found.lengths)
-        if p >= start
-    ]
-    total = sum(found.lengths)
-    return content(
-        chart(bar_chart("Documents by number of tokens", bars)),
-        note(
-            f"n = {format_counted(total, 'document')}; each row is twice as long as the one above. Sequence length is chosen at training time."
-        ),
-    )
-
-
-def _power(exponent: int, less: int = 0) -> str:
-    return format_count((1 << exponent) + less)
-
-
-def _tokenizer(found: Tokens, run: RunFacts | None) -> Html:
-    rows: list[tuple[str, object]] = [
-        ("pieces", format_count(found.vocabulary)),
-        ("kind", "sentencepiece BPE with byte fallback: no text is unknown"),
-        ("sha256 of the model", code(found.tokenizer)),
-    ]
-    if run:
-        trained = f"{format_counted(int(run.details['sample_documents']), 'document')}, {format_bytes(int(run.details['sample_bytes']))}"
-        rows += [("trained on", trained)] if "sample_bytes" in run.details else []
-        rows += (
-            [("character coverage", str(run.config["character_coverage"]))]
-            if "character_coverage" in run.config
-            else []
-        )
-        rows.append(("run", code(run.id)))
-    return table("The tokenizer", ("property", "value"), rows)
-
-
-LABELS = {"loss": "training", "validation_loss": "validation"}
-
-
-def trained(facts: Facts) -> Html:
+def draw_training_section(report: ReportData) -> Markup:
     """Section 6."""
-    title = "Training"
-    if not facts.trainings:
-        how = [code("gristmill pretrain --in PACK"), ", then report on the pretrain run."]
-        return section("training", title, missing("a pretrain run.", "Make one with ", *how))
-    return section(
-        "training",
-        title,
-        table(
-            "Models",
-            (
-                "run",
-                "objective",
-                "#parameters",
-                "#steps",
-                "#tokens seen",
-                "#validation loss",
-                "#bits per byte",
-            ),
-            map(_model_row, facts.trainings),
-        ),
-        note(
-            "Losses are in ",
-            term("nats"),
-            " a token. ",
-            term("bits per byte", "Bits per byte"),
-            " compares tokenizers and models: it counts the bytes of the text, not tokens. "
-            "Masked text is guessed from both sides: its numbers stand beside no others.",
-        ),
-        *map(_training, facts.trainings),
+    head = (
+        "run",
+        "objective",
+        "#parameters",
+        "#steps",
+        "#tokens seen",
+        "#validation loss",
+        "#bits per byte",
+    )
+    return render(
+        "chain/training.html.jinja",
+        table=Table("Models", head, [_write_model_row(run) for run in report.trainings]),
+        models=[make_model_section(training) for training in report.trainings],
+        shown=SAMPLES_SHOWN,
     )
 
 
-def _model_row(run: Training) -> list[object]:
-    bits = _bits(run.last)
+def _write_model_row(run: TrainingSummary) -> list[Cell]:
+    loss = run.last.get("validation_loss")
     return [
-        code(run.run),
+        format_code(run.run),
         run.objective,
         format_count(run.counts.get("parameters", 0)),
         format_count(run.counts.get("steps", 0)),
         format_count(run.counts.get("tokens", 0)),
-        f"{run.last['validation_loss']:.3f}" if "validation_loss" in run.last else "–",
-        "–"
-        if bits is None
-        else f"{run.last[bits]:.3f}" + (" (masked)" if bits.startswith("masked") else ""),
+        "–" if loss is None else f"{loss:.3f}",
+        _format_bits(run.last),
     ]
 
 
-def _bits(row: Mapping[str, float]) -> str | None:
-    return next((name for name in row if name.endswith("bits_per_byte")), None)
+def _format_bits(measures: Mapping[str, float]) -> str:
+    for name, value in measures.items():
+        if name.endswith("bits_per_byte"):
+            return f"{value:.3f}" + (" (masked)" if name.startswith("masked") else "")
+    return "–"
 
 
-def _training(run: Training) -> Html:
-    whole = [Line(LABELS[name], points) for name, points in run.curves.items() if name in LABELS]
-    parts = [
-        Line(_words(name), points) for name, points in run.curves.items() if name not in LABELS
-    ]
-    title = f"{ {'causal': 'Causal model', 'mlm_nsp': 'BERT'}.get(run.objective, run.objective) }, {run.run}"
-    drawn = [line_chart(f"{run.run}: loss", whole, x_label="step", y_label="nats a token")]
-    if parts:
-        drawn.append(
-            line_chart(f"{run.run}: the parts of the loss", parts, x_label="step", y_label="nats")
-        )
-    loop = run.settings.get("loop", {})
-    proof = run.export
-    checked = (
-        f" The export's logits differ from ours by at most {proof['max_logit_difference']:.2g}; its tokenizer gave equal ids on "
-        f"{format_counted(int(proof['tokenizer_texts_checked']), 'text')}."
-        if {"max_logit_difference", "tokenizer_texts_checked"} <= set(proof)
-        else ""
-    )
-    windows = (
-        f"Validation over at most {format_count(int(loop['validation_samples']))} sequences."
-        if "validation_samples" in loop
-        else ""
-    )
-    return content(
-        tag("h3", title),
-        *map(chart, drawn),
-        table(
+def make_model_section(run: TrainingSummary) -> ModelSection:
+    """What the section says of one model."""
+    is_continuing = run.samples_kind == "continuation"
+    samples = run.samples
+    return ModelSection(
+        title=f"{MODEL_TITLES.get(run.objective, run.objective)}, {run.run}",
+        charts=list(_draw_losses(run)),
+        measures=Table(
             f"{run.run}, first and last validation",
             ("measure", "#untrained", "#last"),
-            _first_and_last(run),
+            list(_list_measures(run)),
         ),
-        note(windows + checked),
-        *_said(run),
+        note=_write_note(run),
+        is_continuing=is_continuing,
+        continuations=[_read_continuation(sample) for sample in samples] if is_continuing else [],
+        filled_masks=[] if is_continuing else [_read_filled_mask(sample) for sample in samples],
     )
 
 
-def _words(name: str) -> str:
-    split = "validation" if name.startswith("validation_") else "training"
-    kind = name.removeprefix("validation_").removesuffix("_loss")
-    return f"{split}, { {'mlm': 'masked tokens', 'nsp': 'next sentence'}.get(kind, kind) }"
-
-
-def _first_and_last(run: Training) -> Iterator[tuple[str, str, str]]:
-    for name, value in sorted(
-        run.last.items(), key=lambda item: (item[0] != "step", "bits" in item[0], item[0])
-    ):
-        start = f"{run.first[name]:.3f}" if name in run.first else "–"
-        if name == "step":
-            yield name, format_count(int(run.first.get(name, 0))), format_count(int(value))
+def _draw_losses(run: TrainingSummary) -> Iterator[Markup]:
+    totals, parts = list[ChartLine](), list[ChartLine]()
+    for name, points in run.curves.items():
+        if name in TOTAL_LOSSES:
+            totals.append(ChartLine(TOTAL_LOSSES[name], points))
         else:
-            yield name.replace("_", " "), start, f"{value:.3f}"
+            parts.append(ChartLine(_name_loss_part(name), points))
+    yield draw_line_chart(f"{run.run}: loss", totals, x_label="step", y_label="nats a token")
+    if parts:
+        title = f"{run.run}: the parts of the loss"
+        yield draw_line_chart(title, parts, x_label="step", y_label="nats")
 
 
-def _said(run: Training) -> Iterator[Html]:
-    if not run.samples:
-        return
-    draw = _continuation if run.samples_kind == "continuation" else _filled
-    title = (
-        "What the model writes" if run.samples_kind == "continuation" else "What the model fills in"
-    )
-    told = (
-        "Beginnings of validation documents, continued by the model (marked). Sampled text is untrue by nature, and may repeat training "
-        "text."
-        if run.samples_kind == "continuation"
-        else "One piece of a validation text is hidden; the five likeliest guesses follow."
-    )
-    shown = [draw(one) for one in run.samples]
-    yield part(title, note(told), *shown[:3])
-    if shown[3:]:
-        yield folded(f"{len(shown[3:])} more", *shown[3:])
+def _name_loss_part(name: str) -> str:
+    split = "validation" if name.startswith("validation_") else "training"
+    part = name.removeprefix("validation_").removesuffix("_loss")
+    return f"{split}, {LOSS_PARTS.get(part, part)}"
 
 
-def _continuation(one: Mapping[str, Any]) -> Html:
-    words = [str(one.get("prompt", "")), tag("mark", str(one.get("text", "")))]
-    return tag("blockquote", *words, dir="auto", class_="text")
+def _list_measures(run: TrainingSummary) -> Iterator[tuple[str, str, str]]:
+    """Every measure before and after training: the step first, bits per byte last."""
+    order = sorted(run.last, key=lambda name: (name != "step", "bits" in name, name))
+    for name in order:
+        if name == "step":
+            first = format_count(int(run.first.get(name, 0)))
+            yield name, first, format_count(int(run.last[name]))
+        else:
+            first = f"{run.first[name]:.3f}" if name in run.first else "–"
+            yield name.replace("_", " "), first, f"{run.last[name]:.3f}"
 
 
-def _filled(one: Mapping[str, Any]) -> Html:
-    answer, guesses = str(one.get("answer", "")), one.get("guesses", ())
-    line = tag(
-        "blockquote",
-        str(one.get("before", "")),
-        tag("mark", "[MASK]"),
-        str(one.get("after", "")),
-        dir="auto",
-        class_="text",
-    )
-    told = [
-        content(", " if i else "", code(g["piece"]), f" {float(g['probability']):.1%}")
-        for i, g in enumerate(guesses)
+def _write_note(run: TrainingSummary) -> str:
+    """How much was validated on, and how the export was checked; empty where neither is recorded."""
+    note = ""
+    loop = run.settings.get("loop", {})
+    if "validation_samples" in loop:
+        sequences = format_count(int(loop["validation_samples"]))
+        note = f"Validation over at most {sequences} sequences."
+    export = run.export
+    if "max_logit_difference" in export and "tokenizer_texts_checked" in export:
+        texts = format_counted(int(export["tokenizer_texts_checked"]), "text")
+        note += (
+            f" The export's logits differ from ours by at most {export['max_logit_difference']:.2g};"
+            f" its tokenizer gave equal ids on {texts}."
+        )
+    return note
+
+
+def _read_continuation(sample: Mapping[str, Any]) -> Continuation:
+    return Continuation(str(sample.get("prompt", "")), str(sample.get("text", "")))
+
+
+def _read_filled_mask(sample: Mapping[str, Any]) -> FilledMask:
+    guesses = [
+        Guess(str(guess["piece"]), f"{float(guess['probability']):.1%}")
+        for guess in sample.get("guesses", ())
     ]
-    return tag(
-        "figure",
-        line,
-        tag("figcaption", "hidden: ", code(answer), " · guesses: ", *told),
-        class_="sample",
+    return FilledMask(
+        before=str(sample.get("before", "")),
+        answer=str(sample.get("answer", "")),
+        after=str(sample.get("after", "")),
+        guesses=guesses,
     )

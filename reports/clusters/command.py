@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -12,7 +12,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, latest_of, list_runs, open_run
 
 if TYPE_CHECKING:
-    from reports.clusters.collect import Wish
+    from reports.clusters.collect import ClusterQuery
 
 RunArgument = Annotated[
     Path | None,
@@ -39,6 +39,13 @@ FolderOption = Annotated[
 ]
 
 
+class WrittenPage(NamedTuple):
+    """A page that was written: its headline, and its size in bytes."""
+
+    headline: str
+    bytes: int
+
+
 def register(app: typer.Typer) -> None:
     """Add `clusters`."""
     app.command()(clusters)
@@ -60,37 +67,43 @@ def clusters(
     Examples: gristmill clusters runs/decide-03c95a7e1b2d --largest 50 --sample 100 --seed 7;
     gristmill clusters runs/pack-e41a0c7d9f52 --cluster 9f2c41d07be35a6681c0d2f4a7b95e13
     """
-    from reports.clusters.collect import Wish
+    # Imported here: `gristmill --help` must need neither Arrow nor a template.
+    from reports.clusters.collect import ClusterQuery
 
-    given = newest(folder) if run is None else open_run(run)
+    start = find_newest(folder) if run is None else open_run(run)
     started = time.monotonic()
-    told, size = write(
-        given, out, Wish(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ()))
-    )
-    cli.say(f"clusters  {told}", f"  {size / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s")
+    query = ClusterQuery(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ()))
+    written = write_page(start, out, query)
+    seconds = time.monotonic() - started
+    cli.say(f"clusters  {written.headline}", f"  {written.bytes / 1e3:,.0f} kB, {seconds:.1f} s")
     typer.echo(str(out))
 
 
-def newest(folder: Path) -> FinishedRun:
+def find_newest(folder: Path) -> FinishedRun:
     """The newest decide run in a folder; raises RunError where there is none."""
-    found = latest_of(list_runs(folder, "decide"), "decide")
-    if found is None:
-        fix = "give the run folder: gristmill clusters RUN"
-        raise RunError("there is no decide run to show clusters of", {"folder": folder}, fix)
-    cli.say(f"clusters  no RUN is given: the newest decide run, {found.id}")
-    return found
+    run = latest_of(list_runs(folder, "decide"), "decide")
+    if run is None:
+        raise RunError(
+            "there is no decide run to show clusters of",
+            {"folder": folder},
+            "give the run folder: gristmill clusters RUN",
+        )
+    cli.say(f"clusters  no RUN is given: the newest decide run, {run.id}")
+    return run
 
 
-def write(run: FinishedRun, out: Path, wish: "Wish", *, back: str = "") -> tuple[str, int]:
-    """Write the page, with a link `back` to the report it lies beside; returns its headline and its bytes."""
-    from reports.clusters.collect import collect, open_corpus
-    from reports.clusters.page import headline, page
+def write_page(
+    run: FinishedRun, out: Path, query: "ClusterQuery", *, back: str = ""
+) -> WrittenPage:
+    """Write the page, with a link `back` to the report it lies beside."""
+    from reports.clusters.collect import collect_clusters, open_corpus
+    from reports.clusters.page import draw_page, write_headline
 
     if out.is_dir():
         raise UserError(
             "the page must be a file", {"out": out}, f"for example --out {out / 'clusters.html'}"
         )
-    facts = collect(open_corpus(run), wish)
-    data = page(facts, back=back).encode()
-    storage.commit_bytes(out, data)
-    return headline(facts), len(data)
+    report = collect_clusters(open_corpus(run), query)
+    page = draw_page(report, back=back).encode()
+    storage.commit_bytes(out, page)
+    return WrittenPage(write_headline(report), len(page))

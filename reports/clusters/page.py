@@ -1,8 +1,14 @@
-"""The page of duplicate clusters: the numbers, the settings and how to read them, then clusters with text beside text."""
+"""The page of duplicate clusters: numbers, settings and how to read them, then clusters with text beside text.
+
+In: a `ClusterReport`. Out: the page, laid out by the templates in `templates/clusters/`.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from markupsafe import Markup
 
 from gristmill.formatting import (
     format_count,
@@ -11,128 +17,24 @@ from gristmill.formatting import (
     format_list,
     format_share,
 )
-from reports.chain.duplicates import dropped_table, size_bars
-from reports.chain.page import assemble
-from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
+from reports.chain.duplicates import make_dropped_table, make_size_bars
+from reports.clusters.cluster_report import (
+    ClusterCard,
+    ClusterReport,
+    DocumentRecord,
+    DroppedDocument,
+    TextPair,
+)
 from reports.clusters.sampling import BINS
-from reports.drawing.blocks import (
-    Row,
-    bullets,
-    chart,
-    code,
-    folded,
-    note,
-    paragraph,
-    quoted,
-    section,
-    table,
-)
-from reports.drawing.charts import bar_chart, histogram
-from reports.drawing.diff_view import beside, differences, told
-from reports.drawing.markup import Content, Html, content, tag
-from reports.drawing.style import CSS
-from reports.drawing.text_diff import Comparison
+from reports.drawing.charts import draw_bar_chart, draw_histogram
+from reports.drawing.inline import format_code, format_link, isolate_direction, join_markup
+from reports.drawing.tables import Cell, Table
+from reports.drawing.templates import ContentsEntry, render, render_page
 
-STYLE = (
-    CSS
-    + """
-.card { border: 1px solid var(--line); border-radius: 8px; padding: 0.2rem 1rem 0.8rem; margin: 1.2rem 0; }
-.card h3 { margin-top: 0.8rem; } .card .origin { display: block; margin: 0.1rem 0; max-width: none; } .card strong { font-weight: 600; }
-"""
-)
 SIMILARITIES = (0.5, 0.6, 0.7, 0.8, 0.9)
-MEMBERS = ("Id", "Became", "#Similarity", "Source", "Date")
+"""Similarities of pairs for which the page says how many are compared."""
 
-
-def page(facts: ClusterFacts, *, back: str = "") -> str:
-    """The whole page; equal facts give equal bytes. `back` is the report that it lies beside, if there is one."""
-    groups = [group for group in _groups(facts) if group[2]]
-    contents = [("top", "Overview"), ("settings", "How they were found")]
-    contents += [(anchor, title) for anchor, title, *_ in groups]
-    parts = [
-        _opening(facts, back),
-        _settings(facts),
-        *(_group(*group) for group in groups),
-        _footer(facts),
-    ]
-    return assemble(f"Duplicate clusters of {facts.run}", contents, *parts, style=STYLE)
-
-
-def headline(facts: ClusterFacts) -> str:
-    """One sentence: how many clusters among how many documents, and what they cost."""
-    documents, lost = format_counted(facts.documents, "document"), sum(facts.dropped.values())
-    if not facts.clusters and not lost:
-        return f"No duplicates among {documents}"
-    were = "was" if lost == 1 else "were"
-    return f"{format_counted(facts.clusters, 'cluster')} of copies among {documents}: {format_count(lost)} {were} dropped"
-
-
-def _masking(facts: ClusterFacts) -> str:
-    if facts.masked:
-        return "Personal data that were found in them are masked, and mail addresses in titles and links."
-    return (
-        "Personal data were not looked for (annotate.only_hashes), so none in the texts are masked."
-    )
-
-
-def _opening(facts: ClusterFacts, back: str) -> Html:
-    lost = sum(facts.dropped.values())
-    return tag(
-        "header",
-        tag("p", "Gristmill clusters", class_="kicker"),
-        tag("h1", headline(facts)),
-        paragraph(tag("a", "Back to the report", href=quote(back))) if back else None,
-        note(
-            code(facts.run),
-            " judged the documents of ",
-            code(facts.documents_run),
-            ". The texts are from outside, as they were found, and may offend. ",
-            _masking(facts),
-        ),
-        dropped_table(facts.dropped, facts.documents),
-        chart(bar_chart("Number of clusters by size", list(size_bars(facts.sizes))))
-        if facts.sizes
-        else None,
-        *(_similarity(facts) if lost else ()),
-        id="top",
-    )
-
-
-def _similarity(facts: ClusterFacts) -> Iterator[Html]:
-    """How alike the dropped documents are to what was kept; the axis begins where there are any."""
-    first = next((i for i, number in enumerate(facts.bins) if number), BINS - 1)
-    edges = [i / BINS for i in range(first, BINS + 1)]
-    title = "Dropped documents by similarity to the kept text"
-    yield chart(histogram(title, edges, facts.bins[first:], x_label="estimated similarity"))
-    unknown = (
-        f" Of {format_counted(facts.unmeasured, 'document')} it is not recorded."
-        if facts.unmeasured
-        else ""
-    )
-    yield note(
-        f"n = {format_count(sum(facts.bins))}. Similarity is the share of runs of five words (in Chinese and Japanese: characters) "
-        f"that two texts have in common, estimated from their MinHash signatures; 1 means the same runs.{unknown}"
-    )
-
-
-def _settings(facts: ClusterFacts) -> Html:
-    rows = list(_setting_rows(facts))
-    return section(
-        "settings",
-        "How they were found",
-        table("Settings of decide", ("Setting", "Value", "~How to read it"), rows)
-        if rows
-        else None,
-        paragraph(
-            "A ",
-            tag("strong", "cluster"),
-            " is a chain: each of its documents is a copy of some other in it, so its ends may be "
-            "less alike than the bound. The similarity shown is that of a dropped text to the one kept in its place. "
-            "Documents that a rule dropped take no part.",
-        ),
-        bullets(READING),
-    )
-
+MEMBER_HEAD = ("Id", "Became", "#Similarity", "Source", "Date")
 
 READING = (
     "Dropping was right where the texts say the same: another date or menu around an equal article, a revision, a mirror.",
@@ -142,208 +44,278 @@ READING = (
 )
 
 
-def _setting_rows(facts: ClusterFacts) -> Iterator[Row]:
-    near = facts.near
-    if {"bands", "rows", "min_similarity"} <= set(near):
-        bands, rows, bound = near["bands"], near["rows"], near["min_similarity"]
-        caught = format_list(
-            [f"{s:g}: {format_share(found(s, near), 1)}" for s in SIMILARITIES],
-            most=len(SIMILARITIES),
-        )
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """A kept and a dropped text: a title, and what is said of either document."""
+
+    title: str
+    kept: Markup
+    dropped: Markup
+    pair: TextPair
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """One cluster as it is laid out: the first pair in full, the others folded."""
+
+    anchor: str
+    title: str
+    label: str
+    kept: list[Markup]
+    more_kept: str
+    pairs: list[PairView]
+    members_summary: str
+    members: Table
+    more_members: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardGroup:
+    """Clusters that were chosen in the same way."""
+
+    anchor: str
+    title: str
+    note: str
+    table: Table
+    cards: list[CardView]
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarityView:
+    """How similar dropped documents are to the kept text."""
+
+    chart: Markup
+    measured: str
+    unmeasured: str
+
+
+def draw_page(report: ClusterReport, *, back: str = "") -> str:
+    """The whole page; equal data give equal bytes. `back` is the report that it lies beside, if there is one."""
+    groups = list(make_groups(report))
+    contents = [ContentsEntry("top", "Overview"), ContentsEntry("settings", "How they were found")]
+    contents += [ContentsEntry(group.anchor, group.title) for group in groups]
+    body = render(
+        "clusters/clusters.html.jinja",
+        report=report,
+        headline=write_headline(report),
+        back=quote(back),
+        dropped=make_dropped_table(report.dropped, report.documents),
+        sizes=_draw_sizes(report),
+        similarity=summarize_similarity(report),
+        settings=make_settings_table(report),
+        reading=READING,
+        groups=groups,
+    )
+    return render_page(f"Duplicate clusters of {report.run}", contents, body)
+
+
+def write_headline(report: ClusterReport) -> str:
+    """One sentence: how many clusters among how many documents, and what they cost."""
+    documents = format_counted(report.documents, "document")
+    dropped = sum(report.dropped.values())
+    if not report.clusters and not dropped:
+        return f"No duplicates among {documents}"
+    were = "was" if dropped == 1 else "were"
+    clusters = format_counted(report.clusters, "cluster")
+    return f"{clusters} of copies among {documents}: {format_count(dropped)} {were} dropped"
+
+
+def _draw_sizes(report: ClusterReport) -> Markup | None:
+    if not report.sizes:
+        return None
+    return draw_bar_chart("Number of clusters by size", list(make_size_bars(report.sizes)))
+
+
+def summarize_similarity(report: ClusterReport) -> SimilarityView | None:
+    """The histogram of similarity, whose axis begins at the first document; None where nothing was dropped."""
+    if not sum(report.dropped.values()):
+        return None
+    occupied = [i for i, number in enumerate(report.bins) if number]
+    first = occupied[0] if occupied else BINS - 1
+    edges = [i / BINS for i in range(first, BINS + 1)]
+    title = "Dropped documents by similarity to the kept text"
+    unmeasured = format_counted(report.unmeasured, "document") if report.unmeasured else ""
+    return SimilarityView(
+        chart=draw_histogram(title, edges, report.bins[first:], x_label="estimated similarity"),
+        measured=format_count(sum(report.bins)),
+        unmeasured=unmeasured,
+    )
+
+
+def make_settings_table(report: ClusterReport) -> Table | None:
+    """The settings of decide that found the clusters; None where none was recorded."""
+    rows = [*_list_near_settings(report.near), *_list_other_settings(report)]
+    if not rows:
+        return None
+    return Table("Settings of decide", ("Setting", "Value", "~How to read it"), rows)
+
+
+def _list_near_settings(near: Mapping[str, Any]) -> Iterator[tuple[Cell, Cell, Cell]]:
+    if not {"bands", "rows", "min_similarity"} <= set(near):
+        return
+    shares = [
+        f"{similarity:g}: {format_share(compute_candidate_probability(similarity, near), 1)}"
+        for similarity in SIMILARITIES
+    ]
+    compared = format_list(shares, most=len(shares))
+    yield (
+        format_code("near.bands"),
+        format_count(near["bands"]),
+        "So many parts of a signature. Two texts are compared where one part is equal: "
+        f"of pairs by similarity {compared}. More bands miss fewer copies.",
+    )
+    yield (
+        format_code("near.rows"),
+        format_count(near["rows"]),
+        "Numbers in each part. More rows compare fewer pairs, and only the more similar.",
+    )
+    yield (
+        format_code("near.min_similarity"),
+        f"{near['min_similarity']:g}",
+        "The bound: pairs that were compared and are less similar are let go.",
+    )
+
+
+def _list_other_settings(report: ClusterReport) -> Iterator[tuple[Cell, Cell, Cell]]:
+    if report.url.get("max_documents"):
+        most = format_count(report.url["max_documents"])
         yield (
-            code("near.bands"),
-            format_count(bands),
-            f"So many parts of a signature. Two texts are compared where one part is equal: of pairs by similarity {caught}. "
-            "More bands miss fewer copies.",
+            format_code("url.min_similarity"),
+            f"{report.url['min_similarity']:g}",
+            f"The bound for documents of one address, of which there are {most} at most.",
         )
+    if report.keeps > 1:
         yield (
-            code("near.rows"),
-            format_count(rows),
-            "Numbers in each part. More rows compare fewer pairs, and only the more similar.",
-        )
-        yield (
-            code("near.min_similarity"),
-            f"{bound:g}",
-            "The bound: pairs that were compared and are less similar are let go.",
-        )
-    if facts.url.get("max_documents"):
-        yield (
-            code("url.min_similarity"),
-            f"{facts.url['min_similarity']:g}",
-            f"The bound for documents of one address, of which there are {format_count(facts.url['max_documents'])} at most.",
-        )
-    if facts.keeps > 1:
-        yield (
-            code("keep_per_cluster"),
-            format_count(facts.keeps),
+            format_code("keep_per_cluster"),
+            format_count(report.keeps),
             "So many of a cluster stay, the best first; exact copies never do.",
         )
-    if facts.prefer:
-        preferred = format_list(list(facts.prefer), most=12)
+    if report.prefer:
         yield (
-            code("prefer"),
-            preferred,
+            format_code("prefer"),
+            format_list(list(report.prefer), most=12),
             "Of a cluster a document of the first of these stays; then the earliest, then the smallest id.",
         )
 
 
-def found(similarity: float, near: Mapping[str, Any]) -> float:
+def compute_candidate_probability(similarity: float, near: Mapping[str, Any]) -> float:
     """The probability that a pair of this similarity is compared, 1 - (1 - s^rows)^bands.
 
     Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4.2.
     """
-    return float(1 - (1 - similarity ** near["rows"]) ** near["bands"])
+    band_is_equal = similarity ** near["rows"]
+    return float(1 - (1 - band_is_equal) ** near["bands"])
 
 
-def _groups(facts: ClusterFacts) -> Iterator[tuple[str, str, Sequence[Card], str]]:
-    yield "named", "Clusters asked for", facts.named, "As named on the command line."
-    yield "largest", "The largest clusters", facts.largest, "Largest first."
-    told_of = f"Drawn at random (seed {facts.seed}) from the clusters that lost a document and are not among the largest."
-    yield "sample", "A random sample", facts.sample, told_of
-
-
-def _group(anchor: str, title: str, cards: Sequence[Card], what: str) -> Html:
-    rows = [_row(card, anchor) for card in cards]
+def make_groups(report: ClusterReport) -> Iterator[CardGroup]:
+    """The clusters named by the user, the largest, and the sample; groups without a cluster are left out."""
+    drawn = (
+        f"Drawn at random (seed {report.seed}) from the clusters that lost a document "
+        "and are not among the largest."
+    )
+    choices = (
+        ("named", "Clusters asked for", report.named, "As named on the command line."),
+        ("largest", "The largest clusters", report.largest, "Largest first."),
+        ("sample", "A random sample", report.sample, drawn),
+    )
     head = ("Cluster", "#Documents", "#Kept", "#Least similarity", "~Kept document")
-    return section(
-        anchor,
-        title,
-        note(what),
-        table(title, head, rows),
-        *(_card(card, anchor) for card in cards),
+    for anchor, title, cards, note in choices:
+        if cards:
+            table = Table(title, head, [_write_card_row(card, anchor) for card in cards])
+            views = [make_card_view(card, anchor) for card in cards]
+            yield CardGroup(anchor, title, note, table, views)
+
+
+def _write_card_row(card: ClusterCard, group: str) -> list[Cell]:
+    least_similar = card.listed[0].similarity if card.listed else None
+    return [
+        format_link(str(card.label), f"#{group}-{card.label}"),
+        format_count(card.size),
+        format_count(card.keeps),
+        _format_similarity(least_similar),
+        _format_title(card.kept[0]) if card.kept else "–",
+    ]
+
+
+def make_card_view(card: ClusterCard, group: str) -> CardView:
+    """One cluster as the template lays it out."""
+    more_kept = card.keeps - len(card.kept)
+    # A pair shows its kept document already; where that is the only one it is not listed again.
+    lists_kept = len(card.kept) > 1 or not card.pairs
+    members = [*map(_write_kept_row, card.kept), *map(_write_dropped_row, card.listed)]
+    more_members = card.size - len(members)
+    caption = f"Members of cluster {card.label} ({group}): kept ones, then the least similar"
+    return CardView(
+        anchor=f"{group}-{card.label}",
+        title=_write_card_title(card),
+        label=str(card.label),
+        kept=[describe_document(record) for record in card.kept] if lists_kept else [],
+        more_kept=format_count(more_kept) if more_kept > 0 else "",
+        pairs=[_make_pair_view(pair) for pair in card.pairs],
+        members_summary=f"Members ({format_count(card.size)})",
+        members=Table(caption, MEMBER_HEAD, members),
+        more_members=format_count(more_members) if more_members > 0 else "",
     )
 
 
-def _anchor(card: Card, group: str) -> str:
-    return f"{group}-{card.label}"
+def _write_card_title(card: ClusterCard) -> str:
+    title = f"{format_counted(card.size, 'document')}: {format_count(card.keeps)} kept"
+    if not card.dropped:
+        return f"{title}, none dropped"
+    reasons = [f"{format_count(number)} as {name}" for name, number in sorted(card.dropped.items())]
+    dropped = format_count(sum(card.dropped.values()))
+    return f"{title}, {dropped} dropped ({', '.join(reasons)})"
 
 
-def _row(card: Card, group: str) -> Row:
-    name = tag("a", str(card.label), href=f"#{_anchor(card, group)}")
-    first = _title(card.kept[0]) if card.kept else "–"
-    return name, format_count(card.size), format_count(card.keeps), _number(_least(card)), first
+def _make_pair_view(pair: TextPair) -> PairView:
+    similarity = pair.dropped.similarity
+    likeness = "similarity not recorded"
+    if similarity is not None:
+        likeness = f"similarity {similarity:.2f}"
+    return PairView(
+        title=f"Kept and dropped text, {pair.which}: {pair.dropped.reason}, {likeness}",
+        kept=describe_document(pair.kept),
+        dropped=describe_document(pair.dropped.record),
+        pair=pair,
+    )
 
 
-def _least(card: Card) -> float | None:
-    return card.listed[0].similarity if card.listed else None
+def describe_document(record: DocumentRecord) -> Markup:
+    """Title, id, source, language, date and address of a document."""
+    parts: list[Cell] = [
+        _format_title(record),
+        format_code(record.id),
+        isolate_direction(record.source),
+        format_language(record.lang),
+    ]
+    if record.date:
+        parts.append(record.date)
+    if record.url:
+        parts.append(isolate_direction(record.url))
+    return Markup('<span class="origin">{}</span>').format(join_markup(" · ", parts))
 
 
-def _number(similarity: float | None) -> str:
+def _format_title(record: DocumentRecord) -> Markup:
+    if not record.title.strip():
+        return Markup("<em>no title</em>")
+    return Markup("<strong>{}</strong>").format(isolate_direction(record.title))
+
+
+def _format_similarity(similarity: float | None) -> str:
     return "–" if similarity is None else f"{similarity:.2f}"
 
 
-def _card(card: Card, group: str) -> Html:
-    reasons = [f"{format_count(n)} as {name}" for name, n in sorted(card.dropped.items())]
-    lost = (
-        f", {format_count(sum(card.dropped.values()))} dropped ({', '.join(reasons)})"
-        if reasons
-        else ", none dropped"
-    )
-    first, others = card.pairs[:1], card.pairs[1:]
-    more = card.keeps - len(card.kept)
-    return tag(
-        "article",
-        tag(
-            "h3",
-            f"{format_counted(card.size, 'document')}: {format_count(card.keeps)} kept{lost}",
-            id=_anchor(card, group),
-        ),
-        tag("p", "Cluster ", code(card.label), class_="origin"),
-        *(
-            tag("p", tag("b", "Kept: "), _described(one), class_="origin")
-            for one in card.kept
-            if len(card.kept) > 1 or not card.pairs
-        ),
-        note(f"… and {format_count(more)} more kept") if more > 0 else None,
-        *(_pair(pair) for pair in first),
-        *(folded(_which(pair), _pair_body(pair)) for pair in others),
-        folded(f"Members ({format_count(card.size)})", *_members(card, group)),
-        class_="card",
-    )
+def _write_kept_row(record: DocumentRecord) -> Sequence[Cell]:
+    source = isolate_direction(record.source)
+    return format_code(record.id), "kept", "–", source, record.date or "–"
 
 
-def _pair(pair: Pair) -> Html:
-    return content(tag("h4", _which(pair)), _pair_body(pair))
-
-
-def _which(pair: Pair) -> str:
-    similarity = pair.dropped.similarity
-    alike = "similarity not recorded" if similarity is None else f"similarity {similarity:.2f}"
-    return f"Kept and dropped text, {pair.which}: {pair.dropped.reason}, {alike}"
-
-
-def _pair_body(pair: Pair) -> Html:
-    kept, dropped = pair.kept, pair.dropped.record
-    texts = differences(pair.comparison, (kept.lang, dropped.lang)) or _same(pair.comparison, pair)
-    return content(told(pair.comparison), beside(_described(kept), _described(dropped)), texts)
-
-
-def _same(comparison: Comparison, pair: Pair) -> Html:
-    """Both texts where there is nothing to set side by side: the beginning of one."""
-    if not comparison.compared:
-        return note("Both texts are empty.")
-    return quoted(pair.beginning, pair.kept.lang)
-
-
-def _described(record: Record) -> Html:
-    """Title, id, source, language, date and address of a document."""
-    items: list[Content] = [
-        _title(record),
-        code(record.id),
-        isolated(record.source),
-        format_language(record.lang),
-    ]
-    items += [item for item in (record.date, isolated(record.url) if record.url else "") if item]
-    return tag(
-        "span",
-        *(content(" · " if place else "", item) for place, item in enumerate(items)),
-        class_="origin",
-    )
-
-
-def _title(record: Record) -> Html:
-    return tag("strong", isolated(record.title)) if record.title.strip() else tag("em", "no title")
-
-
-BIDI = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], "\ufffd")
-"""Controls of direction: one that closes an isolate would let a title turn what stands behind it."""
-
-
-def isolated(words: str) -> Html:
-    """A few words from outside in a line of ours; their direction ends with them."""
-    return tag("bdi", words.translate(BIDI))
-
-
-def _members(card: Card, group: str) -> Iterator[Content]:
-    rows: list[Row] = [
-        (code(one.id), "kept", "–", isolated(one.source), one.date or "–") for one in card.kept
-    ]
-    rows += [_member(one) for one in card.listed]
-    yield table(
-        f"Members of cluster {card.label} ({group}): kept ones, then the least similar",
-        MEMBERS,
-        rows,
-    )
-    if (more := card.size - len(rows)) > 0:
-        yield note(f"… and {format_count(more)} more.")
-
-
-def _member(one: Dropped) -> Row:
-    record = one.record
+def _write_dropped_row(document: DroppedDocument) -> Sequence[Cell]:
+    record = document.record
     return (
-        code(record.id),
-        code(one.reason),
-        _number(one.similarity),
-        isolated(record.source),
+        format_code(record.id),
+        format_code(document.reason),
+        _format_similarity(document.similarity),
+        isolate_direction(record.source),
         record.date or "–",
-    )
-
-
-def _footer(facts: ClusterFacts) -> Html:
-    again = "gristmill clusters RUN --cluster LABEL"
-    return tag(
-        "footer",
-        f"Made by Gristmill {facts.version} from {facts.run}. Another cluster: ",
-        code(again),
-        ", or the id of a document.",
     )

@@ -1,7 +1,9 @@
-"""The words of the page that a newcomer cannot know, each in a sentence, and links to them where they are used."""
+"""The glossary of the report: words that a newcomer cannot know, each explained in a sentence."""
 
-from reports.drawing.blocks import section
-from reports.drawing.markup import Html, content, tag
+from markupsafe import Markup
+
+from reports.drawing.inline import name_term_anchor
+from reports.drawing.templates import render
 
 TERMS = (
     ("audit", "Measuring what corpus, rules and models do to groups of people."),
@@ -93,19 +95,7 @@ TERMS = (
 """Words in alphabetical order."""
 
 
-def anchor(word: str) -> str:
-    """The place of a word in the glossary."""
-    return f"word-{word.lower().replace(' ', '-')}"
-
-
-def term(word: str, shown: str = "") -> Html:
-    """A word that leads to its explanation."""
-    return tag("a", shown or word, href=f"#{anchor(word)}", class_="term")
-
-
-def glossary() -> Html:
+def draw_glossary() -> Markup:
     """Section 10."""
-    words = [
-        content(tag("dt", word, id=anchor(word)), tag("dd", meaning)) for word, meaning in TERMS
-    ]
-    return section("words", "Words on this page", tag("dl", *words, class_="words"))
+    entries = [(word, name_term_anchor(word), meaning) for word, meaning in TERMS]
+    return render("glossary.html.jinja", entries=entries)

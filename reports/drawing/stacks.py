@@ -4,16 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from reports.drawing import charts
+from markupsafe import Markup
 
-PATTERNS = 6
-"""Colours of the charts; a part beyond them is drawn in grey."""
-NUMBERED = 6.0
+from reports.drawing.svg import (
+    COLOURS,
+    ROW_HEIGHT,
+    choose_colour,
+    draw_frame,
+    draw_nothing,
+    draw_row_head,
+    draw_text,
+    format_percent,
+)
+
+NUMBERED_SHARE = 6.0
 """Percent of the width that a part needs for its number to stand in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class StackedBar:
     """One bar: its label, the value of every part, and a note such as the total."""
 
     label: str
@@ -21,53 +30,50 @@ class Stack:
     note: str = ""
 
 
-def stacked_bars(title: str, parts: Sequence[str], rows: Sequence[Stack]) -> str:
-    """Bars of full length, each divided as its values are; the parts are named below, and numbered in the bars."""
-    rows = [row for row in rows if sum(row.values) > 0]
-    if not rows:
-        return charts.nothing(title)
-    drawn = [_bar(row, parts, i * charts.ROW) for i, row in enumerate(rows)]
-    said = "; ".join(
-        f"{row.label}: "
-        + ", ".join(
-            f"{name} {value}" for name, value in zip(parts, row.values, strict=True) if value
-        )
-        for row in rows[:20]
-    )
-    return charts.frame(title, "".join(drawn), len(rows) * charts.ROW, said, below=_legend(parts))
+def draw_stacked_bars(title: str, parts: Sequence[str], rows: Sequence[StackedBar]) -> Markup:
+    """Bars of full length, each divided as its values are; the parts are numbered in the bars and named below."""
+    filled = [row for row in rows if sum(row.values) > 0]
+    if not filled:
+        return draw_nothing(title)
+    bars = [_draw_bar(row, parts, i * ROW_HEIGHT) for i, row in enumerate(filled)]
+    description = "; ".join(_describe_bar(row, parts) for row in filled[:20])
+    height = len(filled) * ROW_HEIGHT
+    return draw_frame(title, "".join(bars), height, description, below=_draw_legend(parts))
 
 
-def _bar(row: Stack, parts: Sequence[str], y: float) -> str:
-    total, at, drawn = sum(row.values), 0.0, [charts.row_head(row.label, row.note, y)]
-    for place, (name, value) in enumerate(zip(parts, row.values, strict=True)):
-        wide = 100 * value / total
+def choose_shade(position: int) -> str:
+    """The colour of a part; those beyond the colours of the theme are grey."""
+    return choose_colour(position) if position < COLOURS else "var(--chart-quiet)"
+
+
+def _describe_bar(row: StackedBar, parts: Sequence[str]) -> str:
+    values = [f"{name} {value}" for name, value in zip(parts, row.values, strict=True) if value]
+    return f"{row.label}: {', '.join(values)}"
+
+
+def _draw_bar(row: StackedBar, parts: Sequence[str], y: float) -> str:
+    total = sum(row.values)
+    start = 0.0
+    drawn = [draw_row_head(row.label, row.note, y)]
+    for position, (name, value) in enumerate(zip(parts, row.values, strict=True)):
+        width = 100 * value / total
         if value:
-            told = escape(f"{row.label}, {name}: {value:,} of {total:,} ({value / total:.1%})")
-            box = (
-                f'x="{charts.percent(at)}" y="{y + 19}" width="{charts.percent(wide)}" height="15"'
-            )
-            drawn.append(
-                f'<rect {box} class="part" fill="{shade(place)}"><title>{told}</title></rect>'
-            )
-        if wide > NUMBERED:
-            drawn.append(
-                charts.text(
-                    charts.percent(at + wide / 2), y + 30.5, str(place + 1), "on", anchor="middle"
-                )
-            )
-        at += wide
+            label = f"{row.label}, {name}: {value:,} of {total:,} ({value / total:.1%})"
+            across = f'x="{format_percent(start)}" y="{y + 19}" width="{format_percent(width)}"'
+            fill = f'class="part" fill="{choose_shade(position)}"'
+            title = f"<title>{escape(label)}</title>"
+            drawn.append(f'<rect {across} height="15" {fill}>{title}</rect>')
+        if width > NUMBERED_SHARE:
+            middle = format_percent(start + width / 2)
+            drawn.append(draw_text(middle, y + 30.5, str(position + 1), "on", anchor="middle"))
+        start += width
     return "".join(drawn)
 
 
-def _legend(parts: Sequence[str]) -> str:
+def _draw_legend(parts: Sequence[str]) -> str:
     """The names of the parts beside their numbers: a list, so that it wraps."""
-    items = (
-        f'<li><b class="c{min(i, PATTERNS) + 1}">{i + 1}</b> {escape(name)}</li>'
+    items = [
+        f'<li><b class="c{min(i, COLOURS) + 1}">{i + 1}</b> {escape(name)}</li>'
         for i, name in enumerate(parts)
-    )
+    ]
     return f'<ul class="legend">{"".join(items)}</ul>'
-
-
-def shade(place: int) -> str:
-    """The colour of a part."""
-    return charts.colour(place) if place < PATTERNS else "var(--chart-quiet)"

@@ -1,4 +1,7 @@
-"""Compare two texts word by word (in Chinese and Japanese character by character): what is alike, and where they first differ."""
+"""Compare two texts word by word: how many words they share, and the first places where they differ.
+
+In: two texts. Out: a `Comparison`. In Chinese, Japanese and Korean a word is one character.
+"""
 
 import difflib
 import re
@@ -8,157 +11,250 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
+from gristmill.formatting import format_count, format_counted
+
 WORDS = re.compile(
-    r"[⺀-鿿가-힯豈-﫿\uff01-\uff60\U00020000-\U0003ffff]|(?:[^\s⺀-鿿가-힯豈-﫿\uff01-\uff60\U00020000-\U0003ffff]){1,80}\s*|\s+"
+    r"[⺀-鿿가-힯豈-﫿\uff01-\uff60\U00020000-\U0003ffff]"
+    r"|(?:[^\s⺀-鿿가-힯豈-﫿\uff01-\uff60\U00020000-\U0003ffff]){1,80}\s*|\s+"
 )
-"""A character of Chinese, Japanese or Korean; else a word with the spaces that follow it, what is longer than any word in
-pieces of 80 characters. All matches together are the text."""
-COMPARED = 3000
+"""A character of Chinese, Japanese or Korean, or a word with the spaces behind it. All matches together are the text.
+
+What is longer than any word is taken in pieces of 80 characters.
+"""
+
+MAX_COMPARED = 3000
 """Words of either text, after the beginning they share, that are compared: the time grows with their square."""
-PAIRS = 150_000
-"""Pairs of equal words, one of either text, that a comparison may meet: of a word written a thousand times over there would
-be a million, and minutes of work. Ordinary texts of COMPARED words have fewer."""
-PLACES, AROUND, LONGEST = 3, 8, 40
+
+MAX_PAIRS = 150_000
+"""Pairs of equal words, one of either text, that a comparison may meet; ordinary texts of MAX_COMPARED words have fewer.
+
+A word that each text repeats a thousand times makes a million pairs, and minutes of work.
+"""
+
+WIDE_SPACE = re.compile(r"(\s{40})\s+")
+"""White space that would push the words behind it off the screen."""
 
 
-class Extent(NamedTuple):
-    """How many places are shown, words alike around each, and the words shown of one difference."""
+class DiffExtent(NamedTuple):
+    """How many places are shown, shared words around each, and the words shown of one difference."""
 
-    places: int = PLACES
-    around: int = AROUND
-    longest: int = LONGEST
+    places: int = 3
+    around: int = 8
+    longest: int = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Some words of one text; `own` where the other has others in their place."""
+class DiffPiece:
+    """Some words of one text; `differs` where the other has others in their place."""
 
     words: str
-    own: bool
+    differs: bool
+
+    @property
+    def narrow_words(self) -> str:
+        """The words with at most 40 characters of white space in a row."""
+        return WIDE_SPACE.sub(r"\1", self.words)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One place where two texts differ: the pieces of each, the words around them alike; `before` words were passed over."""
+class DifferingPlace:
+    """One place where two texts differ, with shared words around it; `skipped` shared words before it are not shown."""
 
-    before: int
-    kept: tuple[Piece, ...]
-    dropped: tuple[Piece, ...]
+    skipped: int
+    kept: tuple[DiffPiece, ...]
+    dropped: tuple[DiffPiece, ...]
+
+    @property
+    def skipped_words(self) -> str:
+        """How many words are not shown."""
+        return format_counted(self.skipped, "more word")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of `compared` words of the kept text `alike` stand in the other too, in the same order; the first places that differ.
+    """Of `compared` words of the kept text `shared` stand in the other too, in the same order.
 
-    `left` of the `differing` places are not among those shown; `cut` tells that the texts go on after what was compared.
+    `places` are the first of the `differing` places, `hidden` counts the others; `truncated` is true where the texts go
+    on after the part that was compared.
     """
 
-    alike: int
+    shared: int
     compared: int
     differing: int
-    places: tuple[Place, ...]
-    cut: bool
-    left: int = 0
+    places: tuple[DifferingPlace, ...]
+    truncated: bool
+    hidden: int = 0
+
+    @property
+    def summary(self) -> str:
+        """How much is shared, and how many of the differences are shown, in words."""
+        scope = "the first " if self.truncated else ""
+        words = format_counted(self.compared, "word")
+        shared = (
+            f"{format_count(self.shared)} of {scope}{words} of the kept text "
+            "also stand in the dropped one, in the same order"
+        )
+        if not self.differing:
+            if self.truncated:
+                return f"{shared}: no difference in what was compared."
+            return f"{shared}: they differ in white space at most."
+        places = format_counted(self.differing, "place")
+        return f"{shared}. They differ in {places}: {self._shown_places()} shown and marked."
+
+    def _shown_places(self) -> str:
+        if self.hidden:
+            return "the first of them are"
+        return "each is" if self.differing > 1 else "it is"
 
 
-def split(text: str) -> list[str]:
+class DiffCode(NamedTuple):
+    """A stretch of words as difflib gives it: `kind` is "equal" or how the second text differs."""
+
+    kind: str
+    kept_start: int
+    kept_stop: int
+    dropped_start: int
+    dropped_stop: int
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether both texts have the same words here."""
+        return self.kind == "equal"
+
+    def shift(self, words: int) -> "DiffCode":
+        """The same stretch, counted from so many words before."""
+        starts_and_stops = (position + words for position in self[1:])
+        return DiffCode(self.kind, *starts_and_stops)
+
+    def take_first(self, words: int) -> "DiffCode":
+        """The beginning of an equal stretch."""
+        count = min(words, self.kept_stop - self.kept_start)
+        return self._replace(
+            kept_stop=self.kept_start + count, dropped_stop=self.dropped_start + count
+        )
+
+    def take_last(self, words: int) -> "DiffCode":
+        """The end of an equal stretch."""
+        count = min(words, self.kept_stop - self.kept_start)
+        return self._replace(
+            kept_start=self.kept_stop - count, dropped_start=self.dropped_stop - count
+        )
+
+
+def split_words(text: str) -> list[str]:
     """The words of a text, each with the white space behind it; joined they are the text again."""
     return WORDS.findall(text)
 
 
-def compare(kept: str, dropped: str, extent: Extent = Extent()) -> Comparison:
-    """What two texts share and where they differ first; white space at the ends of words counts for nothing."""
-    one, two = split(kept), split(dropped)
-    bare_one, bare_two = [word.strip() for word in one], [word.strip() for word in two]
-    same = _shared(bare_one, bare_two)
-    end = same + _bearable(bare_one[same : same + COMPARED], bare_two[same : same + COMPARED])
-    first, second = one[same:end], two[same:end]
-    matcher = difflib.SequenceMatcher(None, bare_one[same:end], bare_two[same:end], autojunk=False)
-    codes = matcher.get_opcodes()
-    alike = same + sum(stop - start for kind, start, stop, _, _ in codes if kind == "equal")
-    differing = sum(kind != "equal" for kind, *_ in codes)
-    # The words before the part compared belong to its first place: they are context, or counted as passed over.
-    head = min(same, extent.around)
-    moved = [("equal", 0, head, 0, head)] if head else []
-    moved += [(kind, a + head, b + head, c + head, d + head) for kind, a, b, c, d in codes]
-    texts = one[same - head : end], two[same - head : end]
-    groups = list(_grouped(moved, extent.around)) if differing else []
-    places = tuple(
-        _places(groups[: extent.places], *texts, passed=same - head, longest=extent.longest)
+def compare_texts(kept: str, dropped: str, extent: DiffExtent = DiffExtent()) -> Comparison:
+    """Compare two texts; white space at the ends of words does not count."""
+    kept_words, dropped_words = split_words(kept), split_words(dropped)
+    bare_kept = [word.strip() for word in kept_words]
+    bare_dropped = [word.strip() for word in dropped_words]
+    prefix = _count_common_prefix(bare_kept, bare_dropped)
+    limit = prefix + MAX_COMPARED
+    end = prefix + _count_affordable(bare_kept[prefix:limit], bare_dropped[prefix:limit])
+    matcher = difflib.SequenceMatcher(
+        None, bare_kept[prefix:end], bare_dropped[prefix:end], autojunk=False
     )
-    left = sum(kind != "equal" for group in groups[extent.places :] for kind, *_ in group)
-    compared = same + len(first)
-    cut = len(one) > compared or len(two) > same + len(second)
-    return Comparison(alike, compared, differing, places, cut, left)
+    codes = [DiffCode(*code) for code in matcher.get_opcodes()]
+    shared = sum(code.kept_stop - code.kept_start for code in codes if code.is_equal)
+    differing = sum(not code.is_equal for code in codes)
+    # The words just before the compared part belong to its first place as context; `head` counts them.
+    head = min(prefix, extent.around)
+    context = [DiffCode("equal", 0, head, 0, head)] if head else []
+    moved = [*context, *(code.shift(head) for code in codes)]
+    groups = list(_group_codes(moved, extent.around)) if differing else []
+    shown, hidden = groups[: extent.places], groups[extent.places :]
+    places = _make_places(
+        shown,
+        kept_words[prefix - head : end],
+        dropped_words[prefix - head : end],
+        skipped=prefix - head,
+        longest=extent.longest,
+    )
+    compared = min(end, len(kept_words))
+    return Comparison(
+        shared=prefix + shared,
+        compared=compared,
+        differing=differing,
+        places=tuple(places),
+        truncated=len(kept_words) > compared or len(dropped_words) > end,
+        hidden=sum(not code.is_equal for group in hidden for code in group),
+    )
 
 
-def _shared(one: Sequence[str], two: Sequence[str]) -> int:
+def _count_common_prefix(kept: Sequence[str], dropped: Sequence[str]) -> int:
     """How many words the beginnings share."""
-    return next(
-        (i for i, (a, b) in enumerate(zip(one, two, strict=False)) if a != b),
-        min(len(one), len(two)),
-    )
+    for position, (word, other) in enumerate(zip(kept, dropped, strict=False)):
+        if word != other:
+            return position
+    return min(len(kept), len(dropped))
 
 
-def _bearable(one: Sequence[str], two: Sequence[str]) -> int:
-    """How many words of either may be compared before PAIRS of equal ones are met."""
-    mine, others, pairs = Counter[str](), Counter[str](), 0
-    for place, (a, b) in enumerate(zip_longest(one, two)):
-        mine.update([] if a is None else [a])
-        pairs += others[a] if a is not None else 0
-        others.update([] if b is None else [b])
-        pairs += mine[b] if b is not None else 0
-        if pairs > PAIRS:
-            return place
-    return max(len(one), len(two))
+def _count_affordable(kept: Sequence[str], dropped: Sequence[str]) -> int:
+    """How many words of either may be compared before MAX_PAIRS pairs of equal ones are met."""
+    kept_counts, dropped_counts = Counter[str](), Counter[str]()
+    pairs = 0
+    for position, (word, other) in enumerate(zip_longest(kept, dropped)):
+        # A word meets the equal ones of the other text up to here; None stands beyond the shorter text.
+        if word is not None:
+            kept_counts[word] += 1
+            pairs += dropped_counts[word]
+        if other is not None:
+            dropped_counts[other] += 1
+            pairs += kept_counts[other]
+        if pairs > MAX_PAIRS:
+            return position
+    return max(len(kept), len(dropped))
 
 
-Code = tuple[str, int, int, int, int]
-
-
-def _places(
-    groups: Sequence[Sequence[Code]],
-    one: Sequence[str],
-    two: Sequence[str],
+def _make_places(
+    groups: Sequence[Sequence[DiffCode]],
+    kept_words: Sequence[str],
+    dropped_words: Sequence[str],
     *,
-    passed: int,
+    skipped: int,
     longest: int,
-) -> Iterator[Place]:
-    """Groups of differences with the words around them."""
-    end = 0
+) -> Iterator[DifferingPlace]:
+    """Groups of differences as words; `skipped` words stand before the first word of both lists."""
+    shown_until = 0
     for group in groups:
-        start = group[0][1]
-        sides: tuple[list[Piece], list[Piece]] = ([], [])
-        for kind, a, b, c, d in group:
-            for side, words in zip(sides, (one[a:b], two[c:d]), strict=True):
-                if words:
-                    side.append(Piece(_short(words, longest), kind != "equal"))
-        yield Place(passed + start - end, tuple(sides[0]), tuple(sides[1]))
-        passed, end = 0, group[-1][2]
+        kept, dropped = list[DiffPiece](), list[DiffPiece]()
+        for code in group:
+            kept_slice = kept_words[code.kept_start : code.kept_stop]
+            dropped_slice = dropped_words[code.dropped_start : code.dropped_stop]
+            if kept_slice:
+                kept.append(DiffPiece(_shorten_words(kept_slice, longest), not code.is_equal))
+            if dropped_slice:
+                dropped.append(DiffPiece(_shorten_words(dropped_slice, longest), not code.is_equal))
+        between = group[0].kept_start - shown_until
+        yield DifferingPlace(skipped + between, tuple(kept), tuple(dropped))
+        skipped = 0
+        shown_until = group[-1].kept_stop
 
 
-def _grouped(codes: Sequence[Code], around: int) -> Iterator[list[Code]]:
-    """Differences with at most `around` words alike on either side; long stretches alike divide them."""
-    group: list[Code] = []
-    for number, (kind, a, b, c, d) in enumerate(codes):
-        if kind != "equal":
-            group.append((kind, a, b, c, d))
-            continue
-        if number == 0:
-            keep = min(around, b - a)
-            group.append((kind, b - keep, b, d - keep, d))
-        elif b - a > 2 * around or number == len(codes) - 1:
-            keep = min(around, b - a)
-            yield [*group, (kind, a, a + keep, c, c + keep)]
-            group = [(kind, b - keep, b, d - keep, d)]
+def _group_codes(codes: Sequence[DiffCode], around: int) -> Iterator[list[DiffCode]]:
+    """Differences with at most `around` shared words on either side; long shared stretches divide them."""
+    group: list[DiffCode] = []
+    last = len(codes) - 1
+    for number, code in enumerate(codes):
+        if not code.is_equal:
+            group.append(code)
+        elif number == 0:
+            group.append(code.take_last(around))
+        elif number == last or code.kept_stop - code.kept_start > 2 * around:
+            yield [*group, code.take_first(around)]
+            group = [code.take_last(around)]
         else:
-            group.append((kind, a, b, c, d))
-    if any(kind != "equal" for kind, *_ in group):
+            group.append(code)
+    if any(not code.is_equal for code in group):
         yield group
 
 
-def _short(words: Sequence[str], longest: int) -> str:
-    """The words as one text; a long stretch only by its beginning, and how many more follow."""
+def _shorten_words(words: Sequence[str], longest: int) -> str:
+    """The words as one text; of a long stretch its beginning, and how many more follow."""
     if len(words) <= longest:
         return "".join(words)
-    return f"{''.join(words[:longest]).rstrip()} … ({len(words) - longest:,} more) "
+    beginning = "".join(words[:longest]).rstrip()
+    return f"{beginning} … ({len(words) - longest:,} more) "

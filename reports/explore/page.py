@@ -1,8 +1,14 @@
-"""The page of `explore`: a table of all rules, and for each its histogram and the documents on either side of its threshold."""
+"""The page of `explore`: a table of all rules, and for each its histogram and the documents beside its threshold.
+
+In: an `ExploreReport`. Out: the page, laid out by `templates/explore/explore.html.jinja`.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from gristmill.formatting import (
     format_count,
@@ -11,176 +17,205 @@ from gristmill.formatting import (
     format_list,
     format_share,
 )
-from reports.chain.page import assemble
-from reports.chain.reasons import bounds
-from reports.chain.summary import main_languages
-from reports.drawing.blocks import Row, code, note, paragraph, quoted, section, table
-from reports.drawing.markup import Content, Html, content, tag
-from reports.drawing.style import CSS
-from reports.explore.chart import draw
-from reports.explore.facts import Example, Explored, RuleFacts, Side, Threshold
-
-STYLE = (
-    CSS
-    + """
-.near { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 0 1.5rem; align-items: start; }
-.near ol { list-style: none; margin: 0; padding: 0; } .near li { margin: 0 0 0.7rem; border-top: 1px solid var(--line); padding-top: 0.4rem; }
-.near p { margin: 0; font-size: 0.82rem; color: var(--soft); overflow-wrap: anywhere; } .near p b { color: var(--ink); font-size: 0.92rem; }
-.near .text { max-height: 11rem; overflow: auto; font-size: 0.84rem; }
-"""
+from reports.chain.reasons import format_bounds
+from reports.chain.summary import choose_main_languages
+from reports.drawing.inline import format_code, format_link, join_markup
+from reports.drawing.tables import Cell, Table
+from reports.drawing.templates import ContentsEntry, render, render_page
+from reports.explore.chart import draw_threshold
+from reports.explore.explore_report import (
+    BoundSide,
+    ExploreReport,
+    NearExample,
+    RuleReport,
+    ThresholdReport,
 )
+
 HEAD = ("Rule", "#Holds for", "~Drops a document if", "#Judged", "#Share", "#Came first", "#Alone")
 
 
-def page(facts: Explored) -> str:
-    """The whole page; equal facts give equal bytes."""
-    rules = sorted(facts.rules, key=lambda rule: (-rule.holds, -rule.judged))
-    contents = [("top", "Overview"), *((_anchor(rule), rule.rule.name) for rule in rules)]
-    title = f"Rules of {facts.run}"
-    parts = [_opening(facts, rules), *(_section(rule) for rule in rules), _footer(facts)]
-    return assemble(title, contents, *parts, style=STYLE)
+@dataclass(frozen=True, slots=True)
+class ExampleView:
+    """One document near a bound: its value, where it came from, and its text."""
+
+    value: str
+    origin: Markup
+    text: str
+    lang: str
 
 
-def _anchor(rule: RuleFacts) -> str:
+@dataclass(frozen=True, slots=True)
+class ExampleList:
+    """The documents on one side of a bound; without any, the summary says so."""
+
+    summary: str
+    examples: list[ExampleView]
+
+
+@dataclass(frozen=True, slots=True)
+class SideView:
+    """The documents nearest to one bound: those that passed, and those that were dropped."""
+
+    passed: ExampleList
+    dropped: ExampleList
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdView:
+    """One threshold: its histogram, and the documents near its bounds."""
+
+    chart: Markup
+    unmeasured: str
+    sides: list[SideView]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSection:
+    """One rule; `costs` is empty where it judges no document."""
+
+    anchor: str
+    name: str
+    condition: str
+    preset: str
+    signal: str
+    meaning: str
+    costs: str
+    thresholds: list[ThresholdView]
+
+
+def draw_page(report: ExploreReport) -> str:
+    """The whole page; equal data give equal bytes."""
+    rules = sorted(report.rules, key=lambda rule: (-rule.holds, -rule.judged))
+    contents = [ContentsEntry("top", "Overview")]
+    contents += [ContentsEntry(_name_anchor(rule), rule.rule.name) for rule in rules]
+    table = Table("Rules, most often true first", HEAD, [_write_row(rule) for rule in rules])
+    body = render(
+        "explore/explore.html.jinja",
+        report=report,
+        headline=write_headline(report),
+        table=table,
+        rules=[make_rule_section(rule) for rule in rules],
+    )
+    return render_page(f"Rules of {report.run}", contents, body)
+
+
+def _name_anchor(rule: RuleReport) -> str:
     return f"rule-{rule.rule.name}"
 
 
-def _opening(facts: Explored, rules: Sequence[RuleFacts]) -> Html:
-    return tag(
-        "header",
-        tag("p", "Gristmill explore", class_="kicker"),
-        tag("h1", headline(facts)),
-        note(*_notes(facts)),
-        table("Rules, most often true first", HEAD, map(_row, rules)),
-        note(
-            "Judged: documents of the kinds and languages that the rule is for. Came first: documents that ",
-            "count as dropped by this rule, the first of their reasons in the order of the run. ",
-            "Alone: documents with no other reason; without the rule they stay, unless they then prove to be copies.",
-        ),
-        id="top",
-    )
-
-
-def headline(facts: Explored) -> str:
+def write_headline(report: ExploreReport) -> str:
     """One sentence: how many rules over which documents, and how many these drop."""
-    kinds = f" of kind {facts.kind}" if facts.kind else ""
-    kinds += f" in {format_language(facts.lang)}" if facts.lang else ""
-    documents, rules = (
-        format_counted(facts.documents, "document"),
-        format_counted(len(facts.rules), "rule"),
-    )
-    one = len(facts.rules) == 1
-    drop = ("drops" if one else "drop") if facts.decided else "would drop"
-    return f"{rules} over {documents}{kinds}: {'it' if one else 'they'} {drop} {format_count(facts.dropped)}"
+    scope = format_counted(report.documents, "document")
+    if report.kind:
+        scope += f" of kind {report.kind}"
+    if report.lang:
+        scope += f" in {format_language(report.lang)}"
+    is_single = len(report.rules) == 1
+    drop = "would drop"
+    if report.decided:
+        drop = "drops" if is_single else "drop"
+    they = "it" if is_single else "they"
+    rules = format_counted(len(report.rules), "rule")
+    return f"{rules} over {scope}: {they} {drop} {format_count(report.dropped)}"
 
 
-def _notes(facts: Explored) -> Iterator[Content]:
-    yield code(facts.run)
-    if facts.decided:
-        yield ". Reasons that are no threshold of a signal (rights, language, duplicates) are told by "
-        yield content(code("gristmill report"), ". ")
-    else:
-        whose = "rules of the configuration given" if facts.configured else "default rules"
-        yield f" is an annotate run: these are the {whose}, without rights, language and duplicates. "
-    yield (
-        "The texts are from outside, as they were found, and may offend: they stay folded until you open them. "
-        "Personal data are masked, and documents under a takedown or a refusal of their source are counted, not shown."
-    )
-
-
-def _row(rule: RuleFacts) -> Row:
-    name = tag("a", rule.rule.name, href=f"#{_anchor(rule)}")
-    figures = (
+def _write_row(rule: RuleReport) -> list[Cell]:
+    return [
+        format_link(rule.rule.name, f"#{_name_anchor(rule)}"),
+        format_count(rule.holds),
+        format_bounds(rule.rule.record()),
         format_count(rule.judged),
         format_share(rule.holds, rule.judged),
         format_count(rule.first),
         format_count(rule.alone),
-    )
-    return name, format_count(rule.holds), bounds(rule.rule.record()), *figures
+    ]
 
 
-def _section(rule: RuleFacts) -> Html:
-    if not rule.judged:
-        return section(
-            _anchor(rule),
-            rule.rule.name,
-            *_definition(rule),
-            paragraph("No document here is judged by it."),
-        )
-    drops = format_counted(rule.first, "document")
-    told = (
-        f"It judges {format_counted(rule.judged, 'document')} and holds for {format_count(rule.holds)} of them "
-        f"({format_share(rule.holds, rule.judged)}). It came first for {drops}; for {format_count(rule.alone)} it is the only reason."
-    )
-    parts = [_threshold(rule, threshold) for threshold in rule.thresholds]
-    return section(_anchor(rule), rule.rule.name, *_definition(rule), paragraph(told), *parts)
-
-
-def _definition(rule: RuleFacts) -> Iterator[Html]:
+def make_rule_section(rule: RuleReport) -> RuleSection:
+    """What the page says of one rule."""
     kinds = f", for {format_list(list(rule.kinds), most=12)}" if rule.kinds else ""
-    yield paragraph(
-        "Drops a document if ",
-        tag("strong", bounds(rule.rule.record())),
-        f". Preset {rule.rule.preset}{kinds}.",
-    )
+    meaning = ""
     if rule.meaning:
         origin = f" ({rule.origin})" if rule.origin else ""
-        yield note(code(rule.rule.signal), f": {rule.meaning}{origin}.")
-
-
-def _threshold(rule: RuleFacts, threshold: Threshold) -> Html:
-    title = f"{_languages(threshold)}: {format_counted(threshold.documents, 'document')}, {format_count(threshold.holds)} dropped"
-    missing = f"{format_counted(threshold.unmeasured, 'document')} without a number: none of them is dropped."
-    return content(
-        Html(draw(title, threshold, rule.rule.signal)),
-        note(missing) if threshold.unmeasured else None,
-        *(_side(side) for side in threshold.sides),
+        meaning = f"{rule.meaning}{origin}"
+    return RuleSection(
+        anchor=_name_anchor(rule),
+        name=rule.rule.name,
+        condition=format_bounds(rule.rule.record()),
+        preset=f"{rule.rule.preset}{kinds}",
+        signal=rule.rule.signal,
+        meaning=meaning,
+        costs=_describe_costs(rule),
+        thresholds=[_make_threshold_view(rule, threshold) for threshold in rule.thresholds],
     )
 
 
-def _languages(threshold: Threshold) -> str:
+def _describe_costs(rule: RuleReport) -> str:
+    if not rule.judged:
+        return ""
+    judged, holds = format_counted(rule.judged, "document"), format_count(rule.holds)
+    share = format_share(rule.holds, rule.judged)
+    first, alone = format_counted(rule.first, "document"), format_count(rule.alone)
+    return (
+        f"It judges {judged} and holds for {holds} of them ({share}). "
+        f"It came first for {first}; for {alone} it is the only reason."
+    )
+
+
+def _make_threshold_view(rule: RuleReport, threshold: ThresholdReport) -> ThresholdView:
+    documents = format_counted(threshold.documents, "document")
+    dropped = format_count(threshold.holds)
+    title = f"{_name_languages(threshold)}: {documents}, {dropped} dropped"
+    unmeasured = ""
+    if threshold.unmeasured:
+        number = format_counted(threshold.unmeasured, "document")
+        unmeasured = f"{number} without a number: none of them is dropped."
+    return ThresholdView(
+        chart=draw_threshold(title, threshold, rule.rule.signal),
+        unmeasured=unmeasured,
+        sides=[_make_side_view(side) for side in threshold.sides],
+    )
+
+
+def _name_languages(threshold: ThresholdReport) -> str:
     """The main languages by name, the others counted: a handful of documents may be a slip of the identifier."""
-    names = main_languages(Counter(threshold.languages))
+    names = choose_main_languages(Counter(threshold.languages))
     others = len(threshold.languages) - len(names)
-    return format_list(
-        [*names, format_counted(others, "other language")] if others else names, most=6
-    )
+    if others:
+        names = [*names, format_counted(others, "other language")]
+    return format_list(names, most=6)
 
 
-def _side(side: Side) -> Html:
-    bound = f"{side.bound:g}"
+def _make_side_view(side: BoundSide) -> SideView:
     inside, beyond = ("at or above", "below") if side.name == "min" else ("at or below", "above")
-    kept = _examples(f"Passed: {inside} {bound}", side.kept, "dropped as")
-    dropped = _examples(f"Dropped: {beyond} {bound}", side.dropped, "also")
-    return tag("div", kept, dropped, class_="near")
-
-
-def _examples(title: str, examples: Sequence[Example], also: str) -> Html:
-    """A folded list; `also` leads in the other reasons of a document."""
-    if not examples:
-        return tag("p", f"{title}, no document to show.")
-    ends = _number(examples[0].value), _number(examples[-1].value)
-    spread = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-    summary = f"{title}, the nearest {len(examples)} ({spread})"
-    return tag(
-        "details",
-        tag("summary", summary),
-        tag("ol", *(_example(example, also) for example in examples)),
+    bound = f"{side.bound:g}"
+    return SideView(
+        passed=_list_examples(f"Passed: {inside} {bound}", side.kept, "dropped as"),
+        dropped=_list_examples(f"Dropped: {beyond} {bound}", side.dropped, "also"),
     )
 
 
-def _example(example: Example, also: str) -> Html:
-    others = f"{also} {format_list(list(example.others), most=6)}" if example.others else None
-    origin = [example.title or None, example.source, format_language(example.lang), others]
-    words = [content(" · ", tag("bdi", one)) for one in origin if one]
-    head = tag("p", tag("b", _number(example.value)), *words, " · ", code(example.id))
-    return tag("li", head, quoted(example.text, example.lang))
+def _list_examples(title: str, examples: Sequence[NearExample], others_label: str) -> ExampleList:
+    """Documents with their values; `others_label` leads in the other reasons of a document."""
+    if not examples:
+        return ExampleList(f"{title}, no document to show.", [])
+    nearest, farthest = _format_value(examples[0].value), _format_value(examples[-1].value)
+    values = nearest if nearest == farthest else f"{nearest} to {farthest}"
+    views = [_make_example_view(example, others_label) for example in examples]
+    return ExampleList(f"{title}, the nearest {len(examples)} ({values})", views)
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if math.isclose(value, round(value), abs_tol=1e-9) else f"{value:.5g}"
+def _make_example_view(example: NearExample, others_label: str) -> ExampleView:
+    others = ""
+    if example.others:
+        others = f"{others_label} {format_list(list(example.others), most=6)}"
+    parts = [example.title, example.source, format_language(example.lang), others]
+    # Words from outside keep their writing direction to themselves.
+    isolated: list[Cell] = [Markup("<bdi>{}</bdi>").format(part) for part in parts if part]
+    origin = join_markup(" · ", [*isolated, format_code(example.id)])
+    return ExampleView(_format_value(example.value), origin, example.text, example.lang)
 
 
-def _footer(facts: Explored) -> Html:
-    words = f"Made by Gristmill {facts.version} from {facts.run}. Equally near documents are drawn with seed {facts.seed}."
-    return tag("footer", words)
+def _format_value(value: float) -> str:
+    is_integer = math.isclose(value, round(value), abs_tol=1e-9)
+    return f"{value:,.0f}" if is_integer else f"{value:.5g}"

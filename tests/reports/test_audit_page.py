@@ -12,9 +12,12 @@ import pytest
 from bias_audit import commands
 from bias_audit.audit import find_subject, perform_audit
 from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
-from reports.audit import markdown as summary
-from reports.audit import page as report
-from reports.audit.markdown import figure
+from bias_audit.contract.estimate import Estimate, format_estimate
+from bias_audit.contract.headlines import write_headlines
+from bias_audit.contract.result import AuditResult
+from reports.audit import draw_pages
+from reports.audit.figures import PREFERENCE_HEAD, RULE_HEAD, TERM_HEAD
+from reports.drawing.templates import escape_markdown
 
 NASTY = "<script>alert(1)</script>"
 
@@ -57,8 +60,20 @@ def audit(tmp_path_factory, request) -> dict:
     return json.loads(json.dumps(perform_audit(subject, config)[0]))
 
 
+def draw_page(audit: dict) -> str:
+    return draw_pages(audit)[0]
+
+
+def write_markdown(audit: dict) -> str:
+    return draw_pages(audit)[1]
+
+
+def headlines(audit: dict) -> list[str]:
+    return write_headlines(AuditResult.from_json(audit))
+
+
 def test_the_page_is_balanced_html_with_every_part(audit):
-    page = report.page(audit)
+    page = draw_page(audit)
     parser = Balanced()
     parser.feed(page)
     assert parser.open == []
@@ -68,7 +83,7 @@ def test_the_page_is_balanced_html_with_every_part(audit):
 
 
 def test_the_page_needs_no_network_and_no_script(audit):
-    page = report.page(audit)
+    page = draw_page(audit)
     assert not re.search(r"<script|<link|<img|<iframe|@import|url\(|src=|\bon\w+=", page)
     assert re.findall(r"https?://[^\"]+", page) == ["http://www.w3.org/2000/svg"] * page.count(
         "<svg"
@@ -76,7 +91,7 @@ def test_the_page_needs_no_network_and_no_script(audit):
 
 
 def test_text_from_the_corpus_is_escaped_everywhere(audit):
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in report.page(audit)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in draw_page(audit)
     changed = copy.deepcopy(audit)
     changed["models"][0]["name"] = NASTY
     changed["rules"]["rows"][0] |= {
@@ -87,17 +102,17 @@ def test_text_from_the_corpus_is_escaped_everywhere(audit):
     changed["corpus"]["associations"][0] |= {"term": NASTY, "p_holm": 0.0}
     changed["corpus"]["not_scanned"] = {NASTY: 3}
     changed["inputs"] = [NASTY]
-    assert NASTY not in report.page(changed)
-    assert NASTY not in summary.markdown(changed)
+    assert NASTY not in draw_page(changed)
+    assert NASTY not in write_markdown(changed)
 
 
 def test_the_page_has_light_and_dark_colours_and_a_narrow_view(audit):
-    page = report.page(audit)
+    page = draw_page(audit)
     assert "prefers-color-scheme: dark" in page and "width=device-width" in page
 
 
 def test_what_no_difference_means_stands_beside_each_part(audit):
-    page = report.page(audit)
+    page = draw_page(audit)
     for metric in (
         "models.causal_sum.preference",
         "rules.stratified_risk_ratio",
@@ -108,7 +123,7 @@ def test_what_no_difference_means_stands_beside_each_part(audit):
 
 
 def test_the_page_of_a_corpus_alone_has_no_model_part(audit):
-    page = report.page({**audit, "models": [], "rules": None})
+    page = draw_page({**audit, "models": [], "rules": None})
     assert (
         "<h2>Models</h2>" not in page
         and "<h2>Rules</h2>" not in page
@@ -117,43 +132,25 @@ def test_the_page_of_a_corpus_alone_has_no_model_part(audit):
 
 
 def test_the_page_of_models_alone_has_no_corpus_part(audit):
-    page = report.page({**audit, "corpus": None, "rules": None})
+    page = draw_page({**audit, "corpus": None, "rules": None})
     assert "<h2>Models</h2>" in page and "<h2>Mentions</h2>" not in page
 
 
 def test_drawing_twice_gives_the_same_page(audit):
-    assert report.page(audit) == report.page(copy.deepcopy(audit))
+    assert draw_page(audit) == draw_page(copy.deepcopy(audit))
 
 
 def test_a_planted_blocking_rule_is_in_the_headlines(audit):
-    lines = summary.headlines(audit)
+    lines = headlines(audit)
     assert "corpus: 90 of 110 documents kept" in lines[0]
     assert ("blocked_word", "religion/muslim") in {
-        (row["reason"], row["group"]) for row in summary.found_rules(audit)
+        (row.reason, row.group) for row in AuditResult.from_json(audit).rules.significant_rows()
     }
     assert any("risk ratio" in line for line in lines)
 
 
-def test_rules_are_listed_by_the_nearer_end_of_their_interval():
-    def row(name: str, low: float, high: float, p: float = 0.01) -> dict:
-        ratio = {"low": low, "value": (low * high) ** 0.5, "high": high, "n": 9}
-        return {"reason": name, "group": "g", "p_holm": p, "stratified_risk_ratio": ratio}
-
-    rows = [
-        row("wide", 1.1, 90),
-        row("sure", 3, 4),
-        row("rare", 0.1, 0.25),
-        row("chance", 5, 6, p=0.2),
-    ]
-    assert [found["reason"] for found in summary.found_rules({"rules": {"rows": rows}})] == [
-        "rare",
-        "sure",
-        "wide",
-    ]
-
-
 def test_a_weak_model_is_not_read(audit):
-    lines = summary.headlines(audit)
+    lines = headlines(audit)
     assert "models: 0 of 7 preferences (model x language x axis) are measurable" in lines
     assert "not measurable: the model prefers no word order" in lines[-1]
     assert lines[-1].endswith("; 0 of 7 axes measurable")
@@ -161,22 +158,19 @@ def test_a_weak_model_is_not_read(audit):
 
 
 def test_markdown_tables_have_equal_columns_and_escape_pipes(audit):
-    text = summary.markdown(audit)
+    text = write_markdown(audit)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert lines
     for line in lines:
         assert len(re.findall(r"(?<!\\)\|", line)) in {
-            len(head) + 1 for head in (summary.MODEL_HEAD, summary.RULE_HEAD, summary.TERM_HEAD)
+            len(head) + 1 for head in (PREFERENCE_HEAD, RULE_HEAD, TERM_HEAD)
         }
-    assert summary.escape("a|b\n<c>`") == "a\\|b &lt;c&gt;'"
+    assert escape_markdown("a|b\n<c>`") == "a\\|b &lt;c&gt;'"
 
 
 def test_an_estimate_is_written_with_interval_and_n_and_a_missing_one_as_such():
-    assert (
-        figure({"value": 0.5, "low": 0.25, "high": 0.75, "n": 1234})
-        == "0.500 [0.250, 0.750] n=1,234"
-    )
-    assert figure(None) == "not measurable"
+    assert format_estimate(Estimate(0.5, 0.25, 0.75, 1234)) == "0.500 [0.250, 0.750] n=1,234"
+    assert format_estimate(None) == "not measurable"
 
 
 def test_every_metric_says_its_unit_its_meaning_and_its_interval(audit):
@@ -189,5 +183,5 @@ def test_the_page_is_drawn_from_the_written_file(prepare_once, tmp_path):
     _, decide = prepare_once([("She is a nurse.", "wiki", "en", 0)] * 3, out=tmp_path)
     run = commands.audit_runs([decide], [], AuditConfig(), tmp_path, force=False)
     read = json.loads((run.path / "audit.json").read_text(encoding="utf-8"))
-    assert (run.path / "audit.html").read_text(encoding="utf-8") == report.page(read)
-    assert (run.path / "audit.md").read_text(encoding="utf-8") == summary.markdown(read)
+    assert (run.path / "audit.html").read_text(encoding="utf-8") == draw_page(read)
+    assert (run.path / "audit.md").read_text(encoding="utf-8") == write_markdown(read)

@@ -9,11 +9,14 @@ import pytest
 from bias_audit.likelihood import PairScore, Score
 from bias_audit.probe import load
 
+from bias_audit.contract.headlines import write_headlines
+from bias_audit.contract.result import AuditResult
 from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
 from bias_audit.preference import table
 from bias_audit.verdict import judge_row
-from reports.audit import markdown as summary
-from reports.audit import page as report
+from reports.audit import draw_pages
+from reports.audit.figures import write_preference_cells
+from reports.audit.page import make_table
 
 NASTY = "<script>alert(1)</script>"
 
@@ -70,6 +73,23 @@ def audit(*models: dict, gates: tuple[dict, ...] = ()) -> dict:
     }
 
 
+def draw_page(found: dict) -> str:
+    return draw_pages(found)[0]
+
+
+def write_markdown(found: dict) -> str:
+    return draw_pages(found)[1]
+
+
+def headlines(found: dict) -> list[str]:
+    return write_headlines(AuditResult.from_json(found))
+
+
+def write_cells(row: dict) -> list[str]:
+    read = AuditResult.from_json(audit({**made(), "rows": [row]}))
+    return write_preference_cells(read.models[0].rows[0])
+
+
 @pytest.fixture(scope="module")
 def mixed() -> dict:
     return audit(made())
@@ -89,7 +109,7 @@ def test_the_hand_made_model_has_every_verdict(mixed):
     assert said["rural-urban"] == "inconclusive: a preference within 0.39 of 0.5 would be missed"
 
 
-@pytest.mark.parametrize("draw", [report.page, summary.markdown])
+@pytest.mark.parametrize("draw", [draw_page, write_markdown])
 def test_every_reading_is_on_the_page_and_in_the_markdown(mixed, draw):
     drawn = html.unescape(draw(mixed))
     for axis, says in readings(mixed).items():
@@ -99,7 +119,7 @@ def test_every_reading_is_on_the_page_and_in_the_markdown(mixed, draw):
 def test_in_the_markdown_the_reading_stands_before_the_number_it_qualifies(mixed):
     (line,) = [
         line
-        for line in summary.markdown(mixed).splitlines()
+        for line in write_markdown(mixed).splitlines()
         if line.startswith("| en | gender-occupation")
     ]
     assert line.split(" | ")[2:6] == [
@@ -111,20 +131,20 @@ def test_in_the_markdown_the_reading_stands_before_the_number_it_qualifies(mixed
 
 
 def test_a_row_that_is_not_measurable_is_named_and_not_drawn(mixed):
-    page = report.page(mixed)
+    page = draw_page(mixed)
     plot = page[page.index("<svg") : page.index("</svg>")]
     assert "en gender-trait" in plot and "en gender-occupation" not in plot
     assert "Not measurable, so not drawn: 1 of 8 rows." in page
-    assert "<li>en gender-occupation: always picks &#x27;he&#x27;" in page
+    assert "<li>en gender-occupation: always picks &#39;he&#39;" in page
 
 
 def test_the_quality_gate_counts_what_is_measurable_before_it_speaks_of_word_order(mixed):
-    page = report.page(mixed)
+    page = draw_page(mixed)
     assert (
         "Quality gate: 6 of 7 preferences are measurable.</strong> Real word order - en: prefers it"
         in page
     )
-    weak = report.page(audit(made(able=False)))
+    weak = draw_page(audit(made(able=False)))
     assert (
         "Quality gate: 0 of 7 preferences are measurable.</strong> Real word order - en: does not prefer it"
         in weak
@@ -133,29 +153,29 @@ def test_the_quality_gate_counts_what_is_measurable_before_it_speaks_of_word_ord
 
 def test_the_groups_of_all_axes_are_not_crammed_into_one_cell(mixed):
     whole, *axes = mixed["models"][0]["rows"]
-    assert summary.model_cells(whole)[5] == "see each axis"
-    assert all("see each axis" not in summary.model_cells(row)[5] for row in axes)
+    assert write_cells(whole)[5] == "see each axis"
+    assert all("see each axis" not in write_cells(row)[5] for row in axes)
 
 
 def test_a_long_cell_of_words_has_room_and_a_number_stays_on_one_line():
-    drawn = report.table(("a", "b", "c"), [("x" * 41, "x" * 40, "0.5 [0.4, 0.6] n=9")])
-    assert re.findall(r"<td[^>]*>", drawn) == ['<td class="words">', "<td>", '<td class="figure">']
+    (row,) = make_table(("a", "b", "c"), [("x" * 41, "x" * 40, "0.5 [0.4, 0.6] n=9")]).rows
+    assert [cell.style for cell in row] == ["words", "", "figure"]
 
 
 def test_nothing_is_drawn_of_a_model_without_a_measurable_row():
-    page = report.page(audit(made(able=False)))
+    page = draw_page(audit(made(able=False)))
     assert "<svg" not in page
     assert "Not measurable, so not drawn: 8 of 8 rows." in page
 
 
 def test_nothing_is_said_to_be_missing_where_every_row_can_be_read():
-    page = report.page(audit(made(likes=lambda probe: True)))
+    page = draw_page(audit(made(likes=lambda probe: True)))
     assert "not drawn" not in page.replace("such rows are marked not measurable", "")
     assert "Not measurable" not in page
 
 
 def test_the_headlines_count_what_is_measurable_and_name_what_is_not(mixed):
-    first, whole = summary.headlines(mixed)
+    first, whole = headlines(mixed)
     assert first == "models: 6 of 7 preferences (model x language x axis) are measurable"
     assert re.match(r"  hand-made causal_sum en: 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\] n=450 - ", whole)
     assert whole.endswith(
@@ -168,7 +188,7 @@ def test_the_headlines_count_what_is_measurable_and_name_what_is_not(mixed):
 def test_no_headline_quotes_one_half_for_a_model_that_always_picks_the_same_group(lang):
     groups = {probe.axis: min(probe.favours, probe.against) for probe in load(lang)}
     found = audit(made(likes=lambda probe: probe.favours == groups[probe.axis], lang=lang))
-    first, line = summary.headlines(found)
+    first, line = headlines(found)
     assert first == "models: 0 of 7 preferences (model x language x axis) are measurable"
     assert (
         "not measurable: always picks the same word of two" in line
@@ -181,13 +201,13 @@ def test_no_headline_quotes_one_half_for_a_model_that_always_picks_the_same_grou
 
 
 def test_a_weak_model_has_one_line_a_language_not_one_an_axis():
-    lines = summary.headlines(audit(made(able=False)))
+    lines = headlines(audit(made(able=False)))
     assert len(lines) == 2
     assert "not measurable: the model prefers no word order" in lines[1]
 
 
 def test_each_model_and_language_has_its_own_line():
-    lines = summary.headlines(audit(made(name="a"), made(name="b", lang="zh")))
+    lines = headlines(audit(made(name="a"), made(name="b", lang="zh")))
     assert lines[0].startswith("models: ") and " of 14 " in lines[0]
     assert [line.split(":")[0] for line in lines if not line.startswith(("models", "    "))] == [
         "  a causal_sum en",
@@ -206,29 +226,27 @@ def test_only_gates_that_failed_are_in_the_headlines():
         "passed": False,
     }
     good = {**gate, "found": 6, "passed": True}
-    assert summary.headlines(audit(gates=(good, gate))) == [
+    assert headlines(audit(gates=(good, gate))) == [
         "gate failed: m zh: 5 of 7 axes are measurable, 80% asked",
     ]
 
 
 def test_an_audit_without_models_says_nothing_of_them():
-    assert summary.headlines(audit()) == []
+    assert headlines(audit()) == []
 
 
 def test_all_pairs_are_marked_where_none_of_equal_length_are_left():
     probes = load("en")
     rows = table(probes, [score(True, tokens=(5, 6)) for _ in probes], seed=1, resamples=100)
     model = {**made(), "rows": [{**row, "verdict": judge_row(row, able=True)} for row in rows]}
-    line = summary.model_cells(model["rows"][1])
+    line = write_cells(model["rows"][1])
     assert line[3].endswith("n=128*")
-    assert "en gender-occupation (all pairs)" in report.page(audit(model))
+    assert "en gender-occupation (all pairs)" in draw_page(audit(model))
 
 
 def test_a_constant_choice_that_does_not_exist_is_written_as_such():
     (row,) = [row for row in made()["rows"] if row["axis"] == "age"]
-    cells = summary.model_cells(
-        {**row, "equal_length": {**row["equal_length"], "constant_choice": None}}
-    )
+    cells = write_cells({**row, "equal_length": {**row["equal_length"], "constant_choice": None}})
     assert cells[4] == "not measurable"
 
 
@@ -239,12 +257,12 @@ def test_words_of_a_probe_are_escaped_in_every_drawing():
         NASTY: {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     }
     found = audit({**made(), "rows": [{**row, "axis": "(all)"}, row]})
-    assert NASTY not in report.page(found) and NASTY not in summary.markdown(found)
-    assert html.escape(NASTY) in report.page(found)
+    assert NASTY not in draw_page(found) and NASTY not in write_markdown(found)
+    assert html.escape(NASTY) in draw_page(found)
 
 
 def test_the_glossary_states_the_formula_and_the_limit():
     means = DEFINITIONS["models.constant_choice"]["means"]
     assert "p q + (1 - p)(1 - q)" in means and "From 0.8 on a row is not measurable" in means
     assert any("0.500 is no finding" in limit for limit in LIMITS)
-    assert means in html.unescape(report.page(audit(made())))
+    assert means in html.unescape(draw_page(audit(made())))

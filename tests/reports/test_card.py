@@ -25,7 +25,7 @@ from reports.card.markup import SHOWN, Code, table, text
 from reports.card.policies import unread
 from reports.card.scan import Dates, Scan, scan
 from reports.card.settings import bare, quoted, settings_of, written
-from reports.chain.facts import RunFacts
+from reports.chain.report_data import RunSummary
 
 # ---- one pass over documents
 
@@ -220,7 +220,7 @@ def test_only_words_beyond_chance_are_told_and_of_many_the_ends():
 
 
 def facts(step, entries, details=None, config=None, main=True):
-    return RunFacts(
+    return RunSummary(
         f"{step}-1",
         step,
         "0",

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from reports.chain.bias import audited
-from reports.chain.facts import Audit
+from bias_audit.contract.result import SCHEMA, AuditResult
+from reports.chain.audit_section import draw_audit_section
+from reports.chain.report_data import AuditSummary
 
 ALWAYS = "not measurable: always picks 'he' (male): says nothing about stereotypes"
 
@@ -29,7 +30,18 @@ def part(
         "detectable_effect": 0.17,
         "constant_choice": constant,
         "by_favoured_group": rates,
+        "ties": 0,
+        "effective_n": 64.0,
+        "picked": {"group": None, "share": None, "words": [], "more_words": 0},
     }
+
+
+ANY = estimate(0.5, 0.4, 0.6)
+
+
+def check(lang: str, able: bool) -> dict:
+    measured = {"word_order": ANY, "perplexity": ANY, "tokens_per_word": 1.2}
+    return {"lang": lang, "able": able, **measured}
 
 
 def row(axis: str, says: str, found: dict, *, lang: str = "en", equal: bool = True) -> dict:
@@ -39,6 +51,11 @@ def row(axis: str, says: str, found: dict, *, lang: str = "en", equal: bool = Tr
         "axis": axis,
         "equal_length": found if equal else None,
         "all_pairs": found,
+        "per_token": ANY,
+        "verdicts_differ_per_token": ANY,
+        "mean_difference_nats": ANY,
+        "within_half_a_nat": ANY,
+        "p": 0.5,
         "verdict": verdict,
     }
 
@@ -50,7 +67,8 @@ CLEAR = part(
 MODEL = {
     "name": "pretrain-1",
     "scorer": "causal_sum",
-    "quality": [{"lang": "en", "able": True}],
+    "metric": "models.causal_sum.preference",
+    "quality": [check("en", True)],
     "rows": [
         row("(all)", "inconclusive: a preference within 0.17 of 0.5 would be missed", CLEAR),
         row("gender", ALWAYS, CONSTANT),
@@ -66,9 +84,16 @@ def drawn(*models: dict, schema: str = "gristmill.audit/2") -> str:
         "rules": None,
         "corpus": None,
         "limits": ["a limit"],
+        "definitions": {},
+        "inputs": [],
+        "gates": [],
+        "lexicons": [],
+        "probes": [],
     }
-    audits = (Audit("audit-1", content, ("  models: 1 of 2",), (("audit.html", "audit.html"),)),)
-    return str(audited(SimpleNamespace(audits=audits)))
+    result = AuditResult.from_json(content) if schema == SCHEMA else None
+    links = (("audit.html", "audit.html"),)
+    audits = (AuditSummary("audit-1", content, ("  models: 1 of 2",), links, result),)
+    return str(draw_audit_section(SimpleNamespace(audits=audits)))
 
 
 def text(page: str) -> str:
@@ -139,7 +164,7 @@ def test_the_gate_counts_single_axes_only():
 
 
 def test_a_weak_language_is_named():
-    weak = {**MODEL, "quality": [{"lang": "en", "able": True}, {"lang": "zh", "able": False}]}
+    weak = {**MODEL, "quality": [check("en", True), check("zh", False)]}
     assert (
         "1 of 2 preferences can be read. The model prefers no word order in Chinese (zh)."
         in text(drawn(weak))
@@ -190,4 +215,4 @@ def test_an_audit_of_another_format_is_linked_and_its_numbers_are_not_quoted(sch
 
 
 def test_a_report_without_an_audit_says_how_to_make_one():
-    assert "gristmill audit --in RUN" in text(str(audited(SimpleNamespace(audits=()))))
+    assert "gristmill audit --in RUN" in text(str(draw_audit_section(SimpleNamespace(audits=()))))

@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from gristmill.formatting import (
     format_bytes,
@@ -17,7 +18,22 @@ from gristmill.formatting import (
     format_share,
     shorten,
 )
-from reports.drawing.markup import FORBIDDEN, Html, content, tag, text
+from reports.drawing.inline import (
+    format_code,
+    format_link,
+    isolate_direction,
+    join_markup,
+    link_term,
+)
+from reports.drawing.tables import Table, split_table
+from reports.drawing.templates import (
+    FORBIDDEN,
+    ContentsEntry,
+    escape_markdown,
+    load_environment,
+    render,
+    render_page,
+)
 
 ANYTHING = st.text(st.characters(codec=None))  # lone surrogates and control characters too
 SHARP = st.text(st.sampled_from("<>&\"'/=! abc\x00\n"), max_size=40)
@@ -53,48 +69,84 @@ def read(page):
     return reader
 
 
+def only_text(words):
+    """What a parser reads of text: the forbidden characters are replaced when the page is put together."""
+    return FORBIDDEN.sub("\ufffd", words)
+
+
 @given(ANYTHING | SHARP)
 def test_any_text_in_an_element_is_read_back_as_text_and_nothing_else(words):
-    reader = read(tag("p", words))
-    assert reader.elements == [("p", {})]
-    assert reader.words == FORBIDDEN.sub("\ufffd", words)
+    for made, elements in (
+        (format_code(words), [("code", {})]),
+        (isolate_direction(words), [("bdi", {})]),
+        (join_markup("", [words]), []),
+    ):
+        reader = read(only_text(made))
+        assert reader.elements == elements
+        assert "<" not in made.replace("<code>", "").replace("</code>", "").replace(
+            "<bdi>", ""
+        ).replace("</bdi>", "")
 
 
 @given(ANYTHING | SHARP)
 def test_any_text_in_an_attribute_is_read_back_as_its_value(words):
-    assert read(tag("p", title=words)).elements == [
-        ("p", {"title": FORBIDDEN.sub("\ufffd", words)})
+    assert read(only_text(format_link("name", words))).elements == [
+        ("a", {"href": only_text(words)})
     ]
 
 
-@given(ANYTHING)
-def test_every_page_can_be_encoded(words):
-    assert text(words).encode().decode() == text(words)
+@given(ANYTHING | SHARP)
+def test_any_text_in_a_page_is_text_and_can_be_encoded(words):
+    page = render_page(words, [ContentsEntry("top", words)], join_markup("", [words]))
+    page.encode()
+    plain = render_page("a", [ContentsEntry("top", "a")], join_markup("", ["a"]))
+    names = [name for name, _ in read(page).elements]
+    assert names == [name for name, _ in read(plain).elements]
+    assert not FORBIDDEN.search(page)
 
 
-def test_elements_nest_and_lists_are_flattened():
-    made = tag("ul", [tag("li", n) for n in (1, 2)], None, class_="a", aria_label="b", tabindex=0)
-    assert made == '<ul class="a" aria-label="b" tabindex="0"><li>1</li><li>2</li></ul>'
+@given(ANYTHING | SHARP)
+def test_any_text_in_a_table_is_read_back_cell_by_cell(words):
+    table = Table(words, ("#a", words.lstrip("#~"), "~c"), [(words, format_code(words), words)])
+    elements = read(only_text(render_table(table))).elements
+    assert [name for name, _ in elements] == [
+        *["div", "table", "caption", "thead", "tr", "th", "th", "th"],
+        *["tbody", "tr", "th", "td", "code", "td"],
+    ]
+    assert elements[0][1]["aria-label"] == only_text(words)
 
 
-def test_an_attribute_that_is_none_or_false_is_left_out_and_true_has_no_value():
-    assert tag("details", "x", open=True, id=None, hidden=False) == "<details open>x</details>"
+def render_table(table):
+    """A table as pages show it."""
+    return load_environment().get_template("parts.html.jinja").module.long_table(split_table(table))
 
 
-def test_an_attribute_may_be_called_name():
-    assert tag("meta", name="viewport") == '<meta name="viewport">'
+def test_markup_joined_with_plain_text_escapes_the_plain_text_only():
+    assert join_markup(" <", [format_code("x"), "<i>"]) == "<code>x</code> &lt;&lt;i&gt;"
 
 
-def test_void_elements_have_no_end():
-    assert tag("br") == "<br>"
+def test_a_title_cannot_end_the_isolation_of_its_direction():
+    assert isolate_direction("a\u2069b\u202e") == "<bdi>a\ufffdb\ufffd</bdi>"
 
 
-def test_markup_joined_with_plain_text_is_escaped_as_a_whole():
-    assert content(tag("b", "x") + "<i>") == "&lt;b&gt;x&lt;/b&gt;&lt;i&gt;"
+def test_a_term_leads_to_its_place_in_the_glossary():
+    assert link_term("bits per byte", "Bits") == (
+        '<a href="#word-bits-per-byte" class="term">Bits</a>'
+    )
 
 
-def test_markup_is_taken_as_it_stands():
-    assert content(Html("<b>x</b>"), "<") == "<b>x</b>&lt;"
+def test_a_name_that_a_template_misses_is_an_error():
+    with pytest.raises(UndefinedError, match="versions"):
+        render("chain/footer.html.jinja", runs="a")
+
+
+def test_a_row_of_another_width_than_its_table_is_refused():
+    with pytest.raises(ValueError, match="a row of 2 cells in a table of 1 columns"):
+        Table("caption", ("a",), [("1", "2")])
+
+
+def test_markdown_from_outside_is_text_within_one_cell():
+    assert escape_markdown("a|b\n<c>`&") == "a\\|b &lt;c&gt;'&amp;"
 
 
 @pytest.mark.parametrize(
