@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pipelines.decide.config import choose_min_similarity
+from pipelines.signatures import PERMUTATIONS
 
 from pipelines.annotate.kernels.minhash import SHINGLE
-from pipelines.annotate.signals.table import signature_column, signature_matrix
-from pipelines.config import PERMUTATIONS, bound_below
+from pipelines.annotate.signals.table import compute_signature_column, view_signature_matrix
 from pipelines.decide.dedup.keys import band_keys
 from pipelines.decide.dedup.lsh import caught, optimal
 from pipelines.kernels.buffers import get_text_buffers
@@ -78,7 +79,9 @@ def choices() -> list[Choice]:
     for threshold in THRESHOLDS:
         bands, rows = optimal(threshold, PERMUTATIONS)
         found.append(
-            Choice(f"{threshold:g} = {bands} x {rows}", bands, rows, bound_below(threshold))
+            Choice(
+                f"{threshold:g} = {bands} x {rows}", bands, rows, choose_min_similarity(threshold)
+            )
         )
     return found
 
@@ -115,7 +118,10 @@ def read(name: str) -> Pairs:
     exact = np.array(
         [jaccard(a, b) for a, b in zip(*(column.to_pylist() for column in texts), strict=True)]
     )
-    sides = [signature_matrix(signature_column(*get_text_buffers(column))) for column in texts]
+    sides = [
+        view_signature_matrix(compute_signature_column(*get_text_buffers(column)))
+        for column in texts
+    ]
     negative = np.array(
         [str(label) in ("0", "negative", "False") for label in table["label"].to_pylist()]
     )

@@ -243,7 +243,7 @@ def pseudonym(
 
     Example: gristmill pseudonym https://social.example/@name --set annotate.author_key=the-key-of-the-corpus
     """
-    from pipelines.annotate.graph import pseudonym as derive_pseudonym
+    from pipelines.annotate.graph import make_pseudonym as derive_pseudonym
     from pipelines.config import PrepareConfig
 
     settings = load(PrepareConfig, config, overrides or [])

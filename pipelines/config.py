@@ -13,7 +13,7 @@ MIB = 1 << 20
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 
 
-class Columns(Config):
+class InputColumns(Config):
     """What the columns of JSON Lines and Parquet inputs are called."""
 
     text: str = "text"
@@ -27,7 +27,7 @@ class Columns(Config):
     lang: str = "lang"
 
 
-class Limits(Config):
+class PageLimits(Config):
     """Deterministic limits on untrusted pages; what exceeds them is quarantined, never half-read."""
 
     page_bytes: int = 4 * MIB
@@ -37,13 +37,13 @@ class Limits(Config):
     memory_bytes: int = 2048 * MIB
 
 
-class FromFile(Config):
+class FileSignalConfig(Config):
     """A column made with a file of the user's; `languages` says which documents are looked at, the others have 0."""
 
     languages: tuple[str, ...] = ()
 
 
-class Classifier(FromFile):
+class ClassifierConfig(FileSignalConfig):
     """What a classifier says of the first `max_chars` characters of a document: of a fastText or an ONNX model.
 
     fastText: the probability of `label`. ONNX: the first `max_tokens` tokens, cut by the `tokenizer.json` beside the model
@@ -85,7 +85,7 @@ class Classifier(FromFile):
         return self
 
 
-class Perplexity(FromFile):
+class PerplexityConfig(FileSignalConfig):
     """How surprised a KenLM model is by a document; it reads the pieces of a `sentencepiece` model, else words.
 
     `normalize`: as `pipelines.annotate.signals.perplexity.normalized` says, or not at all. A sentence is a line, or the whole document.
@@ -97,7 +97,7 @@ class Perplexity(FromFile):
     sentences: Literal["lines", "document"] = "lines"
 
 
-class WordList(FromFile):
+class WordListConfig(FileSignalConfig):
     """The share of characters, but white space, that belong to an entry of a list with one word or phrase a line."""
 
     path: str
@@ -108,29 +108,29 @@ class AnnotateConfig(Config):
 
     split_bytes: Annotated[int, Field(ge=1024)] = 16 * MIB
     slice_bytes: Annotated[int, Field(ge=1024)] = 64 * MIB
-    columns: Columns = Columns()
-    limits: Limits = Limits()
+    columns: InputColumns = InputColumns()
+    limits: PageLimits = PageLimits()
     author_key: str = ""
     """Key of the pseudonyms of authors, long and secret; without one, authors are left out."""
     signals: dict[str, str] = Field(default_factory=dict)
     """Signals of one's own: column -> "module:function", see `pipelines.annotate.signals.custom`."""
-    classifiers: dict[str, Classifier] = Field(default_factory=dict)
+    classifiers: dict[str, ClassifierConfig] = Field(default_factory=dict)
     """Columns of classifiers by name, see `pipelines.annotate.signals.classifier`."""
-    word_lists: dict[str, WordList] = Field(default_factory=dict)
+    word_lists: dict[str, WordListConfig] = Field(default_factory=dict)
     """Columns of word lists by name, see `pipelines.annotate.signals.word_list`."""
-    perplexity: dict[str, Perplexity] = Field(default_factory=dict)
+    perplexity: dict[str, PerplexityConfig] = Field(default_factory=dict)
     """Columns of language models by name, see `pipelines.annotate.signals.perplexity`."""
     only_hashes: bool = False
     """Only what finding copies needs, for those who filter elsewhere: no signals, no personal data, `lang` as stated."""
 
     @property
-    def own_columns(self) -> list[str]:
+    def custom_columns(self) -> list[str]:
         """The names of all columns that documents have by this configuration alone."""
         return [*self.signals, *self.classifiers, *self.word_lists, *self.perplexity]
 
     @model_validator(mode="after")
     def _names_columns(self) -> "AnnotateConfig":
-        names = self.own_columns
+        names = self.custom_columns
         for name in names:
             if not name.isidentifier():
                 raise ValueError(f"`{name}` cannot be a column: use letters, digits and _")
@@ -166,7 +166,7 @@ class Bound(Config):
         return self
 
 
-class OwnRule(Bound):
+class CustomRule(Bound):
     """A rule of one's own: drop documents whose `signal` is below `min` or above `max`, of these `kinds` and `languages`.
 
     None given: of any.
@@ -187,7 +187,7 @@ PERMUTATIONS = 112
 """Elements of a signature."""
 
 
-def bound_below(threshold: float) -> float:
+def choose_min_similarity(threshold: float) -> float:
     """The bound for pairs compared where this threshold is wished: below it, for an estimate errs by 0.05 either way."""
     return min(0.5, max(0.0, round(threshold - 0.1, 3)))
 
@@ -217,7 +217,7 @@ class NearConfig(Config):
             raise ValueError(
                 f"`threshold` chooses {bands} bands of {rows} rows: give it, or `bands` and `rows`"
             )
-        return {"min_similarity": bound_below(threshold), **given, **chosen}
+        return {"min_similarity": choose_min_similarity(threshold), **given, **chosen}
 
     @model_validator(mode="after")
     def _fits(self) -> "NearConfig":
@@ -305,7 +305,7 @@ class DecideConfig(Config):
 
     presets: dict[str, tuple[str, ...]] = DEFAULT_PRESETS
     thresholds: dict[str, Bound] = Field(default_factory=dict)
-    rules: dict[str, OwnRule] = Field(default_factory=dict)
+    rules: dict[str, CustomRule] = Field(default_factory=dict)
     languages: tuple[str, ...] = ()
     min_language_score: Annotated[float, Field(ge=0, le=1)] = 0.0
     rights: RightsPolicy = POLICIES["strict-eu"]
@@ -445,7 +445,7 @@ class ExportTextConfig(Config):
         return self
 
 
-class Errors(Config):
+class ErrorsConfig(Config):
     """How many quarantined records a run may have before it ends with exit code 3."""
 
     budget: Annotated[int, Field(ge=0)] = 0
@@ -459,4 +459,4 @@ class PrepareConfig(Config):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     export_text: ExportTextConfig = ExportTextConfig()
-    errors: Errors = Errors()
+    errors: ErrorsConfig = ErrorsConfig()

@@ -18,7 +18,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 
 if TYPE_CHECKING:
-    from pipelines.config import DecideConfig
+    from pipelines.decide.config import DecideConfig
 
 KindOption = Annotated[
     str | None, typer.Option("--kind", help="Only rules for this kind of source, e.g. web.")
@@ -86,11 +86,11 @@ def signals(
     """
     from gristmill.config import load
     from gristmill.corpus.document import DOCUMENT_SCHEMA
-    from pipelines.annotate.signals.chosen import chosen_columns
+    from pipelines.annotate.signals.chosen import load_custom_columns
     from pipelines.annotate.signals.table import SIGNAL_FIELDS
     from pipelines.config import PrepareConfig
 
-    own = chosen_columns(load(PrepareConfig, config, overrides or []).annotate)
+    own = load_custom_columns(load(PrepareConfig, config, overrides or []).annotate)
     rows = []
     for field in (*DOCUMENT_SCHEMA, *SIGNAL_FIELDS, *(column.field for column in own)):
         about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}

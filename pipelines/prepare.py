@@ -14,10 +14,11 @@ from gristmill.steps.options import StepOptions
 from gristmill.steps.runner import run_step
 from gristmill.steps.step import Step
 from pipelines.annotate.step import AnnotateStep
-from pipelines.config import PrepareConfig, TokenizerConfig
+from pipelines.config import PrepareConfig
 from pipelines.decide.step import DecideStep, check_choices, check_only_hashes
 from pipelines.engine.launch import Engine
 from pipelines.pack.step import PackStep
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.step import TokenizerStep, find_earlier_tokenizer
 
 
@@ -55,7 +56,7 @@ def prepare(
 
     Without `new_tokenizer` an earlier tokenizer stays where only thresholds changed since.
     """
-    check_choices(settings.decide, settings.annotate.own_columns)
+    check_choices(settings.decide, settings.annotate.custom_columns)
     check_only_hashes(settings, has_tokenizer=tokenizer is not None)
     engine = make_engine(options)
     annotated = run_and_report(AnnotateStep(sources, settings.annotate, engine), options)

@@ -23,12 +23,12 @@ from gristmill.corpus.document import as_text
 from gristmill.errors import InputError
 from gristmill.runs import storage
 from gristmill.runs.run import SPILL
-from pipelines.annotate.readers.arrow import cut_arrow, schema_of
+from pipelines.annotate.config import AnnotateConfig
+from pipelines.annotate.readers.arrow import plan_arrow, read_arrow_schema
 from pipelines.annotate.readers.compressed import inflate
-from pipelines.annotate.readers.dump_pages import cut_dump
+from pipelines.annotate.readers.dump_pages import plan_dump
 from pipelines.annotate.readers.records import Split
-from pipelines.annotate.readers.warc_survey import cut
-from pipelines.config import AnnotateConfig
+from pipelines.annotate.readers.warc_survey import iter_split_ranges
 
 PLAN = "plan.parquet"
 PEEK, PEEK_LINES = 1 << 20, 100
@@ -61,7 +61,7 @@ _SCHEMA = pa.schema(
 )
 
 
-def kind_of_file(path: str) -> str:
+def find_reader_name(path: str) -> str:
     """Which reader a file needs, by its name; raises InputError for one that none knows."""
     name = path.lower()
     found = [kind for kind, ends in KINDS.items() if name.endswith(ends)]
@@ -78,7 +78,7 @@ def make_plan(
 ) -> list[Split]:
     """Cut all chosen files into numbered splits; slices of packed files are written below `folder`."""
     _refuse_twins([info.path for info in files])
-    names = _names([info.path for info in files])
+    names = _make_names([info.path for info in files])
     slices = folder / SPILL / "slices"
     shutil.rmtree(
         slices, ignore_errors=True
@@ -100,7 +100,7 @@ def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[
     files, passed_over = list[storage.FileInfo](), list[str]()
     for pattern in patterns:
         found = storage.list_files(pattern)
-        beside = _beside_arrow(found)
+        beside = _list_beside_arrow(found)
         for info in found:
             if info.path in beside and info.path != pattern:
                 passed_over += (
@@ -110,7 +110,7 @@ def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[
                 )
                 continue
             try:
-                kind_of_file(info.path)
+                find_reader_name(info.path)
                 files.append(info)
             except InputError:
                 if info.path == pattern:
@@ -127,7 +127,7 @@ def choose_files(patterns: Sequence[str]) -> tuple[list[storage.FileInfo], list[
     return files, sorted(passed_over)
 
 
-def _beside_arrow(files: Sequence[storage.FileInfo]) -> set[str]:
+def _list_beside_arrow(files: Sequence[storage.FileInfo]) -> set[str]:
     """What is no input in the folder of a data set of Hugging Face: the files about it, and Arrow files that its state
     does not name (caches of what somebody computed from it)."""
     folders = {os.path.dirname(info.path) for info in files if info.path.endswith(".arrow")}
@@ -151,7 +151,7 @@ def _beside_arrow(files: Sequence[storage.FileInfo]) -> set[str]:
     return beside
 
 
-def _names(paths: Sequence[str]) -> list[str]:
+def _make_names(paths: Sequence[str]) -> list[str]:
     """What to call each file: "" (by its base name), or where several share that, its path below their common folder."""
     parts = [
         (os.path.abspath(path) if storage.is_local(path) else path).split("/") for path in paths
@@ -176,14 +176,14 @@ def _refuse_twins(paths: Sequence[str]) -> None:
         seen[real] = path
 
 
-def listed(
+def list_inputs(
     files: Sequence[storage.FileInfo], plan: Sequence[Split], read: Mapping[int, int]
 ) -> list[dict[str, str | int]]:
     """Every input file with its bytes and the records that its splits (by number in `read`) had."""
     records = collections.Counter[str]()
     for split in plan:
         records[split.origin or split.file] += read[split.number]
-    names = _names([info.path for info in files])
+    names = _make_names([info.path for info in files])
     return [
         {
             "name": name or os.path.basename(info.path),
@@ -208,7 +208,7 @@ def read_plan(folder: Path) -> list[Split]:
 
 
 def _cut(info: storage.FileInfo, config: AnnotateConfig, slices: Path) -> Iterator[Split]:
-    kind = kind_of_file(info.path)
+    kind = find_reader_name(info.path)
     if kind == "parquet":
         yield from _cut_table(info.path, config)
     elif kind == "lines":
@@ -217,10 +217,10 @@ def _cut(info: storage.FileInfo, config: AnnotateConfig, slices: Path) -> Iterat
     elif kind == "packed":
         yield from _cut_packed(info.path, config, slices)
     elif kind == "arrow":
-        _check_text(schema_of(info.path), info.path, config.columns.text)
-        yield from cut_arrow(info.path, config.split_bytes)
+        _check_text(read_arrow_schema(info.path), info.path, config.columns.text)
+        yield from plan_arrow(info.path, config.split_bytes)
     elif kind == "dump":
-        yield from cut_dump(info.path, info.size, config.split_bytes, config.slice_bytes, slices)
+        yield from plan_dump(info.path, info.size, config.split_bytes, config.slice_bytes, slices)
     else:
         yield from _cut_warc(info, config.split_bytes)
 
@@ -229,7 +229,7 @@ def _cut_warc(info: storage.FileInfo, split_bytes: int) -> Iterator[Split]:
     ranges = [(0, info.size)]
     if info.size > split_bytes:
         with storage.open_input(info.path) as file:
-            ranges = list(cut(file, info.size, split_bytes))
+            ranges = list(iter_split_ranges(file, info.size, split_bytes))
     note = (
         "its records cannot be read apart: one split"
         if info.size > split_bytes and len(ranges) == 1
@@ -252,13 +252,15 @@ def _cut_table(path: str, config: AnnotateConfig) -> Iterator[Split]:
     if not metadata.num_rows:
         yield Split(0, "parquet", path, 0, 0, expected=0)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    for start, stop in _row_ranges(
+    for start, stop in _iter_row_ranges(
         [(group.num_rows, group.total_byte_size) for group in groups], config.split_bytes
     ):
         yield Split(0, "parquet", path, start, stop, expected=stop - start)
 
 
-def _row_ranges(groups: Sequence[tuple[int, int]], split_bytes: int) -> Iterator[tuple[int, int]]:
+def _iter_row_ranges(
+    groups: Sequence[tuple[int, int]], split_bytes: int
+) -> Iterator[tuple[int, int]]:
     """Ranges of rows of about `split_bytes`, from row groups (rows, bytes): small ones go together, large ones are cut evenly."""
     start, first, held = 0, 0, 0
     for rows, size in groups:
@@ -297,14 +299,14 @@ def _check_fields(path: str, text: str, origin: str = "") -> None:
     """Raise InputError where not one of the first objects of a JSON Lines file has the field `text`."""
     with storage.open_input(path) as file:
         lines = file.read(PEEK).splitlines()[:PEEK_LINES]
-    objects = [value for line in lines if isinstance(value := _json_of(line), dict)]
+    objects = [value for line in lines if isinstance(value := _parse_json(line), dict)]
     if objects and not any(text in value for value in objects):
         there = ", ".join(sorted({str(key) for value in objects for key in value})[:20])
         where = {"file": origin or path, "wanted": text, "there are": there}
         raise InputError("the lines of this file have no text field", where, NAME_IT)
 
 
-def _json_of(line: bytes) -> object:
+def _parse_json(line: bytes) -> object:
     """The value of a line, or None for what is no JSON: the reader will say so of each."""
     try:
         return json.loads(line)

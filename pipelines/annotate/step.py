@@ -14,10 +14,10 @@ from gristmill.runs.finished import FinishedRun, Input
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
 from pipelines.annotate import graph, splits
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.records import Split
-from pipelines.annotate.signals.chosen import chosen_columns, forget
+from pipelines.annotate.signals.chosen import load_custom_columns, unload_models
 from pipelines.compiling import compile_first
-from pipelines.config import AnnotateConfig
 from pipelines.declarations import ANNOTATE
 from pipelines.engine.launch import Engine, Mode
 from pipelines.engine.launch import run as run_beam
@@ -70,9 +70,9 @@ class AnnotateStep(Step):
         mode = choose_worker_mode(self.work_splits, self.config)
         compile_first(graph.STAGE)
         if self.engine.workers > 1 and mode == "processes":
-            forget()  # workers load the models they use: no second copy stays in this process
+            unload_models()  # workers load the models they use: no second copy stays in this process
         telemetry = run_beam(
-            lambda pipeline: graph.annotate(
+            lambda pipeline: graph.build_annotate(
                 pipeline, str(run.path), self.config, len(self.work_splits)
             ),
             self.engine,
@@ -98,7 +98,7 @@ class AnnotateStep(Step):
             details={
                 "splits": len(self.work_splits),
                 "whole": sorted(unsplit),
-                "input_files": splits.listed(self.files, self.work_splits, records_read),
+                "input_files": splits.list_inputs(self.files, self.work_splits, records_read),
                 "passed_over": self.passed_over,
             },
         )
@@ -146,7 +146,7 @@ def list_custom_inputs(config: AnnotateConfig) -> list[Input]:
 
     Every file is opened once, to see that it can be used.
     """
-    columns = chosen_columns(config)
+    columns = load_custom_columns(config)
     for column in columns:
         if column.name in graph.SCHEMA.names:
             raise ConfigError(

@@ -17,8 +17,9 @@ from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
 from pipelines.annotate.graph import HASHES_SCHEMA, SCHEMA
 from pipelines.compiling import compile_first
-from pipelines.config import DecideConfig, PrepareConfig
+from pipelines.config import PrepareConfig
 from pipelines.decide import graph
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup.estimate import Estimate, estimate
 from pipelines.decide.dedup.graph import Work
 from pipelines.decide.jobs import cut_sums, run_jobs, spread_of

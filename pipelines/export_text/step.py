@@ -9,12 +9,12 @@ from gristmill.runs.finished import FinishedRun, Input
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
 from pipelines.compiling import compile_first
-from pipelines.config import ExportTextConfig
 from pipelines.declarations import EXPORT_TEXT
 from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.engine.launch import run as run_beam
 from pipelines.export_text import graph
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.features import write_readme
 from pipelines.summaries import format_drop_reasons
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from pipelines.config import ExportTextConfig
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.final_text import combine_column
 
 JSON_ROWS = 1000

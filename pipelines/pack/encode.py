@@ -22,9 +22,9 @@ from gristmill.hashing import KEY_MASK
 from gristmill.runs import receipts
 from gristmill.runs.ledger import Fate, Tally
 from gristmill.runs.receipts import Receipt, describe_file
-from pipelines.config import PackConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.final_text import combine_column, count_cut_bytes, final_texts
+from pipelines.pack.config import PackConfig
 from pipelines.pack.mixture import draw_repeats, group_keys, list_group_columns
 from pipelines.pack.shuffle import SPLITS, sort_encoded_rows, write_spill
 from pipelines.tokenizer.encoder import Encoder

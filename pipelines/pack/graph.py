@@ -24,8 +24,8 @@ from gristmill.hashing import sha256_bytes
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Unbalanced
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
-from pipelines.config import PackConfig
 from pipelines.engine.exchange import Numbers
+from pipelines.pack.config import PackConfig
 from pipelines.pack.encode import ENCODE, PackJob, encode_shard
 from pipelines.pack.shuffle import SPLITS, STAGE, Outputs
 from pipelines.tokenizer.encoder import open_encoder

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from gristmill.corpus.shards import shard_schema
 from gristmill.progress import Progress, say
 from gristmill.runs.run import Run
-from pipelines.config import PackConfig
 from pipelines.decide.rules import numeric_columns
 from pipelines.document_shards import shard_path
 from pipelines.engine import launch as engine
 from pipelines.engine.release_memory import give_back
 from pipelines.pack import graph, mixture, shuffle
+from pipelines.pack.config import PackConfig
 from pipelines.pack.encode import ENCODE, PackJob, iter_training_tables
 from pipelines.pack.mixture import MixtureGroup
 from pipelines.pack.shuffle import Outputs, ShuffleJob

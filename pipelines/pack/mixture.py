@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from gristmill.errors import ConfigError, InputError
-from pipelines.config import MixtureConfig, QualityConfig
+from pipelines.pack.config import MixtureConfig, QualityConfig
 
 Floats = npt.NDArray[np.float64]
 

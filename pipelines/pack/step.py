@@ -10,11 +10,11 @@ from gristmill.runs.finished import FinishedRun, Input
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
 from pipelines.compiling import compile_first
-from pipelines.config import MixtureConfig, PackConfig
 from pipelines.declarations import PACK
 from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.pack import graph
+from pipelines.pack.config import MixtureConfig, PackConfig
 from pipelines.pack.encode import ENCODE, PackJob
 from pipelines.pack.jobs import describe_mixture, plan_mixture, print_plan, run_jobs
 from pipelines.pack.mixture import (

@@ -13,8 +13,8 @@ from gristmill.hashing import sha256_bytes
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.config import TokenizerConfig
 from pipelines.engine.exchange import Numbers
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.hugging_face import build_fast_tokenizer, check_equal, write_tokenizer
 from pipelines.tokenizer.sample import (
     CANDIDATE_WIDTH,

@@ -16,11 +16,11 @@ import xxhash
 from gristmill.errors import InputError
 from gristmill.hashing import key64
 from gristmill.runs.finished import FinishedRun, all_entries
-from pipelines.config import TokenizerConfig
 from pipelines.decide.dedup.keys import nodes_of
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import sort_rows
 from pipelines.final_text import final_text
+from pipelines.tokenizer.config import TokenizerConfig
 
 Ints = npt.NDArray[np.int64]
 

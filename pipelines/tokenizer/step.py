@@ -12,12 +12,12 @@ from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents
 from gristmill.runs.run import SPILL, Run
 from gristmill.steps.code_identity import digest_code
 from gristmill.steps.step import Sealing, Step
-from pipelines.config import TokenizerConfig
 from pipelines.declarations import TOKENIZER
 from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.engine.launch import run as run_beam
 from pipelines.tokenizer import graph
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.sample import choose_training_nodes
 from pipelines.tokenizer.training_process import train_apart
 

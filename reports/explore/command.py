@@ -12,7 +12,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 
 if TYPE_CHECKING:
-    from pipelines.config import DecideConfig
+    from pipelines.decide.config import DecideConfig
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.rights.policy import status_refusals
-from pipelines.annotate.readers.languages import primary_language
+from pipelines.annotate.readers.languages import parse_language
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _page(page: Any) -> ApiItem:
         "title": title,
         "url": url,
         "published": _get(first, "timestamp"),
-        "stated_lang": primary_language(_get(page, "pagelanguage")),
+        "stated_lang": parse_language(_get(page, "pagelanguage")),
         "author": None,
         "opt_out": [],
         "evidence": evidence,
@@ -92,7 +92,7 @@ def _status(status: Any) -> ApiItem:
         "title": None,
         "url": url,
         "published": published,
-        "stated_lang": primary_language(_get(status, "language")),
+        "stated_lang": parse_language(_get(status, "language")),
         "author": str(_get(account, "url") or _get(account, "acct") or "") or None,
         "opt_out": sorted({refusal.word for refusal in refusals}),
         "evidence": [{"signal": refusal.field, "value": refusal.value} for refusal in refusals],

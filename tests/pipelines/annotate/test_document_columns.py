@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 
 from pipelines.annotate.extract.sandbox import Sandbox
-from pipelines.annotate.graph import SCHEMA, annotate_split, dictionary_columns, pseudonym
-from pipelines.annotate.signals.urls import url_hash
+from pipelines.annotate.graph import SCHEMA, annotate_split, list_dictionary_columns, make_pseudonym
+from pipelines.annotate.signals.urls import hash_url
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig, Columns
 
 KEY = "a long secret"
 CONFIG = AnnotateConfig(author_key=KEY)
@@ -96,7 +96,7 @@ def test_the_identifier_is_not_moved_by_what_is_stated(annotate):
 
 
 def test_a_column_of_languages_of_another_name_is_read_from_a_table(annotate, tmp_path):
-    config = AnnotateConfig(columns=Columns(lang="language_script"))
+    config = AnnotateConfig(columns=InputColumns(lang="language_script"))
     table = pa.table(
         {
             "text": ["古い水車が川にある。", "x"],
@@ -170,7 +170,7 @@ def test_all_that_a_page_states_comes_along_into_its_document(annotate):
         "The mill turns again",
         "de",
         "CC-BY-4.0",
-        pseudonym("Ada Miller", KEY),
+        make_pseudonym("Ada Miller", KEY),
     )
     assert one(table, "published") == (datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC),)
     assert one(table, "evidence") == ([{"signal": "page", "value": "CC-BY-4.0"}],)
@@ -230,7 +230,7 @@ def test_a_page_of_an_api_answer_has_the_language_of_its_wiki(annotate):
     wiki = about(source="w", kind="wiki", format="mediawiki-api", licence="CC-BY-SA-4.0")
     made = annotate("a.warc", http(body, "Content-Language: en", media="application/json") + wiki)
     assert made["stated_lang"].to_pylist() == ["de", "zh", None]
-    assert made["url_hash"].to_pylist() == [url_hash(f"https://de.x.org/{i}") for i in range(3)]
+    assert made["url_hash"].to_pylist() == [hash_url(f"https://de.x.org/{i}") for i in range(3)]
 
 
 def test_a_post_has_the_language_its_author_chose(annotate):
@@ -295,5 +295,5 @@ def test_hashes_of_lines_are_stored_plainly_and_all_else_as_parquet_likes(annota
         "line_hashes.list.element" not in with_dictionary
         and {"source", "lang", "script"} < with_dictionary
     )
-    assert set(columns) - set(dictionary_columns(SCHEMA)) == {"line_hashes.list.element"}
+    assert set(columns) - set(list_dictionary_columns(SCHEMA)) == {"line_hashes.list.element"}
     assert columns["line_hashes.list.element"].compression == "ZSTD"

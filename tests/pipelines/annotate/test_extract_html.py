@@ -7,19 +7,19 @@ import signal
 import time
 
 import pytest
+from pipelines.annotate.config import PageLimits
 
 from pipelines.annotate.extract import sandbox as sandbox_module
 from pipelines.annotate.extract.html import (
-    Page,
-    TooBigError,
+    ExtractedPage,
+    PageTooBig,
     check_limits,
     extract_page,
-    status_text,
+    extract_status_text,
 )
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
-from pipelines.config import Limits
 
-LIMITS = Limits()
+LIMITS = PageLimits()
 PARAGRAPHS = [
     "The old mill beside the river had not turned for forty years, and its wheel was green with moss.",
     "When the new owner arrived in spring, she cleaned the channel by hand and counted every broken paddle.",
@@ -64,7 +64,7 @@ def test_a_chinese_article_is_read():
     ["", " ", "<html></html>", "<body><script>1</script></body>", "<html><body>   </body></html>"],
 )
 def test_a_page_without_text_is_empty(html):
-    assert extract_page(html, None, LIMITS) == Page("")
+    assert extract_page(html, None, LIMITS) == ExtractedPage("")
 
 
 @pytest.mark.parametrize(
@@ -79,30 +79,30 @@ def test_a_page_without_text_is_empty(html):
     ],
 )
 def test_broken_pages_are_read_without_an_exception(html):
-    assert isinstance(extract_page(html, None, LIMITS), Page)
+    assert isinstance(extract_page(html, None, LIMITS), ExtractedPage)
 
 
 @pytest.mark.parametrize(
     ("html", "limits", "what"),
     [
-        ("x" * 101, Limits(page_bytes=100), "101 characters, the limit is 100"),
-        ("<p>a" * 11, Limits(page_elements=10), "11 elements, the limit is 10"),
-        ("<div>" * 60 + "x", Limits(page_depth=50), "nested deeper than 50"),
+        ("x" * 101, PageLimits(page_bytes=100), "101 characters, the limit is 100"),
+        ("<p>a" * 11, PageLimits(page_elements=10), "11 elements, the limit is 10"),
+        ("<div>" * 60 + "x", PageLimits(page_depth=50), "nested deeper than 50"),
     ],
 )
 def test_pages_beyond_a_limit_are_refused_saying_which(html, limits, what):
-    with pytest.raises(TooBigError, match=what):
+    with pytest.raises(PageTooBig, match=what):
         extract_page(html, None, limits)
 
 
 def test_pages_at_a_limit_are_read():
-    check_limits("x" * 100, Limits(page_bytes=100))
-    check_limits("<p>a" * 10, Limits(page_elements=10))
-    extract_page("<div>" * 40 + "x", None, Limits(page_depth=60))
+    check_limits("x" * 100, PageLimits(page_bytes=100))
+    check_limits("<p>a" * 10, PageLimits(page_elements=10))
+    extract_page("<div>" * 40 + "x", None, PageLimits(page_depth=60))
 
 
 def test_a_very_deep_page_is_refused_without_recursion():
-    with pytest.raises(TooBigError, match="nested deeper"):
+    with pytest.raises(PageTooBig, match="nested deeper"):
         extract_page("<b>" * 90_000 + "x", None, LIMITS)
 
 
@@ -120,7 +120,7 @@ def test_a_very_deep_page_is_refused_without_recursion():
     ],
 )
 def test_a_status_is_its_lines(html, text):
-    assert status_text(html).strip() == text
+    assert extract_status_text(html).strip() == text
 
 
 class Deed:
@@ -136,7 +136,7 @@ class Deed:
 @pytest.fixture(scope="module")
 def box():
     """A sandbox whose child is already there."""
-    with Sandbox(Limits(seconds=60)) as made:
+    with Sandbox(PageLimits(seconds=60)) as made:
         assert "old mill" in made.extract(ARTICLE, None).text
         yield made
 
@@ -186,7 +186,7 @@ def test_a_child_that_dies_costs_one_page_and_the_next_works(deed, box):
 
 
 def test_a_child_that_sleeps_is_ended_and_the_next_page_works(box, monkeypatch):
-    monkeypatch.setattr(box, "limits", Limits(seconds=0.3))
+    monkeypatch.setattr(box, "limits", PageLimits(seconds=0.3))
     with pytest.raises(ExtractionError) as caught:
         box.extract(Deed(time.sleep, 3600), None)  # longer than a test may take
     assert caught.value.reason == "extraction_timeout"
@@ -206,7 +206,7 @@ def test_a_killed_child_costs_one_page(box):
     ("error", "reason"),
     [
         (MemoryError(), "extraction_memory"),
-        (TooBigError("why"), "page_too_big"),
+        (PageTooBig("why"), "page_too_big"),
         (RecursionError("deep"), "extraction_failed"),
         (ValueError("odd"), "extraction_failed"),
     ],
@@ -216,7 +216,7 @@ def test_whatever_a_page_provokes_has_a_reason(error, reason, monkeypatch):
         raise error
 
     monkeypatch.setattr(sandbox_module, "extract_page", provoke)
-    assert sandbox_module._answer("<p>", None, LIMITS)[0] == reason
+    assert sandbox_module._extract_or_explain("<p>", None, LIMITS)[0] == reason
 
 
 def test_closing_twice_and_closing_unused_is_fine():
@@ -242,7 +242,7 @@ class _Answers(Sandbox):
 
 
 def test_a_page_out_of_memory_in_a_used_child_is_tried_once_more_in_a_new_one():
-    page = Page("text", "title")
+    page = ExtractedPage("text", "title")
     made = _Answers([page, "extraction_memory", page])
     assert [made.extract("<p>", None), made.extract("<p>", None)] == [page, page]
     assert made.children == 2

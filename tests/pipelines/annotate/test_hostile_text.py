@@ -13,16 +13,16 @@ import pytest
 import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pipelines.annotate.config import AnnotateConfig
 
 from gristmill.runs.ledger import totals
 from pipelines.annotate.extract.normalize import MOST_MARKS, normalize
 from pipelines.annotate.graph import SCHEMA, annotate_batch, annotate_split
-from pipelines.annotate.personal.spans import find
+from pipelines.annotate.personal.spans import find_personal
 from pipelines.annotate.readers.lines import MAX_LINE
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Split
 from pipelines.annotate.signals.language import UNSURE
-from pipelines.annotate.signals.table import NUMBERS, stop_words
-from pipelines.config import AnnotateConfig
+from pipelines.annotate.signals.table import NUMBERS, load_stop_words
 
 CONFIG = AnnotateConfig()
 MILLION = 10**6
@@ -155,7 +155,7 @@ def test_the_columns_of_any_batch_are_those_of_plain_references(
     assert [row["text"] for row in rows] == texts
     for row, text in zip(rows, texts, strict=True):
         cut = cutters.get(row["lang"], tokens_of)
-        expected = QUALITY.expected(text, cut, char_kind, stop_words().get(row["lang"], []))
+        expected = QUALITY.expected(text, cut, char_kind, load_stop_words().get(row["lang"], []))
         expected |= LINE_SIGNALS.expected(text, char_kind)
         wrong = {
             name: (row[name], expected[name])
@@ -189,7 +189,7 @@ def test_a_document_is_annotated_alone_as_in_any_batch(texts):
 def test_spans_are_those_of_the_document_and_cut_no_character(texts):
     for row, text in zip(annotated(texts), texts, strict=True):
         spans = [(span["start"], span["end"], span["type"]) for span in row["personal"]]
-        assert spans == find(text.encode())
+        assert spans == find_personal(text.encode())
         borders = [
             0,
             *(place for start, end, _ in spans for place in (start, end)),

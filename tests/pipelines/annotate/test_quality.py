@@ -22,7 +22,7 @@ from pipelines.annotate.kernels.quality import (
 )
 from pipelines.annotate.kernels.token_classes import SYMBOL, TERMINAL, build_flag_table
 from pipelines.annotate.kernels.tokens import hash_tokens
-from pipelines.annotate.signals.japanese import places
+from pipelines.annotate.signals.japanese import find_tokens
 from pipelines.kernels.buffers import get_text_buffers
 
 BULLETS, ENDS = "•‣▪◦●○·*-–", ".!?。！？؟۔।…"
@@ -31,7 +31,7 @@ STOPS = ["the", "of", "and", "a", "的", "be", "の"]
 
 def signals(text, stops=STOPS, cutter=SPACED):
     lists = [np.zeros(0, np.uint64), hash_tokens(stops)]
-    given = join_external_tokens([places(text)]) if cutter == EXTERNAL else None
+    given = join_external_tokens([find_tokens(text)]) if cutter == EXTERNAL else None
     row = measure_quality(
         *get_text_buffers(pa.array([text], pa.string())),
         np.array([1]),

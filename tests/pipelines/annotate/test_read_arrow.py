@@ -8,13 +8,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 
 from gristmill.errors import InputError
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers import arrow
-from pipelines.annotate.readers.records import Broken
+from pipelines.annotate.readers.records import Quarantined
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig, Columns
 
 RUNS = itertools.count()
 WRITERS = {"stream": pa.ipc.new_stream, "file": pa.ipc.new_file}
@@ -37,12 +37,12 @@ def batch(texts, first=0, kind=None):
     )
 
 
-def read(path, folder, split_bytes=1 << 24, columns=Columns()):
+def read(path, folder, split_bytes=1 << 24, columns=InputColumns()):
     config = AnnotateConfig(columns=columns).model_copy(update={"split_bytes": split_bytes})
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
     items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
-    rows = [row for item in items if not isinstance(item, Broken) for row in item.to_pylist()]
-    return plan, rows, [item for item in items if isinstance(item, Broken)]
+    rows = [row for item in items if not isinstance(item, Quarantined) for row in item.to_pylist()]
+    return plan, rows, [item for item in items if isinstance(item, Quarantined)]
 
 
 def in_batches(sizes):
@@ -144,7 +144,7 @@ def test_a_cut_file_gives_its_whole_batches_and_names_the_rest(form, tmp_path):
     path = write(tmp_path / "a.arrow", in_batches([30] * 6), form)
     whole = path.read_bytes()
     with open(path, "rb") as file:
-        stops = [message.stop for message in arrow.messages(file)]
+        stops = [message.stop for message in arrow.iter_messages(file)]
     for cut in range(stops[0] + 5, stops[-1], 997):
         path.write_bytes(whole[:cut])
         _, rows, broken = read(path, tmp_path, 3000)
@@ -167,9 +167,9 @@ def test_what_is_no_arrow_file_is_refused_by_name(raw, tmp_path):
 def test_a_file_without_the_text_column_or_with_numbers_in_it_is_refused(tmp_path):
     path = write(tmp_path / "a.arrow", [batch(["one"])])
     with pytest.raises(InputError, match="no text column"):
-        read(path, tmp_path, columns=Columns(text="body"))
+        read(path, tmp_path, columns=InputColumns(text="body"))
     with pytest.raises(InputError, match="must hold strings"):
-        read(path, tmp_path, columns=Columns(text="vector"))
+        read(path, tmp_path, columns=InputColumns(text="vector"))
 
 
 def test_bytes_that_are_no_utf8_cost_their_row(tmp_path):

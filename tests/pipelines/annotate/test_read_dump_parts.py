@@ -11,12 +11,12 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipelines.annotate.config import AnnotateConfig
 
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers import dump_pages
-from pipelines.annotate.readers.records import Broken, Left
+from pipelines.annotate.readers.records import Dropped, Quarantined
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig
 
 RUNS = itertools.count()
 HEAD = (
@@ -41,9 +41,12 @@ def read(path, folder, split_bytes=1 << 24, slice_bytes=1 << 26):
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
     items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
     rows = [
-        row for item in items if not isinstance(item, Broken | Left) for row in item.to_pylist()
+        row
+        for item in items
+        if not isinstance(item, Quarantined | Dropped)
+        for row in item.to_pylist()
     ]
-    return plan, rows, [item for item in items if isinstance(item, Broken)]
+    return plan, rows, [item for item in items if isinstance(item, Quarantined)]
 
 
 def titles(rows):

@@ -15,7 +15,7 @@ from pipelines.annotate.kernels.scripts import (
     count_scripts,
     load_scripts,
 )
-from pipelines.annotate.signals.script import script_columns
+from pipelines.annotate.signals.script import compute_script_columns
 from pipelines.kernels.buffers import get_text_buffers
 
 MILLION = 10**6
@@ -93,7 +93,7 @@ def reference(text):
 
 
 def told(*texts):
-    names, shares = script_columns(pa.array(texts, pa.string()))
+    names, shares = compute_script_columns(pa.array(texts, pa.string()))
     return list(zip(names.to_pylist(), shares.to_pylist(), strict=True))
 
 
@@ -211,9 +211,9 @@ def test_codes_are_of_iso_15924_in_order_and_fit_a_byte():
 
 
 def test_a_slice_and_no_documents_are_told_alone():
-    names, shares = script_columns(pa.array(["a", "中", "я"]).slice(1, 1))
+    names, shares = compute_script_columns(pa.array(["a", "中", "я"]).slice(1, 1))
     assert (names.to_pylist(), shares.to_pylist()) == (["Hani"], [1.0])
-    names, shares = script_columns(pa.array([], pa.string()))
+    names, shares = compute_script_columns(pa.array([], pa.string()))
     assert (names.type, shares.type, len(names)) == (pa.string(), pa.float32(), 0)
 
 

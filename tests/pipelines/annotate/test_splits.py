@@ -13,21 +13,21 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 
 from gristmill.errors import InputError
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers.lines import count_lines
-from pipelines.annotate.readers.records import Broken
+from pipelines.annotate.readers.records import Quarantined
 from pipelines.annotate.splits import (
-    _row_ranges,
+    _iter_row_ranges,
     choose_files,
-    kind_of_file,
-    listed,
+    find_reader_name,
+    list_inputs,
     make_plan,
     read_plan,
     write_plan,
 )
-from pipelines.config import AnnotateConfig, Columns
 
 SMALL = AnnotateConfig(split_bytes=1024, slice_bytes=4096)
 
@@ -43,8 +43,11 @@ def lines(rows):
 def all_texts(plan, config=SMALL):
     read = [item for split in plan for item in read_split(split, config)]
     return [
-        text for item in read if not isinstance(item, Broken) for text in item["text"].to_pylist()
-    ], [item for item in read if isinstance(item, Broken)]
+        text
+        for item in read
+        if not isinstance(item, Quarantined)
+        for text in item["text"].to_pylist()
+    ], [item for item in read if isinstance(item, Quarantined)]
 
 
 @pytest.mark.parametrize(
@@ -66,13 +69,13 @@ def all_texts(plan, config=SMALL):
     ],
 )
 def test_a_file_is_read_by_its_name(name, kind):
-    assert kind_of_file(f"/x/{name}") == kind
+    assert find_reader_name(f"/x/{name}") == kind
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a", "a.gz", "a.parquet.gz", "a.warc.gz.part"])
 def test_a_file_that_no_reader_knows_is_refused_with_the_known_ends(name):
     with pytest.raises(InputError, match=r"no reader for this kind of file") as caught:
-        kind_of_file(name)
+        find_reader_name(name)
     assert ".jsonl" in str(caught.value) and caught.value.exit_code == 2
 
 
@@ -112,7 +115,7 @@ def test_row_groups_of_any_size_give_every_row_once_and_in_order(
 def test_small_row_groups_share_a_split_and_no_split_but_a_row_is_larger_than_asked(
     groups, split_bytes
 ):
-    ranges = list(_row_ranges(groups, split_bytes))
+    ranges = list(_iter_row_ranges(groups, split_bytes))
     assert [row for low, high in ranges for row in range(low, high)] == list(
         range(sum(rows for rows, _ in groups))
     )
@@ -124,8 +127,8 @@ def test_small_row_groups_share_a_split_and_no_split_but_a_row_is_larger_than_as
 
 
 def test_row_groups_are_gathered_up_to_the_size_of_a_split():
-    assert list(_row_ranges([(10, 40)] * 7, 100)) == [(0, 20), (20, 40), (40, 60), (60, 70)]
-    assert list(_row_ranges([(10, 40), (10, 250), (10, 40)], 100)) == [
+    assert list(_iter_row_ranges([(10, 40)] * 7, 100)) == [(0, 20), (20, 40), (40, 60), (60, 70)]
+    assert list(_iter_row_ranges([(10, 40), (10, 250), (10, 40)], 100)) == [
         (0, 10),
         (10, 13),
         (13, 16),
@@ -291,7 +294,7 @@ def test_lines_without_the_text_field_are_refused_with_the_fields_that_are_there
         "there are": "body, date, id",
     }
     assert "annotate.columns.text" in caught.value.fix
-    named = SMALL.model_copy(update={"columns": Columns(text="body")})
+    named = SMALL.model_copy(update={"columns": InputColumns(text="body")})
     assert len(make_plan(choose_files([str(tmp_path / name)])[0], named, tmp_path / "run")) == 1
 
 
@@ -319,7 +322,7 @@ def test_every_input_file_is_listed_with_its_bytes_and_the_records_its_splits_ha
     plan = make_plan(choose_files([str(tmp_path / "in")])[0], SMALL, tmp_path / "run")
     read = {split.number: 1 if split.kind == "remainder" else count_lines(split) for split in plan}
     found = {
-        row["name"]: row for row in listed(choose_files([str(tmp_path / "in")])[0], plan, read)
+        row["name"]: row for row in list_inputs(choose_files([str(tmp_path / "in")])[0], plan, read)
     }
     assert list(found) == ["b.jsonl", "c.jsonl.gz", "x/a.jsonl", "y/a.jsonl"]
     assert [found[name]["records"] for name in ("b.jsonl", "x/a.jsonl", "y/a.jsonl")] == [0, 40, 2]
@@ -383,7 +386,7 @@ def test_files_of_one_name_in_two_folders_are_each_read_and_told_apart(end, tmp_
         row
         for split in plan
         for item in read_split(split, SMALL)
-        if not isinstance(item, Broken)
+        if not isinstance(item, Quarantined)
         for row in item.to_pylist()
     ]
     assert {row["capture"]["file"] for row in records} == {

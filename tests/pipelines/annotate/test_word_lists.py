@@ -5,14 +5,14 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipelines.annotate.config import AnnotateConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs.finished import find_latest
-from pipelines.annotate.signals.chosen import chosen_columns, refuse_edited
+from pipelines.annotate.signals.chosen import load_custom_columns, refuse_edited
 from pipelines.annotate.signals.word_list import read_list
-from pipelines.config import AnnotateConfig
 
 TEXTS = (
     "The old mill stands by the river, and the miller grinds the grain of the village with care every day.",
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def columns(*settings):
-    return chosen_columns(load(AnnotateConfig, None, settings))
+    return load_custom_columns(load(AnnotateConfig, None, settings))
 
 
 def batch(*rows):

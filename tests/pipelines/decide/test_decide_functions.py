@@ -5,11 +5,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipelines.decide.config import DecideConfig, UrlConfig
+from pipelines.signatures import PERMUTATIONS
 from pydantic import ValidationError
 
 from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
-from pipelines.config import PERMUTATIONS, DecideConfig, UrlConfig
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import KEY_WIDTH, id_halves, nodes_of
 from pipelines.decide.graph import (

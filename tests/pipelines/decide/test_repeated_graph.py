@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from pipelines.decide.config import DecideConfig, RepeatedConfig
 
 from gristmill.corpus.document import MOMENT
 from gristmill.errors import RunError
 from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
-from pipelines.annotate.signals.table import hashes_of_lines
-from pipelines.config import DecideConfig, RepeatedConfig
+from pipelines.annotate.signals.table import hash_lines
 from pipelines.decide.dedup import repeats_graph
 from pipelines.decide.dedup.graph import Spread
 from pipelines.decide.dedup.hash_list import list_path
@@ -93,7 +93,7 @@ def write(folder, shards, *, row_group=2):
             for name in ("text", "url", "published", "source", "kind")
         }
         table = pa.table({"id": pa.array(ids, pa.string()), **columns})
-        hashes = hashes_of_lines(fold_texts(*get_text_buffers(columns["text"])))
+        hashes = hash_lines(fold_texts(*get_text_buffers(columns["text"])))
         path = folder / "documents" / f"part-{shard:05d}.parquet"
         pq.write_table(table.append_column("line_hashes", hashes), path, row_group_size=row_group)
         np.savez(

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pydantic import ValidationError
 
-from pipelines.annotate.signals.table import hashes_of_lines
-from pipelines.config import DecideConfig, RepeatedConfig
+from pipelines.annotate.signals.table import hash_lines
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.hash_list import HashList
 from pipelines.decide.dedup.repeated import (
@@ -44,7 +44,7 @@ NONE = HashList(())
 def batch_of(texts):
     column = pa.array(texts, pa.string())
     return pa.RecordBatch.from_arrays(
-        [column, hashes_of_lines(fold_texts(*get_text_buffers(column)))], ["text", "line_hashes"]
+        [column, hash_lines(fold_texts(*get_text_buffers(column)))], ["text", "line_hashes"]
     )
 
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pipelines.pack.config import MixtureConfig, QualityConfig
 
 from gristmill.errors import ConfigError, InputError
-from pipelines.config import MixtureConfig, QualityConfig
 from pipelines.pack.mixture import (
     MixtureGroup,
     check_quality,

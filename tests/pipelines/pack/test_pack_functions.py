@@ -5,11 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sentencepiece
+from pipelines.pack.config import MixtureConfig, PackConfig
+from pipelines.tokenizer.config import TokenizerConfig
 
 from gristmill.hashing import KEY_MASK
 from gristmill.runs.ledger import Tally
 from pipelines.annotate.personal.spans import SPANS
-from pipelines.config import MixtureConfig, PackConfig, TokenizerConfig
 from pipelines.decide.dedup.repeated import CUTS
 from pipelines.pack.encode import (
     choose_split,

@@ -6,12 +6,12 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pipelines.export_text.config import ExportTextConfig
 
 from gristmill import cli
 from gristmill.corpus.shards import open_shard
 from gristmill.errors import ConfigError
 from gristmill.runs.finished import FinishedRun, find_latest, list_runs
-from pipelines.config import ExportTextConfig
 from pipelines.export_text.graph import SCAFFOLD, choose_columns
 from pipelines.export_text.writers import format_json_lines
 
