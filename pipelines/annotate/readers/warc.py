@@ -15,10 +15,11 @@ from typing import IO, Any
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
+from gristmill.captures.items import BadItem, CaptureItem, NoContent, ParsedItem
+from gristmill.captures.registry import find_format
 from gristmill.hashing import document_id
 from gristmill.runs import storage
 from gristmill.runs.ledger import Unbalanced
-from pipelines.annotate.extract.api import ApiItem, NoContent, mastodon_items, mediawiki_items
 from pipelines.annotate.readers.fields import kind_of, moment
 from pipelines.annotate.readers.http_body import MAX_BODY, BadBodyError, decode_body
 from pipelines.annotate.readers.languages import primary_language
@@ -28,7 +29,6 @@ from pipelines.annotate.readers.warc_survey import ABOUT_OTHERS, Rights, Survey
 from pipelines.annotate.readers.window import Window
 
 READ = (WarcRecordType.response, WarcRecordType.conversion)
-READERS = {"mediawiki-api": mediawiki_items, "mastodon-api": mastodon_items}
 Row = Mapping[str, Any] | Broken | Left
 
 
@@ -175,7 +175,7 @@ def _why_left(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str 
         )
     media = (record.http_content_type or "").lower()
     prose = not media or "html" in media or media == "text/plain"
-    return None if prose or about.get("format") in READERS else "not_text"
+    return None if prose or find_format(str(about.get("format"))) else "not_text"
 
 
 def _capture(
@@ -215,8 +215,9 @@ class _Capture:
     about: Mapping[str, Any]
 
     def rows(self) -> Iterator[Row]:
-        if reader := READERS.get(str(self.about.get("format"))):
-            return (self._item(number, item) for number, item in enumerate(reader(self.body)))
+        if format := find_format(str(self.about.get("format"))):
+            items = enumerate(format.iter_items(self.body))
+            return (self._item(number, item) for number, item in items)
         return iter([self._page()])
 
     def _base(self) -> dict[str, Any]:
@@ -255,27 +256,38 @@ class _Capture:
                 "not_utf8", f"byte {error.start} of the text: {error.reason}"
             ) from None
 
-    def _item(self, number: int, item: ApiItem) -> Row:
+    def _item(self, number: int, item: ParsedItem) -> Row:
         if isinstance(item, NoContent):
             return Left("not_content", self.source)
-        if isinstance(item, str):
-            return Broken(
-                self.file, self.offset, "bad_item", f"item {number}: {item}", source=self.source
-            )
-        try:
-            json.dumps(item, ensure_ascii=False).encode()  # whatever of it is kept must be UTF-8
-            identity = json.dumps(item["identity"], ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return self._item(number, "a lone surrogate")
-        row = self._base() | {key: item[key] for key in ITEM_FIELDS}
-        row["opt_out"] = sorted({*row["opt_out"], *item["opt_out"]})
-        row["evidence"] = [*row["evidence"], *item["evidence"]]
+        if isinstance(item, CaptureItem) and not is_utf8(item):
+            item = BadItem("a lone surrogate")
+        if isinstance(item, BadItem):
+            problem = f"item {number}: {item.problem}"
+            return Broken(self.file, self.offset, "bad_item", problem, source=self.source)
+        identity = json.dumps(item.identity, ensure_ascii=False).encode()
+        row = self._base()
+        for name in ITEM_FIELDS:
+            row[name] = getattr(item, name)
+        row["stated_lang"] = primary_language(item.stated_language)
+        row["opt_out"] = sorted({*row["opt_out"], *item.opt_out})
+        row["evidence"] += [entry._asdict() for entry in item.evidence]
         row["capture"]["item"] = number
-        row["published"] = moment(item["published"])
-        return {**row, "id": document_id(self.source, item["url"], identity)}
+        row["published"] = moment(item.published)
+        row["id"] = document_id(self.source, item.url, identity)
+        return row
 
 
-ITEM_FIELDS = ("text", "title", "url", "stated_lang", "author", "media")
+def is_utf8(item: CaptureItem) -> bool:
+    """Whether all strings of an item can be written as UTF-8: JSON may escape lone surrogates."""
+    kept = dataclasses.astuple(dataclasses.replace(item, stated_language=None))
+    try:
+        json.dumps(kept, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+ITEM_FIELDS = ("text", "title", "url", "author", "media")
 
 
 def decode_page(body: bytes, charset: str | None = None) -> str | None:

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.extract.api import NoContent, mastodon_items, mediawiki_items
+from gristmill.captures.items import BadItem, CaptureItem, ItemEvidence, NoContent
+from gristmill.captures.json_answer import UnreadableAnswer
+from gristmill.captures.mastodon import iter_mastodon_items, read_mastodon
+from gristmill.captures.mediawiki import iter_mediawiki_items, read_mediawiki
+from gristmill.captures.registry import FORMATS, find_format
 
 REVISION = {
     "revid": 9,
@@ -24,33 +28,30 @@ STATUS = {
 
 
 def pages(*items):
-    return list(mediawiki_items(json.dumps({"query": {"pages": list(items)}}).encode()))
+    return list(iter_mediawiki_items(json.dumps({"query": {"pages": list(items)}}).encode()))
 
 
 def statuses(*items):
-    return list(mastodon_items(json.dumps(list(items)).encode()))
+    return list(iter_mastodon_items(json.dumps(list(items)).encode()))
 
 
 def test_a_page_is_wikitext_with_its_revision_as_evidence():
     assert pages(PAGE) == [
-        {
-            "text": "Text.",
-            "media": "wikitext",
-            "title": "A",
-            "url": "https://x/wiki/A",
-            "published": "2026-01-01T00:00:00Z",
-            "author": None,
-            "stated_lang": None,
-            "opt_out": [],
-            "evidence": [{"signal": "revision", "value": "9"}],
-            "identity": ["A", "Text."],
-        }
+        CaptureItem(
+            text="Text.",
+            media="wikitext",
+            title="A",
+            url="https://x/wiki/A",
+            published="2026-01-01T00:00:00Z",
+            evidence=(ItemEvidence("revision", "9"),),
+            identity=("A", "Text."),
+        )
     ]
 
 
 def test_older_answers_hold_the_content_in_the_revision_itself():
     [item] = pages(PAGE | {"revisions": [{"content": "Old."}]})
-    assert (item["text"], item["evidence"], item["published"]) == ("Old.", [], None)
+    assert (item.text, item.evidence, item.published) == ("Old.", (), None)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_the_address_falls_back(left_out, url):
         for key, value in (PAGE | {"canonicalurl": "https://c/A"}).items()
         if key not in left_out
     }
-    assert pages(made)[0]["url"] == url
+    assert pages(made)[0].url == url
 
 
 BROKEN_PAGES = [
@@ -87,7 +88,7 @@ BROKEN_PAGES = [
 @pytest.mark.parametrize("number", range(len(BROKEN_PAGES)))
 def test_a_broken_page_costs_itself(number):
     found = pages(PAGE, BROKEN_PAGES[number], PAGE)
-    assert [isinstance(item, str) for item in found] == [False, True, False]
+    assert [isinstance(item, BadItem) for item in found] == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -113,17 +114,17 @@ NOT_ANSWERS = [
 
 @pytest.mark.parametrize("body", NOT_ANSWERS, ids=range(len(NOT_ANSWERS)))
 def test_what_is_no_answer_is_one_broken_item(body):
-    for items in (list(mediawiki_items(body)), list(mastodon_items(body))):
-        assert len(items) == 1 and isinstance(items[0], str)
+    for items in (list(iter_mediawiki_items(body)), list(iter_mastodon_items(body))):
+        assert len(items) == 1 and isinstance(items[0], BadItem)
 
 
 @pytest.mark.parametrize(
     "body", [b"[]", b'{"query": "all"}', b'{"query": []}', b'{"query": {"pages": {"1": {}}}}']
 )
 def test_a_wiki_answers_an_object_with_a_list_of_pages(body):
-    assert [type(item) for item in mediawiki_items(body)] in ([str], [NoContent])
-    assert [type(item) for item in mediawiki_items(body)] == [
-        NoContent if body == b'{"query": []}' else str
+    assert [type(item) for item in iter_mediawiki_items(body)] in ([BadItem], [NoContent])
+    assert [type(item) for item in iter_mediawiki_items(body)] == [
+        NoContent if body == b'{"query": []}' else BadItem
     ]
 
 
@@ -139,7 +140,7 @@ def test_a_wiki_answers_an_object_with_a_list_of_pages(body):
     ],
 )
 def test_an_answer_without_pages_is_no_content_and_no_fault(body):
-    [item] = mediawiki_items(body)
+    [item] = iter_mediawiki_items(body)
     assert isinstance(item, NoContent)
 
 
@@ -147,25 +148,21 @@ def test_an_answer_without_pages_is_no_content_and_no_fault(body):
     "body", [b'{"error": "This method requires an authenticated user"}', b"[]"]
 )
 def test_an_answer_without_statuses_is_no_content_and_no_fault(body):
-    [item] = mastodon_items(body)
+    [item] = iter_mastodon_items(body)
     assert isinstance(item, NoContent)
 
 
 def test_a_status_has_its_author_address_and_date():
-    [item] = statuses(STATUS)
-    assert {
-        key: item[key]
-        for key in ("text", "media", "url", "author", "opt_out", "evidence", "published", "title")
-    } == {
-        "text": "<p>Hi</p>",
-        "media": "status",
-        "url": "https://m.org/@a/1",
-        "author": "https://m.org/@a",
-        "opt_out": [],
-        "evidence": [],
-        "published": "2026-01-01T00:00:00Z",
-        "title": None,
-    }
+    assert statuses(STATUS) == [
+        CaptureItem(
+            text="<p>Hi</p>",
+            media="status",
+            url="https://m.org/@a/1",
+            author="https://m.org/@a",
+            published="2026-01-01T00:00:00Z",
+            identity=("<p>Hi</p>", "2026-01-01T00:00:00Z"),
+        )
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +180,7 @@ def test_a_status_has_its_author_address_and_date():
     ],
 )
 def test_a_broken_status_costs_itself(status):
-    assert [isinstance(item, str) for item in statuses(STATUS, status, STATUS)] == [
+    assert [isinstance(item, BadItem) for item in statuses(STATUS, status, STATUS)] == [
         False,
         True,
         False,
@@ -193,13 +190,57 @@ def test_a_broken_status_costs_itself(status):
 def test_refusals_of_an_account_are_opt_outs_with_their_evidence():
     account = {"discoverable": False, "note": "<p>#<span>NoBot</span> #nobots</p>"}
     [item] = statuses(STATUS | {"account": account, "visibility": "unlisted"})
-    assert item["opt_out"] == ["nobot", "not-discoverable", "not-indexable"]
-    assert item["evidence"] == [
-        {"signal": "account.discoverable", "value": "false"},
-        {"signal": "visibility", "value": "unlisted"},
-        {"signal": "account.note", "value": "#NoBot"},
-        {"signal": "account.note", "value": "#nobots"},
-    ]
+    assert item.opt_out == ("nobot", "not-discoverable", "not-indexable")
+    assert item.evidence == (
+        ItemEvidence("account.discoverable", "false"),
+        ItemEvidence("visibility", "unlisted"),
+        ItemEvidence("account.note", "#NoBot"),
+        ItemEvidence("account.note", "#nobots"),
+    )
+
+
+def test_an_answer_says_how_the_next_pages_are_asked_for():
+    answer = read_mediawiki(
+        b'{"continue": {"gapcontinue": "B", "continue": 1}, "query": {"pages": [{"title": "A"}]}}'
+    )
+    assert answer.continuation == {"gapcontinue": "B", "continue": "1"}
+    assert answer.pages == ({"title": "A"},) and answer.pages_with_content == ()
+
+
+def test_the_query_keeps_what_a_wiki_says_of_itself():
+    answer = read_mediawiki(b'{"query": {"rightsinfo": {"text": "CC0"}}}')
+    assert answer.query == {"rightsinfo": {"text": "CC0"}}
+    assert answer.pages == () and answer.error is None
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"error": {"code": "maxlag"}}', "maxlag"),
+        (b'{"errors": [{"code": "maxlag"}]}', "unnamed"),
+        (b'{"error": {"code": null}}', "unnamed"),
+        (b'{"error": "no"}', "unnamed"),
+    ],
+)
+def test_the_error_of_a_server_has_its_code(body, code):
+    assert read_mediawiki(body).error == code
+    assert read_mastodon(body).error == code
+
+
+def test_a_timeline_keeps_its_broken_statuses_as_they_came():
+    assert read_mastodon(b'[{"id": "1"}, null, 5]').statuses == ({"id": "1"}, None, 5)
+
+
+@pytest.mark.parametrize("read", [read_mediawiki, read_mastodon])
+def test_what_is_not_utf8_json_is_unreadable(read):
+    with pytest.raises(UnreadableAnswer, match="not JSON"):
+        read("[]".encode("utf-16"))
+
+
+def test_every_format_is_in_the_registry_by_its_name():
+    assert [format.name for format in FORMATS] == ["mediawiki-api", "mastodon-api"]
+    assert all(find_format(format.name) is format for format in FORMATS)
+    assert find_format("html") is None
 
 
 JSON = st.recursive(
@@ -234,7 +275,12 @@ JSON = st.recursive(
 @given(value=JSON)
 def test_any_json_gives_items_or_reasons(value):
     body = json.dumps(value).encode()
-    for item in [*mediawiki_items(body), *mastodon_items(body), *pages(value), *statuses(value)]:
-        assert isinstance(item, (str, NoContent)) or (
-            isinstance(item["text"], str) and isinstance(item["url"], str)
+    for item in [
+        *iter_mediawiki_items(body),
+        *iter_mastodon_items(body),
+        *pages(value),
+        *statuses(value),
+    ]:
+        assert isinstance(item, (BadItem, NoContent)) or (
+            isinstance(item.text, str) and isinstance(item.url, str)
         )
