@@ -32,7 +32,7 @@ from dedup_corpus import BANDS, band_of, corpus, files, jaccard
 from peers.environment import peer_python
 from prepare import Meter
 
-from pipelines.config import AnnotateConfig
+from pipelines.annotate.config import AnnotateConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 GRISTMILL = [sys.executable, "-c", "from gristmill.cli import main; main()"]

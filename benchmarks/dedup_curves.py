@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 
 from pipelines.annotate.kernels.minhash import SHINGLE
 from pipelines.annotate.signals.table import signature_column, signature_matrix
-from pipelines.config import PERMUTATIONS, bound_below
+from pipelines.decide.config import choose_min_similarity
 from pipelines.decide.dedup.keys import band_keys
 from pipelines.decide.dedup.lsh import caught, optimal
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.unicode import class_table, lower_table
 from pipelines.kernels.words import split_words
+from pipelines.signatures import PERMUTATIONS
 from reports.drawing.charts import Line, line_chart
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/dedup"
@@ -78,7 +79,9 @@ def choices() -> list[Choice]:
     for threshold in THRESHOLDS:
         bands, rows = optimal(threshold, PERMUTATIONS)
         found.append(
-            Choice(f"{threshold:g} = {bands} x {rows}", bands, rows, bound_below(threshold))
+            Choice(
+                f"{threshold:g} = {bands} x {rows}", bands, rows, choose_min_similarity(threshold)
+            )
         )
     return found
 

@@ -29,8 +29,9 @@ from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import seal_from_receipts, start_run
 from pipelines.annotate import graph as annotating
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.table import SIGNATURE
-from pipelines.config import PERMUTATIONS, AnnotateConfig
+from pipelines.signatures import PERMUTATIONS
 
 IN_CLUSTERS, GIANT, CHANGED = 0.3, 0.02, 8
 """Shares of documents in clusters and in the giant bucket; elements of a member that are not its cluster's."""

@@ -29,10 +29,10 @@ from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.html import TooBigError, extract_page
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
 from pipelines.annotate.readers.warc import decode_page
-from pipelines.config import Limits
 
 SET = Path(__file__).resolve().parents[2] / "shared/data/crawl/article_extraction/trafilatura_eval"
 PEER = {"include_comments": False, "include_tables": True, "include_formatting": False}
@@ -76,7 +76,7 @@ def ours(body: bytes, url: str) -> str | None:
     """What annotate calls in the child."""
     page = decode_page(body)
     try:
-        return extract_page(page, url, Limits()).text if page else None
+        return extract_page(page, url, PageLimits()).text if page else None
     except TooBigError:
         return None
 
@@ -84,7 +84,7 @@ def ours(body: bytes, url: str) -> str | None:
 @contextmanager
 def boxed() -> Iterator[Reader]:
     """What annotate calls: the same through the child process."""
-    with Sandbox(Limits()) as box:
+    with Sandbox(PageLimits()) as box:
 
         def read(body: bytes, url: str) -> str | None:
             page = decode_page(body)

@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 import sentencepiece
 import tokenizers
 
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.chosen import chosen_columns
 from pipelines.annotate.signals.onnx_model import OnnxModel, open_model
 from pipelines.annotate.signals.perplexity import normalized
-from pipelines.config import AnnotateConfig
 
 TEXT = Path(__file__).resolve().parents[2] / "shared/data/corpus/wiki_en.parquet"
 SIZES = {"2 layers of 128": (2, 128, 1500), "6 layers of 384": (6, 384, 60)}

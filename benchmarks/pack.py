@@ -32,8 +32,8 @@ from peers.environment import HOME, peer_python
 from gristmill.hashing import sha256_bytes
 from gristmill.runs.finished import Input, open_parents, open_run
 from gristmill.runs.run import start_run
-from pipelines.config import TokenizerConfig
 from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.hugging_face import fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train

@@ -105,7 +105,7 @@ def prepare(
     from pipelines import prepare as steps
 
     settings, how = _settings(config, overrides), _how(context, out, workers, runner, memory, force)
-    steps.check_choices(settings.decide, settings.annotate.own_columns)
+    steps.check_choices(settings.decide, settings.annotate.custom_columns)
     steps.check_only_hashes(settings, tokenizer=tokenizer is not None)
     annotated = steps.run_annotate(_inputs(inputs, out), settings.annotate, how)
     _tell_annotated(annotated)

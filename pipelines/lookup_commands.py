@@ -18,7 +18,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 
 if TYPE_CHECKING:
-    from pipelines.config import DecideConfig
+    from pipelines.decide.config import DecideConfig
 
 KindOption = Annotated[
     str | None, typer.Option("--kind", help="Only rules for this kind of source, e.g. web.")

@@ -25,19 +25,13 @@ from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents,
 from gristmill.runs.run import SPILL, Run, seal_from_receipts, start_run
 from pipelines.annotate import graph as annotating
 from pipelines.annotate import splits
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.records import Split
 from pipelines.annotate.signals.chosen import chosen_columns, forget
 from pipelines.compiling import compile_first
-from pipelines.config import (
-    AnnotateConfig,
-    DecideConfig,
-    ExportTextConfig,
-    MixtureConfig,
-    PackConfig,
-    PrepareConfig,
-    TokenizerConfig,
-)
+from pipelines.config import PrepareConfig
 from pipelines.decide import graph as deciding
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup.estimate import Estimate, estimate
 from pipelines.decide.dedup.graph import Work
 from pipelines.decide.jobs import cut_sums, run_jobs, spread_of
@@ -45,13 +39,16 @@ from pipelines.decide.rules import Rule, check_signals, chosen_rules, legend, nu
 from pipelines.document_shards import documents_of, shard_path, shard_rows
 from pipelines.engine import launch as engine
 from pipelines.export_text import graph as exporting
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.features import write_readme
 from pipelines.pack import graph as packing
+from pipelines.pack.config import MixtureConfig, PackConfig
 from pipelines.pack.jobs import mixture_details, plan_mixture, tell_plan
 from pipelines.pack.jobs import run_jobs as run_pack_jobs
 from pipelines.pack.mixture import as_lines, left_out
 from pipelines.pack.shuffle import STAGE as SHUFFLED
 from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.training_process import train_apart
 
 THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")

@@ -21,6 +21,7 @@ from gristmill.rights.policy import UNKNOWN
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.html import status_text
 from pipelines.annotate.extract.normalize import normalize, normalize_column
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
@@ -51,7 +52,6 @@ from pipelines.annotate.signals.table import (
     signal_columns,
 )
 from pipelines.annotate.splits import read_plan
-from pipelines.config import AnnotateConfig
 from pipelines.engine.exchange import Numbers
 
 STAGE = "annotate"
@@ -72,14 +72,12 @@ HASHES_SCHEMA = pa.schema(
 )
 """The columns of documents that are annotated with `only_hashes`: what was not looked for has no column."""
 CODE = [
-    "pipelines/annotate/graph.py",
-    "pipelines/config.py",
-    "pipelines/annotate/splits.py",
-    "pipelines/read",
-    "pipelines/extract",
-    "pipelines/signals",
+    "pipelines/annotate",
     "pipelines/kernels",
+    "pipelines/signatures.py",
+    "gristmill/captures",
     "gristmill/corpus/document.py",
+    "gristmill/corpus/source.py",
     "gristmill/rights/policy.py",
     "gristmill/hashing.py",
 ]

@@ -23,12 +23,12 @@ from gristmill.corpus.document import as_text
 from gristmill.errors import InputError
 from gristmill.runs import storage
 from gristmill.runs.run import SPILL
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.arrow import cut_arrow, schema_of
 from pipelines.annotate.readers.compressed import inflate
 from pipelines.annotate.readers.dump_pages import cut_dump
 from pipelines.annotate.readers.records import Split
 from pipelines.annotate.readers.warc_survey import cut
-from pipelines.config import AnnotateConfig
 
 PLAN = "plan.parquet"
 PEEK, PEEK_LINES = 1 << 20, 100

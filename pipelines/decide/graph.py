@@ -25,7 +25,7 @@ from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import NUMBERS, signature_matrix
-from pipelines.config import PERMUTATIONS, DecideConfig
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup import graph
 from pipelines.decide.dedup.edge_files import EdgeFiles, labels_of_files
 from pipelines.decide.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
@@ -36,6 +36,7 @@ from pipelines.decide.dedup.repeats_graph import cuts_of_shard
 from pipelines.decide.rules import FIXED_REASONS, chosen_rules, judge, legend
 from pipelines.document_shards import pairing, shard_path
 from pipelines.engine.exchange import Numbers, Pieces, pack
+from pipelines.signatures import PERMUTATIONS
 
 KEYS, SETTLE, STAGE = "keys", "settle", "decide"
 CODE = [

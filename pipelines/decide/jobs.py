@@ -16,8 +16,8 @@ from typing import Any
 from gristmill import cli
 from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
-from pipelines.config import DecideConfig
 from pipelines.decide import graph as deciding
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup.components import bytes_of_union
 from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
 from pipelines.decide.dedup.graph import EDGE, GIANT, Spread, Work

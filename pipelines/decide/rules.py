@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from gristmill.errors import ConfigError
 from pipelines.annotate.signals.table import NUMBERS
-from pipelines.config import Bound, DecideConfig
+from pipelines.decide.config import Bound, DecideConfig
 
 FIXED_REASONS = (
     "takedown",

@@ -25,9 +25,9 @@ from gristmill.errors import ConfigError
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
-from pipelines.config import ExportTextConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.final_text import final_texts, one_array
 
 STAGE = "export"

@@ -31,10 +31,10 @@ from gristmill.hashing import KEY_MASK, sha256_bytes
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Fate, Tally, Unbalanced
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
-from pipelines.config import PackConfig
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers
 from pipelines.final_text import cut_bytes, final_texts, one_array
+from pipelines.pack.config import PackConfig
 from pipelines.pack.mixture import columns_of, group_keys, writings
 from pipelines.pack.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_spill
 from pipelines.tokenizer.encoder import Encoder, open_encoder

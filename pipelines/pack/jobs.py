@@ -14,13 +14,13 @@ from gristmill import cli
 from gristmill.corpus.shards import shard_schema
 from gristmill.progress import Progress
 from gristmill.runs.run import Run
-from pipelines.config import PackConfig
 from pipelines.decide.rules import numeric_columns
 from pipelines.document_shards import shard_path
 from pipelines.engine import launch as engine
 from pipelines.engine.release_memory import give_back
 from pipelines.pack import graph as packing
 from pipelines.pack import mixture, shuffle
+from pipelines.pack.config import PackConfig
 from pipelines.pack.mixture import Group
 from pipelines.pack.shuffle import Outputs, Shuffle
 

@@ -3,7 +3,7 @@
 A group's share is proportional to bytes ** (1 / temperature) x weight: with temperature 1 and no weights what it is in the
 corpus, with a high temperature the same for all (Conneau et al. 2020, XLM-R, section 3.1, with alpha = 1 / temperature).
 A document is written `times` times: the whole part always, once more where a hash of its id lies below the rest, so the
-choice does not depend on other documents but through `times`. No group is written more than `most` times: after four
+choice does not depend on other documents but through `times`. No group is written more than `max_repeats` times: after four
 repetitions more text is worth more than more repeats (Muennighoff et al. 2023, "Scaling data-constrained language models").
 """
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from gristmill.errors import ConfigError, InputError
-from pipelines.config import MixtureConfig, QualityConfig
+from pipelines.pack.config import MixtureConfig, QualityConfig
 
 SHOWN = 20
 """Groups of a table for people; the manifest has all."""
@@ -62,18 +62,18 @@ def plan(sizes: Mapping[str, tuple[int, int]], config: MixtureConfig) -> list[Gr
 
 
 def times_of(sizes: np.ndarray, weights: np.ndarray, config: MixtureConfig) -> np.ndarray:
-    """float64 (groups,): how often groups of `sizes` bytes are written; what `most` cuts off goes to the others."""
+    """float64 (groups,): how often groups of `sizes` bytes are written; what `max_repeats` cuts off goes to the others."""
     wanted = (
         np.where(sizes > 0, np.power(np.maximum(sizes, 1), 1 / config.temperature), 0) * weights
     )
     times, free, left = np.zeros(len(sizes)), wanted > 0, config.size * sizes.sum()
     while free.any():
         times[free] = left * wanted[free] / wanted[free].sum() / sizes[free]
-        over = free & (times > config.most)
+        over = free & (times > config.max_repeats)
         if not over.any():
             break
-        times[over] = config.most
-        left -= config.most * sizes[over].sum()
+        times[over] = config.max_repeats
+        left -= config.max_repeats * sizes[over].sum()
         free &= ~over
     return times
 

@@ -19,11 +19,11 @@ from gristmill.runs import receipts, storage
 from gristmill.runs.finished import FinishedRun, all_entries
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.config import TokenizerConfig
 from pipelines.decide.dedup.keys import nodes_of
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers, sort_rows
 from pipelines.final_text import final_text
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.hugging_face import check_equal, fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train
 

@@ -12,9 +12,9 @@ from gristmill.corpus.document import refuse_hashes_only
 from gristmill.errors import RunError
 from gristmill.runs.finished import FinishedRun, latest_of, open_parents
 from pipelines.annotate.signals.table import NUMBERS, number_columns
-from pipelines.config import TokenizerConfig
 from pipelines.document_shards import documents_of, shard_path
 from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.config import TokenizerConfig
 
 KEY_BITS = 63
 WORDS = NUMBERS.index("words")

@@ -17,8 +17,8 @@ from gristmill import cli
 from gristmill.errors import ConfigError, InputError, RunError, UserError
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, all_entries, latest_of, open_parents
-from pipelines.config import TokenizerConfig
 from pipelines.tokenizer import graph as tokenizing
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import MODEL
 from pipelines.tokenizer.fertility import cut_model, report_of, sizes_between
 from pipelines.tokenizer.held_out import (

@@ -16,7 +16,7 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from gristmill.errors import ConfigError
-from pipelines.config import TokenizerConfig
+from pipelines.tokenizer.config import TokenizerConfig
 
 PAD, UNK, BOS, EOS, CLS, SEP, MASK = range(7)
 SPECIAL = ("<pad>", "<unk>", "<s>", "</s>", "[CLS]", "[SEP]", "[MASK]")

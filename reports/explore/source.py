@@ -15,7 +15,7 @@ from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD
 from gristmill.errors import ConfigError, RunError
 from gristmill.runs.finished import FinishedRun
-from pipelines.config import DecideConfig
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.rules import (
     FIXED_REASONS,
     Rule,

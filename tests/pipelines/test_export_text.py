@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest, manifest_digest
 from gristmill.runs.ledger import Tally
-from pipelines.config import ExportTextConfig
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.features import feature, readme
 from pipelines.export_text.graph import _count, json_lines
 

@@ -7,7 +7,7 @@ import pytest
 from gristmill import cli
 from gristmill.errors import ConfigError
 from pipelines.annotate.graph import SCHEMA
-from pipelines.config import Bound, DecideConfig
+from pipelines.decide.config import Bound, DecideConfig
 from pipelines.decide.rules import chosen_rules
 from pipelines.lookup_commands import rule_rows
 

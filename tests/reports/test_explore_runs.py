@@ -20,7 +20,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 from gristmill.runs.run import start_run
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS
-from pipelines.config import Bound, DecideConfig, OwnRule
+from pipelines.decide.config import Bound, CustomRule, DecideConfig
 from pipelines.decide.graph import DECISION_SCHEMA
 from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 from pipelines.document_shards import DECIDED
@@ -431,7 +431,8 @@ def test_an_annotate_run_is_shown_with_the_rules_of_a_configuration(tmp_path):
     default = collect(open_source(run), Choice(rule="too_few_words"))
     assert (default.dropped, default.configured) == (4, False)
     config = DecideConfig(
-        thresholds={"too_few_words": Bound(min=30)}, rules={"thin": OwnRule(signal="words", max=29)}
+        thresholds={"too_few_words": Bound(min=30)},
+        rules={"thin": CustomRule(signal="words", max=29)},
     )
     found = collect(open_source(run, config), Choice(rule="too_few_words"))
     assert (found.dropped, found.configured, found.decided) == (2, True, False)
@@ -457,7 +458,7 @@ def test_a_configured_look_is_what_decide_then_finds(tmp_path):
 
 def test_a_configuration_of_a_signal_that_documents_lack_is_refused_with_the_nearest(tmp_path):
     run = annotated(tmp_path, [[document(1)]])
-    config = DecideConfig(rules={"many": OwnRule(signal="wrods", max=3)})
+    config = DecideConfig(rules={"many": CustomRule(signal="wrods", max=3)})
     with pytest.raises(ConfigError, match=r"(?s)decide.rules.many.*choose from words"):
         open_source(run, config)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.rights.policy import UNKNOWN
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.main_text import (
     main_text,
     parse,
@@ -17,7 +18,6 @@ from pipelines.annotate.extract.main_text import (
     without_loose_end,
 )
 from pipelines.annotate.extract.page_facts import page_facts
-from pipelines.config import Limits
 
 FAST_IS_ENOUGH, LEAST_CHARACTERS = 0.3, 200
 MOST_ATTRIBUTES = 5_000
@@ -45,7 +45,7 @@ class TooBigError(ValueError):
     """A page exceeds a limit; the message says which."""
 
 
-def check_limits(html: str, limits: Limits) -> None:
+def check_limits(html: str, limits: PageLimits) -> None:
     """Refuse pages before any tree is built: by size, by the number of their tags and of the attributes of one."""
     if len(html) > limits.page_bytes:
         raise TooBigError(f"{len(html)} characters, the limit is {limits.page_bytes}")
@@ -58,7 +58,7 @@ def check_limits(html: str, limits: Limits) -> None:
         raise TooBigError(f"an element of more than {MOST_ATTRIBUTES} attributes")
 
 
-def extract_page(html: str, url: str | None, limits: Limits) -> Page:
+def extract_page(html: str, url: str | None, limits: PageLimits) -> Page:
     """Extract the main text of a page with what it says of itself. Raises TooBigError."""
     check_limits(html, limits)
     if (tree := parse(html)) is None:

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.html import Page, TooBigError, extract_page
-from pipelines.config import Limits
 
 
 class ExtractionError(Exception):
@@ -28,7 +28,7 @@ class ExtractionError(Exception):
 class Sandbox:
     """A child process that extracts pages, started at first use and again after it died."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: PageLimits) -> None:
         self.limits = limits
         self._child: multiprocessing.process.BaseProcess | None = None
         self._pipe: multiprocessing.connection.Connection[Any, Any] | None = None
@@ -94,7 +94,7 @@ class Sandbox:
         return self._pipe
 
 
-def _serve(pipe: "multiprocessing.connection.Connection[Any, Any]", limits: Limits) -> None:
+def _serve(pipe: "multiprocessing.connection.Connection[Any, Any]", limits: PageLimits) -> None:
     """The child's loop: extract what comes through the pipe until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
@@ -105,7 +105,7 @@ def _serve(pipe: "multiprocessing.connection.Connection[Any, Any]", limits: Limi
             pipe.send(_answer(html, url, limits))
 
 
-def _answer(html: str, url: str | None, limits: Limits) -> dict[str, Any] | tuple[str, str]:
+def _answer(html: str, url: str | None, limits: PageLimits) -> dict[str, Any] | tuple[str, str]:
     try:
         return asdict(extract_page(html, url, limits))
     except TooBigError as error:

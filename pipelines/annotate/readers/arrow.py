@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from gristmill.errors import InputError
 from gristmill.runs import storage
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.records import Broken, Item, Split
 from pipelines.annotate.readers.table import table_records, wanted_columns
 from pipelines.annotate.readers.window import Window
-from pipelines.config import Columns
 
 MAGIC = b"ARROW1"
 SCHEMA, DICTIONARY, BATCH = 1, 2, 3
@@ -157,7 +157,7 @@ def _pieces(whole: Split, pieces: int) -> Iterator[Split]:
         yield dataclasses.replace(whole, start=start, stop=stop, expected=high - low, skip=low)
 
 
-def read_arrow(split: Split, columns: Columns) -> Iterator[Item]:
+def read_arrow(split: Split, columns: InputColumns) -> Iterator[Item]:
     """The records of rows [start, stop) of an Arrow file or stream."""
     if split.stop <= split.start:
         return
@@ -177,7 +177,9 @@ def read_arrow(split: Split, columns: Columns) -> Iterator[Item]:
             yield from _lost(split, max(at, split.start), split.stop, error)
 
 
-def _records(batch: pa.RecordBatch, start: int, split: Split, columns: Columns) -> Iterator[Item]:
+def _records(
+    batch: pa.RecordBatch, start: int, split: Split, columns: InputColumns
+) -> Iterator[Item]:
     """The records of a batch; none of one whose buffers do not fit together (text that is no UTF-8 is found later)."""
     try:
         for column in batch.columns:
@@ -199,7 +201,7 @@ def _lost(split: Split, start: int, stop: int, error: Exception) -> Iterator[Bro
     )
 
 
-def _options(path: str, columns: Columns) -> pa.ipc.IpcReadOptions:
+def _options(path: str, columns: InputColumns) -> pa.ipc.IpcReadOptions:
     schema = schema_of(path)
     wanted = [schema.get_field_index(name) for name in wanted_columns(columns, schema.names)]
     return pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)

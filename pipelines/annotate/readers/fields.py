@@ -8,10 +8,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.corpus.document import KINDS, MOMENT
+from gristmill.corpus.document import MOMENT
+from gristmill.corpus.source import GENRES as KINDS
 from gristmill.rights.policy import UNKNOWN, normalize_licence
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.languages import primary_language
-from pipelines.config import Columns
 
 SHORT = 256
 """Characters of a statement that is remembered."""
@@ -114,7 +115,9 @@ def _within(column: pa.Array, first: int, last: int) -> pa.Array:
     return pc.if_else(pc.and_(after, before), column, pa.scalar(None, column.type))
 
 
-def row_fields(row: Mapping[str, Any], columns: Columns, *, default_source: str) -> dict[str, Any]:
+def row_fields(
+    row: Mapping[str, Any], columns: InputColumns, *, default_source: str
+) -> dict[str, Any]:
     """The fields of a record that are read from plain columns by name."""
     stated = row.get(columns.licence)
     return {

@@ -6,16 +6,16 @@ from typing import IO, Any
 
 from gristmill.hashing import document_id
 from gristmill.runs import storage
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.fields import moment, row_fields
 from pipelines.annotate.readers.records import Broken, Item, Split, batches_of
-from pipelines.config import Columns
 
 MAX_LINE = 64 << 20
 """Bytes of a line with its break; a longer one is a broken record, and is never held whole."""
 STEP = 1 << 20
 
 
-def read_lines(split: Split, columns: Columns) -> Iterator[Item]:
+def read_lines(split: Split, columns: InputColumns) -> Iterator[Item]:
     """The records of a JSON Lines split."""
     return batches_of(_rows(split, columns))
 
@@ -44,7 +44,7 @@ def count_lines(split: Split) -> int:
         return sum(1 for _, line in lines_of(file, split.start, split.stop) if line.strip())
 
 
-def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken]:
+def _rows(split: Split, columns: InputColumns) -> Iterator[Mapping[str, Any] | Broken]:
     file_name, source = split.input_name, split.source
     with storage.open_input(split.file) as file:
         for at, line in lines_of(file, split.start, split.stop):
@@ -53,7 +53,7 @@ def _rows(split: Split, columns: Columns) -> Iterator[Mapping[str, Any] | Broken
 
 
 def _row(
-    line: bytes, file: str, source: str, offset: int, columns: Columns
+    line: bytes, file: str, source: str, offset: int, columns: InputColumns
 ) -> Mapping[str, Any] | Broken:
     if len(line) > MAX_LINE:
         return Broken(
@@ -88,7 +88,7 @@ def _row(
 
 
 def _record(
-    value: Mapping[str, Any], file: str, source: str, offset: int, columns: Columns
+    value: Mapping[str, Any], file: str, source: str, offset: int, columns: InputColumns
 ) -> Mapping[str, Any]:
     text = value[columns.text]
     content = text.encode()

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 
 from gristmill.corpus.document import EVIDENCE, as_text
 from gristmill.errors import InputError
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.fields import kind_of, licence_of, row_fields
 from pipelines.annotate.readers.languages import primary_language
 from pipelines.annotate.readers.records import RECORD_SCHEMA
-from pipelines.config import Columns
 
 FAULTS = (InputError, pa.ArrowException, ValueError, OverflowError, LookupError)
 """What a value raises that is no text, or that Python cannot tell (a far-out time, a time zone nobody knows)."""
@@ -30,7 +30,7 @@ class OddColumn(ValueError):
 
 
 def batch_fields(
-    batch: pa.RecordBatch, columns: Columns, *, default_source: str
+    batch: pa.RecordBatch, columns: InputColumns, *, default_source: str
 ) -> dict[str, pa.Array]:
     """The fields of `row_fields`, and LOCATOR, as columns; raises one of FAULTS where a row has a value it cannot tell."""
     try:
@@ -40,7 +40,7 @@ def batch_fields(
 
 
 def fields_by_row(
-    batch: pa.RecordBatch, columns: Columns, *, default_source: str
+    batch: pa.RecordBatch, columns: InputColumns, *, default_source: str
 ) -> dict[str, pa.Array]:
     """The fields of any batch with a row: every value becomes a Python object."""
     wanted = set(columns.model_dump(exclude={"text", "published"}).values()) - {columns.text}
@@ -59,7 +59,7 @@ def _column(name: str, values: list[Any]) -> pa.Array:
 
 
 def plain_fields(
-    batch: pa.RecordBatch, columns: Columns, *, default_source: str
+    batch: pa.RecordBatch, columns: InputColumns, *, default_source: str
 ) -> dict[str, pa.Array]:
     """The fields of a batch of plain columns: no Python object a row. Raises OddColumn, or another of FAULTS."""
     rows = batch.num_rows
@@ -87,7 +87,7 @@ def plain_fields(
     }
 
 
-def _stated(batch: pa.RecordBatch, name: str, columns: Columns) -> pa.Array:
+def _stated(batch: pa.RecordBatch, name: str, columns: InputColumns) -> pa.Array:
     """The column `name` as `string`, null where it is empty; a column of nulls where there is none, as is the text's own."""
     if name == columns.text or name not in batch.schema.names:
         return pa.nulls(batch.num_rows, pa.string())
@@ -99,7 +99,7 @@ def _stated(batch: pa.RecordBatch, name: str, columns: Columns) -> pa.Array:
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, pa.string()), text)
 
 
-def _key(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
+def _key(batch: pa.RecordBatch, columns: InputColumns) -> pa.Array:
     """The ids that the rows have; null where that is 0 or empty, which names nothing."""
     column = batch.column(columns.id) if columns.id in batch.schema.names else None
     if column is None or columns.id == columns.text or not pa.types.is_integer(column.type):

@@ -12,29 +12,29 @@ from gristmill.corpus.document import as_text, slice_batches
 from gristmill.errors import InputError
 from gristmill.hashing import document_ids
 from gristmill.runs import storage
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.fields import moments
 from pipelines.annotate.readers.plain import FAULTS, LOCATOR, batch_fields
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Item, Split, capture_column
-from pipelines.config import Columns
 from pipelines.kernels.buffers import text_buffers
 
 ROWS, TEXT_BYTES = 1000, 8 << 20
 
 
-def read_table(split: Split, columns: Columns) -> Iterator[Item]:
+def read_table(split: Split, columns: InputColumns) -> Iterator[Item]:
     """The records of rows [start, stop) of a Parquet file."""
     with storage.open_input(split.file) as file:
         for start, batch in _row_batches(pq.ParquetFile(file), split, columns):
             yield from table_records(batch, start, split, columns)
 
 
-def wanted_columns(columns: Columns, there: Sequence[str]) -> list[str]:
+def wanted_columns(columns: InputColumns, there: Sequence[str]) -> list[str]:
     """The columns that are read, of those that are there; one may serve two fields."""
     return [name for name in dict.fromkeys(columns.model_dump().values()) if name in there]
 
 
 def _row_batches(
-    table: pq.ParquetFile, split: Split, columns: Columns
+    table: pq.ParquetFile, split: Split, columns: InputColumns
 ) -> Iterator[tuple[int, pa.RecordBatch]]:
     wanted = wanted_columns(columns, table.schema_arrow.names)
     first = 0
@@ -51,7 +51,7 @@ def _row_batches(
 
 
 def table_records(
-    batch: pa.RecordBatch, start: int, split: Split, columns: Columns
+    batch: pa.RecordBatch, start: int, split: Split, columns: InputColumns
 ) -> Iterator[Item]:
     """The records of a batch whose first row is the input's row `start`, in pieces of at most ROWS rows and about
     TEXT_BYTES of text: a piece whose columns are not all plain becomes Python objects, row by row."""
@@ -63,7 +63,9 @@ def table_records(
         at += piece.num_rows
 
 
-def _records(batch: pa.RecordBatch, split: Split, start: int, columns: Columns) -> Iterator[Item]:
+def _records(
+    batch: pa.RecordBatch, split: Split, start: int, columns: InputColumns
+) -> Iterator[Item]:
     try:
         text = as_text(batch.column(columns.text))
         fields = batch_fields(batch, columns, default_source=split.source)
@@ -95,7 +97,7 @@ def _without_text(sources: pa.Array, rows: np.ndarray, split: Split) -> Iterator
 
 
 def _bad(
-    error: Exception, batch: pa.RecordBatch, split: Split, start: int, columns: Columns
+    error: Exception, batch: pa.RecordBatch, split: Split, start: int, columns: InputColumns
 ) -> Iterator[Item]:
     """A batch that holds a bad value: read in halves, until the bad rows stand alone."""
     if batch.num_rows == 1:
@@ -109,7 +111,7 @@ def _bad(
     yield from _records(batch.slice(half), split, start + half, columns)
 
 
-def _published(batch: pa.RecordBatch, columns: Columns) -> pa.Array:
+def _published(batch: pa.RecordBatch, columns: InputColumns) -> pa.Array:
     if columns.published not in batch.schema.names:
         return moments(pa.nulls(batch.num_rows))
     return moments(batch.column(columns.published))

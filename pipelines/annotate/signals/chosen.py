@@ -6,6 +6,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from gristmill.errors import UserError
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals import (
     classifier,
     from_file,
@@ -16,7 +17,6 @@ from pipelines.annotate.signals import (
 )
 from pipelines.annotate.signals.custom import own_signals
 from pipelines.annotate.signals.from_file import from_files
-from pipelines.config import AnnotateConfig
 
 
 class Column(Protocol):

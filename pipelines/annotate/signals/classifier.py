@@ -13,24 +13,24 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.errors import ConfigError
+from pipelines.annotate.config import ClassifierConfig
 from pipelines.annotate.kernels.fasttext import probabilities
 from pipelines.annotate.signals.fasttext_model import LABEL, FastText, read_model
 from pipelines.annotate.signals.from_file import Score
-from pipelines.config import Classifier
 from pipelines.kernels.buffers import text_buffers
 
 
-def meaning(settings: Classifier) -> str:
+def meaning(settings: ClassifierConfig) -> str:
     """What the column is."""
     return f"probability of `{settings.label}` by {Path(settings.model).name}, 0 to 1"
 
 
-def files(settings: Classifier) -> list[str]:
+def files(settings: ClassifierConfig) -> list[str]:
     """The files it is made with."""
     return [settings.model]
 
 
-def load(settings: Classifier, key: str) -> Score:
+def load(settings: ClassifierConfig, key: str) -> Score:
     """The probability of the label; raises InputError for a broken model, ConfigError where it has no such label."""
     model = read_once(settings.model, Path(settings.model).stat().st_mtime_ns)
     label = find_label(

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from gristmill.errors import InputError, MissingExtra, UserError
 from gristmill.hashing import sha256_file
-from pipelines.config import FromFile
+from pipelines.annotate.config import FileSignalConfig
 
 Files = tuple[tuple[str, str], ...]
 Score = Callable[[pa.Array], np.ndarray]
@@ -29,7 +29,7 @@ class FileColumn:
     name: str
     key: str
     meaning: str
-    settings: FromFile
+    settings: FileSignalConfig
     files: Files
     load: Load
     libraries: tuple[str, ...] = ()
@@ -69,14 +69,14 @@ class FileColumn:
 
 
 @lru_cache(maxsize=32)
-def load_once(load: Load, settings: FromFile, key: str, files: Files) -> Score:
+def load_once(load: Load, settings: FileSignalConfig, key: str, files: Files) -> Score:
     """The score of these settings, and of files with these hashes."""
     return load(settings, key)
 
 
 def from_files(
     section: str,
-    chosen: Mapping[str, FromFile],
+    chosen: Mapping[str, FileSignalConfig],
     meaning: Callable[[Any], str],
     paths: Callable[[Any], Iterable[str]],
     load: Load,

@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.errors import ConfigError, InputError
+from pipelines.annotate.config import ClassifierConfig
 from pipelines.annotate.signals.classifier import find_label
 from pipelines.annotate.signals.from_file import Score, need
 from pipelines.annotate.signals.onnx_model import model_files, open_model, tokenizer_path
-from pipelines.config import Classifier
 
 SEPARATE, REGRESSION = "multi_label_classification", "regression"
 """Kinds of problem of config.json: labels that exclude not each other, and a score."""
 
 
-def meaning(settings: Classifier) -> str:
+def meaning(settings: ClassifierConfig) -> str:
     """What the column is."""
     of = "" if settings.label is None else f" of `{settings.label}`"
     kind = "score" if settings.output == "score" else "probability"
@@ -31,17 +31,17 @@ def meaning(settings: Classifier) -> str:
     return f"{kind}{of} by {Path(settings.model).name}{limits}, of the first {settings.max_tokens} tokens"
 
 
-def files(settings: Classifier) -> list[str]:
+def files(settings: ClassifierConfig) -> list[str]:
     """The files it is made with."""
     return [*model_files(settings), *_config_path(settings)]
 
 
-def libraries(settings: Classifier) -> tuple[str, ...]:
+def libraries(settings: ClassifierConfig) -> tuple[str, ...]:
     """The distributions that its numbers depend on."""
     return ("onnxruntime", "tokenizers")
 
 
-def load(settings: Classifier, key: str) -> Score:
+def load(settings: ClassifierConfig, key: str) -> Score:
     """What the model says; raises MissingExtra, InputError for what is broken, ConfigError where it has no such label."""
     need("onnxruntime", "onnx", key)
     model, about = open_model(settings), read_config(settings)
@@ -67,7 +67,7 @@ def number(row: np.ndarray, place: int, output: str) -> float:
     return float(shares[place] / math.fsum(shares))
 
 
-def find_output(settings: Classifier, names: list[str], outputs: int, key: str) -> int:
+def find_output(settings: ClassifierConfig, names: list[str], outputs: int, key: str) -> int:
     """The place of the label; raises ConfigError that says which there are."""
     where: dict[str, object] = {"key": f"{key}.label", "file": settings.model}
     if isinstance(settings.label, str) and names:
@@ -85,7 +85,7 @@ def find_output(settings: Classifier, names: list[str], outputs: int, key: str) 
     raise ConfigError("a classifier has no such label", where | {"given": settings.label}, fix)
 
 
-def _kind(settings: Classifier, about: Mapping[str, Any], outputs: int, key: str) -> str:
+def _kind(settings: ClassifierConfig, about: Mapping[str, Any], outputs: int, key: str) -> str:
     """How the outputs become the number; raises ConfigError for a regression that is taken for a probability."""
     if settings.output != "probability":
         return settings.output
@@ -97,7 +97,7 @@ def _kind(settings: Classifier, about: Mapping[str, Any], outputs: int, key: str
     return "sigmoid" if outputs == 1 or about.get("problem_type") == SEPARATE else "probability"
 
 
-def read_config(settings: Classifier) -> dict[str, Any]:
+def read_config(settings: ClassifierConfig) -> dict[str, Any]:
     """What config.json says, nothing where there is none; raises InputError for one that cannot be read."""
     for path in _config_path(settings):
         try:
@@ -110,7 +110,7 @@ def read_config(settings: Classifier) -> dict[str, Any]:
     return {}
 
 
-def _config_path(settings: Classifier) -> list[str]:
+def _config_path(settings: ClassifierConfig) -> list[str]:
     """config.json beside the model, else beside the tokenizer, else none."""
     places = [
         Path(path).with_name("config.json") for path in (settings.model, tokenizer_path(settings))
@@ -118,7 +118,7 @@ def _config_path(settings: Classifier) -> list[str]:
     return [str(path) for path in places if path.is_file()][:1]
 
 
-def _names(about: Mapping[str, Any], outputs: int, settings: Classifier) -> list[str]:
+def _names(about: Mapping[str, Any], outputs: int, settings: ClassifierConfig) -> list[str]:
     """The labels by place, none where config.json does not name them; raises InputError where it names others."""
     named = about.get("id2label") or {}
     if not named:

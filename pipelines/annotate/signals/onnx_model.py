@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.errors import InputError, UserError
-from pipelines.config import Classifier
+from pipelines.annotate.config import ClassifierConfig
 
 KINDS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32}
 GIVEN = ("input_ids", "attention_mask", "token_type_ids")
@@ -32,7 +32,7 @@ FIX = "give the tokenizer that belongs to it, no more max_tokens than it takes, 
 class OnnxModel:
     """A session on one thread. Each caller's thread keeps its last batch's rows, for columns of other labels of the model."""
 
-    def __init__(self, session: Any, tokenizer: Any, settings: Classifier) -> None:
+    def __init__(self, session: Any, tokenizer: Any, settings: ClassifierConfig) -> None:
         self.session, self.tokenizer, self.settings = session, tokenizer, settings
         self.outputs = 0
         self.kinds = {each.name: KINDS.get(each.type) for each in session.get_inputs()}
@@ -73,12 +73,12 @@ class OnnxModel:
             raise UserError("an ONNX model failed on a document", where, FIX) from None
 
 
-def tokenizer_path(settings: Classifier) -> str:
+def tokenizer_path(settings: ClassifierConfig) -> str:
     """The tokenizer's file: the one that is named, else the one beside the model."""
     return settings.tokenizer or str(Path(settings.model).with_name("tokenizer.json"))
 
 
-def model_files(settings: Classifier) -> list[str]:
+def model_files(settings: ClassifierConfig) -> list[str]:
     """The model, the files its weights lie in where they are apart, and the tokenizer."""
     return [settings.model, *_external(settings.model), tokenizer_path(settings)]
 
@@ -100,19 +100,19 @@ def _varint(raw: bytes) -> int:
     return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
 
 
-def open_model(settings: Classifier) -> OnnxModel:
+def open_model(settings: ClassifierConfig) -> OnnxModel:
     """The model of these settings, from memory where another label has it open; raises as `read_model`."""
     apart = settings.model_copy(update={"label": None, "output": "score", "languages": ()})
     return read_once(apart, tuple(os.stat(path).st_mtime_ns for path in model_files(settings)))
 
 
 @lru_cache(maxsize=4)
-def read_once(settings: Classifier, changed: tuple[int, ...]) -> OnnxModel:
+def read_once(settings: ClassifierConfig, changed: tuple[int, ...]) -> OnnxModel:
     """A model, in memory once for all of its labels that have a column."""
     return read_model(settings)
 
 
-def read_model(settings: Classifier) -> OnnxModel:
+def read_model(settings: ClassifierConfig) -> OnnxModel:
     """Open model and tokenizer; raises InputError for what is broken, or does not fit together."""
     model = OnnxModel(_session(settings.model), _tokenizer(settings), settings)
     if unknown := sorted(
@@ -149,7 +149,7 @@ def _session(path: str) -> Any:
         ) from None
 
 
-def _tokenizer(settings: Classifier) -> Any:
+def _tokenizer(settings: ClassifierConfig) -> Any:
     import tokenizers
 
     path = tokenizer_path(settings)

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.errors import InputError
+from pipelines.annotate.config import PerplexityConfig
 from pipelines.annotate.signals.from_file import Score, need
-from pipelines.config import Perplexity
 
 HIGHEST = 38
 """The highest exponent of 10: models without `<unk>` give unknown words 1e-100, which float32 does not hold."""
@@ -32,17 +32,17 @@ WRITTEN |= {"—": " - ", "．": ". ", "…": "..."}
 """Marks, and what cc_net writes for them."""
 
 
-def meaning(settings: Perplexity) -> str:
+def meaning(settings: PerplexityConfig) -> str:
     """What the column is."""
     return f"perplexity by {Path(settings.model).name}, 1 and above; 0 where there is no token"
 
 
-def files(settings: Perplexity) -> list[str]:
+def files(settings: PerplexityConfig) -> list[str]:
     """The files it is made with."""
     return [path for path in (settings.model, settings.sentencepiece) if path is not None]
 
 
-def libraries(settings: Perplexity) -> tuple[str, ...]:
+def libraries(settings: PerplexityConfig) -> tuple[str, ...]:
     """The installed distributions that its numbers depend on; KenLM comes as one of two."""
     return (
         *(["sentencepiece"] if settings.sentencepiece else []),
@@ -57,7 +57,7 @@ def _installed(distribution: str) -> bool:
         return False
 
 
-def load(settings: Perplexity, key: str) -> Score:
+def load(settings: PerplexityConfig, key: str) -> Score:
     """The perplexity of a text; raises MissingExtra, InputError for a model that is broken or none."""
     need("kenlm", "kenlm", key)
     log10, cut = read_model(settings.model).score, cutter(settings.sentencepiece)
@@ -79,7 +79,7 @@ def perplexity(tokenized: Iterable[bytes], log10: Callable[[bytes], float]) -> f
     return 10.0 ** min(-total / length, HIGHEST) if length else 0.0
 
 
-def sentences(text: str, settings: Perplexity) -> list[str]:
+def sentences(text: str, settings: PerplexityConfig) -> list[str]:
     """The lines of a text or the text as one sentence, normalized or as they stand."""
     parts = text.split("\n") if settings.sentences == "lines" else [text]
     return parts if settings.normalize == "none" else [normalized(part) for part in parts]

@@ -19,9 +19,9 @@ from pipelines.annotate.personal.spans import SPANS, spans_column
 from pipelines.annotate.signals.japanese import japanese_tokens
 from pipelines.annotate.signals.lines import line_numbers
 from pipelines.annotate.signals.urls import URL_HASH, url_hashes
-from pipelines.config import PERMUTATIONS
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import Folded, folded_texts
+from pipelines.signatures import PERMUTATIONS
 
 GOPHER, C4, FINEWEB = "Rae et al. 2021", "Raffel et al. 2020", "Penedo et al. 2024"
 

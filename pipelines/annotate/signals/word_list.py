@@ -11,24 +11,24 @@ import numpy as np
 import pyarrow as pa
 
 from gristmill.errors import InputError
+from pipelines.annotate.config import WordListConfig
 from pipelines.annotate.extract.normalize import normalize
 from pipelines.annotate.kernels.word_lists import build, listed_shares
 from pipelines.annotate.signals.from_file import Score
-from pipelines.config import WordList
 from pipelines.kernels.buffers import text_buffers
 
 
-def meaning(settings: WordList) -> str:
+def meaning(settings: WordListConfig) -> str:
     """What the column is."""
     return f"share of characters, but white space, in words and phrases of {Path(settings.path).name}, 0 to 1"
 
 
-def files(settings: WordList) -> list[str]:
+def files(settings: WordListConfig) -> list[str]:
     """The files it is made with."""
     return [settings.path]
 
 
-def load(settings: WordList, key: str) -> Score:
+def load(settings: WordListConfig, key: str) -> Score:
     """The share of a text that is on the list; raises InputError for one that is empty or not in UTF-8."""
     automaton = build(read_list(settings.path, key))
 

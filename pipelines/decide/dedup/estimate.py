@@ -7,7 +7,7 @@ that are printed with the result.
 from dataclasses import dataclass
 
 from gristmill.formatting import format_bytes, format_seconds
-from pipelines.config import DecideConfig
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup.components import bytes_of_union
 from pipelines.decide.dedup.graph import EDGE, SIGNATURE_WIDTH, Spread
 from pipelines.decide.dedup.groups import MEMBER

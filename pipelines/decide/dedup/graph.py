@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 
 from pipelines.annotate.signals.table import signature_matrix
-from pipelines.config import PERMUTATIONS, DecideConfig
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup import components, groups
 from pipelines.decide.dedup.groups import EXACT_COPY, MEMBER, PLACE
 from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH, ranks
@@ -36,6 +36,7 @@ from pipelines.engine.exchange import (
     unpack,
     whole_groups,
 )
+from pipelines.signatures import PERMUTATIONS
 
 SIGNATURE_WIDTH = PERMUTATIONS // 2
 """A signature as int64 columns: two elements each."""

@@ -9,6 +9,7 @@ import pytest
 from gristmill.corpus.document import as_text
 from gristmill.runs import receipts
 from gristmill.runs.ledger import Tally
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.html import Page
 from pipelines.annotate.extract.sandbox import ExtractionError
 from pipelines.annotate.graph import (
@@ -24,7 +25,6 @@ from pipelines.annotate.graph import (
 )
 from pipelines.annotate.readers.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Left, Split
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig
 
 CONFIG = AnnotateConfig()
 

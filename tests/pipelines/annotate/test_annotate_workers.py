@@ -10,8 +10,9 @@ import pytest
 from gristmill import cli
 from gristmill.config import load
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.records import Split
-from pipelines.config import AnnotateConfig, PrepareConfig
+from pipelines.config import PrepareConfig
 from pipelines.prepare import workers_of
 
 PLAIN = AnnotateConfig()

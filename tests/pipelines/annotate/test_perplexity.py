@@ -20,10 +20,10 @@ from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, MissingExtra
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import normalize
 from pipelines.annotate.signals.chosen import chosen_columns
 from pipelines.annotate.signals.perplexity import WRITTEN, normalized
-from pipelines.config import AnnotateConfig
 
 ARPA = """\\data\\
 ngram 1=5

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import InputError
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers import arrow
 from pipelines.annotate.readers.records import Broken
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig, Columns
 
 RUNS = itertools.count()
 WRITERS = {"stream": pa.ipc.new_stream, "file": pa.ipc.new_file}
@@ -37,7 +37,7 @@ def batch(texts, first=0, kind=None):
     )
 
 
-def read(path, folder, split_bytes=1 << 24, columns=Columns()):
+def read(path, folder, split_bytes=1 << 24, columns=InputColumns()):
     config = AnnotateConfig(columns=columns).model_copy(update={"split_bytes": split_bytes})
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
     items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
@@ -167,9 +167,9 @@ def test_what_is_no_arrow_file_is_refused_by_name(raw, tmp_path):
 def test_a_file_without_the_text_column_or_with_numbers_in_it_is_refused(tmp_path):
     path = write(tmp_path / "a.arrow", [batch(["one"])])
     with pytest.raises(InputError, match="no text column"):
-        read(path, tmp_path, columns=Columns(text="body"))
+        read(path, tmp_path, columns=InputColumns(text="body"))
     with pytest.raises(InputError, match="must hold strings"):
-        read(path, tmp_path, columns=Columns(text="vector"))
+        read(path, tmp_path, columns=InputColumns(text="vector"))
 
 
 def test_bytes_that_are_no_utf8_cost_their_row(tmp_path):

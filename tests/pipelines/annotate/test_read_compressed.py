@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import RunError
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import compressed
 from pipelines.annotate.readers import lines as reading
 from pipelines.annotate.readers.compressed import READ, inflate
 from pipelines.annotate.readers.records import Broken, Split
-from pipelines.config import Columns
 
 RUNS = itertools.count()
 
@@ -229,7 +229,7 @@ def read_slices(slices, split_bytes):
             split = Split(
                 0, "lines", piece.path, start, stop, origin="/x/a.jsonl.gz", base=piece.start
             )
-            for item in reading.read_lines(split, Columns()):
+            for item in reading.read_lines(split, InputColumns()):
                 if isinstance(item, Broken):
                     broken.append((item.offset, item.reason))
                 else:

@@ -9,13 +9,13 @@ from collections import Counter
 
 import pytest
 
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import normalize
 from pipelines.annotate.extract.wikitext import is_redirect, wikitext_to_text
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers import dump_pages
 from pipelines.annotate.readers.records import Broken, Left
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig
 
 RUNS = itertools.count()
 

@@ -12,11 +12,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers import dump_pages
 from pipelines.annotate.readers.records import Broken, Left
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig
 
 RUNS = itertools.count()
 HEAD = (

@@ -10,13 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.hashing import document_id
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import lines as reading
 from pipelines.annotate.readers.lines import count_lines, lines_of, read_lines
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Split
-from pipelines.config import Columns
 
 
-def read(path, start=0, stop=None, *, columns=Columns(), origin="", base=0):
+def read(path, start=0, stop=None, *, columns=InputColumns(), origin="", base=0):
     stop = os.path.getsize(path) if stop is None else stop
     records, broken = [], []
     for item in read_lines(Split(0, "lines", path, start, stop, origin=origin, base=base), columns):
@@ -172,7 +172,7 @@ def test_a_record_has_its_fields_by_the_configured_names(tmp_path):
         "day": "2024-02-03T10:00:00+02:00",
     }
     path.write_bytes(json.dumps(row).encode())
-    names = Columns(
+    names = InputColumns(
         text="body",
         id="key",
         url="link",
@@ -292,7 +292,7 @@ JSON_VALUES = st.recursive(
 
 
 @settings(max_examples=300, deadline=None)
-@given(value=JSON_VALUES, field=st.sampled_from(list(Columns().model_dump().values())))
+@given(value=JSON_VALUES, field=st.sampled_from(list(InputColumns().model_dump().values())))
 @example(value="0001-01-01T00:00:00+14:00", field="date")
 @example(value=1e300, field="date")
 @example(value=float("inf"), field="date")

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from gristmill.corpus.document import MOMENT
 from gristmill.hashing import document_id
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import plain
 from pipelines.annotate.readers.fields import moments, row_fields
 from pipelines.annotate.readers.plain import LOCATOR, OddColumn, fields_by_row, plain_fields
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Split
 from pipelines.annotate.readers.table import table_records
-from pipelines.config import Columns
 
 SPLIT = Split(0, "parquet", "/data/corpus.v1.parquet", 0, 100)
 WORDS = [
@@ -140,12 +140,12 @@ def tables(draw):
 
 
 NAMES = st.sampled_from(
-    [Columns()] * 4
+    [InputColumns()] * 4
     + [
-        Columns(id="url"),
-        Columns(title="text"),
-        Columns(title="date", source="type"),
-        Columns(id="text", lang="license"),
+        InputColumns(id="url"),
+        InputColumns(title="text"),
+        InputColumns(title="date", source="type"),
+        InputColumns(id="text", lang="license"),
     ]
 )
 
@@ -218,9 +218,12 @@ def test_plain_columns_give_what_every_row_says_and_no_row_becomes_a_python_obje
             plain, "fields_by_row", lambda *_, **__: pytest.fail("rows were read one by one")
         )
         records = [
-            row for rows in found(batch, Columns()) if not isinstance(rows, Broken) for row in rows
+            row
+            for rows in found(batch, InputColumns())
+            if not isinstance(rows, Broken)
+            for row in rows
         ]
-    wanted = list(obvious(batch, Columns()))
+    wanted = list(obvious(batch, InputColumns()))
     assert [{name: row[name] for name in sorted(row)} for row in records] == [
         dict(sorted(row.items())) for row in wanted
     ]
@@ -234,8 +237,8 @@ def test_plain_columns_give_what_every_row_says_and_no_row_becomes_a_python_obje
 def test_a_column_that_is_not_plain_is_left_to_the_rows(kind, name):
     batch = pa.RecordBatch.from_pydict({"text": ["a"], name: pa.nulls(1, kind)})
     with pytest.raises(OddColumn, match=name):
-        plain_fields(batch, Columns(), default_source="s")
-    fields = fields_by_row(batch, Columns(), default_source="s")
+        plain_fields(batch, InputColumns(), default_source="s")
+    fields = fields_by_row(batch, InputColumns(), default_source="s")
     assert {name: column.to_pylist() for name, column in fields.items()} == {
         "title": [None],
         "url": [None],
@@ -261,7 +264,7 @@ def test_both_ways_give_columns_of_the_same_types():
     }
     batch = pa.RecordBatch.from_pydict(table)
     one, other = (
-        way(batch, Columns(), default_source="s") for way in (plain_fields, fields_by_row)
+        way(batch, InputColumns(), default_source="s") for way in (plain_fields, fields_by_row)
     )
     assert list(one) == list(other)
     for name, column in one.items():
@@ -276,7 +279,7 @@ def test_both_ways_give_columns_of_the_same_types():
 
 def test_two_columns_of_one_name_cost_their_rows():
     batch = pa.RecordBatch.from_arrays([pa.array(["a", "b"])] * 3, ["text", "title", "title"])
-    items = list(table_records(batch, 0, SPLIT, Columns()))
+    items = list(table_records(batch, 0, SPLIT, InputColumns()))
     assert [(item.offset, item.reason) for item in items] == [(0, "bad_value"), (1, "bad_value")]
 
 
@@ -285,7 +288,7 @@ def test_dates_beside_plain_columns_are_moments():
     batch = pa.RecordBatch.from_pydict(
         {"text": ["a", "b"], "date": pa.array([day, None], pa.timestamp("s", "UTC"))}
     )
-    [records] = table_records(batch, 0, SPLIT, Columns())
+    [records] = table_records(batch, 0, SPLIT, InputColumns())
     assert records["published"].type == MOMENT and records["published"].to_pylist() == [day, None]
 
 
@@ -295,7 +298,7 @@ def test_a_meaning_is_asked_for_once_a_batch(monkeypatch):
     batch = pa.RecordBatch.from_pydict(
         {"text": ["t"] * 1000, "type": ["page", "", None, "doc"] * 250}
     )
-    [records] = table_records(batch, 0, SPLIT, Columns())
+    [records] = table_records(batch, 0, SPLIT, InputColumns())
     assert asked == ["page", None, "doc"] and np.all(
         records["kind"].to_numpy(zero_copy_only=False) == "web"
     )

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.hashing import document_id
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Split
 from pipelines.annotate.readers.table import read_table
-from pipelines.config import Columns
 
 
-def read(path, start=0, stop=None, *, columns=Columns()):
+def read(path, start=0, stop=None, *, columns=InputColumns()):
     stop = pq.ParquetFile(path).metadata.num_rows if stop is None else stop
     rows, broken = [], []
     for item in read_table(Split(0, "parquet", str(path), start, stop), columns):
@@ -138,7 +138,7 @@ def test_a_record_has_its_fields_by_the_configured_names(write):
         "day": [moment],
         "noise": [1.5],
     }
-    names = Columns(
+    names = InputColumns(
         text="body",
         id="key",
         url="link",
@@ -165,7 +165,7 @@ def test_a_record_has_its_fields_by_the_configured_names(write):
 
 
 def test_one_column_may_serve_two_fields(write):
-    rows, _ = read(write({"text": ["a"], "url": ["http://x/1"]}), columns=Columns(id="url"))
+    rows, _ = read(write({"text": ["a"], "url": ["http://x/1"]}), columns=InputColumns(id="url"))
     assert (
         rows[0]["id"] == document_id("corpus", "http://x/1", b"a")
         and rows[0]["url"] == "http://x/1"
@@ -224,7 +224,7 @@ def test_days_are_dates(write):
 
 def test_a_column_of_dates_may_serve_as_a_title_too(write):
     table = {"text": ["a"], "date": [datetime.datetime(2021, 1, 2)]}
-    [row], _ = read(write(table), columns=Columns(title="date"))
+    [row], _ = read(write(table), columns=InputColumns(title="date"))
     assert (row["title"], row["published"].year) == ("2021-01-02 00:00:00", 2021)
 
 
@@ -243,7 +243,7 @@ def test_a_value_that_python_cannot_tell_costs_its_row(write):
 
 
 def items(path, stop):
-    return list(read_table(Split(0, "parquet", str(path), 0, stop), Columns()))
+    return list(read_table(Split(0, "parquet", str(path), 0, stop), InputColumns()))
 
 
 def test_one_bad_row_of_a_thousand_leaves_few_batches(write):
@@ -269,7 +269,7 @@ def test_batches_hold_about_eight_mebibytes_of_text_each(write):
 @pytest.mark.parametrize("end", ["a.parquet", "en/a.parquet"])
 def test_a_split_that_has_a_name_calls_its_records_by_it(end, write):
     path = write({"text": ["a", None]})
-    found = list(read_table(Split(0, "parquet", str(path), 0, 2, name=end), Columns()))
+    found = list(read_table(Split(0, "parquet", str(path), 0, 2, name=end), InputColumns()))
     assert found[0].file == end and found[1]["capture"][0].as_py()["file"] == end
     assert found[1]["source"].to_pylist() == ["a"] and found[1]["id"][0].as_py() == document_id(
         "a", f"{end}#0", b"a"

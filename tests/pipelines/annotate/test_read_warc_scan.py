@@ -13,12 +13,12 @@ from fastwarc.stream_io import Lz4Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers import warc_survey
 from pipelines.annotate.readers.records import Broken, Left
 from pipelines.annotate.readers.warc_scan import packing_of, scan
 from pipelines.annotate.splits import choose_files, make_plan
-from pipelines.config import AnnotateConfig
 
 
 def record(kind, body, fields=(), *, length=None, url="http://x.org/1"):

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import InputError
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 from pipelines.annotate.graph import read_split
 from pipelines.annotate.readers.lines import count_lines
 from pipelines.annotate.readers.records import Broken
@@ -27,7 +28,6 @@ from pipelines.annotate.splits import (
     read_plan,
     write_plan,
 )
-from pipelines.config import AnnotateConfig, Columns
 
 SMALL = AnnotateConfig(split_bytes=1024, slice_bytes=4096)
 
@@ -291,7 +291,7 @@ def test_lines_without_the_text_field_are_refused_with_the_fields_that_are_there
         "there are": "body, date, id",
     }
     assert "annotate.columns.text" in caught.value.fix
-    named = SMALL.model_copy(update={"columns": Columns(text="body")})
+    named = SMALL.model_copy(update={"columns": InputColumns(text="body")})
     assert len(make_plan(choose_files([str(tmp_path / name)])[0], named, tmp_path / "run")) == 1
 
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gristmill.errors import ConfigError
-from pipelines.config import TokenizerConfig
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.hugging_face import (
     UnequalError,
     check_equal,

@@ -10,9 +10,9 @@ from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.chosen import chosen_columns, refuse_edited
 from pipelines.annotate.signals.word_list import read_list
-from pipelines.config import AnnotateConfig
 
 TEXTS = (
     "The old mill stands by the river, and the miller grinds the grain of the village with care every day.",

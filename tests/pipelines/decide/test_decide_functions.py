@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
-from pipelines.config import PERMUTATIONS, DecideConfig, UrlConfig
+from pipelines.decide.config import DecideConfig, UrlConfig
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import KEY_WIDTH, id_halves, nodes_of
 from pipelines.decide.graph import (
@@ -23,6 +23,7 @@ from pipelines.decide.graph import (
     upweighted,
 )
 from pipelines.decide.rules import FIXED_REASONS, chosen_rules, legend
+from pipelines.signatures import PERMUTATIONS
 from pipelines.tokenizer.graph import WIDTH, choose, stratum_key, stratum_weights
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.

@@ -13,8 +13,8 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from gristmill.corpus.document import MOMENT
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import hashes_of_texts, signature_column
-from pipelines.config import PERMUTATIONS, DecideConfig, NearConfig, UrlConfig
 from pipelines.decide import graph as deciding
+from pipelines.decide.config import DecideConfig, NearConfig, UrlConfig
 from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
 from pipelines.decide.dedup.graph import (
     EDGE,
@@ -27,6 +27,7 @@ from pipelines.decide.dedup.graph import (
 from pipelines.decide.dedup.keys import id_of
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts
+from pipelines.signatures import PERMUTATIONS
 
 SHARDS, ROWS = 3, 8
 

@@ -5,7 +5,7 @@ import pytest
 from datasketch.lsh import MinHashLSH
 from pydantic import ValidationError
 
-from pipelines.config import NearConfig
+from pipelines.decide.config import NearConfig
 from pipelines.decide.dedup.lsh import caught, optimal
 
 

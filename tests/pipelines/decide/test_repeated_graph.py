@@ -17,7 +17,7 @@ from gristmill.errors import RunError
 from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import hashes_of_lines
-from pipelines.config import DecideConfig, RepeatedConfig
+from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeats_graph
 from pipelines.decide.dedup.graph import Spread
 from pipelines.decide.dedup.hash_list import list_path

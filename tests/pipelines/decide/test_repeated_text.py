@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.annotate.signals.table import hashes_of_lines
-from pipelines.config import DecideConfig, RepeatedConfig
+from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.hash_list import HashList
 from pipelines.decide.dedup.repeated import (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.errors import ConfigError, InputError
-from pipelines.config import MixtureConfig, QualityConfig
+from pipelines.pack.config import MixtureConfig, QualityConfig
 from pipelines.pack.mixture import (
     Group,
     as_lines,
@@ -46,13 +46,13 @@ def test_a_weight_is_a_factor_on_a_share():
 
 
 def test_temperature_raises_shares_to_its_inverse():
-    [english, chinese] = plan(SIZES, mixture(temperature=2.0, most=100))
+    [english, chinese] = plan(SIZES, mixture(temperature=2.0, max_repeats=100))
     assert english.planned / chinese.planned == pytest.approx(3.0)  # the root of 9
 
 
 def test_no_group_is_written_more_often_than_most_and_the_rest_goes_to_the_others():
     sizes = SIZES | {"lang=de": (1, 10)}
-    found = plan(sizes, mixture(temperature=1_000.0, most=4.0))
+    found = plan(sizes, mixture(temperature=1_000.0, max_repeats=4.0))
     by_key = {group.key: group for group in found}
     assert by_key["lang=de"].times == by_key["lang=zh"].times == 4.0
     written = sum(group.times * group.bytes for group in found)
@@ -60,7 +60,7 @@ def test_no_group_is_written_more_often_than_most_and_the_rest_goes_to_the_other
 
 
 def test_where_all_groups_are_capped_less_is_written_than_asked():
-    assert times(mixture(size=10.0, most=2.0)) == {"lang=en": 2.0, "lang=zh": 2.0}
+    assert times(mixture(size=10.0, max_repeats=2.0)) == {"lang=en": 2.0, "lang=zh": 2.0}
 
 
 def test_size_is_bytes_of_training_over_bytes_kept():
@@ -99,7 +99,7 @@ def test_a_mixture_of_nothing_is_refused():
 def test_shares_are_those_wanted_but_for_capped_groups_and_never_exceed_the_size(
     sizes, temperature, size, most
 ):
-    config = mixture(temperature=temperature, size=size, most=most)
+    config = mixture(temperature=temperature, size=size, max_repeats=most)
     groups = plan({f"lang={key}": (1, count) for key, count in sizes.items()}, config)
     assert all(0 <= group.times <= most for group in groups)
     total = sum(group.bytes for group in groups)
@@ -134,7 +134,7 @@ def test_weights_of_several_parts_multiply():
         "source=n\tlang=zh": (1, 100),
     }
     config = MixtureConfig(
-        by=("source", "lang"), weights={"source=w": 2.0, "lang=zh": 3.0}, most=100
+        by=("source", "lang"), weights={"source=w": 2.0, "lang=zh": 3.0}, max_repeats=100
     )
     planned = {group.key: group.planned for group in plan(sizes, config)}
     assert planned == pytest.approx(
@@ -241,3 +241,10 @@ def test_near_bounds_have_names_of_their_own():
     bounds = (1_000_000.0, 1_000_001.0, 1_000_002.0)
     found = qualities(pa.chunked_array([pa.array([1_000_000.5, 1_000_001.5])]), bounds).to_pylist()
     assert found == ["quality=1000000-1000001", "quality=1000001-1000002"]
+
+
+def test_the_old_key_of_max_repeats_is_taken_with_a_warning(capsys):
+    config = MixtureConfig.model_validate({"by": ("lang",), "most": 2.0})
+    assert config == MixtureConfig(by=("lang",), max_repeats=2.0)
+    warning = "the key `most` is now called `max_repeats`"
+    assert warning in "".join(capsys.readouterr())

@@ -9,8 +9,8 @@ import sentencepiece
 from gristmill.hashing import KEY_MASK
 from gristmill.runs.ledger import Tally
 from pipelines.annotate.personal.spans import SPANS
-from pipelines.config import MixtureConfig, PackConfig, TokenizerConfig
 from pipelines.decide.dedup.repeated import CUTS
+from pipelines.pack.config import MixtureConfig, PackConfig
 from pipelines.pack.graph import (
     encode_table,
     parts_of,
@@ -19,6 +19,7 @@ from pipelines.pack.graph import (
     shuffle_key,
     split_of,
 )
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import CompiledEncoder
 from pipelines.tokenizer.encoding_tables import compile_model
 from pipelines.tokenizer.training import train

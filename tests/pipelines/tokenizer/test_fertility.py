@@ -16,7 +16,7 @@ from gristmill import cli
 from gristmill.errors import ConfigError
 from gristmill.runs.finished import find_latest, open_run
 from pipelines.annotate.signals.table import number_columns
-from pipelines.config import TokenizerConfig
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.fertility import (
     as_lines,

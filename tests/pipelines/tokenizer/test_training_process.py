@@ -7,7 +7,7 @@ import pytest
 import sentencepiece
 
 from gristmill.errors import ConfigError, Stopped
-from pipelines.config import TokenizerConfig
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.training import train
 from pipelines.tokenizer.training_process import pieces_told, train_apart
 
