@@ -30,17 +30,17 @@ from peers.environment import peer_python
 from peers.memory import most_memory
 
 from pipelines.annotate.extract.normalize import normalize, normalize_column
-from pipelines.annotate.personal.spans import spans_column
-from pipelines.annotate.signals.language import language_columns
-from pipelines.annotate.signals.lines import line_numbers
-from pipelines.annotate.signals.script import script_columns
+from pipelines.annotate.personal.spans import compute_spans_column
+from pipelines.annotate.signals.language import compute_language_columns
+from pipelines.annotate.signals.lines import compute_line_numbers
+from pipelines.annotate.signals.script import compute_script_columns
 from pipelines.annotate.signals.table import (
     NUMBERS,
     SIGNAL_FIELDS,
-    number_columns,
-    signal_columns,
-    signature_column,
-    stop_words,
+    compute_number_columns,
+    compute_signal_columns,
+    compute_signature_column,
+    load_stop_words,
 )
 from pipelines.decide.rules import all_rules
 from pipelines.kernels.buffers import text_buffers
@@ -88,7 +88,7 @@ def ask_peer(name: str, texts: Sequence[str], lang: str, seconds: float) -> dict
         if name == "datatrove" and (bounds := fineweb2_bounds(lang)):
             settings = Path(folder) / "fineweb2.json"
             settings.write_text(
-                json.dumps({"bounds": bounds, "stop_words": stop_words().get(lang, [])})
+                json.dumps({"bounds": bounds, "stop_words": load_stop_words().get(lang, [])})
             )
             command.append(settings)
         environment = os.environ | {
@@ -143,7 +143,7 @@ def speed(texts: Sequence[str], lang: str, work: Callable[[pa.Array, str], objec
 
 def numbers_alone(column: pa.Array, lang: str) -> list[pa.Array]:
     """Every signal that a rule may bound, with the cut into words."""
-    return number_columns(column, pa.array([lang] * len(column)))
+    return compute_number_columns(column, pa.array([lang] * len(column)))
 
 
 def numbers_and_rules(column: pa.Array, lang: str) -> object:
@@ -161,16 +161,16 @@ def numbers_and_rules(column: pa.Array, lang: str) -> object:
 def whole_step(column: pa.Array, _: str) -> object:
     """Everything that annotate does to plain text."""
     text = normalize_column(column)
-    script_columns(text)
-    return signal_columns(text, language_columns(text)[0])
+    compute_script_columns(text)
+    return compute_signal_columns(text, compute_language_columns(text)[0])
 
 
 OURS = {
     "signals and rules": numbers_and_rules,
-    "of these, signals of lines": lambda column, _: line_numbers(*text_buffers(column)),
-    "MinHash signature": lambda column, _: signature_column(*text_buffers(column)),
-    "language": lambda column, _: language_columns(column),
-    "personal data": lambda column, _: spans_column(column),
+    "of these, signals of lines": lambda column, _: compute_line_numbers(*text_buffers(column)),
+    "MinHash signature": lambda column, _: compute_signature_column(*text_buffers(column)),
+    "language": lambda column, _: compute_language_columns(column),
+    "personal data": lambda column, _: compute_spans_column(column),
     "the whole step": whole_step,
 }
 
@@ -185,7 +185,7 @@ def measure_ours(name: str, most: int) -> tuple[dict[str, float], int, int]:
 
 def verdicts(texts: Sequence[str], lang: str) -> dict[str, np.ndarray]:
     """Which documents each of our rules drops."""
-    columns = signal_columns(pa.array(texts, pa.string()), pa.array([lang] * len(texts)))
+    columns = compute_signal_columns(pa.array(texts, pa.string()), pa.array([lang] * len(texts)))
     signals = dict(zip([field.name for field in SIGNAL_FIELDS], columns, strict=True))
     found = {
         rule.name: rule.applies(signals[rule.signal].to_numpy(), [lang] * len(texts))

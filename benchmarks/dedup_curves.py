@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.annotate.kernels.minhash import SHINGLE
-from pipelines.annotate.signals.table import signature_column, signature_matrix
+from pipelines.annotate.signals.table import compute_signature_column, view_signature_matrix
 from pipelines.decide.config import choose_min_similarity
 from pipelines.decide.dedup.keys import band_keys
 from pipelines.decide.dedup.lsh import caught, optimal
@@ -118,7 +118,7 @@ def read(name: str) -> Pairs:
     exact = np.array(
         [jaccard(a, b) for a, b in zip(*(column.to_pylist() for column in texts), strict=True)]
     )
-    sides = [signature_matrix(signature_column(*text_buffers(column))) for column in texts]
+    sides = [view_signature_matrix(compute_signature_column(*text_buffers(column))) for column in texts]
     negative = np.array(
         [str(label) in ("0", "negative", "False") for label in table["label"].to_pylist()]
     )

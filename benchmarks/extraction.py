@@ -30,7 +30,7 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
 from pipelines.annotate.config import PageLimits
-from pipelines.annotate.extract.html import TooBigError, extract_page
+from pipelines.annotate.extract.html import PageTooBig, extract_page
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
 from pipelines.annotate.readers.warc import decode_page
 
@@ -77,7 +77,7 @@ def ours(body: bytes, url: str) -> str | None:
     page = decode_page(body)
     try:
         return extract_page(page, url, PageLimits()).text if page else None
-    except TooBigError:
+    except PageTooBig:
         return None
 
 

@@ -23,9 +23,9 @@ import sentencepiece
 import tokenizers
 
 from pipelines.annotate.config import AnnotateConfig
-from pipelines.annotate.signals.chosen import chosen_columns
+from pipelines.annotate.signals.chosen import load_custom_columns
 from pipelines.annotate.signals.onnx_model import OnnxModel, open_model
-from pipelines.annotate.signals.perplexity import normalized
+from pipelines.annotate.signals.perplexity import normalize_text
 
 TEXT = Path(__file__).resolve().parents[2] / "shared/data/corpus/wiki_en.parquet"
 SIZES = {"2 layers of 128": (2, 128, 1500), "6 layers of 384": (6, 384, 60)}
@@ -112,7 +112,7 @@ def write_arpa(path: Path, sentences: Sequence[Sequence[str]]) -> str:
 
 def measure(name: str, section: dict[str, object], texts: Sequence[str]) -> None:
     """Print MB of text per CPU-second of a column, and the memory that opening and running it added."""
-    (column,) = chosen_columns(AnnotateConfig.model_validate(section))
+    (column,) = load_custom_columns(AnnotateConfig.model_validate(section))
     batch = pa.record_batch({"id": ["0"] * len(texts), "text": texts, "lang": ["en"] * len(texts)})
     before = psutil.Process().memory_info().rss
     column.open()
@@ -145,7 +145,7 @@ def classifiers(folder: Path, texts: Sequence[str]) -> None:
         model = write_classifier(folder, layers, width, texts)
         section = {"classifiers": {"c": {"model": model, "label": 0}}}
         measure(f"onnx, {name}", section, texts[:documents])
-        opened = open_model(chosen_columns(AnnotateConfig.model_validate(section))[0].settings)  # type: ignore[attr-defined]
+        opened = open_model(load_custom_columns(AnnotateConfig.model_validate(section))[0].settings)  # type: ignore[attr-defined]
         for kind, some in (
             ("", texts[: min(documents, 200)]),
             ("of 120 characters ", [t[:120] for t in texts[: 5 * documents]]),
@@ -158,7 +158,7 @@ def classifiers(folder: Path, texts: Sequence[str]) -> None:
 
 def language_models(folder: Path, texts: Sequence[str]) -> None:
     """Perplexity by words and by pieces."""
-    lines = [normalized(line) for text in texts for line in text.split("\n") if line.strip()]
+    lines = [normalize_text(line) for text in texts for line in text.split("\n") if line.strip()]
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(lines[:20_000]),
         model_prefix=str(folder / "m.sp"),

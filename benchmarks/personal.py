@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.annotate.personal.checksums import IBAN_LENGTHS
-from pipelines.annotate.personal.spans import TYPES, find, spans_column
+from pipelines.annotate.personal.spans import TYPES, find_personal, compute_spans_column
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 OF_PRESIDIO = {
@@ -194,7 +194,7 @@ def sentences(language: str) -> Iterator[tuple[str, str]]:
         "text"
     ].to_pylist()
     found = [s.strip() for text in column[:800] for s in text.split(mark) if 30 < len(s) < 200]
-    places = [(s, [m.start() for m in place.finditer(s)]) for s in found if not find(s.encode())]
+    places = [(s, [m.start() for m in place.finditer(s)]) for s in found if not find_personal(s.encode())]
     while True:
         for sentence, its in places:
             if its:
@@ -214,7 +214,7 @@ def generated(forms: tuple[tuple[str, str, Draw], ...], title: str) -> None:
                 span = (start, start + len(value.encode()), kind)
                 over = [
                     s
-                    for s in find(f"{before}{value}{behind}".encode())
+                    for s in find_personal(f"{before}{value}{behind}".encode())
                     if s[0] < span[1] and span[0] < s[1]
                 ]
                 hits.update(
@@ -235,7 +235,7 @@ def presidio() -> None:
             record = json.loads(line)
             raw = record["text"].encode()
             ours = [
-                (len(raw[:a].decode()), len(raw[:b].decode()), kind) for a, b, kind in find(raw)
+                (len(raw[:a].decode()), len(raw[:b].decode()), kind) for a, b, kind in find_personal(raw)
             ]
             truth = [(s["start"], s["end"], OF_PRESIDIO.get(s["type"])) for s in record["spans"]]
             labelled.update(kind for *_, kind in truth)
@@ -265,7 +265,7 @@ def corpora() -> None:
         + "".join(f"{kind:>12}" for kind in TYPES)
         + f"{'MB/CPU-s':>10}"
     )
-    spans_column(pa.array(["compiled 1"]))
+    compute_spans_column(pa.array(["compiled 1"]))
     for name in CORPORA:
         text = (
             pq.read_table(SHARED / f"corpus/{name}.parquet", columns=["text"])["text"]
@@ -274,7 +274,7 @@ def corpora() -> None:
         )
         size = sum(len(value.encode()) for value in text.to_pylist()) / 1e6
         begin = time.process_time()
-        column = spans_column(text)
+        column = compute_spans_column(text)
         speed = size / (time.process_time() - begin)
         counts = Counter(column.flatten().field("type").to_pylist())
         print(

@@ -25,7 +25,7 @@ from prepare import Meter, row
 
 from pipelines import prepare
 from pipelines.annotate import graph as annotating
-from pipelines.annotate import splits
+from pipelines.annotate import input_files, splits
 from pipelines.annotate.extract.sandbox import Sandbox
 from pipelines.config import PrepareConfig
 
@@ -99,7 +99,9 @@ def plain_pool(source: Path, folder: Path, workers: int) -> Meter:
 
 def plan_and_do(source: Path, folder: Path, workers: int) -> None:
     """What a plain pool does, from the plan on: its threads take one split after the other."""
-    plan = splits.make_plan(splits.choose_files([str(source)])[0], PrepareConfig().annotate, folder)
+    plan = splits.make_plan(
+        input_files.choose_files([str(source)])[0], PrepareConfig().annotate, folder
+    )
     assert prepare.workers_of(plan, PrepareConfig().annotate) == "threads"
     splits.write_plan(folder, plan)
     with ThreadPool(workers) as pool:

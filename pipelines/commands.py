@@ -302,7 +302,7 @@ def pseudonym(
 
     Example: gristmill pseudonym https://social.example/@name --set annotate.author_key=the-key-of-the-corpus
     """
-    from pipelines.annotate.graph import pseudonym as keyed
+    from pipelines.annotate.graph import make_pseudonym as keyed
 
     settings = _settings(config, overrides)
     found = keyed(author, settings.annotate.author_key)

@@ -20,9 +20,9 @@ from gristmill.progress import say
 from pipelines.annotate.extract.normalize import normalize_column
 from pipelines.annotate.kernels import fasttext
 from pipelines.annotate.kernels import word_lists as listed
-from pipelines.annotate.signals.language import identifier, language_columns
-from pipelines.annotate.signals.script import script_columns
-from pipelines.annotate.signals.table import hashes_of_lines, signal_columns
+from pipelines.annotate.signals.language import load_identifier, compute_language_columns
+from pipelines.annotate.signals.script import compute_script_columns
+from pipelines.annotate.signals.table import hash_lines, compute_signal_columns
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.components import union_labels
 from pipelines.decide.dedup.hash_list import HashList
@@ -64,11 +64,11 @@ def compile_all() -> float:
     """Compile what is not compiled yet, by using every kernel once; returns the seconds it took."""
     started = time.monotonic()
     text = normalize_column(pa.array([text for _, text in SAMPLES]))
-    language_columns(text)
-    script_columns(text)
-    signal_columns(text, pa.array([lang for lang, _ in SAMPLES]))
+    compute_language_columns(text)
+    compute_script_columns(text)
+    compute_signal_columns(text, pa.array([lang for lang, _ in SAMPLES]))
     listed.listed_shares(*text_buffers(text), listed.build(["mill"]))
-    model, (data, offsets) = identifier(), text_buffers(text)
+    model, (data, offsets) = load_identifier(), text_buffers(text)
     out, cuts = np.empty(len(text), np.float32), np.asarray(offsets, np.int64)
     fasttext.probabilities(data, cuts, 100, *model.arrays, 0, *model.path(0), model.separate, out)
     _compile_repeats(text)
@@ -82,7 +82,7 @@ def _compile_repeats(text: pa.Array) -> None:
     """Use what `decide` finds repeated text with: two copies of the texts, so that there is some."""
     twice, span = pa.concat_arrays([text, text]), 4
     batch = pa.RecordBatch.from_arrays(
-        [twice, hashes_of_lines(folded_texts(*text_buffers(twice)))], ["text", "line_hashes"]
+        [twice, hash_lines(folded_texts(*text_buffers(twice)))], ["text", "line_hashes"]
     )
     units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
     hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))

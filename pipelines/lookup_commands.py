@@ -86,11 +86,11 @@ def signals(
     """
     from gristmill.config import load
     from gristmill.corpus.document import DOCUMENT_SCHEMA
-    from pipelines.annotate.signals.chosen import chosen_columns
+    from pipelines.annotate.signals.chosen import load_custom_columns
     from pipelines.annotate.signals.table import SIGNAL_FIELDS
     from pipelines.config import PrepareConfig
 
-    own = chosen_columns(load(PrepareConfig, config, overrides or []).annotate)
+    own = load_custom_columns(load(PrepareConfig, config, overrides or []).annotate)
     rows = []
     for field in (*DOCUMENT_SCHEMA, *SIGNAL_FIELDS, *(column.field for column in own)):
         about = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}

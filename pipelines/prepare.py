@@ -24,10 +24,10 @@ from gristmill.runs import receipts
 from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents, sibling_sessions
 from gristmill.runs.run import SPILL, Run, seal_from_receipts, start_run
 from pipelines.annotate import graph as annotating
-from pipelines.annotate import splits
+from pipelines.annotate import input_files, splits
 from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.records import Split
-from pipelines.annotate.signals.chosen import chosen_columns, forget
+from pipelines.annotate.signals.chosen import load_custom_columns, unload_models
 from pipelines.compiling import compile_first
 from pipelines.config import PrepareConfig
 from pipelines.decide import graph as deciding
@@ -77,7 +77,7 @@ def run_annotate(
     with _start("annotate", hashed, given, annotating, how) as run:
         if run.finished:
             return _found(run.finished)
-        files, passed_over = splits.choose_files([_pattern(source) for source in inputs])
+        files, passed_over = input_files.choose_files([_pattern(source) for source in inputs])
         _say_passed_over(passed_over)
         if not (run.path / splits.PLAN).exists():
             splits.write_plan(run.path, splits.make_plan(files, config, run.path))
@@ -89,9 +89,9 @@ def run_annotate(
         if (
             how.engine.workers > 1 and mode == "processes"
         ):  # they load what they use: no second copy of a model stays here
-            forget()
+            unload_models()
         took = engine.run(
-            lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
+            lambda pipeline: annotating.build_annotate(pipeline, str(run.path), config, len(plan)),
             how.engine,
             mode=mode,
             label="annotate",
@@ -108,7 +108,7 @@ def run_annotate(
             "whole": sorted(
                 {split.input_name for split in plan if split.note and split.kind != "remainder"}
             ),
-            "input_files": splits.listed(files, plan, read),
+            "input_files": input_files.list_inputs(files, plan, read),
             "passed_over": passed_over,
         }
         return seal_from_receipts(
@@ -128,7 +128,7 @@ def workers_of(plan: Sequence[Split], config: AnnotateConfig) -> engine.Mode:
 
 def own_inputs(config: AnnotateConfig) -> list[Input]:
     """The files of the user's columns, opened once to see that they can be used, and the libraries they need: others make a new run."""
-    columns = chosen_columns(config)
+    columns = load_custom_columns(config)
     if taken := [column.key for column in columns if column.name in annotating.SCHEMA.names]:
         raise ConfigError(
             "documents already have a column of this name", {"key": taken[0]}, "choose another name"

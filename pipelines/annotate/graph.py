@@ -22,34 +22,31 @@ from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
 from pipelines.annotate.config import AnnotateConfig
-from pipelines.annotate.extract.html import status_text
+from pipelines.annotate.extract.html import extract_status_text
 from pipelines.annotate.extract.normalize import normalize, normalize_column
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
-from pipelines.annotate.extract.wikitext import is_redirect, wikitext_to_text
-from pipelines.annotate.readers.arrow import read_arrow
-from pipelines.annotate.readers.dump import read_dump
-from pipelines.annotate.readers.fields import moment
-from pipelines.annotate.readers.languages import primary_language
-from pipelines.annotate.readers.lines import count_lines, read_lines
+from pipelines.annotate.extract.wikitext import extract_wikitext, is_redirect
+from pipelines.annotate.readers.fields import parse_moment
+from pipelines.annotate.readers.languages import parse_language
 from pipelines.annotate.readers.records import (
     IDENTIFIED,
     QUARANTINE_SCHEMA,
     RECORD_SCHEMA,
-    Broken,
+    Dropped,
     Item,
-    Left,
+    Quarantined,
     Split,
 )
-from pipelines.annotate.readers.table import ROWS, TEXT_BYTES, read_table
-from pipelines.annotate.readers.warc import read_warc
-from pipelines.annotate.signals.chosen import Column, chosen_columns, refuse_edited
-from pipelines.annotate.signals.language import language_columns
-from pipelines.annotate.signals.script import script_columns
+from pipelines.annotate.readers.registry import count_expected, read_split
+from pipelines.annotate.readers.table import ROWS, TEXT_BYTES
+from pipelines.annotate.signals.chosen import CustomColumn, load_custom_columns, refuse_edited
+from pipelines.annotate.signals.language import compute_language_columns
+from pipelines.annotate.signals.script import compute_script_columns
 from pipelines.annotate.signals.table import (
     HASH_FIELDS,
     SIGNAL_FIELDS,
-    hash_columns,
-    signal_columns,
+    compute_hash_columns,
+    compute_signal_columns,
 )
 from pipelines.annotate.splits import read_plan
 from pipelines.engine.exchange import Numbers
@@ -105,7 +102,9 @@ LIBRARIES = [
 ]
 
 
-def annotate(pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int) -> None:
+def build_annotate(
+    pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int
+) -> None:
     """The whole graph."""
     pipeline | "splits" >> Numbers(splits) | "annotate" >> beam.ParDo(AnnotateSplit(folder, config))
 
@@ -115,7 +114,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, folder: str, config: AnnotateConfig) -> None:
         self.folder, self.config = folder, config
-        self.own_files = {column.name: column.files for column in chosen_columns(config)}
+        self.custom_files = {column.name: column.files for column in load_custom_columns(config)}
 
     def setup(self) -> None:
         gc.freeze()  # the collector would look through Beam's million objects for every few batches of rows
@@ -124,7 +123,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def process(self, number: int) -> Iterator[int]:
         if receipts.read_receipt(Path(self.folder), STAGE, number) is None:
-            refuse_edited(chosen_columns(self.config), self.own_files)
+            refuse_edited(load_custom_columns(self.config), self.custom_files)
             annotate_split(Path(self.folder), self.plan[number], self.config, self.sandbox)
         yield number
 
@@ -134,30 +133,35 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
 def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: Sandbox) -> Receipt:
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
-    tally, broken, reads, own = Tally(), list[Broken](), list[int](), chosen_columns(config)
+    tally, quarantined, reads, custom = (
+        Tally(),
+        list[Quarantined](),
+        list[int](),
+        load_custom_columns(config),
+    )
     name = f"documents/part-{split.number:05d}.parquet"
-    schema = HASHES_SCHEMA if config.only_hashes else schema_with(own)
+    schema = HASHES_SCHEMA if config.only_hashes else extend_schema(custom)
     coded = (
-        hashes_coding()
+        choose_hashes_encoding()
         if config.only_hashes
-        else {"compression": "zstd", "use_dictionary": dictionary_columns(schema)}
+        else {"compression": "zstd", "use_dictionary": list_dictionary_columns(schema)}
     )
     with (
         storage.open_for_commit(folder / name) as file,
         pq.ParquetWriter(file, schema, **coded) as writer,
     ):
         rows = 0
-        items = _noted(read_split(split, config), reads)
-        for group in row_groups(
-            judge_item(item, config, sandbox, tally, broken, own) for item in items
+        items = _count_records(read_split(split, config.columns), reads)
+        for group in gather_row_groups(
+            annotate_item(item, config, sandbox, tally, quarantined, custom) for item in items
         ):
             writer.write_table(group)
             rows += group.num_rows
     read = sum(reads)
-    expected = count_lines(split) if split.kind == "lines" else split.expected
+    expected = count_expected(split)
     files = [
         describe_file(folder, name, rows=rows),
-        *_write_quarantine(folder, split.number, broken),
+        *_write_quarantine(folder, split.number, quarantined),
     ]
     receipt = Receipt(
         STAGE,
@@ -170,22 +174,22 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
     return receipt
 
 
-def dictionary_columns(schema: pa.Schema) -> list[str]:
+def list_dictionary_columns(schema: pa.Schema) -> list[str]:
     """The Parquet columns for which a dictionary is tried: all but hashes of lines, hardly one of which comes twice."""
-    return [path for path in _parquet_columns(schema) if not path.startswith("line_hashes.")]
+    return [path for path in _list_parquet_columns(schema) if not path.startswith("line_hashes.")]
 
 
-def _parquet_columns(schema: pa.Schema) -> list[str]:
+def _list_parquet_columns(schema: pa.Schema) -> list[str]:
     file = io.BytesIO()
     pq.write_table(schema.empty_table(), file)
     return [column.path for column in pq.read_metadata(file).schema]
 
 
-def hashes_coding() -> dict[str, Any]:
+def choose_hashes_encoding() -> dict[str, Any]:
     """How documents of HASHES_SCHEMA are written, where writing is a third of the work: no dictionary is tried for what
     hardly comes twice, and hashes, in which there is nothing to find, are not compressed."""
     hashes = ("text_hash", "signature", "line_hashes.list.element")
-    columns = _parquet_columns(HASHES_SCHEMA)
+    columns = _list_parquet_columns(HASHES_SCHEMA)
     once = {"id", "text", "text_bytes", "capture.offset", *hashes}
     return {
         "compression": {name: "none" if name in hashes else "zstd" for name in columns},
@@ -193,14 +197,14 @@ def hashes_coding() -> dict[str, Any]:
     }
 
 
-def _noted(items: Iterator[Item], reads: list[int]) -> Iterator[Item]:
+def _count_records(items: Iterator[Item], reads: list[int]) -> Iterator[Item]:
     """The items as they come; `reads` gets how many records each is."""
     for item in items:
         reads.append(item.num_rows if isinstance(item, pa.RecordBatch) else 1)
         yield item
 
 
-def row_groups(batches: Iterator[pa.RecordBatch | None]) -> Iterator[pa.Table]:
+def gather_row_groups(batches: Iterator[pa.RecordBatch | None]) -> Iterator[pa.Table]:
     """Gather batches into tables of at most ROWS rows and about TEXT_BYTES of text: a row group each, however read."""
     held, rows, size = list[pa.RecordBatch](), 0, 0
     for batch in batches:
@@ -216,49 +220,24 @@ def row_groups(batches: Iterator[pa.RecordBatch | None]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(held)
 
 
-def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
-    """The items of a split, by the reader of its kind."""
-    if split.kind == "parquet":
-        return read_table(split, config.columns)
-    if split.kind == "lines":
-        return read_lines(split, config.columns)
-    if split.kind == "remainder":
-        error = f"what follows is unknown: {split.note}"
-        return iter(
-            [
-                Broken(
-                    split.input_name,
-                    split.start,
-                    "unknown_remainder",
-                    error,
-                    split.stop,
-                    split.source,
-                )
-            ]
-        )
-    if split.kind == "arrow":
-        return read_arrow(split, config.columns)
-    return read_warc(split) if split.kind == "warc" else read_dump(split)
-
-
-def judge_item(
+def annotate_item(
     item: Item,
     config: AnnotateConfig,
     sandbox: Sandbox,
     tally: Tally,
-    broken: list[Broken],
-    own: Sequence[Column] = (),
+    quarantined: list[Quarantined],
+    custom: Sequence[CustomColumn] = (),
 ) -> pa.RecordBatch | None:
-    """Extract and annotate a batch; count the fate of every record; collect what is broken."""
-    if isinstance(item, Broken):
-        broken.append(item)
+    """Extract and annotate a batch; count the outcome of every record; collect what is quarantined."""
+    if isinstance(item, Quarantined):
+        quarantined.append(item)
         tally.add("quarantined", item.reason, source=item.source, lang="und")
         return None
-    if isinstance(item, Left):
+    if isinstance(item, Dropped):
         tally.add("dropped", item.reason, source=item.source, lang="und")
         return None
-    batch = extract_batch(item, config, sandbox, tally, broken)
-    batch = hash_batch(batch) if config.only_hashes else annotate_batch(batch, own)
+    batch = extract_batch(item, config, sandbox, tally, quarantined)
+    batch = hash_batch(batch) if config.only_hashes else annotate_batch(batch, custom)
     _count_kept(batch, tally)
     return batch
 
@@ -280,7 +259,7 @@ def extract_batch(
     config: AnnotateConfig,
     sandbox: Sandbox,
     tally: Tally,
-    broken: list[Broken],
+    quarantined: list[Quarantined],
 ) -> pa.RecordBatch:
     """Plain, normalized text in `text`; rows without any are left out and counted."""
     if (
@@ -294,8 +273,8 @@ def extract_batch(
             reason = extract_row(row, sandbox)
         except ExtractionError as error:
             place = row["capture"]
-            broken.append(
-                Broken(
+            quarantined.append(
+                Quarantined(
                     place["file"], place["offset"], error.reason, error.detail, source=row["source"]
                 )
             )
@@ -304,7 +283,7 @@ def extract_batch(
         if reason:
             tally.add("dropped", reason, source=row["source"], lang="und")
             continue
-        row["author"] = pseudonym(row["author"], config.author_key)
+        row["author"] = make_pseudonym(row["author"], config.author_key)
         rows.append(row)
     return pa.RecordBatch.from_pylist(rows, RECORD_SCHEMA)
 
@@ -328,9 +307,9 @@ def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
         page = sandbox.extract(row["text"], row["url"])
         row["text"], row["title"] = page.text, row["title"] or page.title
         # A page knows better than its server.
-        row["stated_lang"] = primary_language(page.language) or row["stated_lang"]
+        row["stated_lang"] = parse_language(page.language) or row["stated_lang"]
         row["published"], row["author"] = (
-            row["published"] or moment(page.date),
+            row["published"] or parse_moment(page.date),
             row["author"] or page.author,
         )
         if row["licence"] == UNKNOWN and page.licence != UNKNOWN:
@@ -339,14 +318,14 @@ def extract_row(row: dict[str, Any], sandbox: Sandbox) -> str | None:
     elif media == "wikitext":
         if is_redirect(row["text"]):
             return "redirect"
-        row["text"] = wikitext_to_text(row["text"])
+        row["text"] = extract_wikitext(row["text"])
     elif media == "status":
-        row["text"] = status_text(row["text"])
+        row["text"] = extract_status_text(row["text"])
     row["text"] = normalize(row["text"])
     return None if row["text"] else "no_text"
 
 
-def pseudonym(author: str | None, key: str) -> str | None:
+def make_pseudonym(author: str | None, key: str) -> str | None:
     """A keyed hash (HMAC-SHA-256) in place of an author's name: linkable within a corpus, not to a person.
 
     None without a key: a hash that anybody can compute is no pseudonym.
@@ -358,24 +337,24 @@ def pseudonym(author: str | None, key: str) -> str | None:
     )
 
 
-def schema_with(own: Sequence[Column]) -> pa.Schema:
+def extend_schema(custom: Sequence[CustomColumn]) -> pa.Schema:
     """SCHEMA and the columns of the user."""
-    return pa.schema([*SCHEMA, *(column.field for column in own)], metadata=SCHEMA.metadata)
+    return pa.schema([*SCHEMA, *(column.field for column in custom)], metadata=SCHEMA.metadata)
 
 
-def annotate_batch(batch: pa.RecordBatch, own: Sequence[Column] = ()) -> pa.RecordBatch:
-    """Add language, script and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own columns out."""
+def annotate_batch(batch: pa.RecordBatch, custom: Sequence[CustomColumn] = ()) -> pa.RecordBatch:
+    """Add language, script and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and custom columns out."""
     text = batch["text"]
     columns = {name: batch[name] for name in batch.schema.names if name != "media"}
-    columns["lang"], columns["lang_score"] = language_columns(text)
-    columns["script"], columns["script_share"] = script_columns(text)
-    signals = signal_columns(text, columns["lang"], batch["url"])
+    columns["lang"], columns["lang_score"] = compute_language_columns(text)
+    columns["script"], columns["script_share"] = compute_script_columns(text)
+    signals = compute_signal_columns(text, columns["lang"], batch["url"])
     columns |= dict(zip([field.name for field in SIGNAL_FIELDS], signals, strict=True))
     made = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
-    if not own:
+    if not custom:
         return made
     return pa.RecordBatch.from_arrays(
-        [*made, *(column.column(made) for column in own)], schema=schema_with(own)
+        [*made, *(column.column(made) for column in custom)], schema=extend_schema(custom)
     )
 
 
@@ -383,18 +362,18 @@ def hash_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Add what finds copies to a batch of extracted records: RECORD_SCHEMA in, HASHES_SCHEMA out."""
     columns = {name: batch[name] for name in batch.schema.names}
     columns["lang"] = pc.fill_null(batch["stated_lang"], "und")
-    hashes = hash_columns(batch["text"], batch["url"])
+    hashes = compute_hash_columns(batch["text"], batch["url"])
     columns |= dict(zip([field.name for field in HASH_FIELDS], hashes, strict=True))
     return pa.RecordBatch.from_arrays(
         [columns[name] for name in HASHES_SCHEMA.names], schema=HASHES_SCHEMA
     )
 
 
-def _write_quarantine(folder: Path, number: int, broken: list[Broken]) -> list[DataFile]:
-    if not broken:
+def _write_quarantine(folder: Path, number: int, quarantined: list[Quarantined]) -> list[DataFile]:
+    if not quarantined:
         return []
     name = f"quarantine/part-{number:05d}.parquet"
-    table = pa.Table.from_pylist([item.row() for item in broken], QUARANTINE_SCHEMA)
+    table = pa.Table.from_pylist([item.row() for item in quarantined], QUARANTINE_SCHEMA)
     with storage.open_for_commit(folder / name) as file:
         pq.write_table(table, file, compression="zstd")
-    return [describe_file(folder, name, rows=len(broken))]
+    return [describe_file(folder, name, rows=len(quarantined))]

@@ -24,7 +24,7 @@ from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.annotate.signals.table import NUMBERS, signature_matrix
+from pipelines.annotate.signals.table import NUMBERS, view_signature_matrix
 from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup import graph
 from pipelines.decide.dedup.edge_files import EdgeFiles, labels_of_files
@@ -254,7 +254,7 @@ def shard_bands(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
     signed = column.is_valid().to_numpy(zero_copy_only=False)
     named, near = named[signed[row_in_shard(named[:, 1])]], work.config.near
     for some in np.array_split(named, len(named) // graph.CARRIED + 1):
-        signatures = signature_matrix(column)[row_in_shard(some[:, 1])]
+        signatures = view_signature_matrix(column)[row_in_shard(some[:, 1])]
         yield band_rows(signatures, some, bands=near.bands, rows=near.rows)
 
 

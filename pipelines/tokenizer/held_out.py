@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from gristmill.corpus.document import refuse_hashes_only
 from gristmill.errors import RunError
 from gristmill.runs.finished import FinishedRun, latest_of, open_parents
-from pipelines.annotate.signals.table import NUMBERS, number_columns
+from pipelines.annotate.signals.table import NUMBERS, compute_number_columns
 from pipelines.document_shards import documents_of, shard_path
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.config import TokenizerConfig
@@ -128,6 +128,6 @@ def recounted(table: pa.Table) -> pa.Table:
     words = table["words"].combine_chunks().cast(pa.int64())
     if len(texts):
         words = pc.replace_with_mask(
-            words, edited, number_columns(texts, langs)[WORDS].cast(pa.int64())
+            words, edited, compute_number_columns(texts, langs)[WORDS].cast(pa.int64())
         )
     return table.drop_columns(["edits", "words"]).append_column("words", words)

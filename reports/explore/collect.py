@@ -11,7 +11,7 @@ import pyarrow as pa
 from gristmill.errors import ConfigError
 from gristmill.formatting import shorten
 from gristmill.progress import Progress
-from pipelines.annotate.personal.spans import spans_column
+from pipelines.annotate.personal.spans import compute_spans_column
 from pipelines.decide.rules import Rule
 from reports.chain.texts import Place, masked, read_rows
 from reports.explore.bins import Axis, axis
@@ -143,7 +143,7 @@ class Examples:
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a document may stand on a page: no personal data, in the title neither."""
     title = row["title"] or ""
-    [spans] = spans_column(pa.array([title], pa.string())).to_pylist()
+    [spans] = compute_spans_column(pa.array([title], pa.string())).to_pylist()
     text = shorten(masked(row["text"], row["personal"] or ()).strip(), SHOWN)
     shown = {"title": shorten(masked(title, spans or ()), 120), "text": text}
     return shown | {name: row[name] for name in ("id", "source", "lang")}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.personal.spans import SPANS, TYPES, find
+from pipelines.annotate.personal.spans import SPANS, TYPES, find_personal
 from pipelines.decide.dedup.repeated import CUTS
 from pipelines.final_text import PLACEHOLDER, cut_bytes, final_text, final_texts
 
@@ -79,8 +79,8 @@ def test_every_character_outside_all_spans_stays_in_order_and_none_inside_is_lef
 )
 def test_a_masked_text_has_no_personal_data_left(parts):
     text = "".join(parts)
-    found = [span(a, b, kind) for a, b, kind in find(text.encode())]
-    assert find(final_text(text, [], found, mask=True).encode()) == []
+    found = [span(a, b, kind) for a, b, kind in find_personal(text.encode())]
+    assert find_personal(final_text(text, [], found, mask=True).encode()) == []
 
 
 def table_of(rows):

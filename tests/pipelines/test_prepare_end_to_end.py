@@ -447,9 +447,9 @@ def test_an_author_listed_by_name_is_refused_and_by_pseudonym_is_matched(
     assert cli.run(["decide", *options]) == 2
     assert "gristmill pseudonym" in capsys.readouterr().err
     assert cli.run(["pseudonym", "https://m.example/@bob", "--set", "annotate.author_key=k"]) == 0
-    from pipelines.annotate.graph import pseudonym
+    from pipelines.annotate.graph import make_pseudonym
 
-    assert capsys.readouterr().out.strip() == pseudonym("https://m.example/@bob", "k")
+    assert capsys.readouterr().out.strip() == make_pseudonym("https://m.example/@bob", "k")
     assert cli.run(["pseudonym", "bob"]) == 2
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from gristmill.rights.policy import UNKNOWN
 from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.main_text import (
-    main_text,
-    parse,
-    rescued_text,
-    visible_length,
-    without_loose_end,
+    count_visible_characters,
+    extract_main_text,
+    extract_with_fallbacks,
+    parse_html,
+    strip_loose_end,
 )
-from pipelines.annotate.extract.page_facts import page_facts
+from pipelines.annotate.extract.page_facts import read_page_facts
 
 FAST_IS_ENOUGH, LEAST_CHARACTERS = 0.3, 200
 MOST_ATTRIBUTES = 5_000
@@ -30,7 +30,7 @@ _MANY_ATTRIBUTES = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ExtractedPage:
     """What a page says: its text and what it says of itself; `text` is empty where there is no article."""
 
     text: str
@@ -41,49 +41,49 @@ class Page:
     language: str | None = None
 
 
-class TooBigError(ValueError):
+class PageTooBig(ValueError):
     """A page exceeds a limit; the message says which."""
 
 
 def check_limits(html: str, limits: PageLimits) -> None:
     """Refuse pages before any tree is built: by size, by the number of their tags and of the attributes of one."""
     if len(html) > limits.page_bytes:
-        raise TooBigError(f"{len(html)} characters, the limit is {limits.page_bytes}")
+        raise PageTooBig(f"{len(html)} characters, the limit is {limits.page_bytes}")
     if (
         html.count("<") > limits.page_elements
         and (tags := len(_TAGS.findall(html))) > limits.page_elements
     ):
-        raise TooBigError(f"{tags} elements, the limit is {limits.page_elements}")
+        raise PageTooBig(f"{tags} elements, the limit is {limits.page_elements}")
     if _MANY_ATTRIBUTES.search(html):
-        raise TooBigError(f"an element of more than {MOST_ATTRIBUTES} attributes")
+        raise PageTooBig(f"an element of more than {MOST_ATTRIBUTES} attributes")
 
 
-def extract_page(html: str, url: str | None, limits: PageLimits) -> Page:
+def extract_page(html: str, url: str | None, limits: PageLimits) -> ExtractedPage:
     """Extract the main text of a page with what it says of itself. Raises TooBigError."""
     check_limits(html, limits)
-    if (tree := parse(html)) is None:
-        return Page("")
+    if (tree := parse_html(html)) is None:
+        return ExtractedPage("")
     check_depth(tree, limits.page_depth)
-    facts = page_facts(tree, url, html)
-    text = without_loose_end(_text(tree, html))
+    facts = read_page_facts(tree, url, html)
+    text = strip_loose_end(_extract_text(tree, html))
     if not text.strip():
-        return Page("")
-    return Page(text, facts.title, facts.date, facts.licence, facts.author, facts.language)
+        return ExtractedPage("")
+    return ExtractedPage(text, facts.title, facts.date, facts.licence, facts.author, facts.language)
 
 
 def check_depth(tree: Any, limit: int) -> None:
     """Refuse a tree that is nested deeper than `limit`; the parser itself stops at 2047."""
     if tree.xpath("/*" * (limit + 1)):
-        raise TooBigError(f"elements are nested deeper than {limit}")
+        raise PageTooBig(f"elements are nested deeper than {limit}")
 
 
-def _text(tree: Any, html: str) -> str:
+def _extract_text(tree: Any, html: str) -> str:
     """The main text, by the slow reader where the fast one leaves too much out."""
-    shown = visible_length(tree)
-    text = main_text(tree, html)
+    shown = count_visible_characters(tree)
+    text = extract_main_text(tree, html)
     if not shown or _is_enough(len(text), shown, html):
         return text
-    rescued = rescued_text(parse(html))
+    rescued = extract_with_fallbacks(parse_html(html))
     return rescued if len(rescued) > len(text) else text
 
 
@@ -99,7 +99,7 @@ def _is_enough(length: int, shown: int, html: str) -> bool:
     )
 
 
-def status_text(html: str) -> str:
+def extract_status_text(html: str) -> str:
     """The text of a social post, which is a fragment of HTML: paragraphs and breaks become lines."""
     from resiliparse.extract.html2text import extract_plain_text
 

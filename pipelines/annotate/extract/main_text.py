@@ -20,7 +20,7 @@ _SENTENCE_END = (*".!?…\"”“»«'’)]。！？」』）】．؟۔।॥։�
 
 
 @cache
-def _parser() -> Any:
+def _make_parser() -> Any:
     """A parser that makes plain elements (no class looked up for each) and does not cut what is deeper than 256."""
     from lxml import etree, html
 
@@ -31,26 +31,26 @@ def _parser() -> Any:
     return parser
 
 
-def parse(page: str) -> Any:
+def parse_html(page: str) -> Any:
     """The tree of a page, or None for one without any element."""
     from lxml import etree, html
 
     try:
         return html.document_fromstring(
-            page.encode("utf-8", "replace").translate(None, _CONTROL), parser=_parser()
+            page.encode("utf-8", "replace").translate(None, _CONTROL), parser=_make_parser()
         )
     except etree.ParserError:
         return None
 
 
 @cache
-def _options(fast: bool) -> Any:
+def _make_options(fast: bool) -> Any:
     from trafilatura.settings import Extractor
 
     return Extractor(output_format="python", fast=fast, comments=False)
 
 
-def main_text(tree: Any, page: str) -> str:
+def extract_main_text(tree: Any, page: str) -> str:
     """The text of the main part; the tree is used up."""
     from trafilatura.htmlprocessing import convert_tags, tree_cleaning
     from trafilatura.main_extractor import extract_content
@@ -58,12 +58,12 @@ def main_text(tree: Any, page: str) -> str:
 
     if _FORUM not in page:
         _drop_comments(tree)
-    options = _options(True)
+    options = _make_options(True)
     body, _ = extract_content(convert_tags(tree_cleaning(tree, options), options), options)
     return str(xmltotxt(body, False))
 
 
-def visible_length(tree: Any) -> int:
+def count_visible_characters(tree: Any) -> int:
     """How many characters a page shows or hides at most; scripts and styles are removed from the tree."""
     from lxml import etree
 
@@ -71,11 +71,11 @@ def visible_length(tree: Any) -> int:
     return int(tree.xpath("string-length(normalize-space(.))"))
 
 
-def rescued_text(tree: Any) -> str:
+def extract_with_fallbacks(tree: Any) -> str:
     """What trafilatura finds with all its rescues: readability, justext, the raw page. The tree is used up."""
     from trafilatura import bare_extraction
 
-    found = bare_extraction(tree, options=_options(False))
+    found = bare_extraction(tree, options=_make_options(False))
     return "" if found is None else found.text or ""
 
 
@@ -91,7 +91,7 @@ def _drop_comments(tree: Any) -> None:
         element.drop_tree()
 
 
-def without_loose_end(text: str) -> str:
+def strip_loose_end(text: str) -> str:
     """The text without last lines that only announce what was cut away ("Read more:", a share button, a name).
 
     Only short lines that end no sentence go, never items of lists or cells of tables, and only in texts whose other

@@ -27,11 +27,11 @@ def normalize(text: str) -> str:
     character of the first two, and no white space but the space, is printable.
     """
     if text.replace("\n", "").isprintable():
-        text = _composed(text)
+        text = _compose(text)
         text = _SPACES.sub(" ", text) if "  " in text else text
     else:
         text = _CONTROL.sub("", _LINE_BREAKS.sub("\n", text))
-        text = _SPACES.sub(" ", _composed(text))
+        text = _SPACES.sub(" ", _compose(text))
     text = text.replace(" \n", "\n").replace("\n ", "\n")
     return (_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text).strip()
 
@@ -48,19 +48,19 @@ def normalize_column(text: pa.Array) -> pa.Array:
     return pc.replace_with_mask(column, pa.array(unsafe), pa.array(rest, pa.string()))
 
 
-def _composed(text: str) -> str:
+def _compose(text: str) -> str:
     """`text` in NFC, in linear time: long runs of marks are put in canonical order before, which NFC keeps.
 
     A long run holds SAMPLES of every (MOST_MARKS / SAMPLES)th character in a row, and hardly any other text does.
     """
-    samples, runs = _mark_runs()
+    samples, runs = _compile_mark_runs()
     if len(text) > MOST_MARKS and samples.search(text[:: MOST_MARKS // SAMPLES]):
-        text = runs.sub(lambda run: _ordered(run[0]), text)
+        text = runs.sub(lambda run: _order_marks(run[0]), text)
     return unicodedata.normalize("NFC", text)
 
 
 @lru_cache(maxsize=1)
-def _mark_runs() -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _compile_mark_runs() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """SAMPLES, and more than MOST_MARKS, characters that are, or are made of, nothing but combining marks."""
     every = map(chr, range(0x300, 0x1F000))
     marks = "".join(
@@ -69,7 +69,7 @@ def _mark_runs() -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(f"[{marks}]{{{SAMPLES}}}"), re.compile(f"[{marks}]{{{MOST_MARKS + 1},}}")
 
 
-def _ordered(marks: str) -> str:
+def _order_marks(marks: str) -> str:
     """Marks in canonical order: decomposed one by one, then sorted by class, equals as they stood."""
     return "".join(
         sorted(

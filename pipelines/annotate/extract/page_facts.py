@@ -29,7 +29,7 @@ _FOOTED = "//footer//a[contains(@href, 'creativecommons.org/')]" + "".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class PageFacts:
     """What a page states; None where it states nothing. `language` is its tag, with the script where that is given."""
 
     title: str | None = None
@@ -39,23 +39,27 @@ class Facts:
     licence: str = UNKNOWN
 
 
-def page_facts(tree: Any, url: str | None, page: str) -> Facts:
+def read_page_facts(tree: Any, url: str | None, page: str) -> PageFacts:
     """Read the facts of a page from its tree, which stays as it is, and its source."""
     from htmldate import find_date
     from trafilatura.metadata import extract_title
 
-    said, linked = _meta(tree), next(_linked_data(tree), {})
+    said, linked = _read_meta(tree), next(_iter_linked_data(tree), {})
     headline = linked.get("headline")
-    return Facts(
-        title=_first(said, _TITLES) or _clean(headline) or _clean(extract_title(tree)),
+    return PageFacts(
+        title=_get_first(said, _TITLES) or _clean(headline) or _clean(extract_title(tree)),
         date=find_date(tree, url=url, original_date=True, extensive_search=False),
-        author=_first(said, _AUTHORS) or _names(linked.get("author")),
-        language=_language(tree.get("lang") or tree.get("xml:lang") or _first(said, _LANGUAGES)),
-        licence=_licence(tree) if "license" in page or "creativecommons.org/" in page else UNKNOWN,
+        author=_get_first(said, _AUTHORS) or _join_names(linked.get("author")),
+        language=_parse_language_tag(
+            tree.get("lang") or tree.get("xml:lang") or _get_first(said, _LANGUAGES)
+        ),
+        licence=_read_licence(tree)
+        if "license" in page or "creativecommons.org/" in page
+        else UNKNOWN,
     )
 
 
-def _meta(tree: Any) -> dict[str, str]:
+def _read_meta(tree: Any) -> dict[str, str]:
     """The first content of each meta element, by its lower-cased name."""
     said: dict[str, str] = {}
     for element in tree.iter("meta"):
@@ -70,7 +74,7 @@ def _meta(tree: Any) -> dict[str, str]:
     return said
 
 
-def _first(said: dict[str, str], names: tuple[str, ...]) -> str | None:
+def _get_first(said: dict[str, str], names: tuple[str, ...]) -> str | None:
     return next((text for name in names if (text := _clean(said.get(name)))), None)
 
 
@@ -80,7 +84,7 @@ def _clean(value: object) -> str | None:
     return None if not text or text.startswith(("http://", "https://", "//")) else text
 
 
-def _linked_data(tree: Any) -> Iterator[dict[str, Any]]:
+def _iter_linked_data(tree: Any) -> Iterator[dict[str, Any]]:
     """The JSON-LD objects that are about prose, outermost first."""
     for script in tree.iter("script"):
         if (script.get("type") or "").strip().lower() == "application/ld+json" and script.text:
@@ -99,7 +103,7 @@ def _is_prose(item: object) -> bool:
     return isinstance(item, dict) and bool(_PROSE.search(str(item.get("@type"))))
 
 
-def _names(value: object) -> str | None:
+def _join_names(value: object) -> str | None:
     """The names of one author or several, as JSON-LD gives them."""
     people = value if isinstance(value, list) else [value]
     names = [
@@ -108,7 +112,7 @@ def _names(value: object) -> str | None:
     return "; ".join(dict.fromkeys(name for name in names if name)) or None
 
 
-def _language(tag: str | None) -> str | None:
+def _parse_language_tag(tag: str | None) -> str | None:
     match = _LANGUAGE.fullmatch((tag or "").strip().split(",")[0])
     return (
         "-".join(part for part in (match[1].lower(), (match[2] or "").title()) if part)
@@ -117,7 +121,7 @@ def _language(tag: str | None) -> str | None:
     )
 
 
-def _licence(tree: Any) -> str:
+def _read_licence(tree: Any) -> str:
     """What links marked as the licence say, else Creative Commons links of the page's foot."""
     for query in (_LICENSED, _FOOTED):
         for link in tree.xpath(query):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from pipelines.annotate.config import PageLimits
-from pipelines.annotate.extract.html import Page, TooBigError, extract_page
+from pipelines.annotate.extract.html import ExtractedPage, PageTooBig, extract_page
 
 
 class ExtractionError(Exception):
@@ -41,7 +41,7 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def extract(self, html: str, url: str | None) -> Page:
+    def extract(self, html: str, url: str | None) -> ExtractedPage:
         """Extract one page. Raises ExtractionError for one that is too big, too slow, too hungry or deadly.
 
         A page that runs out of memory is tried again in a new child: what earlier pages left behind must not decide.
@@ -57,7 +57,7 @@ class Sandbox:
                 raise
         return self._extract(html, url)
 
-    def _extract(self, html: str, url: str | None) -> Page:
+    def _extract(self, html: str, url: str | None) -> ExtractedPage:
         pipe = self._start()
         try:
             pipe.send((html, url))
@@ -73,7 +73,7 @@ class Sandbox:
             raise
         if isinstance(answer, tuple):
             raise ExtractionError(*answer)
-        return Page(**answer)
+        return ExtractedPage(**answer)
 
     def close(self) -> None:
         """End the child."""
@@ -102,13 +102,15 @@ def _serve(pipe: "multiprocessing.connection.Connection[Any, Any]", limits: Page
     with contextlib.suppress(EOFError, ConnectionResetError, BrokenPipeError):
         while True:
             html, url = pipe.recv()
-            pipe.send(_answer(html, url, limits))
+            pipe.send(_extract_or_explain(html, url, limits))
 
 
-def _answer(html: str, url: str | None, limits: PageLimits) -> dict[str, Any] | tuple[str, str]:
+def _extract_or_explain(
+    html: str, url: str | None, limits: PageLimits
+) -> dict[str, Any] | tuple[str, str]:
     try:
         return asdict(extract_page(html, url, limits))
-    except TooBigError as error:
+    except PageTooBig as error:
         return "page_too_big", str(error)
     except MemoryError:
         return "extraction_memory", f"more than {limits.memory_bytes} bytes"

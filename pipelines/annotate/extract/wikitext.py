@@ -66,18 +66,18 @@ def is_redirect(text: str) -> bool:
     return bool(_REDIRECT.match(text))
 
 
-def wikitext_to_text(text: str) -> str:
+def extract_wikitext(text: str) -> str:
     """The prose of a page, headings as lines of their own."""
     text = _COMMENT.sub("", text.replace(_MARK, ""))
     text = _SELF_CLOSED.sub("", text)
-    text = _VARIANT.sub(_variant, text)
+    text = _VARIANT.sub(_choose_variant, text)
     text = _repeat(_DROPPED, text)
-    text = _repeat(_SHOWN, text, _shown)
-    text = _filled(drop_nested(_PARAMETER.sub("", text), mark=_MARK))
+    text = _repeat(_SHOWN, text, _get_shown_text)
+    text = _fill_gaps(drop_nested(_PARAMETER.sub("", text), mark=_MARK))
     text = _TAIL.sub("", text)
-    text = _repeat(_LINK, text, _link)
+    text = _repeat(_LINK, text, _get_link_text)
     text = _EXTERNAL.sub(lambda match: (match[1] or "").strip(), text)
-    text = _repeat(_LINK, text, _link)
+    text = _repeat(_LINK, text, _get_link_text)
     text = _HEADING.sub(lambda match: "\n" + match[2].strip("= \t") + "\n", text)
     text = _LIST.sub("", _QUOTES.sub("", text))
     text = html.unescape(_MAGIC.sub("", _TAG.sub("", text)))
@@ -106,7 +106,9 @@ def drop_nested(text: str, *, mark: str = "") -> str:
             while spans and spans[-1][0] > start:
                 spans.pop()
             spans.append((start, match.end()))
-    return _without(text, sorted([*spans, *((start, TO_LINE_END) for _, start in stack)]), mark)
+    return _remove_spans(
+        text, sorted([*spans, *((start, TO_LINE_END) for _, start in stack)]), mark
+    )
 
 
 def _close(stack: list[tuple[str, int]], opened: dict[str, int], opener: str) -> int:
@@ -118,7 +120,7 @@ def _close(stack: list[tuple[str, int]], opened: dict[str, int], opener: str) ->
             return start
 
 
-def _without(text: str, spans: list[tuple[int, int]], mark: str) -> str:
+def _remove_spans(text: str, spans: list[tuple[int, int]], mark: str) -> str:
     """The text with each span that does not lie within one before replaced by `mark`."""
     kept, at = list[str](), 0
     for start, end in spans:
@@ -131,7 +133,7 @@ def _without(text: str, spans: list[tuple[int, int]], mark: str) -> str:
     return "".join((*kept, text[at:]))
 
 
-def _shown(match: re.Match[str]) -> str:
+def _get_shown_text(match: re.Match[str]) -> str:
     """The words of a template that stands for words: {{lang|fr|moulin}}, {{convert|3|km}}, {{nowrap|3 km}}."""
     name = match[1].strip().lower()
     given = [part.strip() for part in _BAR.split(match[2])]
@@ -141,7 +143,7 @@ def _shown(match: re.Match[str]) -> str:
     return words[-1 if name in _LAST_SHOWN else 0] if words else ""
 
 
-def _filled(text: str) -> str:
+def _fill_gaps(text: str) -> str:
     """Close the gaps that templates left: "(; Pythios)" and "an area of ," are nobody's words."""
     return _BEFORE_STOP.sub("", _GAP.sub(_gap, text)).replace(_MARK, "")
 
@@ -153,7 +155,7 @@ def _gap(match: re.Match[str]) -> str:
     return "" if match[2] else "("
 
 
-def _variant(match: re.Match[str]) -> str:
+def _choose_variant(match: re.Match[str]) -> str:
     """The first reading of a Chinese variant block -{zh-hans:甲; zh-hant:乙}-; nothing for rules that show nothing."""
     if (match[1] or "").strip() in ("H", "T", "-"):
         return ""
@@ -172,7 +174,7 @@ def _repeat(
     return text
 
 
-def _link(match: re.Match[str]) -> str:
+def _get_link_text(match: re.Match[str]) -> str:
     target, label = match[1], match[2]
     if _NOT_PROSE_LINK.match(target):
         return ""

@@ -26,7 +26,7 @@ _SCHEMES = re.compile(
 """First digits and lengths of the card schemes."""
 
 
-def resident_id_holds(raw: bytes) -> bool:
+def is_resident_id(raw: bytes) -> bool:
     """Whether 18 characters are a Chinese resident id: a day of birth that exists, and the right last character."""
     try:
         date(int(raw[6:10]), int(raw[10:12]), int(raw[12:14]))
@@ -36,19 +36,19 @@ def resident_id_holds(raw: bytes) -> bool:
     return b"10X98765432"[total % 11 : total % 11 + 1] == raw[17:].upper()
 
 
-def luhn_holds(raw: bytes) -> bool:
+def has_luhn_digit(raw: bytes) -> bool:
     """Whether the digits of `raw` are 12 to 19 that satisfy Luhn's checksum."""
     digits = [byte - 48 for byte in raw if 48 <= byte <= 57]
     doubled = [digit * 2 - 9 * (digit > 4) for digit in digits[-2::-2]]
     return 12 <= len(digits) <= 19 and (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-def card_holds(raw: bytes) -> bool:
+def is_card(raw: bytes) -> bool:
     """Whether `raw` has the first digits and the length of a card scheme, and the right check digit."""
-    return _SCHEMES.fullmatch(raw.translate(None, b" -")) is not None and luhn_holds(raw)
+    return _SCHEMES.fullmatch(raw.translate(None, b" -")) is not None and has_luhn_digit(raw)
 
 
-def iban_holds(raw: bytes) -> bool:
+def is_iban(raw: bytes) -> bool:
     """Whether an IBAN has the length of its country and the right check digits."""
     packed = raw.replace(b" ", b"").upper()
     if IBAN_LENGTHS.get(packed[:2].decode("latin-1")) != len(packed) or not packed.isalnum():

@@ -33,7 +33,7 @@ _LEAST_PEM = 64
 _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 
 
-def keys(window: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
+def find_keys(window: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
     """The keys in a long word at `first`, which may have its name before it."""
     for match in ISSUED.finditer(window, first):
         if match.start() < last and _is_mixed(match[0].rsplit(b"-", 1)[-1]):
@@ -43,7 +43,7 @@ def keys(window: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
             yield match.start(1), match.end()
 
 
-def pem_block(window: bytes, first: int, _: int) -> Iterator[tuple[int, int]]:
+def find_pem_block(window: bytes, first: int, _: int) -> Iterator[tuple[int, int]]:
     """The private key that begins at `first`, if it ends and has a body."""
     match = PEM.match(window, first)
     if match and len(match[1]) >= _LEAST_PEM:
@@ -58,17 +58,17 @@ def _is_mixed(raw: bytes) -> bool:
 def is_random(raw: bytes) -> bool:
     """Whether a value looks drawn at random: hex of 32 digits and more, or both cases and digits well mixed."""
     if _HEX.fullmatch(raw):
-        return len(raw) >= 32 and entropy(raw) >= 3.0
+        return len(raw) >= 32 and compute_entropy(raw) >= 3.0
     digits = sum(48 <= byte <= 57 for byte in raw)
     both = raw.lower() != raw and raw.upper() != raw
     return (
         both
         and digits >= 2
         and b"//" not in raw
-        and entropy(raw) >= min(4.0, 0.85 * math.log2(len(raw)))
+        and compute_entropy(raw) >= min(4.0, 0.85 * math.log2(len(raw)))
     )
 
 
-def entropy(raw: bytes) -> float:
+def compute_entropy(raw: bytes) -> float:
     """Shannon entropy of the bytes' frequencies, in bits per byte."""
     return -sum(n / len(raw) * math.log2(n / len(raw)) for n in Counter(raw).values())

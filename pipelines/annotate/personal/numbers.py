@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 from pipelines.annotate.personal.checksums import (
     IBAN_LENGTHS,
-    card_holds,
-    iban_holds,
+    has_luhn_digit,
     is_address,
-    luhn_holds,
-    resident_id_holds,
+    is_card,
+    is_iban,
+    is_resident_id,
 )
 
 Spans = Iterator[tuple[int, int]]
@@ -38,16 +38,16 @@ MAESTRO = re.compile(_NOT_IN_NUMBER + rb"(?:5[06-9]|6\d)\d{10,17}" + _NOT_ON)
 _CARD_WORD = re.compile(rb"(?i)(?:\bcard|\bvisa\b|maestro|mastercard|\xe5\x8d\xa1)[^\d\n]{0,24}\Z")
 
 
-def addresses4(window: bytes, first: int, last: int) -> Spans:
+def find_ipv4(window: bytes, first: int, last: int) -> Spans:
     """IPv4 addresses of some machine: not its own one (127), not 0, and no number of a version."""
-    for start, end in matches(ADDRESS4, is_address, window, first, last):
+    for start, end in iter_matches(ADDRESS4, is_address, window, first, last):
         if not _NOBODYS.match(window, start) and not _VERSION.search(
             window, max(0, start - BEFORE), start
         ):
             yield start, end
 
 
-def addresses6(window: bytes, first: int, last: int) -> Spans:
+def find_ipv6(window: bytes, first: int, last: int) -> Spans:
     """The IPv6 address at `first`: eight groups, or a prefix that is given to networks and a double colon."""
     match = ADDRESS6.match(window, first)
     if match is None or (
@@ -65,20 +65,20 @@ def addresses6(window: bytes, first: int, last: int) -> Spans:
         yield first, first + len(raw)
 
 
-def resident_ids(window: bytes, first: int, last: int) -> Spans:
+def find_resident_ids(window: bytes, first: int, last: int) -> Spans:
     """Chinese resident ids."""
-    yield from matches(RESIDENT_ID, resident_id_holds, window, first, last)
+    yield from iter_matches(RESIDENT_ID, is_resident_id, window, first, last)
 
 
-def cards(window: bytes, first: int, last: int) -> Spans:
+def find_cards(window: bytes, first: int, last: int) -> Spans:
     """Payment cards; those of Maestro only where a word announces a card."""
-    yield from matches(CARD, card_holds, window, first, last)
-    for start, end in matches(MAESTRO, luhn_holds, window, first, last):
+    yield from iter_matches(CARD, is_card, window, first, last)
+    for start, end in iter_matches(MAESTRO, has_luhn_digit, window, first, last):
         if _CARD_WORD.search(window, max(0, start - BEFORE), start):
             yield start, end
 
 
-def ibans(window: bytes, first: int, _: int) -> Spans:
+def find_ibans(window: bytes, first: int, _: int) -> Spans:
     """The IBAN at `first`: as many characters as its country has, in one piece or with single spaces."""
     length = IBAN_LENGTHS.get(window[first : first + 2].decode("latin-1").upper(), 0)
     end, taken = first, 0
@@ -89,11 +89,11 @@ def ibans(window: bytes, first: int, _: int) -> Spans:
         elif byte != b" " or window[end - 1] == 32:
             return
         end += 1
-    if length and not window[end : end + 1].isalnum() and iban_holds(window[first:end]):
+    if length and not window[end : end + 1].isalnum() and is_iban(window[first:end]):
         yield first, end
 
 
-def matches(
+def iter_matches(
     pattern: re.Pattern[bytes], holds: Callable[[bytes], bool], window: bytes, first: int, last: int
 ) -> Spans:
     """Where `pattern` matches and `holds`; a match that does not hold may hide another, so the search goes on inside it."""

@@ -22,7 +22,7 @@ TYPES = ("email", "key", "ip", "iban", "resident_id", "card", "phone")
 
 SPANS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("type", pa.string())]))
 
-Found = tuple[int, int, str]
+PersonalSpan = tuple[int, int, str]
 _Reader = Callable[[bytes, int, int], Iterator[tuple[int, int]]]
 
 EMAIL = re.compile(
@@ -30,37 +30,37 @@ EMAIL = re.compile(
 )
 
 
-def emails(window: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
+def find_emails(window: bytes, first: int, last: int) -> Iterator[tuple[int, int]]:
     """The e-mail address whose `@` lies between `first` and `last`."""
     if match := EMAIL.search(window, first, last + 1):
         yield match.span()
 
 
 _NUMBERS: tuple[tuple[int, str, _Reader], ...] = (
-    (17, "resident_id", numbers.resident_ids),
-    (12, "card", numbers.cards),
-    (kernel.FEWEST_DIGITS, "phone", phones.phones),
+    (17, "resident_id", numbers.find_resident_ids),
+    (12, "card", numbers.find_cards),
+    (kernel.FEWEST_DIGITS, "phone", phones.find_phones),
 )
 """The digits a run must have, and what it is then searched for."""
 
 _OTHERS: dict[int, tuple[int, int, str, _Reader]] = {
-    kernel.MAIL: (1, 1, "email", emails),
-    kernel.TOKEN: (keys.ASSIGNMENT, 1, "key", keys.keys),
-    kernel.PEM: (0, 1 << 15, "key", keys.pem_block),
-    kernel.ADDRESS4: (numbers.BEFORE, 2, "ip", numbers.addresses4),
-    kernel.ADDRESS6: (1, 18, "ip", numbers.addresses6),
-    kernel.IBAN: (0, 48, "iban", numbers.ibans),
+    kernel.MAIL: (1, 1, "email", find_emails),
+    kernel.TOKEN: (keys.ASSIGNMENT, 1, "key", keys.find_keys),
+    kernel.PEM: (0, 1 << 15, "key", keys.find_pem_block),
+    kernel.ADDRESS4: (numbers.BEFORE, 2, "ip", numbers.find_ipv4),
+    kernel.ADDRESS6: (1, 18, "ip", numbers.find_ipv6),
+    kernel.IBAN: (0, 48, "iban", numbers.find_ibans),
 }
 """For each other kind of candidate: bytes to look at before and behind it, its type, and what reads it."""
 
 
-def find(text: bytes) -> list[Found]:
+def find_personal(text: bytes) -> list[PersonalSpan]:
     """All spans (start, end, type) of personal data in UTF-8 `text`, sorted and without overlaps."""
     _, spans = _find_all(np.frombuffer(text, np.uint8), np.array([0, len(text)], np.int32))
     return spans
 
 
-def spans_column(text: pa.Array) -> pa.Array:
+def compute_spans_column(text: pa.Array) -> pa.Array:
     """The spans of every document of a batch, as list<struct<start, end, type>>."""
     counts, spans = _find_all(*text_buffers(text))
     starts, ends, types = zip(*spans, strict=True) if spans else ((), (), ())
@@ -74,21 +74,23 @@ def spans_column(text: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=SPANS)
 
 
-def _find_all(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, list[Found]]:
+def _find_all(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, list[PersonalSpan]]:
     """How many spans each document has, and the spans of all, one document after the other."""
     counts = np.zeros(len(offsets) - 1, np.int64)
-    everything: list[Found] = []
+    everything: list[PersonalSpan] = []
     raw = data.data
     for document, places in groupby(kernel.candidates(data, offsets).tolist(), key=itemgetter(0)):
         bounds = int(offsets[document]), int(offsets[document + 1])
-        spans = [span for place in places for span in _read(raw, bounds, place)]
-        kept = _apart(sorted(spans))
+        spans = [span for place in places for span in _read_candidate(raw, bounds, place)]
+        kept = _merge_overlaps(sorted(spans))
         counts[document] = len(kept)
         everything += kept
     return counts, everything
 
 
-def _read(raw: memoryview, bounds: tuple[int, int], place: list[int]) -> Iterator[Found]:
+def _read_candidate(
+    raw: memoryview, bounds: tuple[int, int], place: list[int]
+) -> Iterator[PersonalSpan]:
     """The spans of one candidate, counted from the beginning of its document."""
     _, first, last, kind, digits = place
     if kind == kernel.NUMBER:
@@ -104,9 +106,9 @@ def _read(raw: memoryview, bounds: tuple[int, int], place: list[int]) -> Iterato
             yield start + begin - bounds[0], end + begin - bounds[0], name
 
 
-def _apart(spans: list[Found]) -> list[Found]:
+def _merge_overlaps(spans: list[PersonalSpan]) -> list[PersonalSpan]:
     """Sorted spans of which none overlap: those that did are one, of the type with precedence, so no byte gets free."""
-    found: list[Found] = []
+    found: list[PersonalSpan] = []
     for start, end, name in spans:
         if found and start < found[-1][1]:
             begin, stop, other = found.pop()

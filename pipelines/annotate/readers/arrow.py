@@ -17,8 +17,8 @@ import pyarrow as pa
 from gristmill.errors import InputError
 from gristmill.runs import storage
 from pipelines.annotate.config import InputColumns
-from pipelines.annotate.readers.records import Broken, Item, Split
-from pipelines.annotate.readers.table import table_records, wanted_columns
+from pipelines.annotate.readers.records import Item, Quarantined, Split
+from pipelines.annotate.readers.table import iter_table_records, select_columns
 from pipelines.annotate.readers.window import Window
 
 MAGIC = b"ARROW1"
@@ -30,7 +30,7 @@ LATE = "its dictionaries change midway: one split"
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ArrowMessage:
     """One message of a stream: what it is, its bytes [start, stop) with the data that follow it, and the rows of a batch."""
 
     kind: int
@@ -39,9 +39,9 @@ class Message:
     rows: int
 
 
-def messages(file: IO[bytes]) -> Iterator[Message]:
+def iter_messages(file: IO[bytes]) -> Iterator[ArrowMessage]:
     """The messages of an Arrow file or stream, without their data. Raises ValueError where one is damaged or cut."""
-    at, size = _bounds(file)
+    at, size = _find_bounds(file)
     while at < size:
         file.seek(at)
         start, raw = at, file.read(8)
@@ -56,10 +56,10 @@ def messages(file: IO[bytes]) -> Iterator[Message]:
         at += 8 + length + body
         if at > size or body < 0 or not 0 <= rows <= (body + 64) * ROWS_A_BYTE:
             raise ValueError("an Arrow message breaks off, or says what cannot be")
-        yield Message(kind, start, at, rows)
+        yield ArrowMessage(kind, start, at, rows)
 
 
-def _bounds(file: IO[bytes]) -> tuple[int, int]:
+def _find_bounds(file: IO[bytes]) -> tuple[int, int]:
     """Where the stream of messages begins, and where it ends at the latest: a file has a footer, a stream has none."""
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
@@ -75,20 +75,20 @@ def _read_metadata(raw: bytes) -> tuple[int, int, int]:
     """Kind, bytes of data and rows, out of the flatbuffer that a message's metadata are."""
     try:
         root = struct.unpack_from("<I", raw)[0]
-        kind_at, header_at, body_at = (_field(raw, root, number) for number in (1, 2, 3))
+        kind_at, header_at, body_at = (_locate_field(raw, root, number) for number in (1, 2, 3))
         kind = raw[kind_at] if kind_at else 0
         body = struct.unpack_from("<q", raw, body_at)[0] if body_at else 0
         rows = 0
         if kind == BATCH and header_at:
             header = header_at + struct.unpack_from("<I", raw, header_at)[0]
-            rows_at = _field(raw, header, 0)
+            rows_at = _locate_field(raw, header, 0)
             rows = struct.unpack_from("<q", raw, rows_at)[0] if rows_at else 0
     except (struct.error, IndexError) as error:
         raise ValueError(f"the metadata of an Arrow message are damaged: {error}") from None
     return kind, body, rows
 
 
-def _field(raw: bytes, table: int, number: int) -> int:
+def _locate_field(raw: bytes, table: int, number: int) -> int:
     """Where a field of a flatbuffer's table lies; 0 where it has its default."""
     vtable = table - struct.unpack_from("<i", raw, table)[0]
     if 4 + 2 * number >= struct.unpack_from("<H", raw, vtable)[0]:
@@ -97,11 +97,11 @@ def _field(raw: bytes, table: int, number: int) -> int:
     return table + offset if offset else 0
 
 
-def schema_of(path: str) -> pa.Schema:
+def read_arrow_schema(path: str) -> pa.Schema:
     """The schema of an Arrow file or stream. Raises InputError."""
     try:
         with storage.open_input(path) as file:
-            schema = pa.ipc.read_schema(Window(file, *_bounds(file)))
+            schema = pa.ipc.read_schema(Window(file, *_find_bounds(file)))
             schema.names  # noqa: B018 - raises where a name is no UTF-8
             return schema
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -110,12 +110,12 @@ def schema_of(path: str) -> pa.Schema:
         ) from None
 
 
-def cut_arrow(path: str, split_bytes: int) -> Iterator[Split]:
+def plan_arrow(path: str, split_bytes: int) -> Iterator[Split]:
     """The splits of an Arrow file or stream: batches gathered up to `split_bytes`, or the rows of a large batch."""
-    batches, late, fault, after = list[Message](), False, "", 0
+    batches, late, fault, after = list[ArrowMessage](), False, "", 0
     with storage.open_input(path) as file:
         try:
-            for message in messages(file):
+            for message in iter_messages(file):
                 after = message.stop
                 if message.kind == BATCH:
                     batches.append(message)
@@ -127,12 +127,12 @@ def cut_arrow(path: str, split_bytes: int) -> Iterator[Split]:
         base = batches[0].start if batches else 0
         yield Split(0, "arrow", path, 0, rows, expected=rows, base=base, note=LATE if late else "")
     else:
-        yield from _gathered(path, [batch for batch in batches if batch.rows], split_bytes)
+        yield from _group_batches(path, [batch for batch in batches if batch.rows], split_bytes)
     if fault:
         yield Split(0, "remainder", path, after, -1, expected=1, note=fault)
 
 
-def _gathered(path: str, batches: list[Message], split_bytes: int) -> Iterator[Split]:
+def _group_batches(path: str, batches: list[ArrowMessage], split_bytes: int) -> Iterator[Split]:
     first = at = 0
     begin = batches[0].start
     for batch in batches:
@@ -143,13 +143,13 @@ def _gathered(path: str, batches: list[Message], split_bytes: int) -> Iterator[S
         pieces = min(batch.rows, math.ceil((batch.stop - batch.start) / split_bytes))
         if pieces > 1:
             whole = Split(0, "arrow", path, first, at, base=begin)
-            yield from _pieces(whole, pieces)
+            yield from _split_rows(whole, pieces)
             first, begin = at, batch.stop
     if at > first:
         yield Split(0, "arrow", path, first, at, expected=at - first, base=begin)
 
 
-def _pieces(whole: Split, pieces: int) -> Iterator[Split]:
+def _split_rows(whole: Split, pieces: int) -> Iterator[Split]:
     rows = whole.stop - whole.start
     for piece in range(pieces):
         low, high = rows * piece // pieces, rows * (piece + 1) // pieces
@@ -164,20 +164,20 @@ def read_arrow(split: Split, columns: InputColumns) -> Iterator[Item]:
     at = split.start - split.skip
     with storage.open_input(split.file) as file:
         stream = pa.ipc.open_stream(
-            _from_batch(file, split.base), options=_options(split.file, columns)
+            _open_at_batch(file, split.base), options=_make_options(split.file, columns)
         )
         try:
             while at < split.stop:
                 batch = stream.read_next_batch()
                 low, high = max(at, split.start), min(at + batch.num_rows, split.stop)
                 if low < high:
-                    yield from _records(batch.slice(low - at, high - low), low, split, columns)
+                    yield from _iter_records(batch.slice(low - at, high - low), low, split, columns)
                 at += batch.num_rows
         except (pa.ArrowException, OSError, StopIteration) as error:
-            yield from _lost(split, max(at, split.start), split.stop, error)
+            yield from _quarantine_rows(split, max(at, split.start), split.stop, error)
 
 
-def _records(
+def _iter_records(
     batch: pa.RecordBatch, start: int, split: Split, columns: InputColumns
 ) -> Iterator[Item]:
     """The records of a batch; none of one whose buffers do not fit together (text that is no UTF-8 is found later)."""
@@ -186,35 +186,39 @@ def _records(
             raw = column.cast(pa.binary()) if pa.types.is_string(column.type) else column
             raw.validate(full=not pa.types.is_string_view(column.type))
     except pa.ArrowException as error:
-        yield from _lost(split, start, start + batch.num_rows, error)
+        yield from _quarantine_rows(split, start, start + batch.num_rows, error)
         return
-    yield from table_records(batch, start, split, columns)
+    yield from iter_table_records(batch, start, split, columns)
 
 
-def _lost(split: Split, start: int, stop: int, error: Exception) -> Iterator[Broken]:
+def _quarantine_rows(
+    split: Split, start: int, stop: int, error: Exception
+) -> Iterator[Quarantined]:
     why = f"its batch is damaged: {str(error).splitlines()[0] if str(error) else 'it ends early'}"[
         :300
     ]
     return (
-        Broken(split.input_name, row, "bad_value", why, source=split.source)
+        Quarantined(split.input_name, row, "bad_value", why, source=split.source)
         for row in range(start, stop)
     )
 
 
-def _options(path: str, columns: InputColumns) -> pa.ipc.IpcReadOptions:
-    schema = schema_of(path)
-    wanted = [schema.get_field_index(name) for name in wanted_columns(columns, schema.names)]
+def _make_options(path: str, columns: InputColumns) -> pa.ipc.IpcReadOptions:
+    schema = read_arrow_schema(path)
+    wanted = [schema.get_field_index(name) for name in select_columns(columns, schema.names)]
     return pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
 
 
-def _from_batch(file: IO[bytes], base: int) -> "_Joined":
+def _open_at_batch(file: IO[bytes], base: int) -> "_HeadThenRest":
     """The stream that begins with the file's head and goes on with the message at `base`."""
-    first = next((message for message in messages(file) if message.kind == BATCH), None)
-    start, size = _bounds(file)
-    return _Joined(Window(file, start, first.start if first else size), Window(file, base, size))
+    first = next((message for message in iter_messages(file) if message.kind == BATCH), None)
+    start, size = _find_bounds(file)
+    return _HeadThenRest(
+        Window(file, start, first.start if first else size), Window(file, base, size)
+    )
 
 
-class _Joined(io.RawIOBase):
+class _HeadThenRest(io.RawIOBase):
     """Two windows as one file that is read from its beginning to its end."""
 
     def __init__(self, first: Window, second: Window) -> None:

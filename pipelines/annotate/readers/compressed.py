@@ -47,7 +47,7 @@ class Remainder:
     why: str
 
 
-class _Tail:
+class _CountingReader:
     """Counts the packed bytes that were handed out, so that a break can be located."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -73,10 +73,10 @@ def inflate(
 
     Slices are cut behind `end`; of what is longer than `longest` without one only the beginning is written.
     """
-    cutter, remainder = _Cutter(stem, slice_bytes, end, longest or MAX_LINE), None
+    cutter, remainder = _SliceWriter(stem, slice_bytes, end, longest or MAX_LINE), None
     with storage.open_input(path) as file:
-        tail = _Tail(file)
-        blocks = _as_utf8(unpack(path, tail), encoding)
+        tail = _CountingReader(file)
+        blocks = _recode_to_utf8(iter_unpacked(path, tail), encoding)
         while True:
             try:
                 block = next(blocks, None)
@@ -90,26 +90,26 @@ def inflate(
     return cutter.slices, remainder
 
 
-def unpack(path: str, file: Any) -> Iterator[bytes]:
+def iter_unpacked(path: str, file: Any) -> Iterator[bytes]:
     """The blocks of a file unpacked, by its first bytes; the name decides only where they are nobody's."""
     head = file.read(6)
-    joined = _Joined(head, file)
+    joined = _WithHead(head, file)
     for magic, _, unpacked in _UNPACKERS:
         if head.startswith(magic):
             return unpacked(joined)
     return next(
         (unpacked(joined) for _, end, unpacked in _UNPACKERS if path.lower().endswith(end)),
-        _plain(joined),
+        _read_plain(joined),
     )
 
 
-def _as_utf8(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+def _recode_to_utf8(blocks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     if encoding == "utf-8":
         return blocks
     return (text.encode() for text in codecs.iterdecode(blocks, encoding))
 
 
-class _Joined:
+class _WithHead:
     """A file whose first bytes were read already."""
 
     def __init__(self, head: bytes, file: Any) -> None:
@@ -121,7 +121,7 @@ class _Joined:
         return head + data if head else data
 
 
-class _Cutter:
+class _SliceWriter:
     """Cuts a stream into slices of whole lines (or what else ends with `end`); of one above `longest` only the beginning
     is held and written."""
 
@@ -186,12 +186,12 @@ class _Cutter:
         self.whole, self.passed = max(0, self.whole - size), 0
 
 
-def _plain(file: _Joined) -> Iterator[bytes]:
+def _read_plain(file: _WithHead) -> Iterator[bytes]:
     while data := file.read(READ):
         yield data
 
 
-def _gunzip(file: _Joined) -> Iterator[bytes]:
+def _gunzip(file: _WithHead) -> Iterator[bytes]:
     """Blocks of a gzip file of one or more members; raises where a member is damaged or cut.
 
     Raw zlib in small steps, not `gzip.open`: so all good bytes before a damaged place come out first.
@@ -213,7 +213,7 @@ def _gunzip(file: _Joined) -> Iterator[bytes]:
         data = memoryview(rest)
 
 
-def _unzstd(file: _Joined) -> Iterator[bytes]:
+def _unzstd(file: _WithHead) -> Iterator[bytes]:
     """Blocks of a zstd file of one or more frames; raises where a frame is damaged or cut.
 
     Frame by frame: the stream reader of `zstandard` takes a cut file for a whole one.
@@ -230,10 +230,12 @@ def _unzstd(file: _Joined) -> Iterator[bytes]:
         data = stream.unused_data + data or file.read(READ)
 
 
-def _streams(make: Callable[[], Any], padding: bytes) -> Callable[[_Joined], Iterator[bytes]]:
+def _make_stream_unpacker(
+    make: Callable[[], Any], padding: bytes
+) -> Callable[[_WithHead], Iterator[bytes]]:
     """Blocks of a bzip2 or xz file of one or more streams; raises where a stream is damaged or cut."""
 
-    def blocks(file: _Joined) -> Iterator[bytes]:
+    def blocks(file: _WithHead) -> Iterator[bytes]:
         data = file.read(READ)
         while data:
             stream = make()
@@ -252,6 +254,10 @@ def _streams(make: Callable[[], Any], padding: bytes) -> Callable[[_Joined], Ite
 _UNPACKERS = (
     (GZIP, ".gz", _gunzip),
     (b"\x28\xb5\x2f\xfd", ".zst", _unzstd),
-    (b"BZh", ".bz2", _streams(bz2.BZ2Decompressor, b"")),
-    (b"\xfd7zXZ\0", ".xz", _streams(lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), b"\0")),
+    (b"BZh", ".bz2", _make_stream_unpacker(bz2.BZ2Decompressor, b"")),
+    (
+        b"\xfd7zXZ\0",
+        ".xz",
+        _make_stream_unpacker(lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), b"\0"),
+    ),
 )

@@ -9,12 +9,17 @@ from xml.etree import ElementTree
 from gristmill.hashing import document_id
 from gristmill.rights.policy import normalize_licence
 from pipelines.annotate.readers import dump_pages
-from pipelines.annotate.readers.dump_pages import Found, head_of, in_bytes, in_streams
-from pipelines.annotate.readers.fields import moment
-from pipelines.annotate.readers.languages import primary_language
-from pipelines.annotate.readers.records import Broken, Item, Left, Split, batches_of
+from pipelines.annotate.readers.dump_pages import (
+    DumpPage,
+    iter_pages_of_bytes,
+    iter_pages_of_streams,
+    read_dump_head,
+)
+from pipelines.annotate.readers.fields import parse_moment
+from pipelines.annotate.readers.languages import parse_language
+from pipelines.annotate.readers.records import Dropped, Item, Quarantined, Split, iter_batches
 
-Row = Mapping[str, Any] | Broken | Left
+Row = Mapping[str, Any] | Quarantined | Dropped
 
 ELEMENT = 256
 """What an element is counted as, however empty it is."""
@@ -30,34 +35,36 @@ def read_dump(split: Split) -> Iterator[Item]:
 
     A page's address is its byte in the unpacked dump; in a multistream dump its stream and its number there.
     """
-    found = in_streams(split) if split.kind == "streams" else in_bytes(split)
-    return batches_of(_rows(found, split.input_name, _site_of(split)), size=64)
+    found = iter_pages_of_streams(split) if split.kind == "streams" else iter_pages_of_bytes(split)
+    return iter_batches(_iter_rows(found, split.input_name, _read_site(split)), size=64)
 
 
-def _rows(found: Iterator[Found | Broken], file: str, site: Mapping[str, Any]) -> Iterator[Row]:
+def _iter_rows(
+    found: Iterator[DumpPage | Quarantined], file: str, site: Mapping[str, Any]
+) -> Iterator[Row]:
     for one in found:
-        yield one if isinstance(one, Broken) else _row(one, file, site)
+        yield one if isinstance(one, Quarantined) else _make_row(one, file, site)
 
 
-def _row(found: Found, file: str, site: Mapping[str, Any]) -> Row:
+def _make_row(found: DumpPage, file: str, site: Mapping[str, Any]) -> Row:
     limit, source = dump_pages.MAX_PAGE, site["source"]
     if found.gap:
-        return Broken(
+        return Quarantined(
             file, found.offset, "bad_item", f"this is no page: {found.gap[:80]!r}", source=source
         )
     if found.page is None or found.page.count(b"<") // 2 * ELEMENT + len(found.page) > limit:
-        return Broken(
+        return Quarantined(
             file, found.offset, "too_large", f"a page of more than {limit} bytes", source=source
         )
     try:
-        return _page(ElementTree.fromstring(found.page), found, file, site)
+        return _parse_page(ElementTree.fromstring(found.page), found, file, site)
     except ElementTree.ParseError as error:
-        return Broken(
+        return Quarantined(
             file, found.offset, "bad_item", f"a page that is no XML: {error}", source=source
         )
 
 
-def _text_of(element: ElementTree.Element, *path: str) -> str:
+def _get_text(element: ElementTree.Element, *path: str) -> str:
     """The text at a path of tags, whatever the name space; empty where there is none."""
     for wanted in path:
         found = next((child for child in element if child.tag.rsplit("}", 1)[-1] == wanted), None)
@@ -67,16 +74,16 @@ def _text_of(element: ElementTree.Element, *path: str) -> str:
     return element.text or ""
 
 
-def _site_of(split: Split) -> Mapping[str, Any]:
+def _read_site(split: Split) -> Mapping[str, Any]:
     """What the head of a dump says of its wiki; its source is called after the file where it says nothing."""
     source = os.path.basename(split.input_name).split("-")[0].split(".")[0]
-    text, _ = head_of(split.origin or split.file)
+    text, _ = read_dump_head(split.origin or split.file)
     stated = re.search(r"<siteinfo>.*?</siteinfo>", text, re.DOTALL)
     try:
         about = ElementTree.fromstring(stated[0]) if stated else ElementTree.Element("siteinfo")
     except (ElementTree.ParseError, ValueError):
         about = ElementTree.Element("siteinfo")
-    base = _text_of(about, "base")
+    base = _get_text(about, "base")
     wikimedia = any(
         host in base
         for host in (".wikipedia.org/", ".wikinews.org/", ".wiktionary.org/", ".wikibooks.org/")
@@ -84,32 +91,34 @@ def _site_of(split: Split) -> Mapping[str, Any]:
     licence = normalize_licence(WIKIMEDIA_LICENCE) if wikimedia else "unknown"
     root = _LANGUAGE.search(text)
     return {
-        "source": _text_of(about, "dbname") or source,
+        "source": _get_text(about, "dbname") or source,
         "base": base.rsplit("/", 1)[0],
         "licence": licence,
-        "stated_lang": primary_language(root[1]) if root else None,
+        "stated_lang": parse_language(root[1]) if root else None,
     }
 
 
-def _in_url(title: str) -> str:
+def _escape_title(title: str) -> str:
     """A title as the end of a URL: readable, but what would end the path is escaped."""
     return title.replace(" ", "_").replace("%", "%25").replace("?", "%3F").replace("#", "%23")
 
 
-def _page(page: ElementTree.Element, found: Found, file: str, site: Mapping[str, Any]) -> Row:
-    title, space = _text_of(page, "title"), _text_of(page, "ns")
+def _parse_page(
+    page: ElementTree.Element, found: DumpPage, file: str, site: Mapping[str, Any]
+) -> Row:
+    title, space = _get_text(page, "title"), _get_text(page, "ns")
     revisions = [child for child in page if child.tag.rsplit("}", 1)[-1] == "revision"]
     if space not in ("", "0") or (not space and ":" in title):
-        return Left("not_an_article", site["source"])
+        return Dropped("not_an_article", site["source"])
     if not revisions:
-        return Broken(
+        return Quarantined(
             file, found.offset, "bad_item", f"page {title!r} has no revision", source=site["source"]
         )
-    newest = max(revisions, key=lambda revision: _text_of(revision, "timestamp"))
-    text, revision_id = _text_of(newest, "text"), _text_of(newest, "id")
-    url = f"{site['base']}/{_in_url(title)}" if site["base"] else None
+    newest = max(revisions, key=lambda revision: _get_text(revision, "timestamp"))
+    text, revision_id = _get_text(newest, "text"), _get_text(newest, "id")
+    url = f"{site['base']}/{_escape_title(title)}" if site["base"] else None
     return {
-        "id": document_id(site["source"], url or f"page:{_text_of(page, 'id')}", text.encode()),
+        "id": document_id(site["source"], url or f"page:{_get_text(page, 'id')}", text.encode()),
         "text": text,
         "media": "wikitext",
         "title": title,
@@ -117,7 +126,7 @@ def _page(page: ElementTree.Element, found: Found, file: str, site: Mapping[str,
         "source": site["source"],
         "kind": "wiki",
         "stated_lang": site["stated_lang"],
-        "published": moment(_text_of(newest, "timestamp").replace("Z", "+00:00")),
+        "published": parse_moment(_get_text(newest, "timestamp").replace("Z", "+00:00")),
         "fetched": None,
         "licence": site["licence"],
         "evidence": [{"signal": "revision", "value": revision_id}],

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gristmill.runs import storage
-from pipelines.annotate.readers.compressed import BLOCK, FAULTS, READ, STEP, inflate, unpack
-from pipelines.annotate.readers.records import Broken, Split
+from pipelines.annotate.readers.compressed import BLOCK, FAULTS, READ, STEP, inflate, iter_unpacked
+from pipelines.annotate.readers.records import Quarantined, Split
 from pipelines.annotate.readers.window import Window
 
 OPEN, CLOSE, END = b"<page>", b"</page>", b"</mediawiki>"
@@ -34,7 +34,7 @@ MAX_PAGE = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DumpPage:
     """A page (None: too large to hold), or what is none, at its offset and number there."""
 
     offset: int
@@ -43,21 +43,21 @@ class Found:
     gap: bytes = b""
 
 
-def head_of(path: str) -> tuple[str, str]:
+def read_dump_head(path: str) -> tuple[str, str]:
     """The beginning of a dump, unpacked and decoded, and its encoding."""
     raw = b""
     with storage.open_input(path) as file:
-        blocks = unpack(path, file)
+        blocks = iter_unpacked(path, file)
         try:
             while len(raw) < HEAD and (block := next(blocks, None)) is not None:
                 raw += block
         except FAULTS:
             pass
-    encoding = _encoding(raw)
+    encoding = _detect_encoding(raw)
     return raw.decode(encoding, "replace"), encoding
 
 
-def _encoding(raw: bytes) -> str:
+def _detect_encoding(raw: bytes) -> str:
     """What a dump says it is encoded in; UTF-8 where nobody knows that."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
@@ -71,25 +71,25 @@ def _encoding(raw: bytes) -> str:
         return "utf-8"
 
 
-def cut_dump(
+def plan_dump(
     path: str, size: int, split_bytes: int, slice_bytes: int, stem: Path
 ) -> Iterator[Split]:
     """The splits of a dump: ranges of an unpacked one, streams of a multistream one, else of slices below `stem`."""
-    text, encoding = head_of(path)
+    text, encoding = read_dump_head(path)
     if not size:
         yield Split(0, "dump", path, 0, 0)
     elif "<mediawiki" not in text:
         yield Split(0, "remainder", path, 0, 0, expected=1, note="this is no MediaWiki dump")
     elif path.lower().endswith(".xml") and encoding == "utf-8":
-        yield from _ranges(Split(0, "dump", path, 0, size), split_bytes)
-        yield from _unclosed(Split(0, "dump", path, 0, size))
+        yield from _iter_ranges(Split(0, "dump", path, 0, size), split_bytes)
+        yield from _find_unclosed(Split(0, "dump", path, 0, size))
     elif path.lower().endswith(".bz2") and _is_multistream(path, size):
-        yield from _streams(path, size, split_bytes)
+        yield from _plan_streams(path, size, split_bytes)
     else:
-        yield from _slices(path, split_bytes, slice_bytes, stem, encoding)
+        yield from _plan_slices(path, split_bytes, slice_bytes, stem, encoding)
 
 
-def _ranges(whole: Split, split_bytes: int) -> Iterator[Split]:
+def _iter_ranges(whole: Split, split_bytes: int) -> Iterator[Split]:
     pieces = max(1, math.ceil(whole.stop / split_bytes))
     for piece in range(pieces):
         yield replace(
@@ -97,7 +97,7 @@ def _ranges(whole: Split, split_bytes: int) -> Iterator[Split]:
         )
 
 
-def _slices(
+def _plan_slices(
     path: str, split_bytes: int, slice_bytes: int, stem: Path, encoding: str
 ) -> Iterator[Split]:
     longest = MAX_PAGE + HEAD
@@ -109,15 +109,15 @@ def _slices(
         for piece in slices
     ]
     for whole in wholes:
-        yield from _ranges(whole, split_bytes)
+        yield from _iter_ranges(whole, split_bytes)
     if remainder is not None:
         place, packed, why = remainder.offset, remainder.compressed_offset, remainder.why
         yield Split(0, "remainder", path, place, packed, expected=1, note=why)
     elif wholes:
-        yield from _unclosed(wholes[-1])
+        yield from _find_unclosed(wholes[-1])
 
 
-def _unclosed(last: Split) -> Iterator[Split]:
+def _find_unclosed(last: Split) -> Iterator[Split]:
     """A remainder behind the last whole page, where the dump (or its last slice) has no end."""
     with storage.open_input(last.file) as file:
         window = Window(file, max(0, last.stop - HEAD), last.stop)
@@ -137,23 +137,23 @@ def _is_multistream(path: str, size: int) -> bool:
     """Whether the second bzip2 stream begins with a page, as MediaWiki writes them (pbzip2 cuts anywhere)."""
     with storage.open_input(path) as file:
         window = Window(file, 0, min(size, FIRST_STREAMS))
-        at = _next_stream(window, 1)
+        at = _find_next_stream(window, 1)
         return at < window.stop and _begins_with_page(Window(file, at, size))
 
 
 def _begins_with_page(window: Window) -> bool:
     try:
-        return next(_stream(window), b"").lstrip().startswith(OPEN)
+        return next(_unpack_stream(window), b"").lstrip().startswith(OPEN)
     except FAULTS:
         return False
 
 
-def _streams(path: str, size: int, split_bytes: int) -> Iterator[Split]:
+def _plan_streams(path: str, size: int, split_bytes: int) -> Iterator[Split]:
     start = 0
     with storage.open_input(path) as file:
         window = Window(file, 0, size)
         at = split_bytes
-        while at < size and (at := _next_stream(window, at)) < size:
+        while at < size and (at := _find_next_stream(window, at)) < size:
             if _begins_with_page(Window(file, at, size)):
                 yield Split(0, "streams", path, start, at)
                 start, at = at, at + split_bytes
@@ -162,9 +162,9 @@ def _streams(path: str, size: int, split_bytes: int) -> Iterator[Split]:
     yield Split(0, "streams", path, start, size)
 
 
-def in_bytes(split: Split) -> Iterator[Found]:
+def iter_pages_of_bytes(split: Split) -> Iterator[DumpPage]:
     """The pages that begin in bytes [start, stop) of an unpacked dump, or of a slice of one that was packed."""
-    pages = _Pages(split.start)
+    pages = _PageFinder(split.start)
     with storage.open_input(split.file) as file:
         file.seek(split.start)
         if split.start + split.base == 0:
@@ -173,18 +173,18 @@ def in_bytes(split: Split) -> Iterator[Found]:
             for found in pages.add(data):
                 if not found.gap and found.offset >= split.stop:
                     return
-                yield Found(split.base + found.offset, 0, found.page, found.gap)
+                yield DumpPage(split.base + found.offset, 0, found.page, found.gap)
             if pages.page_at >= split.stop or (
                 pages.page_at < 0 and pages.gap_at < 0 and pages.at >= split.stop
             ):
                 return
         for found in pages.rest():
-            yield Found(split.base + found.offset, 0, found.page, found.gap)
+            yield DumpPage(split.base + found.offset, 0, found.page, found.gap)
 
 
-def in_streams(split: Split) -> Iterator[Found | Broken]:
+def iter_pages_of_streams(split: Split) -> Iterator[DumpPage | Quarantined]:
     """The pages of the bzip2 streams [start, stop) of a multistream dump; what is damaged costs its stream."""
-    pages = _Pages(0)
+    pages = _PageFinder(0)
     with storage.open_input(split.file) as file:
         size = file.seek(0, io.SEEK_END)
         window = Window(file, split.start, split.stop)
@@ -195,14 +195,14 @@ def in_streams(split: Split) -> Iterator[Found | Broken]:
                 pages.gap_at = 0
             item = 0
             try:
-                for block in _stream(window):
+                for block in _unpack_stream(window):
                     for found in pages.add(block):
-                        yield Found(at, item, found.page, found.gap)
+                        yield DumpPage(at, item, found.page, found.gap)
                         item += not found.gap
             except FAULTS as error:
-                stop = _next_stream(window, at + 1)
+                stop = _find_next_stream(window, at + 1)
                 reason = "unknown_remainder" if stop == size else "cut_record"
-                yield Broken(
+                yield Quarantined(
                     split.input_name,
                     at,
                     reason,
@@ -210,15 +210,17 @@ def in_streams(split: Split) -> Iterator[Found | Broken]:
                     at,
                     split.source,
                 )
-                pages = _Pages(0)
+                pages = _PageFinder(0)
                 window.seek(stop - split.start)
         for found in pages.rest():
-            yield Found(at, item, found.page, found.gap)
+            yield DumpPage(at, item, found.page, found.gap)
         if split.stop == size and not pages.ended:
-            yield Broken(split.input_name, size, "unknown_remainder", NO_END, size, split.source)
+            yield Quarantined(
+                split.input_name, size, "unknown_remainder", NO_END, size, split.source
+            )
 
 
-def _stream(window: Window) -> Iterator[bytes]:
+def _unpack_stream(window: Window) -> Iterator[bytes]:
     """The blocks of the bzip2 stream where the window stands; afterwards it stands behind it."""
     stream = bz2.BZ2Decompressor()
     while not stream.eof:
@@ -229,7 +231,7 @@ def _stream(window: Window) -> Iterator[bytes]:
     window.seek(-len(stream.unused_data), io.SEEK_CUR)
 
 
-def _next_stream(window: Window, at: int) -> int:
+def _find_next_stream(window: Window, at: int) -> int:
     """Where the next bzip2 stream from `at` on begins, or the window's end."""
     window.seek(at - window.start)
     held = b""
@@ -241,7 +243,7 @@ def _next_stream(window: Window, at: int) -> int:
     return window.stop
 
 
-class _Pages:
+class _PageFinder:
     """Finds the pages in the bytes of a dump as they come, and what lies between them and is none.
 
     `at` is where `held` begins; what is before the first page is not looked at unless `gap_at` is set.
@@ -255,7 +257,7 @@ class _Pages:
         self._searched = 0
         self._large = False
 
-    def add(self, block: bytes) -> Iterator[Found]:
+    def add(self, block: bytes) -> Iterator[DumpPage]:
         """Take the next bytes."""
         self.held += block
         while True:
@@ -264,8 +266,8 @@ class _Pages:
                 self._pass(place if place >= 0 else max(0, len(self.held) - len(END)))
                 if place < 0:
                     return
-                if self.gap_at >= 0 and (gap := _foreign(self.gap)):
-                    yield Found(self.gap_at, 0, None, gap)
+                if self.gap_at >= 0 and (gap := _strip_dump_markup(self.gap)):
+                    yield DumpPage(self.gap_at, 0, None, gap)
                 self.page_at, self.gap_at, self.gap, self.ended = self.at, -1, b"", False
                 self._searched, self._large = 0, False
             place = self.held.find(CLOSE, self._searched)
@@ -274,21 +276,21 @@ class _Pages:
                 return
             size = place + len(CLOSE)
             large = self._large or size > MAX_PAGE
-            yield Found(self.page_at, 0, None if large else bytes(self.held[:size]))
+            yield DumpPage(self.page_at, 0, None if large else bytes(self.held[:size]))
             self._drop(size)
             self.page_at, self.gap_at = -1, self.at
 
-    def rest(self) -> Iterator[Found]:
+    def rest(self) -> Iterator[DumpPage]:
         """What the end of the bytes shows: a page too large to hold, or something behind the last one."""
         if self.page_at >= 0 and self._large:
-            yield Found(self.page_at, 0, None)
+            yield DumpPage(self.page_at, 0, None)
         elif (
             self.page_at < 0
             and self.gap_at >= 0
             and self.ended
-            and (gap := _foreign(self.gap + bytes(self.held)))
+            and (gap := _strip_dump_markup(self.gap + bytes(self.held)))
         ):
-            yield Found(self.gap_at, 0, None, gap)
+            yield DumpPage(self.gap_at, 0, None, gap)
 
     def _wait(self) -> None:
         """The page goes on in the next block; of one that is too large only what may be its end is held."""
@@ -315,6 +317,6 @@ _AROUND = re.compile(
 )
 
 
-def _foreign(gap: bytes) -> bytes:
+def _strip_dump_markup(gap: bytes) -> bytes:
     """What of the bytes between two pages belongs to no dump."""
     return b"" if gap.isspace() else _AROUND.sub(b"", gap).strip()

@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,39 +10,60 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.corpus.document import MOMENT
-from gristmill.corpus.source import GENRES as KINDS
+from gristmill.corpus.source import GENRES, SOURCE_TYPES
 from gristmill.rights.policy import UNKNOWN, normalize_licence
 from pipelines.annotate.config import InputColumns
-from pipelines.annotate.readers.languages import primary_language
+from pipelines.annotate.readers.languages import parse_language
 
 SHORT = 256
 """Characters of a statement that is remembered."""
 
-KIND_WORDS = (
-    ("wiki", ("wiki", "encyclop")),
-    ("news", ("news",)),
-    ("social", ("social", "tweet", "chat", "forum", "post")),
-    ("book", ("book", "poetry", "novel", "fiction")),
-    ("legal", ("law", "legal")),
-    ("speech", ("speech", "transcript")),
-    ("docs", ("doc", "manual", "manpage")),
-    ("web", ("web", "html", "page")),
-)
-"""Words by which the type a data set states is recognized as one of our kinds; the first that fits wins."""
+GENRE_WORDS: Mapping[str, frozenset[str]] = {
+    "wiki": frozenset(
+        "wiki wikis mediawiki wikipedia wikinews wikibooks wikihow wikiquote wikisource wikispecies "
+        "wikiversity wikivoyage wiktionary encyclopedia encyclopedias encyclopedic "
+        "encyclopaedia encyclopaedic".split()
+    ),
+    "news": frozenset("news newspaper newspapers newswire newscrawl".split()),
+    "social": frozenset(
+        "social tweet tweets chat chats forum forums post posts blogpost blogposts".split()
+    ),
+    "book": frozenset("book books poetry novel novels fiction".split()),
+    "legal": frozenset("law laws legal".split()),
+    "speech": frozenset("speech speeches transcript transcripts".split()),
+    "docs": frozenset(
+        "doc docs document documents documentation manual manuals manpage manpages".split()
+    ),
+    "web": frozenset("web website websites webpage webpages webtext html page pages".split()),
+}
+"""Whole words by which the type that a data set states is recognized as a genre.
+
+Words, not parts of them: `hackernews` is no news. The first genre with a word of the type wins.
+"""
 
 
-def kind_of(stated: object) -> str:
-    """One of document.KINDS for whatever a data set calls the type of a record."""
-    return _kind(str(stated or "")[:SHORT].lower())
+def find_genre(stated: object) -> str:
+    """The genre for whatever a data set calls the type of a record; `other` where none is known.
+
+    A genre and a source type (`gristmill.corpus.source`) are taken by name.
+    """
+    return _find_genre(str(stated or "")[:SHORT].lower())
 
 
 @functools.lru_cache(4096)
-def _kind(word: str) -> str:
-    if word in KINDS:
-        return word
-    return next(
-        (kind for kind, parts in KIND_WORDS if any(part in word for part in parts)), "other"
-    )
+def _find_genre(stated: str) -> str:
+    if stated in GENRES:
+        return stated
+    if stated in SOURCE_TYPES:
+        return SOURCE_TYPES[stated]
+    words = re.findall("[a-z]+", stated)
+    for genre, genre_words in GENRE_WORDS.items():
+        if not genre_words.isdisjoint(words):
+            return genre
+    for word in words:
+        if word in SOURCE_TYPES:
+            return SOURCE_TYPES[word]
+    return "other"
 
 
 _short_licence = functools.lru_cache(4096)(normalize_licence)
@@ -51,7 +73,7 @@ FIRST, LAST = -62_135_596_800_000, 253_402_300_799_999
 """The moments that Python can tell (years 1 to 9999), in milliseconds since 1970."""
 
 
-def moment(value: object) -> datetime.datetime | None:
+def parse_moment(value: object) -> datetime.datetime | None:
     """A date or time as UTC, or None for what is not one. Times without a zone are taken for UTC.
 
     Text is read as ISO 8601, a number (or its digits as text) by its size: 1000 to 9999 is a year, eight digits are
@@ -66,7 +88,7 @@ def moment(value: object) -> datetime.datetime | None:
                 else datetime.datetime.fromisoformat(text)
             )
         if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = _counted(value)
+            value = _parse_number(value)
         if isinstance(value, datetime.datetime):
             return (
                 value.astimezone(datetime.UTC)
@@ -78,7 +100,7 @@ def moment(value: object) -> datetime.datetime | None:
     return None
 
 
-def _counted(value: float) -> datetime.datetime | None:
+def _parse_number(value: float) -> datetime.datetime | None:
     """What a number means as a date: the rule of `moment`."""
     if 1000 <= value <= 9999:
         return datetime.datetime(int(value), 1, 1)
@@ -91,23 +113,23 @@ def _counted(value: float) -> datetime.datetime | None:
     return None
 
 
-def moments(column: pa.Array) -> pa.Array:
+def parse_moments(column: pa.Array) -> pa.Array:
     """A column of dates as MOMENT; null for what is none. Timestamps stay in Arrow: Python raises at far-out ones."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_timestamp(column.type):
         per_second = {"s": 1, "ms": 1000, "us": 1_000_000, "ns": 1_000_000_000}[column.type.unit]
-        return _within(column, FIRST * per_second // 1000, LAST * per_second // 1000).cast(
+        return _null_outside(column, FIRST * per_second // 1000, LAST * per_second // 1000).cast(
             MOMENT, safe=False
         )
     if pa.types.is_date(column.type):
-        return _within(column.cast(MOMENT, safe=False), FIRST, LAST)
+        return _null_outside(column.cast(MOMENT, safe=False), FIRST, LAST)
     if pa.types.is_temporal(column.type) or pa.types.is_nested(column.type):
         return pa.nulls(len(column), MOMENT)
-    return pa.array([moment(value) for value in column.to_pylist()], MOMENT)
+    return pa.array([parse_moment(value) for value in column.to_pylist()], MOMENT)
 
 
-def _within(column: pa.Array, first: int, last: int) -> pa.Array:
+def _null_outside(column: pa.Array, first: int, last: int) -> pa.Array:
     """`column` without the values whose number is not from `first` to `last`."""
     number = column.cast(pa.int64())
     after = pc.greater_equal(number, max(first, -(1 << 63)))
@@ -115,36 +137,38 @@ def _within(column: pa.Array, first: int, last: int) -> pa.Array:
     return pc.if_else(pc.and_(after, before), column, pa.scalar(None, column.type))
 
 
-def row_fields(
+def read_row_fields(
     row: Mapping[str, Any], columns: InputColumns, *, default_source: str
 ) -> dict[str, Any]:
     """The fields of a record that are read from plain columns by name."""
     stated = row.get(columns.licence)
     return {
-        "title": _text(row.get(columns.title)),
-        "url": _text(row.get(columns.url)),
-        "source": _text(row.get(columns.source)) or default_source,
-        "kind": kind_of(row.get(columns.kind)),
-        "stated_lang": primary_language(row.get(columns.lang)),
+        "title": _parse_text(row.get(columns.title)),
+        "url": _parse_text(row.get(columns.url)),
+        "source": _parse_text(row.get(columns.source)) or default_source,
+        "kind": find_genre(row.get(columns.kind)),
+        "stated_lang": parse_language(row.get(columns.lang)),
         "fetched": None,
-        "licence": licence_of(stated),
-        "evidence": [{"signal": columns.licence, "value": clean(str(stated))}] if stated else [],
+        "licence": parse_licence(stated),
+        "evidence": [{"signal": columns.licence, "value": replace_surrogates(str(stated))}]
+        if stated
+        else [],
         "opt_out": [],
         "author": None,
     }
 
 
-def licence_of(stated: object) -> str:
+def parse_licence(stated: object) -> str:
     """The licence that is stated, or `unknown`: see `rights.normalize_licence`."""
     if not isinstance(stated, str):
         return UNKNOWN
     return _short_licence(stated) if len(stated) <= SHORT else normalize_licence(stated)
 
 
-def clean(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """`text` without lone surrogates, which JSON can hold and UTF-8 cannot: a bad title costs no document."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _text(value: object) -> str | None:
-    return clean(str(value)) if value not in (None, "") else None
+def _parse_text(value: object) -> str | None:
+    return replace_surrogates(str(value)) if value not in (None, "") else None

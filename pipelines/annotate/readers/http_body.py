@@ -12,7 +12,7 @@ WINDOWS = {"gzip": (31,), "x-gzip": (31,), "deflate": (15, -15)}
 """zlib's window bits by content encoding; servers send `deflate` with and without its header."""
 
 
-class BadBodyError(ValueError):
+class BadBody(ValueError):
     """A body that cannot be decoded; the message says why."""
 
 
@@ -23,7 +23,7 @@ def decode_body(raw: bytes, header: Callable[[str], str | None]) -> bytes:
     encodings = [name.strip().lower() for name in (header("Content-Encoding") or "").split(",")]
     for name in reversed([name for name in encodings if name not in ("", "identity")]):
         if name not in WINDOWS:
-            raise BadBodyError(f"the content encoding {name[:40]} is not supported")
+            raise BadBody(f"the content encoding {name[:40]} is not supported")
         raw = _inflate(raw, name)
     return raw
 
@@ -34,18 +34,18 @@ def dechunk(raw: bytes) -> bytes:
     at = 0
     while True:
         line_end = raw.find(b"\r\n", at)
-        size = _chunk_size(raw[at:line_end]) if line_end >= 0 else None
+        size = _parse_chunk_size(raw[at:line_end]) if line_end >= 0 else None
         if size is None and not parts:
             return raw
         if size is None or line_end + 2 + size > len(raw):
-            raise BadBodyError("a chunked body that breaks off")
+            raise BadBody("a chunked body that breaks off")
         if size == 0:
             return b"".join(parts)
         parts.append(raw[line_end + 2 : line_end + 2 + size])
         at = line_end + 4 + size
 
 
-def _chunk_size(line: bytes) -> int | None:
+def _parse_chunk_size(line: bytes) -> int | None:
     digits = line.split(b";")[0].strip()
     hexadecimal = 0 < len(digits) <= 8 and all(byte in b"0123456789abcdefABCDEF" for byte in digits)
     return int(digits, 16) if hexadecimal else None
@@ -65,6 +65,6 @@ def _inflate(raw: bytes, name: str) -> bytes:
         if stream.eof:
             return body
         if len(body) >= MAX_BODY:
-            raise BadBodyError(f"the {name} body is larger than allowed")
+            raise BadBody(f"the {name} body is larger than allowed")
         problem = "it breaks off"
-    raise BadBodyError(f"the {name} body cannot be decoded: {problem}")
+    raise BadBody(f"the {name} body cannot be decoded: {problem}")

@@ -11,14 +11,14 @@ _NO_LANGUAGE = frozenset(("und", "mul", "mis", "zxx"))
 
 
 @lru_cache(maxsize=1)
-def shortest_codes() -> dict[str, str]:
+def load_shortest_codes() -> dict[str, str]:
     """The two-letter code of every code in languages.toml, and of those themselves."""
     lists = tomllib.loads((Path(__file__).parent / "languages.toml").read_text(encoding="utf-8"))
     pairs = dict(pair.split(":") for text in lists.values() for pair in text.split())
     return {short: short for short in pairs.values()} | pairs
 
 
-def primary_language(stated: object) -> str | None:
+def parse_language(stated: object) -> str | None:
     """The primary subtag, in lower case and in its shortest form, of a tag, a locale or a code of ISO 639.
 
     None for what states no one language: another type, a list, a name, `und`, two letters that are no code (`jp`).
@@ -26,5 +26,5 @@ def primary_language(stated: object) -> str | None:
     """
     match = _TAG.fullmatch(stated.strip()) if isinstance(stated, str) else None
     code = match[1].lower() if match else ""
-    known = shortest_codes().get(code)
+    known = load_shortest_codes().get(code)
     return known or (code if len(code) == 3 and code not in _NO_LANGUAGE else None)

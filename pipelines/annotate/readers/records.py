@@ -35,7 +35,7 @@ QUARANTINE_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class Quarantined:
     """A record that cannot be read: where it lies (decompressed and, or -1, compressed offset), and why."""
 
     file: str
@@ -51,14 +51,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Dropped:
     """A record that was read well and is no document: why, and of which source."""
 
     reason: str
     source: str
 
 
-Item = Union[pa.RecordBatch, Broken, Left]  # noqa: UP007 - pyarrow is untyped: `|` would be no type to mypy
+Item = Union[pa.RecordBatch, Quarantined, Dropped]  # noqa: UP007 - pyarrow is untyped: `|` would be no type to mypy
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,11 @@ class Split:
         return os.path.basename(self.input_name).split(".")[0]
 
 
-def batches_of(
-    rows: Iterator[Mapping[str, Any] | Broken | Left], *, size: int = 256, text_bytes: int = 8 << 20
+def iter_batches(
+    rows: Iterator[Mapping[str, Any] | Quarantined | Dropped],
+    *,
+    size: int = 256,
+    text_bytes: int = 8 << 20,
 ) -> Iterator[Item]:
     """Gather row dictionaries into batches of RECORD_SCHEMA; everything else passes through in order."""
     held: list[Mapping[str, Any]] = []
@@ -117,7 +120,7 @@ def _batch(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([dict(row) for row in rows], RECORD_SCHEMA)
 
 
-def capture_column(file: str, offsets: Sequence[int] | np.ndarray) -> pa.Array:
+def make_capture_column(file: str, offsets: Sequence[int] | np.ndarray) -> pa.Array:
     """The `capture` of records that are rows or lines of a file."""
     items = pa.repeat(pa.scalar(0, pa.int32()), len(offsets))
     parts = [pa.repeat(pa.scalar(file), len(offsets)), pa.array(offsets, pa.int64()), items]

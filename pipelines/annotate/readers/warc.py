@@ -20,125 +20,129 @@ from gristmill.captures.registry import find_format
 from gristmill.hashing import document_id
 from gristmill.runs import storage
 from gristmill.runs.ledger import Unbalanced
-from pipelines.annotate.readers.fields import kind_of, moment
-from pipelines.annotate.readers.http_body import MAX_BODY, BadBodyError, decode_body
-from pipelines.annotate.readers.languages import primary_language
-from pipelines.annotate.readers.records import Broken, Item, Left, Split, batches_of
-from pipelines.annotate.readers.warc_scan import Piece, scan
-from pipelines.annotate.readers.warc_survey import ABOUT_OTHERS, Rights, Survey
+from pipelines.annotate.readers.fields import find_genre, parse_moment
+from pipelines.annotate.readers.http_body import MAX_BODY, BadBody, decode_body
+from pipelines.annotate.readers.languages import parse_language
+from pipelines.annotate.readers.records import Dropped, Item, Quarantined, Split, iter_batches
+from pipelines.annotate.readers.warc_scan import WarcPiece, iter_pieces
+from pipelines.annotate.readers.warc_survey import ABOUT_OTHERS, Rights, WarcSurvey
 from pipelines.annotate.readers.window import Window
 
 READ = (WarcRecordType.response, WarcRecordType.conversion)
-Row = Mapping[str, Any] | Broken | Left
+Row = Mapping[str, Any] | Quarantined | Dropped
 
 
 def read_warc(split: Split) -> Iterator[Item]:
     """The records of a part of a WARC file (.warc, .warc.gz, .warc.lz4, .warc.zst), and of a WET file.
 
     Raises Unbalanced where the part has, by a pass of its own over the headers, more or fewer records with content
-    than got a fate here. That an API answer gave all its items is not covered: only reading it can tell their number.
+    than got an outcome here. That an API answer gave all its items is not covered: only reading it can tell their number.
     """
-    return batches_of(_rows(split))
+    return iter_batches(_iter_rows(split))
 
 
-def _rows(split: Split) -> Iterator[Row]:
+def _iter_rows(split: Split) -> Iterator[Row]:
     with storage.open_input(split.file) as file:
         size = file.seek(0, io.SEEK_END)
-        survey, runs = Survey(), list[_Run]()
-        for piece in scan(file, split.start, split.stop or size):
+        survey, runs = WarcSurvey(), list[_PieceRun]()
+        for piece in iter_pieces(file, split.start, split.stop or size):
             first, whole = len(survey.offsets), survey.add(piece)
             if not runs or runs[-1].damaged or runs[-1].stop != piece.start:
-                runs.append(_Run(piece.start, piece.stop, first))
+                runs.append(_PieceRun(piece.start, piece.stop, first))
             runs[-1].add(piece, whole)
         settled = 0
         for run in runs:
-            settled += yield from _run_rows(file, run, survey, split.input_name)
+            settled += yield from _iter_run_rows(file, run, survey, split.input_name)
             if run.damaged:
-                yield _damage(run.damaged, size, split.input_name)
+                yield _quarantine_piece(run.damaged, size, split.input_name)
         if settled != len(survey.offsets):
             raise Unbalanced(
-                f"{split.input_name}: {len(survey.offsets)} records with content, but {settled} have a fate"
+                f"{split.input_name}: {len(survey.offsets)} records with content, but {settled} have an outcome"
             )
 
 
 @dataclasses.dataclass(slots=True)
-class _Run:
+class _PieceRun:
     """Pieces without a gap between them, up to one that is damaged."""
 
     start: int
     stop: int
     first: int
     count: int = 0
-    damaged: Piece | None = None
+    damaged: WarcPiece | None = None
 
-    def add(self, piece: Piece, whole: int) -> None:
+    def add(self, piece: WarcPiece, whole: int) -> None:
         """Take the next piece, with `whole` records that have content."""
         self.stop, self.count = piece.stop, self.count + whole
         self.damaged = piece if piece.fault else None
 
 
-def _run_rows(file: IO[bytes], run: _Run, survey: Survey, name: str) -> Generator[Row, None, int]:
-    """The rows of a run; returns how many of its records got a fate."""
+def _iter_run_rows(
+    file: IO[bytes], run: _PieceRun, survey: WarcSurvey, name: str
+) -> Generator[Row, None, int]:
+    """The rows of a run; returns how many of its records got an outcome."""
     settled, number, numbers = 0, run.first, range(run.first, run.first + run.count)
     try:
         for number, record in zip(
-            numbers, _with_content(Window(file, run.start, run.stop)), strict=False
+            numbers, _iter_content_records(Window(file, run.start, run.stop)), strict=False
         ):
             if (record.headers.get("Content-Length") or "").strip() != str(survey.lengths[number]):
                 raise OSError("the archive reader sees other records here than the first pass")
-            fates = 0
-            for row in _fates(record, survey.offsets[number], survey.rights.get(number, {}), name):
+            outcomes = 0
+            for row in _iter_outcomes(
+                record, survey.offsets[number], survey.rights.get(number, {}), name
+            ):
                 yield row
-                fates += 1
-            settled += fates > 0
+                outcomes += 1
+            settled += outcomes > 0
     except OSError as error:  # what the first pass took, the archive reader refuses
         for lost in range(number, numbers.stop):
-            yield Broken(name, survey.offsets[lost], "cut_record", str(error)[:300])
+            yield Quarantined(name, survey.offsets[lost], "cut_record", str(error)[:300])
             settled += 1
     return settled
 
 
-def _damage(piece: Piece, size: int, name: str) -> Broken:
+def _quarantine_piece(piece: WarcPiece, size: int, name: str) -> Quarantined:
     url = piece.heads[-1].get("warc-target-uri") if piece.heads else ""
     reason = (
         "unknown_remainder" if piece.stop == size else "cut_record" if piece.heads else "bad_item"
     )
-    return Broken(
+    return Quarantined(
         name, piece.start, reason, f"up to {piece.stop}: {piece.fault}: {url}".removesuffix(": ")
     )
 
 
-def _with_content(window: Window) -> Iterator[WarcRecord]:
+def _iter_content_records(window: Window) -> Iterator[WarcRecord]:
     records = ArchiveIterator(window, record_types=WarcRecordType.any_type, parse_http=True)
-    return (record for record in records if _kind(record) not in ABOUT_OTHERS)
+    return (record for record in records if _get_warc_type(record) not in ABOUT_OTHERS)
 
 
-def _kind(record: WarcRecord) -> str:
+def _get_warc_type(record: WarcRecord) -> str:
     return (record.headers.get("WARC-Type") or "").lower()
 
 
-def _fates(record: WarcRecord, at: int, about: Rights, file: str) -> Iterator[Row]:
+def _iter_outcomes(record: WarcRecord, at: int, about: Rights, file: str) -> Iterator[Row]:
     """What becomes of one record with content: documents, or why there are none."""
     source = str((about or {}).get("source") or "web")
     if record.record_type not in READ:
-        yield Left(
+        yield Dropped(
             "revisit" if record.record_type == WarcRecordType.revisit else "not_a_response", source
         )
         return
     try:
         if about is None:
-            raise _BrokenError("cut_rights", "the record of its rights is cut or too large")
-        body = _body(record)
-        if reason := _why_left(record, body, about):
-            yield Left(reason, source)
+            raise _UnreadableRecord("cut_rights", "the record of its rights is cut or too large")
+        body = _read_body(record)
+        if reason := _find_drop_reason(record, body, about):
+            yield Dropped(reason, source)
         else:
-            yield from _capture(record, at, body, file, source, about).rows()
-    except _BrokenError as error:
+            yield from _make_capture(record, at, body, file, source, about).rows()
+    except _UnreadableRecord as error:
         url = record.headers.get("WARC-Target-URI") or ""
-        yield Broken(file, at, error.reason, f"{error}: {url}", source=source)
+        yield Quarantined(file, at, error.reason, f"{error}: {url}", source=source)
 
 
-class _BrokenError(ValueError):
+class _UnreadableRecord(ValueError):
     """A response that cannot be read."""
 
     def __init__(self, reason: str, problem: str) -> None:
@@ -146,20 +150,20 @@ class _BrokenError(ValueError):
         self.reason = reason
 
 
-def _body(record: WarcRecord) -> bytes:
+def _read_body(record: WarcRecord) -> bytes:
     """The decoded body of a response. Raises _BrokenError."""
     if record.content_length > MAX_BODY:
-        raise _BrokenError("too_large", f"{record.content_length} bytes")
+        raise _UnreadableRecord("too_large", f"{record.content_length} bytes")
     raw: bytes = record.reader.read(record.content_length)
     if len(raw) != record.content_length:
-        raise _BrokenError("cut_record", f"{len(raw)} of {record.content_length} bytes")
+        raise _UnreadableRecord("cut_record", f"{len(raw)} of {record.content_length} bytes")
     try:
         return decode_body(raw, record.http_headers.get) if record.http_headers else raw
-    except BadBodyError as error:
-        raise _BrokenError("bad_encoding", str(error)) from None
+    except BadBody as error:
+        raise _UnreadableRecord("bad_encoding", str(error)) from None
 
 
-def _why_left(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str | None:
+def _find_drop_reason(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str | None:
     """The reason why a response that was read well is no document, or None."""
     if about.get("format") == "discovery":
         return "not_content"
@@ -178,14 +182,14 @@ def _why_left(record: WarcRecord, body: bytes, about: Mapping[str, Any]) -> str 
     return None if prose or find_format(str(about.get("format"))) else "not_text"
 
 
-def _capture(
+def _make_capture(
     record: WarcRecord, at: int, body: bytes, file: str, source: str, about: Mapping[str, Any]
-) -> "_Capture":
+) -> "_ResponseCapture":
     url = record.headers.get("WARC-Target-URI") or ""
     extracted = record.record_type == WarcRecordType.conversion
     stated = record.http_headers.get("Content-Language") if record.http_headers else None
-    language = primary_language(stated)
-    return _Capture(
+    language = parse_language(stated)
+    return _ResponseCapture(
         url,
         record.record_date,
         body,
@@ -200,7 +204,7 @@ def _capture(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Capture:
+class _ResponseCapture:
     """One response with its place and what is said of it."""
 
     url: str
@@ -225,7 +229,7 @@ class _Capture:
             "title": None,
             "url": self.url,
             "source": self.source,
-            "kind": kind_of(self.about.get("kind") or "web"),
+            "kind": find_genre(self.about.get("kind") or "web"),
             "stated_lang": self.language,
             "published": None,
             "fetched": self.date,
@@ -239,7 +243,7 @@ class _Capture:
     def _page(self) -> Row:
         text = self._extracted() if self.extracted else decode_page(self.body, self.charset)
         if text is None:
-            raise _BrokenError("undecodable", "no character encoding fits")
+            raise _UnreadableRecord("undecodable", "no character encoding fits")
         media = "text" if self.extracted else "html"
         return {
             **self._base(),
@@ -252,27 +256,27 @@ class _Capture:
         try:
             return self.body.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise _BrokenError(
+            raise _UnreadableRecord(
                 "not_utf8", f"byte {error.start} of the text: {error.reason}"
             ) from None
 
     def _item(self, number: int, item: ParsedItem) -> Row:
         if isinstance(item, NoContent):
-            return Left("not_content", self.source)
+            return Dropped("not_content", self.source)
         if isinstance(item, CaptureItem) and not is_utf8(item):
             item = BadItem("a lone surrogate")
         if isinstance(item, BadItem):
             problem = f"item {number}: {item.problem}"
-            return Broken(self.file, self.offset, "bad_item", problem, source=self.source)
+            return Quarantined(self.file, self.offset, "bad_item", problem, source=self.source)
         identity = json.dumps(item.identity, ensure_ascii=False).encode()
         row = self._base()
         for name in ITEM_FIELDS:
             row[name] = getattr(item, name)
-        row["stated_lang"] = primary_language(item.stated_language)
+        row["stated_lang"] = parse_language(item.stated_language)
         row["opt_out"] = sorted({*row["opt_out"], *item.opt_out})
         row["evidence"] += [entry._asdict() for entry in item.evidence]
         row["capture"]["item"] = number
-        row["published"] = moment(item.published)
+        row["published"] = parse_moment(item.published)
         row["id"] = document_id(self.source, item.url, identity)
         return row
 
@@ -293,7 +297,7 @@ ITEM_FIELDS = ("text", "title", "url", "author", "media")
 def decode_page(body: bytes, charset: str | None = None) -> str | None:
     """A page's bytes as text: by the first encoding that fits, else whatever can be read of it; None where that is
     nearly nothing."""
-    for encoding in _encodings(body, charset):
+    for encoding in _iter_encodings(body, charset):
         text = body.decode(encoding, "replace").removeprefix("\ufeff")
         if _is_readable(text):
             return text
@@ -301,7 +305,7 @@ def decode_page(body: bytes, charset: str | None = None) -> str | None:
     return text if _is_readable(text) else None
 
 
-def _encodings(body: bytes, charset: str | None) -> Iterator[str]:
+def _iter_encodings(body: bytes, charset: str | None) -> Iterator[str]:
     """The encoding that HTTP states, that the page states, and that it looks like."""
     if charset and (stated := map_encoding_to_html5(charset.strip(" '\""), fallback_utf8=False)):
         yield stated

@@ -38,7 +38,7 @@ _FIRST = re.compile(b"|".join([*map(re.escape, _MAGIC.values()), rb"WARC/[01]\."
 
 
 @dataclass(slots=True)
-class Head:
+class WarcHeader:
     """One record: its header's fields (names in lower case), the bytes of its block, and the block of a metadata record."""
 
     fields: list[tuple[str, str]]
@@ -56,12 +56,12 @@ class Head:
 
 
 @dataclass(slots=True)
-class Piece:
+class WarcPiece:
     """The bytes [start, stop) of a file: whole records, or (with a fault) what is damaged and what of it could be told."""
 
     start: int
     stop: int
-    heads: list[Head]
+    heads: list[WarcHeader]
     fault: str | None = None
 
 
@@ -72,27 +72,31 @@ class _FaultError(ValueError):
 FAULTS = (OSError, EOFError, zlib.error, zstandard.ZstdError, _FaultError)
 
 
-def scan(file: IO[bytes], start: int, stop: int) -> Iterator[Piece]:
+def iter_pieces(file: IO[bytes], start: int, stop: int) -> Iterator[WarcPiece]:
     """The pieces that begin in the bytes [start, stop) of an opened WARC file, in order; padding is left out."""
     window = Window(file, start, file.seek(0, io.SEEK_END))
-    packing = packing_of(Window(file, 0, MAX_HEADER).read())
+    packing = detect_packing(Window(file, 0, MAX_HEADER).read())
     at = start
-    while (at := _past(window, at, b"\0" if packing else b"\r\n")) < stop:
-        piece = _plain_piece(window, at) if packing is None else _packed_piece(window, at, packing)
+    while (at := _skip_padding(window, at, b"\0" if packing else b"\r\n")) < stop:
+        piece = (
+            _read_plain_piece(window, at)
+            if packing is None
+            else _read_packed_piece(window, at, packing)
+        )
         if piece.fault:
-            piece.stop = _resume(window, at + 1, packing)
+            piece.stop = _find_next_record(window, at + 1, packing)
         yield piece
         at = piece.stop
 
 
-def packing_of(head: bytes) -> str | None:
+def detect_packing(head: bytes) -> str | None:
     """How a file that begins with `head` is packed; None where it is not. It may begin with damage."""
     if not (match := _FIRST.search(head)):
         return None
     return next((name for name, magic in _MAGIC.items() if magic == match[0]), None)
 
 
-def _past(window: Window, at: int, padding: bytes) -> int:
+def _skip_padding(window: Window, at: int, padding: bytes) -> int:
     """The first byte from `at` on that is no padding."""
     window.seek(at - window.start)
     while data := window.read(64):
@@ -102,7 +106,7 @@ def _past(window: Window, at: int, padding: bytes) -> int:
     return at
 
 
-def _resume(window: Window, at: int, packing: str | None) -> int:
+def _find_next_record(window: Window, at: int, packing: str | None) -> int:
     """The next place from `at` on where a record begins, or the window's end."""
     pattern = _RECORD if packing is None else re.compile(re.escape(_MAGIC[packing]))
     window.seek(at - window.start)
@@ -127,7 +131,7 @@ def _begins_record(window: Window, at: int, packing: str) -> bool:
     return _RECORD.match(first) is not None
 
 
-def _header(raw: bytes) -> Head:
+def _parse_header(raw: bytes) -> WarcHeader:
     """Read a header, without the empty line. Raises _FaultError."""
     lines = raw.decode("utf-8", "replace").splitlines()
     named = [line.partition(":") for line in lines[1:] if ":" in line]
@@ -135,10 +139,10 @@ def _header(raw: bytes) -> Head:
     length = next((value for name, value in fields if name == "content-length"), "")
     if not re.match(_VERSION, raw + b"\n") or not length.isascii() or not length.isdigit():
         raise _FaultError("what should be the header of a record is none")
-    return Head(fields, int(length))
+    return WarcHeader(fields, int(length))
 
 
-def _plain_piece(window: Window, at: int) -> Piece:
+def _read_plain_piece(window: Window, at: int) -> WarcPiece:
     """The record at `at` of an uncompressed file; it is passed over by its length, not read."""
     window.seek(at - window.start)
     raw = b""
@@ -149,15 +153,15 @@ def _plain_piece(window: Window, at: int) -> Piece:
     ):
         raw += data
     try:
-        head = _header(raw[: end.start()] if end else b"")
+        head = _parse_header(raw[: end.start()] if end else b"")
     except _FaultError as error:
-        return Piece(
+        return WarcPiece(
             at, window.stop, [], "the header of a record breaks off" if end is None else str(error)
         )
     body = at + (end.end() if end else 0)
     stop = body + head.length
     if stop > window.stop:
-        return Piece(
+        return WarcPiece(
             at,
             window.stop,
             [head],
@@ -170,16 +174,18 @@ def _plain_piece(window: Window, at: int) -> Piece:
         and (rest := after.strip(b"\r\n"))
         and not rest.startswith(b"WARC/")
     ):
-        return Piece(at, window.stop, [head], f"this record does not end after {head.length} bytes")
+        return WarcPiece(
+            at, window.stop, [head], f"this record does not end after {head.length} bytes"
+        )
     if head.kind == "metadata" and head.length <= MAX_BODY:
         window.seek(body - window.start)
         head.body += window.read(head.length)
-    return Piece(at, stop + len(after) - len(after.lstrip(b"\r\n")), [head])
+    return WarcPiece(at, stop + len(after) - len(after.lstrip(b"\r\n")), [head])
 
 
-def _packed_piece(window: Window, at: int, packing: str) -> Piece:
+def _read_packed_piece(window: Window, at: int, packing: str) -> WarcPiece:
     """The members from `at` on that end with the end of a record."""
-    walk, stop = _Walk(), at
+    walk, stop = _RecordWalk(), at
     try:
         while stop == at or not walk.between:
             if stop >= window.stop:
@@ -190,15 +196,15 @@ def _packed_piece(window: Window, at: int, packing: str) -> Piece:
                 walk.add(block)
             stop = window.at
     except FAULTS as error:
-        return Piece(at, window.stop, walk.heads, str(error))
-    return Piece(at, stop, walk.heads)
+        return WarcPiece(at, window.stop, walk.heads, str(error))
+    return WarcPiece(at, stop, walk.heads)
 
 
-class _Walk:
+class _RecordWalk:
     """Takes the unpacked bytes of one record after the other."""
 
     def __init__(self) -> None:
-        self.heads: list[Head] = []
+        self.heads: list[WarcHeader] = []
         self._header = b""
         self._missing = 0
 
@@ -225,7 +231,7 @@ class _Walk:
                         else "this is no record"
                     )
                 return
-            self.heads.append(_header(self._header[: end.start()]))
+            self.heads.append(_parse_header(self._header[: end.start()]))
             self._missing, block, self._header = (
                 self.heads[-1].length,
                 self._header[end.end() :],
@@ -233,7 +239,7 @@ class _Walk:
             )
 
 
-def _gzip(window: Window, at: int, stop: int) -> Iterator[bytes]:
+def _unpack_gzip(window: Window, at: int, stop: int) -> Iterator[bytes]:
     """The blocks of the gzip member at `at`; afterwards the window stands behind it."""
     window.seek(at - window.start)
     stream, data, size = zlib.decompressobj(31), b"", FIRST
@@ -244,14 +250,14 @@ def _gzip(window: Window, at: int, stop: int) -> Iterator[bytes]:
             block = stream.decompress(data, UNPACKED)
         except zlib.error:
             if size == FIRST:
-                yield _before_fault(data)
+                yield _unpack_until_fault(data)
             raise
         yield block
         data, size = stream.unconsumed_tail, STEP >> 3
     window.seek(-len(stream.unused_data), 1)
 
 
-def _before_fault(data: bytes) -> bytes:
+def _unpack_until_fault(data: bytes) -> bytes:
     """What the beginning of a damaged member still gives: most often its record's header."""
     stream, found = zlib.decompressobj(31), b""
     with contextlib.suppress(zlib.error):
@@ -260,7 +266,7 @@ def _before_fault(data: bytes) -> bytes:
     return found
 
 
-def _zstd(window: Window, at: int, stop: int) -> Iterator[bytes]:
+def _unpack_zstd(window: Window, at: int, stop: int) -> Iterator[bytes]:
     """The blocks of the zstd frame at `at`; afterwards the window stands behind it."""
     window.seek(at - window.start)
     stream = zstandard.ZstdDecompressor().decompressobj()
@@ -271,16 +277,16 @@ def _zstd(window: Window, at: int, stop: int) -> Iterator[bytes]:
     window.seek(-len(stream.unused_data), 1)
 
 
-def _lz4(window: Window, at: int, stop: int) -> Iterator[bytes]:
+def _unpack_lz4(window: Window, at: int, stop: int) -> Iterator[bytes]:
     """The blocks of the LZ4 frame at `at`, whose end is found by the lengths it states; afterwards the window is there."""
-    end = _lz4_end(window, at, stop)
+    end = _find_lz4_end(window, at, stop)
     reader = Lz4Reader(Window(window.file, at, end))  # type: ignore[arg-type]
     while block := reader.read(STEP):
         yield block
     window.seek(end - window.start)
 
 
-def _lz4_end(window: Window, at: int, stop: int) -> int:
+def _find_lz4_end(window: Window, at: int, stop: int) -> int:
     window.seek(at - window.start)
     head = window.read(6)
     if len(head) < 6 or not head.startswith(_MAGIC["lz4"]):
@@ -301,7 +307,7 @@ def _lz4_end(window: Window, at: int, stop: int) -> int:
 
 
 _UNPACK: dict[str, Callable[[Window, int, int], Iterator[Any]]] = {
-    "gzip": _gzip,
-    "zstd": _zstd,
-    "lz4": _lz4,
+    "gzip": _unpack_gzip,
+    "zstd": _unpack_zstd,
+    "lz4": _unpack_lz4,
 }

@@ -1,4 +1,4 @@
-"""What a first pass over a WARC file tells: the records that need a fate, the rights of each, and where it may be cut.
+"""What a first pass over a WARC file tells: the records that need an outcome, the rights of each, and where it may be cut.
 
 A statement of rights reaches its capture wherever it lies in the file, so a file is cut only where none is torn from
 its capture. And the reader's own count is held against one that was made without it.
@@ -11,15 +11,15 @@ from typing import IO, Any
 from pydantic import BaseModel
 
 from pipelines.annotate.readers.http_body import MAX_BODY
-from pipelines.annotate.readers.warc_scan import Head, Piece, scan
+from pipelines.annotate.readers.warc_scan import WarcHeader, WarcPiece, iter_pieces
 
 ABOUT_OTHERS = ("request", "metadata", "warcinfo")
-"""Records that only describe others: they are counted nowhere and need no fate."""
+"""Records that only describe others: they are counted nowhere and need no outcome."""
 
 _NAMING = ("warc-concurrent-to", "warc-refers-to")
 
 
-class Evidence(BaseModel):
+class RightsEvidence(BaseModel):
     """One thing that a licence or an opt-out was read from."""
 
     signal: str
@@ -33,7 +33,7 @@ class RightsRecord(BaseModel):
     kind: str | None = None
     format: str | None = None
     licence: str | None = None
-    evidence: list[Evidence] | None = None
+    evidence: list[RightsEvidence] | None = None
     opt_out: list[str] | None = None
 
 
@@ -42,7 +42,7 @@ Rights = dict[str, Any] | None
 
 
 @dataclass(slots=True)
-class Survey:
+class WarcSurvey:
     """What the pass found; records with content are numbered, `rights` and `offsets` are by that number."""
 
     offsets: list[int] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Survey:
     _bare: int | None = None
     """A response right before, of which nothing was said yet."""
 
-    def add(self, piece: Piece) -> int:
+    def add(self, piece: WarcPiece) -> int:
         """Take the next piece; returns how many of its records with content are whole."""
         first = len(self.offsets)
         whole = piece.heads[:-1] if piece.fault else piece.heads
@@ -66,9 +66,9 @@ class Survey:
             self._damaged(piece.heads[-1] if piece.heads else None, piece.start)
         return len(self.offsets) - first
 
-    def _add(self, head: Head, at: int) -> None:
+    def _add(self, head: WarcHeader, at: int) -> None:
         if head.kind in ABOUT_OTHERS:
-            self._describe(head, at, _said(head) if head.kind == "metadata" else {})
+            self._describe(head, at, _read_rights(head) if head.kind == "metadata" else {})
             self._bare = None if head.kind == "metadata" else self._bare
             return
         self._before = len(self.offsets)
@@ -80,7 +80,7 @@ class Survey:
         if identity in self._early:
             self._state(self._before, *self._early.pop(identity))
 
-    def _describe(self, head: Head, at: int, said: Rights) -> None:
+    def _describe(self, head: WarcHeader, at: int, said: Rights) -> None:
         """Give what a record says to those that it names by their id, else (a metadata record) to the one before it."""
         named = [value for name, value in head.fields if name in _NAMING]
         known = {self._numbers[name] for name in named if name in self._numbers}
@@ -91,7 +91,7 @@ class Survey:
         elif not named and head.kind == "metadata" and self._before is not None:
             self._state(self._before, said, at)
 
-    def _damaged(self, head: Head | None, at: int) -> None:
+    def _damaged(self, head: WarcHeader | None, at: int) -> None:
         """Rights may be lost in damaged bytes: then the capture is not read without them."""
         if head is None and self._bare is not None:
             self._state(self._bare, None, at)
@@ -107,7 +107,7 @@ class Survey:
             self.rights.setdefault(number, said)
 
 
-def _said(head: Head) -> Rights:
+def _read_rights(head: WarcHeader) -> Rights:
     """The rights in a metadata record: {} for a stranger's, None for one that is too large."""
     if head.length > MAX_BODY:
         return None
@@ -117,10 +117,10 @@ def _said(head: Head) -> Rights:
         return {}
 
 
-def cut(file: IO[bytes], size: int, split_bytes: int) -> Iterator[tuple[int, int]]:
+def iter_split_ranges(file: IO[bytes], size: int, split_bytes: int) -> Iterator[tuple[int, int]]:
     """Ranges of about `split_bytes` of an opened WARC file, each of whole records with all that is said of them."""
-    survey, starts = Survey(), list[int]()
-    for piece in scan(file, 0, size):
+    survey, starts = WarcSurvey(), list[int]()
+    for piece in iter_pieces(file, 0, size):
         starts.append(piece.start)
         survey.add(piece)
     links, reach, passed, start = sorted(survey.links), 0, 0, 0

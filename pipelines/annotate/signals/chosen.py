@@ -15,11 +15,11 @@ from pipelines.annotate.signals import (
     perplexity,
     word_list,
 )
-from pipelines.annotate.signals.custom import own_signals
-from pipelines.annotate.signals.from_file import from_files
+from pipelines.annotate.signals.custom import load_custom_signals
+from pipelines.annotate.signals.from_file import load_file_columns
 
 
-class Column(Protocol):
+class CustomColumn(Protocol):
     """One number for each document, made with files of the user's that name the run by their hashes."""
 
     @property
@@ -49,14 +49,16 @@ class Column(Protocol):
         """The numbers of a batch that has `id`, `text` and `lang`; raises UserError where one is not finite."""
 
 
-def chosen_columns(config: AnnotateConfig) -> tuple[Column, ...]:
+def load_custom_columns(config: AnnotateConfig) -> tuple[CustomColumn, ...]:
     """The columns of a configuration; raises UserError where a module, function or file is not there."""
     onnx = {name: settings for name, settings in config.classifiers.items() if settings.is_onnx}
     fasttext = {name: settings for name, settings in config.classifiers.items() if name not in onnx}
     return (
-        *own_signals(config.signals),
-        *from_files("classifiers", fasttext, classifier.meaning, classifier.files, classifier.load),
-        *from_files(
+        *load_custom_signals(config.signals),
+        *load_file_columns(
+            "classifiers", fasttext, classifier.meaning, classifier.files, classifier.load
+        ),
+        *load_file_columns(
             "classifiers",
             onnx,
             onnx_classifier.meaning,
@@ -64,10 +66,10 @@ def chosen_columns(config: AnnotateConfig) -> tuple[Column, ...]:
             onnx_classifier.load,
             onnx_classifier.libraries,
         ),
-        *from_files(
+        *load_file_columns(
             "word_lists", config.word_lists, word_list.meaning, word_list.files, word_list.load
         ),
-        *from_files(
+        *load_file_columns(
             "perplexity",
             config.perplexity,
             perplexity.meaning,
@@ -79,7 +81,7 @@ def chosen_columns(config: AnnotateConfig) -> tuple[Column, ...]:
 
 
 def refuse_edited(
-    columns: Sequence[Column], started_with: Mapping[str, tuple[tuple[str, str], ...]]
+    columns: Sequence[CustomColumn], started_with: Mapping[str, tuple[tuple[str, str], ...]]
 ) -> None:
     """Raise UserError where a file is no longer what the run, named by its hash, began with."""
     for column in columns:
@@ -92,7 +94,7 @@ def refuse_edited(
             )
 
 
-def forget() -> None:
+def unload_models() -> None:
     """Let go of all models and lists that this process has loaded."""
     classifier.read_once.cache_clear()
     onnx_model.read_once.cache_clear()

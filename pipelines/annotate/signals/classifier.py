@@ -15,7 +15,7 @@ import pyarrow as pa
 from gristmill.errors import ConfigError
 from pipelines.annotate.config import ClassifierConfig
 from pipelines.annotate.kernels.fasttext import probabilities
-from pipelines.annotate.signals.fasttext_model import LABEL, FastText, read_model
+from pipelines.annotate.signals.fasttext_model import LABEL, FastTextModel, read_model
 from pipelines.annotate.signals.from_file import Score
 from pipelines.kernels.buffers import text_buffers
 
@@ -53,7 +53,7 @@ def load(settings: ClassifierConfig, key: str) -> Score:
 
 
 @lru_cache(maxsize=4)
-def read_once(path: str, changed: int) -> FastText:
+def read_once(path: str, changed: int) -> FastTextModel:
     """A model file, in memory once for all of its labels that have a column."""
     return read_model(path)
 

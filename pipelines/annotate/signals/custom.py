@@ -26,7 +26,7 @@ Function = Callable[[pa.RecordBatch], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class OwnSignal:
+class CustomSignal:
     """One signal of the user: its function, and the hash of the file that this comes from."""
 
     name: str
@@ -112,12 +112,12 @@ class OwnSignal:
             return given.astype(np.float32)
 
 
-def own_signals(wanted: Mapping[str, str]) -> tuple[OwnSignal, ...]:
+def load_custom_signals(wanted: Mapping[str, str]) -> tuple[CustomSignal, ...]:
     """The signals of a configuration by name; raises ConfigError where a module or function is not there."""
     return tuple(_load(name, target) for name, target in wanted.items())
 
 
-def _load(name: str, target: str) -> OwnSignal:
+def _load(name: str, target: str) -> CustomSignal:
     module, _, attribute = target.partition(":")
     where: dict[str, object] = {"key": f"annotate.signals.{name}", "given": target}
     spec = _find(module, where)
@@ -135,7 +135,7 @@ def _load(name: str, target: str) -> OwnSignal:
         raise ConfigError(
             "a signal's module has no such function", {**where, "file": spec.origin}, fix
         )
-    return OwnSignal(name, target, function, spec.origin, sha256)
+    return CustomSignal(name, target, function, spec.origin, sha256)
 
 
 def _find(module: str, where: Mapping[str, object]) -> ModuleSpec | None:

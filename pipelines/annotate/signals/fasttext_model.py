@@ -23,7 +23,7 @@ LABEL = "__label__"
 
 
 @dataclass(frozen=True, slots=True)
-class FastText:
+class FastTextModel:
     """A classifier: `vectors` float32 (words + n-grams, dim), `output` float32 (labels, dim), and how to find rows."""
 
     labels: tuple[str, ...]
@@ -102,7 +102,7 @@ class _Reader:
         return found
 
 
-def read_model(path: str | Path) -> FastText:
+def read_model(path: str | Path) -> FastTextModel:
     """Read a model file; raises InputError for one that is cut, of another kind, or no fastText model at all."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
@@ -114,7 +114,7 @@ def read_model(path: str | Path) -> FastText:
         ) from None
 
 
-def _read(reader: _Reader) -> FastText:
+def _read(reader: _Reader) -> FastTextModel:
     if reader.values("ii") != (MAGIC, VERSION):
         raise ValueError(f"it does not begin like version {VERSION} of the format")
     dim, *_, word_ngrams, loss, kind, buckets, shortest, longest, _, _ = reader.values("12id")
@@ -132,8 +132,8 @@ def _read(reader: _Reader) -> FastText:
         ngram_rows = np.full(buckets, -1, np.int32)
         pairs = reader.array("<i4", pruned, 2)
         ngram_rows[pairs[:, 0]] = pairs[:, 1]
-    vectors = _matrix(reader, quantized=reader.values("?")[0])
-    output = _matrix(reader, quantized=reader.values("?")[0])
+    vectors = _read_matrix(reader, quantized=reader.values("?")[0])
+    output = _read_matrix(reader, quantized=reader.values("?")[0])
     if (
         vectors.shape[1] != dim
         or output.shape != (labels, dim)
@@ -142,11 +142,11 @@ def _read(reader: _Reader) -> FastText:
         raise ValueError("its matrices do not fit its dictionary")
     counts = [count for _, count in entries[words:]]
     names = tuple(name.decode().removeprefix(LABEL) for name, _ in entries[words:])
-    tree = huffman(counts) if loss == HIERARCHICAL else np.zeros((0, 2), np.int32)
-    slots, rows = _word_table([name for name, _ in entries[:words]])
+    tree = build_huffman_tree(counts) if loss == HIERARCHICAL else np.zeros((0, 2), np.int32)
+    slots, rows = _build_word_table([name for name, _ in entries[:words]])
     separate = loss in (NEGATIVE, SEPARATE)
     present = np.packbits(ngram_rows >= 0, bitorder="little")
-    return FastText(
+    return FastTextModel(
         names,
         vectors,
         output,
@@ -163,21 +163,21 @@ def _read(reader: _Reader) -> FastText:
     )
 
 
-def _matrix(reader: _Reader, *, quantized: bool) -> np.ndarray:
+def _read_matrix(reader: _Reader, *, quantized: bool) -> np.ndarray:
     """float32 (rows, columns): a dense matrix, or a product-quantized one unpacked."""
     if not quantized:
         return reader.array("<f4", *reader.values("qq"))
     normed, rows, columns, size = reader.values("?qqi")
     codes = reader.array("u1", rows, size // max(1, rows))
-    centroids = _centroids(reader)
+    centroids = _read_centroids(reader)
     found = centroids[np.arange(codes.shape[1]), codes].reshape(rows, -1)[:, :columns]
     if normed:
         norm_codes = reader.array("u1", rows)
-        found = found * _centroids(reader)[0, norm_codes]
+        found = found * _read_centroids(reader)[0, norm_codes]
     return np.ascontiguousarray(found, np.float32)
 
 
-def _centroids(reader: _Reader) -> np.ndarray:
+def _read_centroids(reader: _Reader) -> np.ndarray:
     """float32 (parts, 256, width) of a product quantizer whose parts are all equally wide."""
     dim, parts, width, last = reader.values("4i")
     if width != last or parts * width != dim:
@@ -185,7 +185,7 @@ def _centroids(reader: _Reader) -> np.ndarray:
     return reader.array("<f4", parts, 256, width)
 
 
-def _word_table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+def _build_word_table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     room = 1 << (2 * max(1, len(words))).bit_length()
     slots, rows = np.full(room, EMPTY_SLOT, np.uint64), np.zeros(room, np.int32)
     for row, word in enumerate(words):
@@ -197,7 +197,7 @@ def _word_table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     return slots, rows
 
 
-def huffman(counts: list[int]) -> np.ndarray:
+def build_huffman_tree(counts: list[int]) -> np.ndarray:
     """int32 (labels - 1, 2): the children of every inner node, the last the root; nodes below `labels` are leaves.
 
     As fastText builds it: labels come sorted by falling count, and of equal counts the inner node is taken first.

@@ -74,7 +74,7 @@ def load_once(load: Load, settings: FileSignalConfig, key: str, files: Files) ->
     return load(settings, key)
 
 
-def from_files(
+def load_file_columns(
     section: str,
     chosen: Mapping[str, FileSignalConfig],
     meaning: Callable[[Any], str],
@@ -100,7 +100,7 @@ def from_files(
     return found
 
 
-def need(module: str, extra: str, key: str) -> None:
+def require_library(module: str, extra: str, key: str) -> None:
     """Raise MissingExtra where the module that this key of the configuration needs is not installed."""
     if importlib.util.find_spec(module) is None:
         raise MissingExtra(module, extra, needed_by=f"`{key}`")
@@ -109,7 +109,7 @@ def need(module: str, extra: str, key: str) -> None:
 def _hash(path: str, key: str) -> str:
     try:
         there = os.stat(path)
-        return _hash_of(path, there.st_ino, there.st_size, there.st_mtime_ns)
+        return _hash_file(path, there.st_ino, there.st_size, there.st_mtime_ns)
     except OSError as error:
         where = {"key": key, "file": path, "problem": error.strerror, "looked in": os.getcwd()}
         raise InputError(
@@ -118,6 +118,6 @@ def _hash(path: str, key: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _hash_of(path: str, *_: int) -> str:
+def _hash_file(path: str, *_: int) -> str:
     """A file's SHA-256; gigabytes are not read again for every split while size and time stay the same."""
     return sha256_file(path)

@@ -23,30 +23,30 @@ _here = threading.local()
 _opening = threading.Lock()
 
 
-def japanese_tokens(text: pa.Array, wanted: np.ndarray) -> Given:
+def tokenize_japanese(text: pa.Array, wanted: np.ndarray) -> Given:
     """The tokens of those documents of a batch that are `wanted` (bool, one each), none for the others."""
     if not wanted.any():
         return none_given(len(text))
     none = np.zeros(0, np.int32)
     return given_tokens(
-        places(value.as_py()) if mine else (none, none)
+        find_tokens(value.as_py()) if mine else (none, none)
         for value, mine in zip(text, wanted, strict=True)
     )
 
 
-def places(text: str) -> tuple[np.ndarray, np.ndarray]:
+def find_tokens(text: str) -> tuple[np.ndarray, np.ndarray]:
     """int32 starts and ends of the tokens of a text, in code points.
 
     White space at the ends of a token is no part of it, and one that is nothing else is no token.
     """
     begins, at = list[np.ndarray](), 0
-    for chunk in chunks(text):
-        begins.append(at + np.array(_begins(chunk), np.int64))
+    for chunk in iter_chunks(text):
+        begins.append(at + np.array(_list_token_starts(chunk), np.int64))
         at += len(chunk)
-    return _inked(text, np.concatenate([*begins, np.array([at])]))
+    return _strip_token_spaces(text, np.concatenate([*begins, np.array([at])]))
 
 
-def chunks(text: str, most: int = MOST_BYTES) -> Iterator[str]:
+def iter_chunks(text: str, most: int = MOST_BYTES) -> Iterator[str]:
     """Pieces of at most `most` bytes in UTF-8 (4 or more) that make up the text.
 
     One ends behind the last line end that fits, else behind the last end of a sentence, else where it must.
@@ -55,17 +55,17 @@ def chunks(text: str, most: int = MOST_BYTES) -> Iterator[str]:
     while start < len(text):
         fitting = text[start : start + most].encode()[:most].decode(errors="ignore")
         if start + len(fitting) < len(text):
-            fitting = fitting[: _good_end(fitting)]
+            fitting = fitting[: _find_chunk_end(fitting)]
         yield fitting
         start += len(fitting)
 
 
-def _good_end(text: str) -> int:
+def _find_chunk_end(text: str) -> int:
     line = text.rfind(_LINE_END) + 1
     return line or max(text.rfind(end) for end in _SENTENCE_ENDS) + 1 or len(text)
 
 
-def _begins(chunk: str) -> list[int]:
+def _list_token_starts(chunk: str) -> list[int]:
     """Where each of Sudachi's tokens begins; they lie side by side."""
     from sudachipy.errors import SudachiError
 
@@ -76,10 +76,13 @@ def _begins(chunk: str) -> list[int]:
         if len(chunk) == 1:
             raise
         half = len(chunk) // 2
-        return [*_begins(chunk[:half]), *(half + begin for begin in _begins(chunk[half:]))]
+        return [
+            *_list_token_starts(chunk[:half]),
+            *(half + begin for begin in _list_token_starts(chunk[half:])),
+        ]
 
 
-def _inked(text: str, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _strip_token_spaces(text: str, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends between neighbouring `bounds`, without the white space at either end."""
     table, points = flag_table(), np.frombuffer(text.encode("utf-32-le"), "<u4")
     is_ink = table[np.minimum(points, len(table) - 1)] & SPACE == 0

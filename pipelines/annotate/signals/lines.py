@@ -19,15 +19,15 @@ from pipelines.annotate.kernels.lines import (
 from pipelines.annotate.kernels.phrases import Automaton, automaton
 
 
-def line_words() -> dict[str, dict[str, list[str]]]:
+def load_line_words() -> dict[str, dict[str, list[str]]]:
     """The lists of lines.toml by section."""
     return tomllib.loads((Path(__file__).parent / "lines.toml").read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)
-def tables() -> tuple[Automaton, Heads]:
+def build_tables() -> tuple[Automaton, Heads]:
     """The lists as the kernel wants them."""
-    words = line_words()
+    words = load_line_words()
     c4, code = words["c4"], words["code"]
     kinds = {
         JAVASCRIPT: c4["javascript"],
@@ -39,6 +39,6 @@ def tables() -> tuple[Automaton, Heads]:
     return automaton(kinds, whole_kind=MENU), heads_of(code["sure"], code["maybe"])
 
 
-def line_numbers(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def compute_line_numbers(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """float64 (n, len(LINE_FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1)."""
-    return line_signals(data, offsets, *tables())
+    return line_signals(data, offsets, *build_tables())

@@ -16,8 +16,8 @@ import pyarrow as pa
 from gristmill.errors import ConfigError, InputError
 from pipelines.annotate.config import ClassifierConfig
 from pipelines.annotate.signals.classifier import find_label
-from pipelines.annotate.signals.from_file import Score, need
-from pipelines.annotate.signals.onnx_model import model_files, open_model, tokenizer_path
+from pipelines.annotate.signals.from_file import Score, require_library
+from pipelines.annotate.signals.onnx_model import find_tokenizer, list_model_files, open_model
 
 SEPARATE, REGRESSION = "multi_label_classification", "regression"
 """Kinds of problem of config.json: labels that exclude not each other, and a score."""
@@ -33,7 +33,7 @@ def meaning(settings: ClassifierConfig) -> str:
 
 def files(settings: ClassifierConfig) -> list[str]:
     """The files it is made with."""
-    return [*model_files(settings), *_config_path(settings)]
+    return [*list_model_files(settings), *_config_path(settings)]
 
 
 def libraries(settings: ClassifierConfig) -> tuple[str, ...]:
@@ -43,21 +43,21 @@ def libraries(settings: ClassifierConfig) -> tuple[str, ...]:
 
 def load(settings: ClassifierConfig, key: str) -> Score:
     """What the model says; raises MissingExtra, InputError for what is broken, ConfigError where it has no such label."""
-    need("onnxruntime", "onnx", key)
+    require_library("onnxruntime", "onnx", key)
     model, about = open_model(settings), read_config(settings)
     place = find_output(settings, _names(about, model.outputs, settings), model.outputs, key)
     output = _kind(settings, about, model.outputs, key)
 
     def score(text: pa.Array) -> np.ndarray:
         return np.array(
-            [0.0 if row is None else number(row, place, output) for row in model.rows(text)],
+            [0.0 if row is None else compute_score(row, place, output) for row in model.rows(text)],
             np.float32,
         )
 
     return score
 
 
-def number(row: np.ndarray, place: int, output: str) -> float:
+def compute_score(row: np.ndarray, place: int, output: str) -> float:
     """One output of a text, as it comes (`score`), by itself (`sigmoid`), or beside the others (softmax: `probability`)."""
     if output == "score":
         return float(row[place])
@@ -113,7 +113,7 @@ def read_config(settings: ClassifierConfig) -> dict[str, Any]:
 def _config_path(settings: ClassifierConfig) -> list[str]:
     """config.json beside the model, else beside the tokenizer, else none."""
     places = [
-        Path(path).with_name("config.json") for path in (settings.model, tokenizer_path(settings))
+        Path(path).with_name("config.json") for path in (settings.model, find_tokenizer(settings))
     ]
     return [str(path) for path in places if path.is_file()][:1]
 

@@ -73,22 +73,22 @@ class OnnxModel:
             raise UserError("an ONNX model failed on a document", where, FIX) from None
 
 
-def tokenizer_path(settings: ClassifierConfig) -> str:
+def find_tokenizer(settings: ClassifierConfig) -> str:
     """The tokenizer's file: the one that is named, else the one beside the model."""
     return settings.tokenizer or str(Path(settings.model).with_name("tokenizer.json"))
 
 
-def model_files(settings: ClassifierConfig) -> list[str]:
+def list_model_files(settings: ClassifierConfig) -> list[str]:
     """The model, the files its weights lie in where they are apart, and the tokenizer."""
-    return [settings.model, *_external(settings.model), tokenizer_path(settings)]
+    return [settings.model, *_list_external_files(settings.model), find_tokenizer(settings)]
 
 
-def _external(path: str) -> list[str]:
+def _list_external_files(path: str) -> list[str]:
     """Files beside a model that hold its weights (large models, PyTorch's exporter); none where it cannot be read."""
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as raw:
             names = {
-                raw[found.end() : found.end() + _varint(found[1] + found[2])]
+                raw[found.end() : found.end() + _parse_varint(found[1] + found[2])]
                 for found in EXTERNAL.finditer(raw)
             }
     except (OSError, ValueError):  # not there, or empty: said where it is hashed or opened
@@ -96,14 +96,14 @@ def _external(path: str) -> list[str]:
     return sorted(str(Path(path).with_name("x").parent / os.fsdecode(name)) for name in names)
 
 
-def _varint(raw: bytes) -> int:
+def _parse_varint(raw: bytes) -> int:
     return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(raw))
 
 
 def open_model(settings: ClassifierConfig) -> OnnxModel:
     """The model of these settings, from memory where another label has it open; raises as `read_model`."""
     apart = settings.model_copy(update={"label": None, "output": "score", "languages": ()})
-    return read_once(apart, tuple(os.stat(path).st_mtime_ns for path in model_files(settings)))
+    return read_once(apart, tuple(os.stat(path).st_mtime_ns for path in list_model_files(settings)))
 
 
 @lru_cache(maxsize=4)
@@ -114,7 +114,7 @@ def read_once(settings: ClassifierConfig, changed: tuple[int, ...]) -> OnnxModel
 
 def read_model(settings: ClassifierConfig) -> OnnxModel:
     """Open model and tokenizer; raises InputError for what is broken, or does not fit together."""
-    model = OnnxModel(_session(settings.model), _tokenizer(settings), settings)
+    model = OnnxModel(_open_session(settings.model), _load_tokenizer(settings), settings)
     if unknown := sorted(
         name for name, kind in model.kinds.items() if name not in GIVEN or kind is None
     ):
@@ -128,7 +128,7 @@ def read_model(settings: ClassifierConfig) -> OnnxModel:
     return model
 
 
-def _session(path: str) -> Any:
+def _open_session(path: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -149,10 +149,10 @@ def _session(path: str) -> Any:
         ) from None
 
 
-def _tokenizer(settings: ClassifierConfig) -> Any:
+def _load_tokenizer(settings: ClassifierConfig) -> Any:
     import tokenizers
 
-    path = tokenizer_path(settings)
+    path = find_tokenizer(settings)
     try:
         tokenizer = tokenizers.Tokenizer.from_file(path)
         tokenizer.no_padding()
@@ -172,7 +172,7 @@ def _try_out(model: OnnxModel) -> int:
     last = max(model.tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
     where: dict[str, object] = {
         "file": model.settings.model,
-        "tokenizer": tokenizer_path(model.settings),
+        "tokenizer": find_tokenizer(model.settings),
     }
     for tokens in (1, model.settings.max_tokens):
         try:

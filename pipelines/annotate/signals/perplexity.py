@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gristmill.errors import InputError
 from pipelines.annotate.config import PerplexityConfig
-from pipelines.annotate.signals.from_file import Score, need
+from pipelines.annotate.signals.from_file import Score, require_library
 
 HIGHEST = 38
 """The highest exponent of 10: models without `<unk>` give unknown words 1e-100, which float32 does not hold."""
@@ -46,11 +46,11 @@ def libraries(settings: PerplexityConfig) -> tuple[str, ...]:
     """The installed distributions that its numbers depend on; KenLM comes as one of two."""
     return (
         *(["sentencepiece"] if settings.sentencepiece else []),
-        *filter(_installed, ("ufal-kenlm", "kenlm")),
+        *filter(_is_installed, ("ufal-kenlm", "kenlm")),
     )
 
 
-def _installed(distribution: str) -> bool:
+def _is_installed(distribution: str) -> bool:
     try:
         return bool(version(distribution))
     except PackageNotFoundError:
@@ -59,17 +59,20 @@ def _installed(distribution: str) -> bool:
 
 def load(settings: PerplexityConfig, key: str) -> Score:
     """The perplexity of a text; raises MissingExtra, InputError for a model that is broken or none."""
-    need("kenlm", "kenlm", key)
-    log10, cut = read_model(settings.model).score, cutter(settings.sentencepiece)
+    require_library("kenlm", "kenlm", key)
+    log10, cut = read_model(settings.model).score, make_segmenter(settings.sentencepiece)
 
     def score(text: pa.Array) -> np.ndarray:
-        found = (perplexity(cut(sentences(value, settings)), log10) for value in text.to_pylist())
+        found = (
+            compute_perplexity(cut(split_sentences(value, settings)), log10)
+            for value in text.to_pylist()
+        )
         return np.fromiter(found, np.float32, len(text))
 
     return score
 
 
-def perplexity(tokenized: Iterable[bytes], log10: Callable[[bytes], float]) -> float:
+def compute_perplexity(tokenized: Iterable[bytes], log10: Callable[[bytes], float]) -> float:
     """Of sentences, tokens divided by spaces; one without a token does not count, and without any it is 0."""
     total, length = 0.0, 0
     for sentence in tokenized:
@@ -79,38 +82,40 @@ def perplexity(tokenized: Iterable[bytes], log10: Callable[[bytes], float]) -> f
     return 10.0 ** min(-total / length, HIGHEST) if length else 0.0
 
 
-def sentences(text: str, settings: PerplexityConfig) -> list[str]:
+def split_sentences(text: str, settings: PerplexityConfig) -> list[str]:
     """The lines of a text or the text as one sentence, normalized or as they stand."""
     parts = text.split("\n") if settings.sentences == "lines" else [text]
-    return parts if settings.normalize == "none" else [normalized(part) for part in parts]
+    return parts if settings.normalize == "none" else [normalize_text(part) for part in parts]
 
 
-class _Written(dict[int, str]):
+class _CharacterTable(dict[int, str]):
     """What is written for a character, by code point, found when it is first met."""
 
     def __missing__(self, code: int) -> str:
-        self[code] = "".join(_written(part) for part in unicodedata.normalize("NFD", chr(code)))
+        self[code] = "".join(
+            _write_character(part) for part in unicodedata.normalize("NFD", chr(code))
+        )
         return self[code]
 
 
-def _written(char: str) -> str:
+def _write_character(char: str) -> str:
     kind = unicodedata.category(char)
     if kind in ("Mn", "Cc"):
         return ""
     return "0" if kind == "Nd" else WRITTEN.get(char, char)
 
 
-_WRITTEN = _Written()
+_WRITTEN = _CharacterTable()
 
 
-def normalized(text: str) -> str:
+def normalize_text(text: str) -> str:
     """As cc_net normalizes: ends without white space, lower case, decomposed (NFD) without the marks of accents (Mn), digits
     (Nd) as 0, punctuation by WRITTEN, without control characters (Cc) - in a whole document without line breaks, too.
     """
     return text.strip().lower().translate(_WRITTEN)
 
 
-def cutter(sentencepiece: str | None) -> Callable[[Sequence[str]], list[bytes]]:
+def make_segmenter(sentencepiece: str | None) -> Callable[[Sequence[str]], list[bytes]]:
     """What cuts sentences into tokens divided by spaces: pieces of a model, else words between white space."""
     if sentencepiece is None:
         return lambda parts: [

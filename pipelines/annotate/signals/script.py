@@ -7,7 +7,7 @@ from pipelines.annotate.kernels.scripts import main_scripts, script_counts, scri
 from pipelines.kernels.buffers import text_buffers
 
 
-def script_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+def compute_script_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """`script` (ISO 15924) and `script_share` (0 to 1) of a batch; ("Zyyy", 0) without letters."""
     places, shares = main_scripts(script_counts(*text_buffers(text)))
     names = np.array(scripts().codes, object)[places]

@@ -15,10 +15,10 @@ from pipelines.annotate.kernels.lines import LINE_FIELDS
 from pipelines.annotate.kernels.minhash import signatures
 from pipelines.annotate.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
 from pipelines.annotate.kernels.tokens import token_hashes
-from pipelines.annotate.personal.spans import SPANS, spans_column
-from pipelines.annotate.signals.japanese import japanese_tokens
-from pipelines.annotate.signals.lines import line_numbers
-from pipelines.annotate.signals.urls import URL_HASH, url_hashes
+from pipelines.annotate.personal.spans import SPANS, compute_spans_column
+from pipelines.annotate.signals.japanese import tokenize_japanese
+from pipelines.annotate.signals.lines import compute_line_numbers
+from pipelines.annotate.signals.urls import URL_HASH, hash_urls
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import Folded, folded_texts
 from pipelines.signatures import PERMUTATIONS
@@ -115,7 +115,7 @@ SIGNALS = (
 NUMBERS = (*FIELDS, *LINE_FIELDS)
 """Their names."""
 
-CUTTERS = {
+SEGMENTERS = {
     "zh": CHINESE,
     "wuu": CHINESE,
     "yue": CHINESE,
@@ -138,7 +138,7 @@ URL_FORM = (
 )
 
 
-def _type_of(signal: Signal) -> pa.DataType:
+def _get_type(signal: Signal) -> pa.DataType:
     whole = ("chars", "words", "stop_words", "lines", "sentences", "curly_braces", *LINE_FIELDS[:3])
     return pa.int32() if signal.name in whole else pa.float32()
 
@@ -168,7 +168,7 @@ HASH_FIELDS = [
 SIGNAL_FIELDS = [
     *(
         pa.field(
-            s.name, _type_of(s), nullable=False, metadata={"is": s.meaning, "source": s.source}
+            s.name, _get_type(s), nullable=False, metadata={"is": s.meaning, "source": s.source}
         )
         for s in SIGNALS
     ),
@@ -180,55 +180,64 @@ SIGNAL_FIELDS = [
 """The Arrow fields of all signals, numeric and other."""
 
 
-def stop_words() -> dict[str, list[str]]:
+def load_stop_words() -> dict[str, list[str]]:
     """The stop words of every language that has a list."""
     return tomllib.loads((Path(__file__).parent / "stop_words.toml").read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)
-def _stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
+def _load_stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
     """Index by language, and the sorted hash lists; list 0 is empty, for languages without one."""
-    table = stop_words()
+    table = load_stop_words()
     lists = [np.zeros(0, np.uint64), *(token_hashes(words) for words in table.values())]
     return {lang: place for place, lang in enumerate(table, start=1)}, lists
 
 
-def signal_columns(text: pa.Array, lang: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
+def compute_signal_columns(
+    text: pa.Array, lang: pa.Array, url: pa.Array | None = None
+) -> list[pa.Array]:
     """The columns of SIGNAL_FIELDS for a batch of texts, their languages and their addresses."""
-    return [*number_columns(text, lang), *hash_columns(text, url), spans_column(text)]
+    return [
+        *compute_number_columns(text, lang),
+        *compute_hash_columns(text, url),
+        compute_spans_column(text),
+    ]
 
 
-def hash_columns(text: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
+def compute_hash_columns(text: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
     """The columns of HASH_FIELDS for a batch of texts and their addresses."""
     data, offsets = text_buffers(text)
     folded = folded_texts(data, offsets)
-    columns = [pc.binary_length(text), hashes_of_texts(folded)]
-    columns.append(pa.nulls(len(text), URL_HASH) if url is None else url_hashes(url))
-    return [*columns, hashes_of_lines(folded), signature_column(data, offsets)]
+    columns = [pc.binary_length(text), hash_texts(folded)]
+    columns.append(pa.nulls(len(text), URL_HASH) if url is None else hash_urls(url))
+    return [*columns, hash_lines(folded), compute_signature_column(data, offsets)]
 
 
-def number_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
+def compute_number_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
     """The columns of NUMBERS, which rules bound, for a batch of texts and their languages."""
     data, offsets = text_buffers(text)
-    index, lists = _stop_lists()
+    index, lists = _load_stop_lists()
     codes = lang.to_pylist()
     languages = np.array([index.get(code, 0) for code in codes], np.int64)
-    cutters = np.array([CUTTERS.get(code, SPACED) for code in codes], np.int8)
-    given = japanese_tokens(text, cutters == GIVEN)
+    cutters = np.array([SEGMENTERS.get(code, SPACED) for code in codes], np.int8)
+    given = tokenize_japanese(text, cutters == GIVEN)
     numbers = np.hstack(
-        [quality(data, offsets, languages, lists, cutters, given), line_numbers(data, offsets)]
+        [
+            quality(data, offsets, languages, lists, cutters, given),
+            compute_line_numbers(data, offsets),
+        ]
     )
     return [
-        pa.array(numbers[:, i].astype(_numpy(field)))
+        pa.array(numbers[:, i].astype(_get_numpy_type(field)))
         for i, field in enumerate(SIGNAL_FIELDS[: len(NUMBERS)])
     ]
 
 
-def _numpy(field: pa.Field) -> type[np.generic]:
+def _get_numpy_type(field: pa.Field) -> type[np.generic]:
     return np.int32 if field.type == pa.int32() else np.float32
 
 
-def hashes_of_texts(folded: Folded) -> pa.Array:
+def hash_texts(folded: Folded) -> pa.Array:
     """The hash of every text of a batch."""
     text = folded.text.data
     return pa.array(
@@ -237,12 +246,12 @@ def hashes_of_texts(folded: Folded) -> pa.Array:
     )
 
 
-def hashes_of_lines(folded: Folded) -> pa.Array:
+def hash_lines(folded: Folded) -> pa.Array:
     """The hashes of the lines of a batch as lists."""
     return pa.ListArray.from_arrays(pa.array(folded.ends), pa.array(folded.hashes))
 
 
-def signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
+def compute_signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
     """The MinHash signatures of a batch as fixed-size binary; null where there is none."""
     matrix, counts = signatures(data, offsets, PERMUTATIONS)
     valid = pa.array(counts > 0).buffers()[1]
@@ -251,7 +260,7 @@ def signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
     )
 
 
-def signature_matrix(column: pa.Array) -> np.ndarray:
+def view_signature_matrix(column: pa.Array) -> np.ndarray:
     """uint32 (n, PERMUTATIONS) view of a signature column; rows of nulls are meaningless."""
     flat = np.frombuffer(column.buffers()[1], "<u4") if len(column) else np.zeros(0, "<u4")
     start = column.offset * PERMUTATIONS

@@ -39,28 +39,28 @@ _ODD = re.compile(r"%[0-9A-Fa-f]{2}|[^A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-def canonical_url(url: str) -> str | None:
+def canonicalize_url(url: str) -> str | None:
     """The one form of an address, by the rules above; None for what has no scheme or no host that can be one. Twice is as once."""
     match = _PARTS.fullmatch(_BREAKS.sub("", url.strip()))
     if match is None:
         return None
     scheme = match[1].lower()
-    authority = _authority(match[2], scheme)
+    authority = _canonicalize_authority(match[2], scheme)
     if authority is None:
         return None
-    query, fragment = _query(_encoded(match[4] or "")), match[5] or ""
+    query, fragment = _canonicalize_query(_percent_encode(match[4] or "")), match[5] or ""
     ends = (f"?{query}" if query else "") + (
-        f"#{_encoded(fragment)}" if fragment.startswith("!") else ""
+        f"#{_percent_encode(fragment)}" if fragment.startswith("!") else ""
     )
-    return f"{scheme}://{authority}{_path(_encoded(match[3]))}{ends}"
+    return f"{scheme}://{authority}{_canonicalize_path(_percent_encode(match[3]))}{ends}"
 
 
-def _encoded(part: str) -> str:
+def _percent_encode(part: str) -> str:
     """The normal form of percent-encoding in a path, query or fragment."""
-    return _ODD.sub(_one, part)
+    return _ODD.sub(_encode_match, part)
 
 
-def _one(match: re.Match[str]) -> str:
+def _encode_match(match: re.Match[str]) -> str:
     found = match[0]
     if len(found) == 3:
         char = chr(int(found[1:], 16))
@@ -68,18 +68,23 @@ def _one(match: re.Match[str]) -> str:
     return "".join(f"%{byte:02X}" for byte in found.encode("utf-8", "replace"))
 
 
-def _authority(authority: str, scheme: str) -> str | None:
+def _canonicalize_authority(authority: str, scheme: str) -> str | None:
     """User, host and port as they stand in the canonical form; None where the host or the port cannot be one."""
     user, at, rest = authority.rpartition("@")
     match = _HOST.fullmatch(rest)
-    name = _name(match[1]) if match else None
+    name = _canonicalize_host(match[1]) if match else None
     if match is None or name is None:
         return None
     port = (match[2] or "").lstrip("0")
-    return _encoded(user) + at + name + (f":{port}" if port and port != PORTS.get(scheme) else "")
+    return (
+        _percent_encode(user)
+        + at
+        + name
+        + (f":{port}" if port and port != PORTS.get(scheme) else "")
+    )
 
 
-def _name(host: str) -> str | None:
+def _canonicalize_host(host: str) -> str | None:
     """A host in lower case, by IDNA 2003 (which Python brings along) in ASCII; None for what cannot be one."""
     low = (unquote(host) if "%" in host else host).lower()
     if not low.isascii():
@@ -91,7 +96,7 @@ def _name(host: str) -> str | None:
     return low if _HOST_NAME.fullmatch(low) else None
 
 
-def _path(path: str) -> str:
+def _canonicalize_path(path: str) -> str:
     """Without `.` and `..` (RFC 3986, 5.2.4) and without slashes at its end."""
     if "/." in path:
         kept: list[str] = []
@@ -105,8 +110,8 @@ def _path(path: str) -> str:
     return path.rstrip("/") or "/"
 
 
-def _query(query: str) -> str:
-    prefixes, names = tracking()
+def _canonicalize_query(query: str) -> str:
+    prefixes, names = load_tracking_parameters()
     pairs = [pair for pair in query.split("&") if pair]
     lows = [pair.partition("=")[0].lower() for pair in pairs]
     return "&".join(
@@ -117,48 +122,48 @@ def _query(query: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def tracking() -> tuple[tuple[str, ...], frozenset[str]]:
+def load_tracking_parameters() -> tuple[tuple[str, ...], frozenset[str]]:
     """The beginnings of names, and the whole names, of tracking.toml."""
     lists = tomllib.loads((Path(__file__).parent / "tracking.toml").read_text(encoding="utf-8"))
     return tuple(lists["prefixes"]), frozenset(lists["names"])
 
 
-def url_hash(url: str) -> bytes | None:
+def hash_url(url: str) -> bytes | None:
     """XXH3-128 of the canonical address; None where there is none."""
-    canonical = canonical_url(url)
+    canonical = canonicalize_url(url)
     return None if canonical is None else xxhash.xxh3_128_digest(canonical.encode())
 
 
 def are_canonical(urls: pa.Array) -> pa.Array:
     """bool: which addresses (a `string` column) are seen to be in their canonical form; of the others some may be too."""
-    form, tracked = _canonical_forms()
+    form, tracked = _compile_canonical_forms()
     return pc.and_not(pc.match_substring_regex(urls, form), pc.match_substring_regex(urls, tracked))
 
 
 @lru_cache(maxsize=1)
-def _canonical_forms() -> tuple[str, str]:
+def _compile_canonical_forms() -> tuple[str, str]:
     """What most addresses that are canonical match, and what none with a parameter of tracking.toml fails to, for RE2."""
     char = r"[A-Za-z0-9_~!$'()*+,;=:@\[\]-]|%[0189A-F][0-9A-F]|%2[0-9A-CF]"
     host = r"(?:[a-z0-9_-]+\.)*[a-z0-9_-]+"
     path = rf"/|(?:/+(?:{char}|&)(?:{char}|[&.])*)+"
     pair = rf"(?:{char}|[./?])+"
-    prefixes, names = tracking()
+    prefixes, names = load_tracking_parameters()
     begins, whole = "|".join(map(re.escape, prefixes)), "|".join(map(re.escape, sorted(names)))
     form = rf"\A[a-z][a-z0-9+.-]*://{host}(?:{path})(?:\?{pair}(?:&{pair})*)?\z"
     return form, rf"(?i)[?&](?:{begins}|(?:{whole})(?:[=&]|\z))"
 
 
-def url_hashes(urls: pa.Array) -> pa.Array:
+def hash_urls(urls: pa.Array) -> pa.Array:
     """`url_hash` of a column of addresses: each distinct one is looked at once, and in Python if it may need a change."""
     distinct = pc.dictionary_encode(urls)
-    hashes = _hashes(distinct.dictionary)
+    hashes = _hash_distinct(distinct.dictionary)
     return hashes.take(distinct.indices) if len(hashes) else pa.nulls(len(urls), URL_HASH)
 
 
-def _hashes(urls: pa.Array) -> pa.Array:
+def _hash_distinct(urls: pa.Array) -> pa.Array:
     """The same of a column without nulls."""
     odd = pc.invert(are_canonical(urls))
-    made = pa.array([canonical_url(url) for url in urls.filter(odd).to_pylist()], pa.string())
+    made = pa.array([canonicalize_url(url) for url in urls.filter(odd).to_pylist()], pa.string())
     forms = pc.replace_with_mask(urls, odd, made).cast(pa.binary()).to_numpy(zero_copy_only=False)
     return pa.array(
         [form if form is None else xxhash.xxh3_128_digest(form) for form in forms], URL_HASH

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 
-from pipelines.annotate.signals.table import signature_matrix
+from pipelines.annotate.signals.table import view_signature_matrix
 from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup import components, groups
 from pipelines.decide.dedup.groups import EXACT_COPY, MEMBER, PLACE
@@ -114,7 +114,7 @@ class Rows(beam.DoFn):  # type: ignore[misc]
 def shard_signatures(path: str) -> np.ndarray:
     """uint32 (rows, PERMUTATIONS) of a document shard; zeros where there is none."""
     column = pq.read_table(path, columns=["signature"])["signature"].combine_chunks()
-    matrix = signature_matrix(column)
+    matrix = view_signature_matrix(column)
     if column.null_count:
         matrix = np.where(
             column.is_valid().to_numpy(zero_copy_only=False)[:, None], matrix, np.uint32(0)

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gristmill.hashing import key64
-from pipelines.annotate.signals.urls import canonical_url
+from pipelines.annotate.signals.urls import canonicalize_url
 from pipelines.decide.dedup.groups import group_starts
 from pipelines.decide.dedup.hash_list import HashList
 from pipelines.decide.kernels.repeats import (
@@ -129,7 +129,7 @@ def _origin(url: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _host_key(origin: str) -> int:
-    form = canonical_url(origin)
+    form = canonicalize_url(origin)
     host = urlsplit(form).hostname if form else None
     return key64(host) if host else NO_HOST
 

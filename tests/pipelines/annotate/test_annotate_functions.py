@@ -10,21 +10,28 @@ from gristmill.corpus.document import as_text
 from gristmill.runs import receipts
 from gristmill.runs.ledger import Tally
 from pipelines.annotate.config import AnnotateConfig
-from pipelines.annotate.extract.html import Page
+from pipelines.annotate.extract.html import ExtractedPage
 from pipelines.annotate.extract.sandbox import ExtractionError
 from pipelines.annotate.graph import (
     SCHEMA,
     STAGE,
     annotate_batch,
+    annotate_item,
     annotate_split,
     extract_batch,
     extract_row,
-    judge_item,
-    pseudonym,
-    row_groups,
+    gather_row_groups,
+    make_pseudonym,
 )
-from pipelines.annotate.readers.records import QUARANTINE_SCHEMA, RECORD_SCHEMA, Broken, Left, Split
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.input_files import choose_files
+from pipelines.annotate.readers.records import (
+    QUARANTINE_SCHEMA,
+    RECORD_SCHEMA,
+    Dropped,
+    Quarantined,
+    Split,
+)
+from pipelines.annotate.splits import make_plan
 
 CONFIG = AnnotateConfig()
 
@@ -41,7 +48,7 @@ class Extractor:
         return self.page
 
 
-PAGE = Extractor(Page("Article text.", "Its title", "2024-05-06", "CC-BY-4.0"))
+PAGE = Extractor(ExtractedPage("Article text.", "Its title", "2024-05-06", "CC-BY-4.0"))
 
 
 def record(text="Some text.", media="text", **more):
@@ -106,27 +113,27 @@ def test_what_the_crawl_said_of_a_page_stays():
 
 def test_an_author_becomes_a_keyed_name_that_links_and_does_not_tell():
     assert (
-        pseudonym("https://m.org/@a", "k1")
-        == pseudonym("https://m.org/@a", "k1")
-        != pseudonym("https://m.org/@a", "k2")
+        make_pseudonym("https://m.org/@a", "k1")
+        == make_pseudonym("https://m.org/@a", "k1")
+        != make_pseudonym("https://m.org/@a", "k2")
     )
     assert (
-        len(pseudonym("a", "k")) == 32
-        and pseudonym(None, "k") is None
-        and pseudonym("", "k") is None
+        len(make_pseudonym("a", "k")) == 32
+        and make_pseudonym(None, "k") is None
+        and make_pseudonym("", "k") is None
     )
     made = extract_batch(batch(record(author="mara")), CONFIG, PAGE, Tally(), [])
-    assert made["author"].to_pylist() == [pseudonym("mara", CONFIG.author_key)]
+    assert made["author"].to_pylist() == [make_pseudonym("mara", CONFIG.author_key)]
 
 
 def test_the_author_a_page_states_leaves_annotate_only_as_a_keyed_name():
-    stated = Extractor(Page("Article text.", author="Ada Miller"))
+    stated = Extractor(ExtractedPage("Article text.", author="Ada Miller"))
     keyed = CONFIG.model_copy(update={"author_key": "a long secret"})
     rows = batch(record("<html>", "html"), record("<html>", "html", author="mara"))
     made = extract_batch(rows, keyed, stated, Tally(), [])
     assert made["author"].to_pylist() == [
-        pseudonym("Ada Miller", "a long secret"),
-        pseudonym("mara", "a long secret"),
+        make_pseudonym("Ada Miller", "a long secret"),
+        make_pseudonym("mara", "a long secret"),
     ]
     assert extract_batch(rows, CONFIG, stated, Tally(), [])["author"].to_pylist() == [None, None]
 
@@ -140,10 +147,14 @@ def test_every_record_has_one_fate():
         record("#REDIRECT [[A]]", "wikitext"),
         record("also fine"),
     ]
-    items = [batch(*rows), Broken("f", 5, "bad_json", "why", source="t"), Left("not_content", "t")]
-    kept = [judge_item(item, CONFIG, PAGE, tally, broken) for item in items]
+    items = [
+        batch(*rows),
+        Quarantined("f", 5, "bad_json", "why", source="t"),
+        Dropped("not_content", "t"),
+    ]
+    kept = [annotate_item(item, CONFIG, PAGE, tally, broken) for item in items]
     assert [made.num_rows if made else None for made in kept] == [2, None, None]
-    counts = {(entry.fate, entry.reason): entry.documents for entry in tally.entries()}
+    counts = {(entry.outcome, entry.reason): entry.documents for entry in tally.entries()}
     assert sum(counts.values()) == 7
     assert counts[("quarantined", "extraction_timeout")] == counts[("quarantined", "bad_json")] == 1
     assert (
@@ -156,7 +167,7 @@ def test_every_record_has_one_fate():
         ("extraction_timeout", 7, "s"),
         ("bad_json", 5, "t"),
     ]
-    assert sum(entry.bytes for entry in tally.entries() if entry.fate == "kept") == len(
+    assert sum(entry.bytes for entry in tally.entries() if entry.outcome == "kept") == len(
         "fine text here"
     ) + len("also fine")
 
@@ -225,7 +236,7 @@ def test_a_split_of_a_remainder_is_one_broken_record(tmp_path):
         CONFIG,
         PAGE,
     )
-    assert [(entry.fate, entry.reason, entry.documents) for entry in made.entries] == [
+    assert [(entry.outcome, entry.reason, entry.documents) for entry in made.entries] == [
         ("quarantined", "unknown_remainder", 1)
     ]
 
@@ -267,8 +278,8 @@ def test_row_groups_gather_small_batches_and_never_split_one():
         sized(1, 20 << 20),
         sized(3),
     ]
-    assert [table.num_rows for table in row_groups(iter(parts))] == [1000, 1, 5, 900, 1, 3]
-    assert list(row_groups(iter([None, sized(0)]))) == []
+    assert [table.num_rows for table in gather_row_groups(iter(parts))] == [1000, 1, 5, 900, 1, 3]
+    assert list(gather_row_groups(iter([None, sized(0)]))) == []
 
 
 def test_one_bad_row_of_a_thousand_leaves_one_row_group(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pipelines.annotate.kernels.chinese import chinese_words, cut_chinese, no_words, read_dictionary
 from pipelines.annotate.kernels.quality import FIELDS
 from pipelines.annotate.kernels.token_classes import flag_table
-from pipelines.annotate.signals.table import SIGNAL_FIELDS, signal_columns
+from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns
 from pipelines.decide.rules import all_rules
 
 HAN = st.characters(min_codepoint=0x4E00, max_codepoint=0x9FD5)
@@ -175,16 +175,16 @@ def test_of_paths_of_equal_weight_the_longer_word_wins_and_of_words_said_twice_t
     ("lang", "count"), [("zh", 4), ("wuu", 4), ("yue", 4), ("ko", 9), ("und", 9)]
 )
 def test_documents_in_chinese_have_words_and_others_characters(lang, count):
-    columns = signal_columns(pa.array(["我来到北京清华大学"]), pa.array([lang]))
+    columns = compute_signal_columns(pa.array(["我来到北京清华大学"]), pa.array([lang]))
     assert SIGNAL_FIELDS[1].name == "words"
     assert columns[1].to_pylist() == [count]
 
 
 def test_a_batch_may_hold_chinese_beside_other_languages():
     texts, langs = ["我来到北京清华大学", "the old mill", "我来到"], ["zh", "en", "zh"]
-    together = signal_columns(pa.array(texts), pa.array(langs))
+    together = compute_signal_columns(pa.array(texts), pa.array(langs))
     for row, (text, lang) in enumerate(zip(texts, langs, strict=True)):
-        alone = signal_columns(pa.array([text]), pa.array([lang]))
+        alone = compute_signal_columns(pa.array([text]), pa.array([lang]))
         assert [column[row] for column in together] == [column[0] for column in alone]
 
 

@@ -18,7 +18,7 @@ from gristmill.config import load
 from gristmill.errors import ConfigError, InputError
 from gristmill.runs.finished import find_latest
 from pipelines.annotate.config import AnnotateConfig
-from pipelines.annotate.signals.chosen import chosen_columns
+from pipelines.annotate.signals.chosen import load_custom_columns
 from pipelines.annotate.signals.fasttext_model import (
     HIERARCHICAL,
     MAGIC,
@@ -69,7 +69,7 @@ def model_bytes(loss, *, word_ngrams=1, longest=0, seed=0, scale=3.0):
 
 
 def columns(**classifiers):
-    return chosen_columns(AnnotateConfig.model_validate({"classifiers": classifiers}))
+    return load_custom_columns(AnnotateConfig.model_validate({"classifiers": classifiers}))
 
 
 def answers(column, *texts):

@@ -16,7 +16,7 @@ from gristmill.runs.finished import find_latest
 from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import SCHEMA, annotate_batch
 from pipelines.annotate.signals.chosen import refuse_edited
-from pipelines.annotate.signals.custom import own_signals
+from pipelines.annotate.signals.custom import load_custom_signals
 from pipelines.decide.config import DecideConfig
 from pipelines.decide.rules import FIXED_REASONS, check_signals, chosen_rules, judge, legend
 from pipelines.engine.launch import _told_again
@@ -62,7 +62,7 @@ def module(tmp_path, monkeypatch):
 
 
 def one(name):
-    return own_signals({name: f"mill_signals:{name}"})[0]
+    return load_custom_signals({name: f"mill_signals:{name}"})[0]
 
 
 def small(*texts):
@@ -121,7 +121,7 @@ def test_what_is_no_finite_number_for_each_document_is_an_error_that_names_the_s
 )
 def test_a_module_or_function_that_is_not_there_is_named_with_its_key(module, target, words):
     with pytest.raises(ConfigError, match=words) as caught:
-        own_signals({"mine": target})
+        load_custom_signals({"mine": target})
     assert (
         caught.value.where["key"] == "annotate.signals.mine"
         and caught.value.where["given"] == target
@@ -131,7 +131,7 @@ def test_a_module_or_function_that_is_not_there_is_named_with_its_key(module, ta
 def test_a_module_with_a_fault_says_which(module, tmp_path):
     (tmp_path / "mill_signals.py").write_text("1 / 0")
     with pytest.raises(ConfigError, match="ZeroDivisionError"):
-        own_signals({"mine": "mill_signals:f"})
+        load_custom_signals({"mine": "mill_signals:f"})
 
 
 def test_an_edit_is_seen_at_once_and_refused_within_a_run(module, tmp_path):

@@ -13,9 +13,10 @@ import xxhash
 
 from pipelines.annotate.config import AnnotateConfig, InputColumns
 from pipelines.annotate.extract.sandbox import Sandbox
-from pipelines.annotate.graph import SCHEMA, annotate_split, dictionary_columns, pseudonym
-from pipelines.annotate.signals.urls import url_hash
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.graph import SCHEMA, annotate_split, list_dictionary_columns, make_pseudonym
+from pipelines.annotate.input_files import choose_files
+from pipelines.annotate.signals.urls import hash_url
+from pipelines.annotate.splits import make_plan
 
 KEY = "a long secret"
 CONFIG = AnnotateConfig(author_key=KEY)
@@ -37,7 +38,7 @@ def annotate(tmp_path, sandbox):
         plan = make_plan(choose_files([str(tmp_path / name)])[0], config, tmp_path)
         for split in plan:
             receipt = annotate_split(tmp_path, split, config, sandbox)
-            assert {entry.fate for entry in receipt.entries} <= {"kept"}
+            assert {entry.outcome for entry in receipt.entries} <= {"kept"}
         return pq.read_table(tmp_path / "documents")
 
     return run
@@ -170,7 +171,7 @@ def test_all_that_a_page_states_comes_along_into_its_document(annotate):
         "The mill turns again",
         "de",
         "CC-BY-4.0",
-        pseudonym("Ada Miller", KEY),
+        make_pseudonym("Ada Miller", KEY),
     )
     assert one(table, "published") == (datetime.datetime(2024, 5, 6, tzinfo=datetime.UTC),)
     assert one(table, "evidence") == ([{"signal": "page", "value": "CC-BY-4.0"}],)
@@ -230,7 +231,7 @@ def test_a_page_of_an_api_answer_has_the_language_of_its_wiki(annotate):
     wiki = about(source="w", kind="wiki", format="mediawiki-api", licence="CC-BY-SA-4.0")
     made = annotate("a.warc", http(body, "Content-Language: en", media="application/json") + wiki)
     assert made["stated_lang"].to_pylist() == ["de", "zh", None]
-    assert made["url_hash"].to_pylist() == [url_hash(f"https://de.x.org/{i}") for i in range(3)]
+    assert made["url_hash"].to_pylist() == [hash_url(f"https://de.x.org/{i}") for i in range(3)]
 
 
 def test_a_post_has_the_language_its_author_chose(annotate):
@@ -295,5 +296,5 @@ def test_hashes_of_lines_are_stored_plainly_and_all_else_as_parquet_likes(annota
         "line_hashes.list.element" not in with_dictionary
         and {"source", "lang", "script"} < with_dictionary
     )
-    assert set(columns) - set(dictionary_columns(SCHEMA)) == {"line_hashes.list.element"}
+    assert set(columns) - set(list_dictionary_columns(SCHEMA)) == {"line_hashes.list.element"}
     assert columns["line_hashes.list.element"].compression == "ZSTD"

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.extract.main_text import parse
-from pipelines.annotate.extract.page_facts import Facts, page_facts
+from pipelines.annotate.extract.main_text import parse_html
+from pipelines.annotate.extract.page_facts import PageFacts, read_page_facts
 
 
 def facts(html, url=None):
-    return page_facts(parse(html), url, html)
+    return read_page_facts(parse_html(html), url, html)
 
 
 def head(inner, rest="<p>Text.</p>"):
@@ -18,7 +18,8 @@ def head(inner, rest="<p>Text.</p>"):
 
 def test_a_page_that_says_nothing_has_no_facts():
     assert (
-        facts("<html><body><p>Some text without anything of the kind.</p></body></html>") == Facts()
+        facts("<html><body><p>Some text without anything of the kind.</p></body></html>")
+        == PageFacts()
     )
 
 
@@ -151,7 +152,7 @@ def test_any_linked_data_is_read_without_an_exception(value):
     import json
 
     data = json.dumps(value).replace("<", "\\u003c")
-    assert isinstance(facts(head(f'<script type="application/ld+json">{data}</script>')), Facts)
+    assert isinstance(facts(head(f'<script type="application/ld+json">{data}</script>')), PageFacts)
 
 
 @pytest.mark.parametrize("data", ["[" * 200_000, '{"a":' * 200_000, "{", "", "nul"])
@@ -169,7 +170,7 @@ def test_reading_facts_leaves_the_tree_as_it_was():
         f'<title>T</title><link rel="license" href="{CC}">',
         "<nav>n</nav><time datetime='2020-01-01'>x</time>",
     )
-    tree = parse(html)
+    tree = parse_html(html)
     before = etree.tostring(tree)
-    page_facts(tree, "https://x.org/", html)
+    read_page_facts(tree, "https://x.org/", html)
     assert etree.tostring(tree) == before

@@ -11,11 +11,11 @@ import pytest
 from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract import sandbox as sandbox_module
 from pipelines.annotate.extract.html import (
-    Page,
-    TooBigError,
+    ExtractedPage,
+    PageTooBig,
     check_limits,
     extract_page,
-    status_text,
+    extract_status_text,
 )
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
 
@@ -64,7 +64,7 @@ def test_a_chinese_article_is_read():
     ["", " ", "<html></html>", "<body><script>1</script></body>", "<html><body>   </body></html>"],
 )
 def test_a_page_without_text_is_empty(html):
-    assert extract_page(html, None, LIMITS) == Page("")
+    assert extract_page(html, None, LIMITS) == ExtractedPage("")
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_page_without_text_is_empty(html):
     ],
 )
 def test_broken_pages_are_read_without_an_exception(html):
-    assert isinstance(extract_page(html, None, LIMITS), Page)
+    assert isinstance(extract_page(html, None, LIMITS), ExtractedPage)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_broken_pages_are_read_without_an_exception(html):
     ],
 )
 def test_pages_beyond_a_limit_are_refused_saying_which(html, limits, what):
-    with pytest.raises(TooBigError, match=what):
+    with pytest.raises(PageTooBig, match=what):
         extract_page(html, None, limits)
 
 
@@ -102,7 +102,7 @@ def test_pages_at_a_limit_are_read():
 
 
 def test_a_very_deep_page_is_refused_without_recursion():
-    with pytest.raises(TooBigError, match="nested deeper"):
+    with pytest.raises(PageTooBig, match="nested deeper"):
         extract_page("<b>" * 90_000 + "x", None, LIMITS)
 
 
@@ -120,7 +120,7 @@ def test_a_very_deep_page_is_refused_without_recursion():
     ],
 )
 def test_a_status_is_its_lines(html, text):
-    assert status_text(html).strip() == text
+    assert extract_status_text(html).strip() == text
 
 
 class Deed:
@@ -207,7 +207,7 @@ def test_a_killed_child_costs_one_page(box):
     ("error", "reason"),
     [
         (MemoryError(), "extraction_memory"),
-        (TooBigError("why"), "page_too_big"),
+        (PageTooBig("why"), "page_too_big"),
         (RecursionError("deep"), "extraction_failed"),
         (ValueError("odd"), "extraction_failed"),
     ],
@@ -217,7 +217,7 @@ def test_whatever_a_page_provokes_has_a_reason(error, reason, monkeypatch):
         raise error
 
     monkeypatch.setattr(sandbox_module, "extract_page", provoke)
-    assert sandbox_module._answer("<p>", None, LIMITS)[0] == reason
+    assert sandbox_module._extract_or_explain("<p>", None, LIMITS)[0] == reason
 
 
 def test_closing_twice_and_closing_unused_is_fine():
@@ -243,7 +243,7 @@ class _Answers(Sandbox):
 
 
 def test_a_page_out_of_memory_in_a_used_child_is_tried_once_more_in_a_new_one():
-    page = Page("text", "title")
+    page = ExtractedPage("text", "title")
     made = _Answers([page, "extraction_memory", page])
     assert [made.extract("<p>", None), made.extract("<p>", None)] == [page, page]
     assert made.children == 2

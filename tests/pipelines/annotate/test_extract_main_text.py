@@ -7,8 +7,13 @@ import logging
 import pytest
 
 from pipelines.annotate.config import PageLimits
-from pipelines.annotate.extract.html import MOST_ATTRIBUTES, TooBigError, check_limits, extract_page
-from pipelines.annotate.extract.main_text import main_text, parse, visible_length, without_loose_end
+from pipelines.annotate.extract.html import MOST_ATTRIBUTES, PageTooBig, check_limits, extract_page
+from pipelines.annotate.extract.main_text import (
+    count_visible_characters,
+    extract_main_text,
+    parse_html,
+    strip_loose_end,
+)
 from pipelines.annotate.readers.warc import decode_page
 
 LIMITS = PageLimits()
@@ -34,7 +39,7 @@ PROSE = "\n".join([SENTENCE] * 3)
 )
 def test_last_lines_that_only_announce_what_was_cut_away_go(end, kept):
     kept = end if kept is None else kept
-    assert without_loose_end(f"{PROSE}\n{end}") == (f"{PROSE}\n{kept}" if kept else PROSE)
+    assert strip_loose_end(f"{PROSE}\n{end}") == (f"{PROSE}\n{kept}" if kept else PROSE)
 
 
 @pytest.mark.parametrize(
@@ -47,39 +52,44 @@ def test_last_lines_that_only_announce_what_was_cut_away_go(end, kept):
     ],
 )
 def test_verse_scripts_without_marks_and_short_texts_stay_whole(text):
-    assert without_loose_end(text) == text
+    assert strip_loose_end(text) == text
 
 
 def test_what_is_cut_from_the_end_is_only_the_end():
     text = f"{SENTENCE}\nShare:\n{SENTENCE}\nShare:"
-    assert without_loose_end(text) == f"{SENTENCE}\nShare:\n{SENTENCE}"
+    assert strip_loose_end(text) == f"{SENTENCE}\nShare:\n{SENTENCE}"
 
 
 def test_comments_of_readers_go_and_those_of_a_forum_stay():
     comments = f"<div id='comments'><p>{'A reader says that this is not so at all. ' * 4}</p></div>"
     page = f"<html><body><article>{PARAGRAPH * 4}{comments}</article></body></html>"
-    assert "A reader says" not in main_text(parse(page), page)
+    assert "A reader says" not in extract_main_text(parse_html(page), page)
     forum = page.replace(
         "<body>",
         '<body><script type="application/ld+json">{"@type": "DiscussionForumPosting"}</script>',
     )
-    assert "A reader says" in main_text(parse(forum), forum)
+    assert "A reader says" in extract_main_text(parse_html(forum), forum)
 
 
 def test_a_commentary_is_no_comment():
     page = f"<html><body><article><div class='commentary'>{PARAGRAPH * 3}</div></article></body></html>"
-    assert "The old mill" in main_text(parse(page), page)
+    assert "The old mill" in extract_main_text(parse_html(page), page)
 
 
 def test_text_after_a_removed_element_stays():
     page = f"<html><body><article>{PARAGRAPH}<p>before<script>x</script> after</p>{PARAGRAPH}</article></body></html>"
-    tree = parse(page)
-    assert visible_length(tree) == 2 * len(SENTENCE) + len("before after")
-    assert "before after" in main_text(tree, page)
+    tree = parse_html(page)
+    assert count_visible_characters(tree) == 2 * len(SENTENCE) + len("before after")
+    assert "before after" in extract_main_text(tree, page)
 
 
 def test_a_page_whose_text_is_only_in_scripts_shows_nothing():
-    assert visible_length(parse("<html><script>one two</script><style>a {}</style></html>")) == 0
+    assert (
+        count_visible_characters(
+            parse_html("<html><script>one two</script><style>a {}</style></html>")
+        )
+        == 0
+    )
 
 
 def test_a_deep_page_below_the_limit_is_read_to_its_end():
@@ -93,7 +103,7 @@ def test_a_deep_page_below_the_limit_is_read_to_its_end():
 
 @pytest.mark.parametrize("depth", [501, 3_000, 60_000])
 def test_deeper_pages_are_refused_never_cut(depth):
-    with pytest.raises(TooBigError, match="nested deeper than 500"):
+    with pytest.raises(PageTooBig, match="nested deeper than 500"):
         extract_page("<div>" * depth + PARAGRAPH, None, LIMITS)
 
 
@@ -107,7 +117,7 @@ ATTRIBUTES = {
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_an_element_of_very_many_attributes_is_refused_before_any_tree_is_built(name):
-    with pytest.raises(TooBigError, match=f"more than {MOST_ATTRIBUTES} attributes"):
+    with pytest.raises(PageTooBig, match=f"more than {MOST_ATTRIBUTES} attributes"):
         check_limits(f"<p {ATTRIBUTES[name]}>x</p>", LIMITS)
 
 
@@ -202,5 +212,5 @@ def test_our_reader_is_trafilaturas_own_on_real_pages(shared_data):
     for page in pages:
         html = decode_page(gzip.decompress((folder / "html" / page["gz"]).read_bytes()))
         theirs = bare_extraction(html, fast=True, include_comments=False)
-        same += main_text(parse(html), html) == (theirs.text if theirs else "")
+        same += extract_main_text(parse_html(html), html) == (theirs.text if theirs else "")
     assert same >= 0.85 * len(pages)

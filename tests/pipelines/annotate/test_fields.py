@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.document import MOMENT
-from pipelines.annotate.readers.fields import moment, moments
+from pipelines.annotate.readers.fields import find_genre, parse_moment, parse_moments
 
 
 def utc(*parts):
@@ -39,7 +39,7 @@ def utc(*parts):
     ],
 )
 def test_what_is_a_date_is_its_moment_in_utc(value, when):
-    assert moment(value) == when and moment(value).tzinfo is datetime.UTC
+    assert parse_moment(value) == when and parse_moment(value).tzinfo is datetime.UTC
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_a_date_is_its_moment_in_utc(value, when):
     ],
 )
 def test_what_is_no_date_is_none(value):
-    assert moment(value) is None
+    assert parse_moment(value) is None
 
 
 @settings(max_examples=500, deadline=None)
@@ -83,7 +83,7 @@ def test_what_is_no_date_is_none(value):
 )
 def test_no_value_raises_and_every_moment_fits_the_column(value):
     for given_value in (value, str(value)):
-        found = moment(given_value)
+        found = parse_moment(given_value)
         assert pa.array([found], MOMENT).to_pylist()[0] is None or found is not None
 
 
@@ -99,7 +99,7 @@ def test_no_value_raises_and_every_moment_fits_the_column(value):
     zone=st.sampled_from([None, "UTC", "Asia/Shanghai", "Nowhere/Land"]),
 )
 def test_any_timestamps_stay_the_same_moments_or_become_null(values, unit, zone):
-    found = moments(pa.array(values, pa.timestamp(unit, zone)))
+    found = parse_moments(pa.array(values, pa.timestamp(unit, zone)))
     assert found.type == MOMENT
     per_second = {"s": 1, "ms": 1000, "us": 10**6, "ns": 10**9}[unit]
     for value, when in zip(values, found.to_pylist(), strict=True):
@@ -112,7 +112,7 @@ def test_any_timestamps_stay_the_same_moments_or_become_null(values, unit, zone)
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(-(1 << 31), (1 << 31) - 1)), max_size=5))
 def test_any_days_become_moments_or_null(days):
-    found = moments(pa.array(days, pa.date32())).to_pylist()
+    found = parse_moments(pa.array(days, pa.date32())).to_pylist()
     reach = (utc(9999, 12, 31) - utc(1970, 1, 1)).days, (utc(1, 1, 1) - utc(1970, 1, 1)).days
     assert found == [
         utc(1970, 1, 1) + datetime.timedelta(days)
@@ -137,4 +137,32 @@ def test_any_days_become_moments_or_null(days):
     ],
 )
 def test_other_columns_are_read_by_value(column, found):
-    assert moments(column).to_pylist() == found
+    assert parse_moments(column).to_pylist() == found
+
+
+@pytest.mark.parametrize(
+    ("stated", "genre"),
+    [
+        ("news", "news"),
+        ("News articles", "news"),
+        ("newspaper", "news"),
+        ("wikipedia", "wiki"),
+        ("wiki-news", "wiki"),
+        ("mediawiki", "wiki"),
+        ("mastodon", "social"),
+        ("hackernews", "social"),
+        ("hackernews-comments", "social"),
+        ("bluesky", "social"),
+        ("blog_posts", "social"),
+        ("web page", "web"),
+        ("document", "docs"),
+        ("public domain poetry", "book"),
+    ],
+)
+def test_the_type_of_a_data_set_is_a_genre_by_its_whole_words(stated, genre):
+    assert find_genre(stated) == genre
+
+
+@pytest.mark.parametrize("stated", ["renewsletter", "outlaws", "cobweb", "postal", "", None, 5, []])
+def test_a_part_of_a_word_is_no_genre(stated):
+    assert find_genre(stated) == "other"

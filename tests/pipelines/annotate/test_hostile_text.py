@@ -1,4 +1,4 @@
-"""Hostile text: nothing crashes or hangs the annotate step, every record has a fate, and kernels agree with plain references."""
+"""Hostile text: nothing crashes or hangs the annotate step, every record has an outcome, and kernels agree with plain references."""
 
 import importlib.util
 import json
@@ -18,11 +18,11 @@ from gristmill.runs.ledger import totals
 from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import MOST_MARKS, normalize
 from pipelines.annotate.graph import SCHEMA, annotate_batch, annotate_split
-from pipelines.annotate.personal.spans import find
+from pipelines.annotate.personal.spans import find_personal
 from pipelines.annotate.readers.lines import MAX_LINE
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Split
 from pipelines.annotate.signals.language import UNSURE
-from pipelines.annotate.signals.table import NUMBERS, stop_words
+from pipelines.annotate.signals.table import NUMBERS, load_stop_words
 
 CONFIG = AnnotateConfig()
 MILLION = 10**6
@@ -155,7 +155,7 @@ def test_the_columns_of_any_batch_are_those_of_plain_references(
     assert [row["text"] for row in rows] == texts
     for row, text in zip(rows, texts, strict=True):
         cut = cutters.get(row["lang"], tokens_of)
-        expected = QUALITY.expected(text, cut, char_kind, stop_words().get(row["lang"], []))
+        expected = QUALITY.expected(text, cut, char_kind, load_stop_words().get(row["lang"], []))
         expected |= LINE_SIGNALS.expected(text, char_kind)
         wrong = {
             name: (row[name], expected[name])
@@ -189,7 +189,7 @@ def test_a_document_is_annotated_alone_as_in_any_batch(texts):
 def test_spans_are_those_of_the_document_and_cut_no_character(texts):
     for row, text in zip(annotated(texts), texts, strict=True):
         spans = [(span["start"], span["end"], span["type"]) for span in row["personal"]]
-        assert spans == find(text.encode())
+        assert spans == find_personal(text.encode())
         borders = [
             0,
             *(place for start, end, _ in spans for place in (start, end)),
@@ -209,7 +209,7 @@ def test_a_language_is_claimed_only_where_there_are_two_letters(text):
 
 
 def fate_of(raw, first):
-    """What must become of a line, by the plain rule: (fate, reason), or None for a blank one."""
+    """What must become of a line, by the plain rule: (outcome, reason), or None for a blank one."""
     if not raw.strip():
         return None
     try:
@@ -228,7 +228,7 @@ def fate_of(raw, first):
 
 
 def annotate_file(folder, data):
-    """(what was read, totals by fate, texts kept) of a JSON Lines file through the whole step."""
+    """(what was read, totals by outcome, texts kept) of a JSON Lines file through the whole step."""
     path = folder / "in.jsonl"
     path.write_bytes(data)
     made = annotate_split(folder, Split(0, "lines", str(path), 0, len(data)), CONFIG, None)
@@ -277,15 +277,16 @@ LINES = st.one_of(
 def test_every_line_of_any_file_has_the_one_fate_it_must_have(lines, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lines")
     read, found, texts = annotate_file(folder, b"".join(raw + b"\n" for raw in lines))
-    fates = [fate for place, raw in enumerate(lines) if (fate := fate_of(raw, place == 0))]
+    outcomes = [outcome for place, raw in enumerate(lines) if (outcome := fate_of(raw, place == 0))]
     expected = {
-        name: sum(fate == name for fate, _ in fates) for name in ("kept", "dropped", "quarantined")
+        name: sum(outcome == name for outcome, _ in outcomes)
+        for name in ("kept", "dropped", "quarantined")
     }
-    for fate, reason in fates:
+    for outcome, reason in outcomes:
         if reason:
-            expected[f"{fate}:{reason}"] = expected.get(f"{fate}:{reason}", 0) + 1
+            expected[f"{outcome}:{reason}"] = expected.get(f"{outcome}:{reason}", 0) + 1
     assert found == expected
-    assert read == len(fates) == found["kept"] + found["dropped"] + found["quarantined"]
+    assert read == len(outcomes) == found["kept"] + found["dropped"] + found["quarantined"]
     assert len(texts) == found["kept"] and all(text == normalize(text) for text in texts)
 
 

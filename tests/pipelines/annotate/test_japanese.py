@@ -18,11 +18,11 @@ from pipelines.annotate.kernels.token_classes import SPACE, flag_table
 from pipelines.annotate.signals.japanese import (
     MOST_BYTES,
     _dictionary,
-    chunks,
-    japanese_tokens,
-    places,
+    find_tokens,
+    iter_chunks,
+    tokenize_japanese,
 )
-from pipelines.annotate.signals.table import SIGNAL_FIELDS, signal_columns, stop_words
+from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns, load_stop_words
 from pipelines.decide.rules import all_rules
 
 PIECES = [
@@ -95,11 +95,11 @@ TEXTS = st.one_of(
 
 
 def words(text):
-    return [text[start:end] for start, end in zip(*places(text), strict=True)]
+    return [text[start:end] for start, end in zip(*find_tokens(text), strict=True)]
 
 
 def columns(texts, langs):
-    made = signal_columns(pa.array(texts, pa.string()), pa.array(langs, pa.string()))
+    made = compute_signal_columns(pa.array(texts, pa.string()), pa.array(langs, pa.string()))
     return dict(zip([field.name for field in SIGNAL_FIELDS], made, strict=True))
 
 
@@ -133,7 +133,7 @@ def test_any_text_is_cut_as_sudachi_cuts_it_without_its_white_space(text, sudach
 @settings(max_examples=300, deadline=None)
 @given(text=TEXTS)
 def test_tokens_lie_in_order_and_between_them_is_white_space_only(text):
-    starts, ends = places(text)
+    starts, ends = find_tokens(text)
     assert starts.dtype == ends.dtype == np.int32
     bounds = [0, *np.stack([starts, ends], axis=1).ravel().tolist(), len(text)]
     assert bounds == sorted(bounds) and (starts < ends).all()
@@ -143,7 +143,7 @@ def test_tokens_lie_in_order_and_between_them_is_white_space_only(text):
 @settings(max_examples=400, deadline=None)
 @given(text=TEXTS, most=st.integers(4, 60))
 def test_chunks_side_by_side_are_the_text_and_none_is_too_long_or_empty(text, most):
-    found = list(chunks(text, most))
+    found = list(iter_chunks(text, most))
     assert "".join(found) == text
     assert all(0 < len(chunk.encode()) <= most for chunk in found)
 
@@ -151,7 +151,7 @@ def test_chunks_side_by_side_are_the_text_and_none_is_too_long_or_empty(text, mo
 @settings(max_examples=400, deadline=None)
 @given(text=TEXTS, most=st.integers(4, 60))
 def test_a_chunk_ends_behind_the_last_line_or_sentence_that_fits(text, most):
-    found, at = list(chunks(text, most)), 0
+    found, at = list(iter_chunks(text, most)), 0
     for chunk in found[:-1]:
         at += len(chunk)
         room = most - len(chunk.encode())
@@ -173,14 +173,14 @@ def test_a_chunk_ends_behind_the_last_line_or_sentence_that_fits(text, most):
     ],
 )
 def test_a_text_over_twelve_bytes_is_cut_here(text, expected):
-    assert list(chunks(text, 12)) == expected
+    assert list(iter_chunks(text, 12)) == expected
 
 
 def test_a_text_that_sudachi_takes_at_once_is_not_cut():
     text = "東京都へ行く。\n" * 1000
     for size in (MOST_BYTES // 3, MOST_BYTES // 3 + 1):
-        assert len(list(chunks(("あ\n" * size)[:size]))) == 1
-    assert list(chunks(text)) == [text]
+        assert len(list(iter_chunks(("あ\n" * size)[:size]))) == 1
+    assert list(iter_chunks(text)) == [text]
 
 
 def test_tokens_of_a_long_text_are_those_of_its_lines(sudachi_words):
@@ -234,12 +234,12 @@ def test_threads_that_meet_their_first_japanese_at_once_open_one_dictionary():
 
 def test_only_the_wanted_documents_of_a_batch_are_cut():
     batch = pa.array(["", "東京都", "水車小屋", "川", "東京都"]).slice(1)
-    found = japanese_tokens(batch, np.array([True, False, True, True]))
+    found = tokenize_japanese(batch, np.array([True, False, True, True]))
     assert found.cuts.tolist() == [0, 2, 2, 3, 5]
     assert found.starts.tolist() == [0, 2, 0, 0, 2]
     assert found.ends.tolist() == [2, 3, 1, 2, 3]
-    assert japanese_tokens(batch, np.zeros(4, bool)).cuts.tolist() == [0] * 5
-    assert japanese_tokens(pa.array([], pa.string()), np.zeros(0, bool)).cuts.tolist() == [0]
+    assert tokenize_japanese(batch, np.zeros(4, bool)).cuts.tolist() == [0] * 5
+    assert tokenize_japanese(pa.array([], pa.string()), np.zeros(0, bool)).cuts.tolist() == [0]
 
 
 @pytest.mark.parametrize(("lang", "count"), [("ja", 10), ("zh", 13), ("und", 15)])
@@ -285,7 +285,7 @@ def test_real_documents_are_cut_as_sudachi_cuts_them(shared_data, sudachi_words,
         "text"
     ].to_pylist()
     for text in texts[:: len(texts) // 40]:
-        assert words(text) == [word for chunk in chunks(text) for word in sudachi_words(chunk)]
+        assert words(text) == [word for chunk in iter_chunks(text) for word in sudachi_words(chunk)]
 
 
 def test_every_fineweb2_rule_that_other_languages_have_is_there_for_japanese():
@@ -333,5 +333,5 @@ def test_gophers_rules_on_japanese_words_have_the_bounds_of_fineweb2():
 
 
 def test_every_stop_word_of_japanese_is_a_word_as_japanese_is_cut():
-    for word in stop_words()["ja"]:
+    for word in load_stop_words()["ja"]:
         assert words(word) == [word]

@@ -12,7 +12,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from pipelines.annotate.kernels.langid import has_letters
 from pipelines.annotate.kernels.token_classes import ALPHA, flag_table
-from pipelines.annotate.signals.language import _second, second_answers
+from pipelines.annotate.signals.language import _load_second_model, classify_with_langid
 from pipelines.kernels.buffers import text_buffers
 
 
@@ -22,8 +22,8 @@ def peer():
 
 
 def ours(texts):
-    model = _second()
-    found, probability = second_answers(texts, model)
+    model = _load_second_model()
+    found, probability = classify_with_langid(texts, model)
     return list(zip(model.labels[found], probability.tolist(), strict=True))
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.signals.language import LOOK_AT, UNSURE, language_columns
+from pipelines.annotate.signals.language import LOOK_AT, UNSURE, compute_language_columns
 
 
 def identify(text):
-    lang, score = language_columns(pa.array([text]))
+    lang, score = compute_language_columns(pa.array([text]))
     return lang[0].as_py(), score[0].as_py()
 
 
@@ -63,13 +63,13 @@ def test_any_text_has_a_code_and_a_probability_and_always_the_same(text):
 
 
 def test_columns_of_a_batch_with_nulls():
-    lang, score = language_columns(
+    lang, score = compute_language_columns(
         pa.array(["The mill beside the river is old.", None, "", "这座老磨坊在河边。"])
     )
     assert lang.to_pylist() == ["en", UNSURE, UNSURE, "zh"]
     assert lang.type == pa.string() and score.type == pa.float32()
     assert score.to_pylist()[1:3] == [0.0, 0.0]
-    assert [len(column) for column in language_columns(pa.array([], pa.string()))] == [0, 0]
+    assert [len(column) for column in compute_language_columns(pa.array([], pa.string()))] == [0, 0]
 
 
 ISO = {

@@ -9,7 +9,7 @@ import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.signals.table import LINE_HASHES, hashes_of_lines
+from pipelines.annotate.signals.table import LINE_HASHES, hash_lines
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import fold_table, folded_texts, xxh64
 
@@ -37,7 +37,7 @@ def expected(text):
 
 
 def hashed(*texts):
-    column = hashes_of_lines(folded_texts(*text_buffers(pa.array(texts, pa.string()))))
+    column = hash_lines(folded_texts(*text_buffers(pa.array(texts, pa.string()))))
     assert column.type == LINE_HASHES and column.null_count == 0
     column.validate(full=True)
     return column.to_pylist()
@@ -122,7 +122,7 @@ def test_tricky_characters_are_folded_as_by_a_plain_loop(data, tricky):
 
 def test_the_lines_of_a_slice_and_of_nulls_are_their_own():
     column = pa.array(["skipped\nlines", "A\nb", None, "c"], pa.string()).slice(1)
-    assert hashes_of_lines(folded_texts(*text_buffers(column))).to_pylist() == [
+    assert hash_lines(folded_texts(*text_buffers(column))).to_pylist() == [
         expected("a\nb"),
         [],
         expected("c"),

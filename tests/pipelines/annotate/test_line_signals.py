@@ -21,16 +21,16 @@ from pipelines.annotate.kernels.token_classes import (
     UPPER,
     flag_table,
 )
-from pipelines.annotate.signals.lines import line_numbers, line_words
+from pipelines.annotate.signals.lines import compute_line_numbers, load_line_words
 from pipelines.kernels.buffers import text_buffers
 
 CITATION = re.compile(r"\[[0-9]*]|\[edit]|\[citation needed]")
 WIDE, CLOSERS, SIGNS = "。！？｡．", "”’」』）》】〉〕)", "{}<>=;&\\$^~_"
-WORDS = line_words()
+WORDS = load_line_words()
 
 
 def signals(text):
-    row = line_numbers(*text_buffers(pa.array([text], pa.string())))[0]
+    row = compute_line_numbers(*text_buffers(pa.array([text], pa.string())))[0]
     return dict(zip(LINE_FIELDS, row.tolist(), strict=True))
 
 
@@ -353,9 +353,9 @@ def test_an_empty_text_is_zero_in_every_column():
 
 def test_a_document_does_not_depend_on_its_neighbours_or_slice(prose):
     texts = ["", prose(1, 50), "Home", prose(2, 3, lang="zh"), "{"]
-    together = line_numbers(*text_buffers(pa.array(["pad {", *texts]).slice(1)))
+    together = compute_line_numbers(*text_buffers(pa.array(["pad {", *texts]).slice(1)))
     assert together.tolist() == [
-        line_numbers(*text_buffers(pa.array([text])))[0].tolist() for text in texts
+        compute_line_numbers(*text_buffers(pa.array([text])))[0].tolist() for text in texts
     ]
 
 

@@ -24,8 +24,8 @@ from gristmill.errors import ConfigError, InputError, MissingExtra, UserError
 from gristmill.runs.finished import find_latest
 from pipelines.annotate.config import AnnotateConfig, ClassifierConfig
 from pipelines.annotate.signals import onnx_model
-from pipelines.annotate.signals.chosen import chosen_columns, forget, refuse_edited
-from pipelines.annotate.signals.onnx_classifier import number
+from pipelines.annotate.signals.chosen import load_custom_columns, refuse_edited, unload_models
+from pipelines.annotate.signals.onnx_classifier import compute_score
 
 WORDS = "the old mill stands by river and miller grinds grain of village with care every day 磨 坊 水 车 在 河 边".split()
 TEXTS = (
@@ -114,7 +114,7 @@ def folder(made, tmp_path):
 
 
 def columns(**classifiers):
-    return chosen_columns(AnnotateConfig.model_validate({"classifiers": classifiers}))
+    return load_custom_columns(AnnotateConfig.model_validate({"classifiers": classifiers}))
 
 
 def column(place, **settings):
@@ -209,7 +209,7 @@ def test_a_regression_is_no_probability(folder):
     ],
 )
 def test_far_logits_overflow_nothing(row, output, expected):
-    assert number(np.array(row), 0, output) == expected
+    assert compute_score(np.array(row), 0, output) == expected
 
 
 def test_only_the_first_tokens_and_characters_are_looked_at(made):
@@ -285,7 +285,7 @@ def test_columns_of_several_labels_run_the_model_once(made):
     assert model.rows(text) is model.rows(pa.array(TEXTS)) and model.rows(text) is not model.rows(
         text[1:]
     )
-    forget()
+    unload_models()
     assert model is not onnx_model.open_model(low.settings)
 
 
@@ -315,9 +315,9 @@ def test_files_of_weights_are_found_whatever_the_length_of_their_names(size, tmp
     name = "w" * size
     entry = onnx.StringStringEntryProto(key="location", value=name).SerializeToString()
     (tmp_path / "model.onnx").write_bytes(b"\x0a" + entry + b"\x0a")
-    assert [Path(path).name for path in onnx_model._external(str(tmp_path / "model.onnx"))] == [
-        name
-    ]
+    assert [
+        Path(path).name for path in onnx_model._list_external_files(str(tmp_path / "model.onnx"))
+    ] == [name]
 
 
 def test_a_text_without_a_token_has_0(folder):
@@ -526,7 +526,7 @@ def test_settings_that_do_not_go_together_are_refused(settings, message):
 
 def test_a_missing_extra_is_named_with_what_needs_it(made, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    forget()
+    unload_models()
     with pytest.raises(MissingExtra, match=r"classifiers\.edu(.|\n)*gristmill\[onnx\]"):
         column(made[0] / "three", label="high").open()
 

@@ -22,8 +22,8 @@ from gristmill.errors import ConfigError, InputError, MissingExtra
 from gristmill.runs.finished import find_latest
 from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import normalize
-from pipelines.annotate.signals.chosen import chosen_columns
-from pipelines.annotate.signals.perplexity import WRITTEN, normalized
+from pipelines.annotate.signals.chosen import load_custom_columns
+from pipelines.annotate.signals.perplexity import WRITTEN, normalize_text
 
 ARPA = """\\data\\
 ngram 1=5
@@ -54,7 +54,9 @@ BINARIES = {  # what KenLM's build_binary makes of ARPA: zlib, base 85
 
 
 def column(**settings):
-    (found,) = chosen_columns(AnnotateConfig.model_validate({"perplexity": {"surprise": settings}}))
+    (found,) = load_custom_columns(
+        AnnotateConfig.model_validate({"perplexity": {"surprise": settings}})
+    )
     return found
 
 
@@ -218,7 +220,7 @@ def normalized_step_by_step(line):
 @settings(max_examples=400, deadline=None)
 @given(text=st.text(max_size=60).map(normalize))
 def test_normalization_equals_cc_nets_step_by_step(text):
-    assert normalized(text) == normalized_step_by_step(text)
+    assert normalize_text(text) == normalized_step_by_step(text)
 
 
 @pytest.mark.parametrize(
@@ -235,12 +237,12 @@ def test_normalization_equals_cc_nets_step_by_step(text):
     ],
 )
 def test_what_is_normalized(text, expected):
-    assert normalized(text) == expected
+    assert normalize_text(text) == expected
 
 
 def test_every_mark_that_cc_net_rewrites_is_rewritten():
     assert len(WRITTEN) == 33 and "".join(WRITTEN.values()).isascii()
-    assert [normalized(f"x{mark}x") for mark in WRITTEN] == [
+    assert [normalize_text(f"x{mark}x") for mark in WRITTEN] == [
         f"x{ascii_mark}x" for ascii_mark in WRITTEN.values()
     ]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipelines.annotate.kernels import personal as kernel
 from pipelines.annotate.personal.checksums import IBAN_LENGTHS
-from pipelines.annotate.personal.spans import find, spans_column
+from pipelines.annotate.personal.spans import compute_spans_column, find_personal
 from pipelines.kernels.buffers import text_buffers
 
 NUMBER = re.compile(rb"\d(?:(?:[ .()-]|[()][ .()-]|[ .()-][()])?\d)*")
@@ -116,7 +116,7 @@ def test_the_kernel_names_every_place_that_patterns_over_the_whole_text_name(par
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_read_and_candidates_lie_inside(raw):
     assert all(0 <= start < end <= len(raw) for _, start, end in candidates(raw))
-    find(raw)
+    find_personal(raw)
 
 
 def test_more_candidates_than_the_first_array_holds_are_all_kept():
@@ -138,15 +138,17 @@ def test_more_candidates_than_the_first_array_holds_are_all_kept():
 def test_nothing_reaches_over_the_border_between_documents(text, rows):
     found = [
         [(s["start"], s["end"], s["type"]) for s in row]
-        for row in spans_column(pa.array(text)).to_pylist()
+        for row in compute_spans_column(pa.array(text)).to_pylist()
     ]
     assert found == rows
 
 
 def test_a_slice_of_a_batch_counts_from_its_own_documents():
     whole = pa.array(["x 1.2.3.4", "中 a@b.cn", "phone 555 1234", "none"])
-    assert spans_column(whole[1:3]).to_pylist() == spans_column(whole).to_pylist()[1:3]
-    assert spans_column(whole[:0]).to_pylist() == []
+    assert (
+        compute_spans_column(whole[1:3]).to_pylist() == compute_spans_column(whole).to_pylist()[1:3]
+    )
+    assert compute_spans_column(whole[:0]).to_pylist() == []
     assert text_buffers(whole[1:3])[1].tolist()[0] > 0
 
 
@@ -197,6 +199,6 @@ def test_ibans_are_those_of_the_definition(parts):
         if iban_by_hand(raw, a, b)
     }
     size = [len(raw[:i].encode()) for i in range(len(raw) + 1)]
-    found = [(a, b) for a, b, kind in find(raw.encode()) if kind == "iban"]
+    found = [(a, b) for a, b, kind in find_personal(raw.encode()) if kind == "iban"]
     assert all(any(a <= size[x] and size[y] <= b for a, b in found) for x, y in true)
     assert all(any(a <= size[x] and size[y] <= b for x, y in true) for a, b in found)

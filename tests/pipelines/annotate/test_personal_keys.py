@@ -5,8 +5,8 @@ import string
 
 import pytest
 
-from pipelines.annotate.personal.keys import entropy, is_random
-from pipelines.annotate.personal.spans import find
+from pipelines.annotate.personal.keys import compute_entropy, is_random
+from pipelines.annotate.personal.spans import find_personal
 
 WORD = string.ascii_letters + string.digits
 
@@ -46,7 +46,7 @@ def test_keys_in_the_form_of_their_makers_are_found_in_both_languages(maker):
         "export K={}\n",
     ):
         raw, start = text.format(value).encode(), len(text[: text.index("{}")].encode())
-        assert find(raw) == [(start, start + len(value), "key")], text
+        assert find_personal(raw) == [(start, start + len(value), "key")], text
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_keys_in_the_form_of_their_makers_are_found_in_both_languages(maker):
 def test_random_values_assigned_to_a_name_that_says_secret_are_found(text):
     for value in (drawn(32), drawn(40, "0123456789abcdef")):
         raw, start = text.format(value).encode(), len(text[: text.index("{}")].encode())
-        assert find(raw) == [(start, start + len(value), "key")], text
+        assert find_personal(raw) == [(start, start + len(value), "key")], text
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_random_values_assigned_to_a_name_that_says_secret_are_found(text):
     ],
 )
 def test_what_only_resembles_a_key_is_none(text):
-    assert [kind for *_, kind in find(f"See {text} now".encode()) if kind == "key"] == []
+    assert [kind for *_, kind in find_personal(f"See {text} now".encode()) if kind == "key"] == []
 
 
 def pem(kind="RSA ", body=None, line="\n"):
@@ -111,16 +111,16 @@ def pem(kind="RSA ", body=None, line="\n"):
 )
 def test_a_private_key_is_one_span_from_its_first_to_its_last_line(block):
     raw = f"数据\n{block}\nEnd.".encode()
-    assert find(raw) == [(7, 7 + len(block), "key")]
+    assert find_personal(raw) == [(7, 7 + len(block), "key")]
 
 
 def test_a_private_key_without_end_or_body_is_left():
-    assert find(pem(body=["..."]).encode()) == []
-    assert [kind for *_, kind in find(pem()[:150].encode())] == []
+    assert find_personal(pem(body=["..."]).encode()) == []
+    assert [kind for *_, kind in find_personal(pem()[:150].encode())] == []
 
 
 def test_randomness_by_example():
-    assert entropy(b"aabb") == 1 and entropy(b"aaaa") == 0
+    assert compute_entropy(b"aabb") == 1 and compute_entropy(b"aaaa") == 0
     assert (
         is_random(drawn(20).encode())
         and not is_random(b"ab" * 16)
@@ -145,7 +145,9 @@ def test_randomness_by_example():
 def test_ipv6_addresses_are_found(value):
     for text in ("at {} now", "地址{}。", "[{}]:443", "{}/64"):
         start = len(text[: text.index("{}")].encode())
-        assert find(text.format(value).encode()) == [(start, start + len(value), "ip")], text
+        assert find_personal(text.format(value).encode()) == [(start, start + len(value), "ip")], (
+            text
+        )
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_ipv6_addresses_are_found(value):
     ],
 )
 def test_colons_and_hex_digits_alone_are_no_address(text):
-    assert find(f"at {text} now".encode()) == []
+    assert find_personal(f"at {text} now".encode()) == []
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_colons_and_hex_digits_alone_are_no_address(text):
 )
 def test_numbers_that_a_word_or_their_form_announces_are_phones(before, value, behind):
     start = len(before.encode())
-    assert find(f"{before}{value}{behind}".encode()) == [
+    assert find_personal(f"{before}{value}{behind}".encode()) == [
         (start, start + len(value.encode()), "phone")
     ]
 
@@ -227,9 +229,9 @@ def test_numbers_that_a_word_or_their_form_announces_are_phones(before, value, b
     ],
 )
 def test_bare_numbers_dates_and_amounts_are_no_phones(text):
-    assert find(f"see {text} ok".encode()) == []
+    assert find_personal(f"see {text} ok".encode()) == []
 
 
 def test_spans_that_overlap_become_one_so_that_no_digit_is_left():
-    assert find(b"call 415-555-2671@mail.org") == [(5, 26, "email")]
-    assert find(b"phone 13812345678x 1.2.3.4") == [(6, 17, "phone"), (19, 26, "ip")]
+    assert find_personal(b"call 415-555-2671@mail.org") == [(5, 26, "email")]
+    assert find_personal(b"phone 13812345678x 1.2.3.4") == [(6, 17, "phone"), (19, 26, "ip")]

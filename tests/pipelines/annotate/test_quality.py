@@ -14,7 +14,7 @@ from pipelines.annotate.kernels.external_tokens import given_tokens
 from pipelines.annotate.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
 from pipelines.annotate.kernels.token_classes import SYMBOL, TERMINAL, flag_table
 from pipelines.annotate.kernels.tokens import token_hashes
-from pipelines.annotate.signals.japanese import places
+from pipelines.annotate.signals.japanese import find_tokens
 from pipelines.kernels.buffers import text_buffers
 
 BULLETS, ENDS = "•‣▪◦●○·*-–", ".!?。！？؟۔।…"
@@ -23,7 +23,7 @@ STOPS = ["the", "of", "and", "a", "的", "be", "の"]
 
 def signals(text, stops=STOPS, cutter=SPACED):
     lists = [np.zeros(0, np.uint64), token_hashes(stops)]
-    given = given_tokens([places(text)]) if cutter == GIVEN else None
+    given = given_tokens([find_tokens(text)]) if cutter == GIVEN else None
     row = quality(
         *text_buffers(pa.array([text], pa.string())),
         np.array([1]),

@@ -19,7 +19,7 @@ from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import compressed
 from pipelines.annotate.readers import lines as reading
 from pipelines.annotate.readers.compressed import READ, inflate
-from pipelines.annotate.readers.records import Broken, Split
+from pipelines.annotate.readers.records import Quarantined, Split
 
 RUNS = itertools.count()
 
@@ -230,7 +230,7 @@ def read_slices(slices, split_bytes):
                 0, "lines", piece.path, start, stop, origin="/x/a.jsonl.gz", base=piece.start
             )
             for item in reading.read_lines(split, InputColumns()):
-                if isinstance(item, Broken):
+                if isinstance(item, Quarantined):
                     broken.append((item.offset, item.reason))
                 else:
                     places += [capture["offset"] for capture in item["capture"].to_pylist()]
@@ -254,7 +254,7 @@ def test_an_over_long_line_costs_one_record_at_its_place_however_it_is_cut(
     folder = tmp_path_factory.mktemp("long")
     lines = [b'{"text": "' + b"x" * width + b'"}\n' for width in widths]
     starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
-    cutter = compressed._Cutter(folder / "a", slice_bytes, b"\n", compressed.MAX_LINE)
+    cutter = compressed._SliceWriter(folder / "a", slice_bytes, b"\n", compressed.MAX_LINE)
     data = b"".join(lines)
     for at in range(0, len(data), step):
         cutter.add(data[at : at + step])

@@ -11,11 +11,12 @@ import pytest
 
 from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import normalize
-from pipelines.annotate.extract.wikitext import is_redirect, wikitext_to_text
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.extract.wikitext import extract_wikitext, is_redirect
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers import dump_pages
-from pipelines.annotate.readers.records import Broken, Left
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.readers.records import Dropped, Quarantined
+from pipelines.annotate.readers.registry import read_split
+from pipelines.annotate.splits import make_plan
 
 RUNS = itertools.count()
 
@@ -41,10 +42,10 @@ def dump(*pages, site=SITE, version="0.11"):
 def read(path, folder, config=AnnotateConfig()):
     rows, broken, left = [], [], []
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
-    for item in itertools.chain.from_iterable(read_split(split, config) for split in plan):
-        if isinstance(item, Broken):
+    for item in itertools.chain.from_iterable(read_split(split, config.columns) for split in plan):
+        if isinstance(item, Quarantined):
             broken.append(item)
-        elif isinstance(item, Left):
+        elif isinstance(item, Dropped):
             left.append(item)
         else:
             rows += item.to_pylist()
@@ -288,7 +289,7 @@ def test_real_dumps_are_read_to_prose_without_markup(name, source, shared_data, 
     assert rows and {row["source"] for row in rows} == {source}
     assert len({row["id"] for row in rows}) == len(rows) and len(broken) <= 1
     prose = [
-        normalize(wikitext_to_text(row["text"])) for row in rows if not is_redirect(row["text"])
+        normalize(extract_wikitext(row["text"])) for row in rows if not is_redirect(row["text"])
     ]
     marked = sum(any(mark in text for mark in ("{{", "[[", "<ref", "{|")) for text in prose)
     assert marked <= 0.05 * len(prose), f"markup is left in {marked} of {len(prose)} pages"

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from gristmill.hashing import document_id
 from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import lines as reading
-from pipelines.annotate.readers.lines import count_lines, lines_of, read_lines
-from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Split
+from pipelines.annotate.readers.lines import count_lines, iter_lines, read_lines
+from pipelines.annotate.readers.records import RECORD_SCHEMA, Quarantined, Split
 
 
 def read(path, start=0, stop=None, *, columns=InputColumns(), origin="", base=0):
     stop = os.path.getsize(path) if stop is None else stop
     records, broken = [], []
     for item in read_lines(Split(0, "lines", path, start, stop, origin=origin, base=base), columns):
-        if isinstance(item, Broken):
+        if isinstance(item, Quarantined):
             broken.append(item)
         else:
             assert item.schema == RECORD_SCHEMA
@@ -46,7 +46,7 @@ def test_any_cuts_give_every_line_exactly_once(lines, ends_open, cuts):
     bounds = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     file = io.BytesIO(data)
     found = [
-        item for start, stop in itertools.pairwise(bounds) for item in lines_of(file, start, stop)
+        item for start, stop in itertools.pairwise(bounds) for item in iter_lines(file, start, stop)
     ]
     assert b"".join(raw for _, raw in found) == data
     assert [at for at, _ in found] == [
@@ -72,7 +72,7 @@ def test_an_over_long_line_is_one_line_cut_short_whatever_the_splits(widths, end
         found = [
             item
             for start, stop in itertools.pairwise(bounds)
-            for item in lines_of(file, start, stop)
+            for item in iter_lines(file, start, stop)
         ]
     starts = [sum(map(len, lines[:i])) for i in range(len(lines))]
     assert found == [

@@ -12,10 +12,15 @@ from gristmill.corpus.document import MOMENT
 from gristmill.hashing import document_id
 from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import plain
-from pipelines.annotate.readers.fields import moments, row_fields
-from pipelines.annotate.readers.plain import LOCATOR, OddColumn, fields_by_row, plain_fields
-from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Split
-from pipelines.annotate.readers.table import table_records
+from pipelines.annotate.readers.fields import parse_moments, read_row_fields
+from pipelines.annotate.readers.plain import (
+    LOCATOR,
+    NotPlainColumn,
+    read_fields_by_row,
+    read_plain_fields,
+)
+from pipelines.annotate.readers.records import RECORD_SCHEMA, Quarantined, Split
+from pipelines.annotate.readers.table import iter_table_records
 
 SPLIT = Split(0, "parquet", "/data/corpus.v1.parquet", 0, 100)
 WORDS = [
@@ -151,12 +156,12 @@ NAMES = st.sampled_from(
 
 
 def found(batch, columns):
-    items = list(table_records(batch, 5, SPLIT, columns))
+    items = list(iter_table_records(batch, 5, SPLIT, columns))
     for item in items:
-        if not isinstance(item, Broken):
+        if not isinstance(item, Quarantined):
             assert item.schema == RECORD_SCHEMA
             item.validate(full=True)
-    return [item if isinstance(item, Broken) else item.to_pylist() for item in items]
+    return [item if isinstance(item, Quarantined) else item.to_pylist() for item in items]
 
 
 @settings(max_examples=400, deadline=None)
@@ -164,13 +169,13 @@ def found(batch, columns):
 def test_any_table_gives_the_same_items_by_columns_and_by_rows(batch, columns):
     by_columns = found(batch, columns)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain, "plain_fields", plain.fields_by_row)
+        patch.setattr(plain, "read_plain_fields", plain.read_fields_by_row)
         assert found(batch, columns) == by_columns
 
 
 def obvious(batch, columns):
     """The records of a batch of plain columns, one by one in Python."""
-    dates = moments(
+    dates = parse_moments(
         batch.column(columns.published)
         if columns.published in batch.schema.names
         else pa.nulls(len(batch))
@@ -179,7 +184,7 @@ def obvious(batch, columns):
         zip(batch.to_pylist(), dates.to_pylist(), strict=True), start=5
     ):
         text = row.pop(columns.text)
-        fields = row_fields(row, columns, default_source="corpus")
+        fields = read_row_fields(row, columns, default_source="corpus")
         if text is not None:
             locator = row.get(columns.id) or fields["url"] or f"corpus.v1.parquet#{place}"
             yield fields | {
@@ -215,12 +220,12 @@ def plain_tables(draw):
 def test_plain_columns_give_what_every_row_says_and_no_row_becomes_a_python_object(batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            plain, "fields_by_row", lambda *_, **__: pytest.fail("rows were read one by one")
+            plain, "read_fields_by_row", lambda *_, **__: pytest.fail("rows were read one by one")
         )
         records = [
             row
             for rows in found(batch, InputColumns())
-            if not isinstance(rows, Broken)
+            if not isinstance(rows, Quarantined)
             for row in rows
         ]
     wanted = list(obvious(batch, InputColumns()))
@@ -236,9 +241,9 @@ def test_plain_columns_give_what_every_row_says_and_no_row_becomes_a_python_obje
 @pytest.mark.parametrize("name", ["title", "url", "id", "type"])
 def test_a_column_that_is_not_plain_is_left_to_the_rows(kind, name):
     batch = pa.RecordBatch.from_pydict({"text": ["a"], name: pa.nulls(1, kind)})
-    with pytest.raises(OddColumn, match=name):
-        plain_fields(batch, InputColumns(), default_source="s")
-    fields = fields_by_row(batch, InputColumns(), default_source="s")
+    with pytest.raises(NotPlainColumn, match=name):
+        read_plain_fields(batch, InputColumns(), default_source="s")
+    fields = read_fields_by_row(batch, InputColumns(), default_source="s")
     assert {name: column.to_pylist() for name, column in fields.items()} == {
         "title": [None],
         "url": [None],
@@ -264,7 +269,8 @@ def test_both_ways_give_columns_of_the_same_types():
     }
     batch = pa.RecordBatch.from_pydict(table)
     one, other = (
-        way(batch, InputColumns(), default_source="s") for way in (plain_fields, fields_by_row)
+        way(batch, InputColumns(), default_source="s")
+        for way in (read_plain_fields, read_fields_by_row)
     )
     assert list(one) == list(other)
     for name, column in one.items():
@@ -279,7 +285,7 @@ def test_both_ways_give_columns_of_the_same_types():
 
 def test_two_columns_of_one_name_cost_their_rows():
     batch = pa.RecordBatch.from_arrays([pa.array(["a", "b"])] * 3, ["text", "title", "title"])
-    items = list(table_records(batch, 0, SPLIT, InputColumns()))
+    items = list(iter_table_records(batch, 0, SPLIT, InputColumns()))
     assert [(item.offset, item.reason) for item in items] == [(0, "bad_value"), (1, "bad_value")]
 
 
@@ -288,17 +294,17 @@ def test_dates_beside_plain_columns_are_moments():
     batch = pa.RecordBatch.from_pydict(
         {"text": ["a", "b"], "date": pa.array([day, None], pa.timestamp("s", "UTC"))}
     )
-    [records] = table_records(batch, 0, SPLIT, InputColumns())
+    [records] = iter_table_records(batch, 0, SPLIT, InputColumns())
     assert records["published"].type == MOMENT and records["published"].to_pylist() == [day, None]
 
 
 def test_a_meaning_is_asked_for_once_a_batch(monkeypatch):
     asked = []
-    monkeypatch.setattr(plain, "kind_of", lambda word: asked.append(word) or "web")
+    monkeypatch.setattr(plain, "find_genre", lambda word: asked.append(word) or "web")
     batch = pa.RecordBatch.from_pydict(
         {"text": ["t"] * 1000, "type": ["page", "", None, "doc"] * 250}
     )
-    [records] = table_records(batch, 0, SPLIT, InputColumns())
+    [records] = iter_table_records(batch, 0, SPLIT, InputColumns())
     assert asked == ["page", None, "doc"] and np.all(
         records["kind"].to_numpy(zero_copy_only=False) == "web"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gristmill.hashing import document_id
 from pipelines.annotate.config import InputColumns
-from pipelines.annotate.readers.records import RECORD_SCHEMA, Broken, Split
+from pipelines.annotate.readers.records import RECORD_SCHEMA, Quarantined, Split
 from pipelines.annotate.readers.table import read_table
 
 
@@ -19,7 +19,7 @@ def read(path, start=0, stop=None, *, columns=InputColumns()):
     stop = pq.ParquetFile(path).metadata.num_rows if stop is None else stop
     rows, broken = [], []
     for item in read_table(Split(0, "parquet", str(path), start, stop), columns):
-        if isinstance(item, Broken):
+        if isinstance(item, Quarantined):
             broken.append(item)
         else:
             assert item.schema == RECORD_SCHEMA
@@ -253,9 +253,9 @@ def test_one_bad_row_of_a_thousand_leaves_few_batches(write):
         found = items(write({"text": pa.array(moved, pa.binary())}), 1000)
         assert (
             len(found) <= 12
-            and sum(item.num_rows for item in found if not isinstance(item, Broken)) == 999
+            and sum(item.num_rows for item in found if not isinstance(item, Quarantined)) == 999
         )
-        assert [item.offset for item in found if isinstance(item, Broken)] == [place]
+        assert [item.offset for item in found if isinstance(item, Quarantined)] == [place]
 
 
 def test_batches_hold_about_eight_mebibytes_of_text_each(write):

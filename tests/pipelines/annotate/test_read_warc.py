@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import pipelines.annotate.readers.warc
 from gristmill.captures.items import CaptureFormat
 from gristmill.runs.ledger import Unbalanced
-from pipelines.annotate.readers.http_body import MAX_BODY, BadBodyError, dechunk, decode_body
-from pipelines.annotate.readers.records import Broken, Left, Split
+from pipelines.annotate.readers.http_body import MAX_BODY, BadBody, dechunk, decode_body
+from pipelines.annotate.readers.records import Dropped, Quarantined, Split
 from pipelines.annotate.readers.warc import decode_page, read_warc
 
 ABOUT = {
@@ -82,9 +82,9 @@ def capture(number, **changes):
 def read(path):
     rows, broken, left = [], [], []
     for item in read_warc(Split(0, "warc", str(path), 0, 0)):
-        if isinstance(item, Broken):
+        if isinstance(item, Quarantined):
             broken.append(item)
-        elif isinstance(item, Left):
+        elif isinstance(item, Dropped):
             left.append(item)
         else:
             rows += item.to_pylist()
@@ -249,14 +249,14 @@ def test_a_capture_whose_rights_are_too_large_to_read_is_quarantined(warc):
 )
 def test_a_record_that_is_no_response_is_left_out_and_counted(kind, reason, warc):
     rows, broken, left = warc(record(kind, b"text", "text/plain"), *capture(2))
-    assert left == [Left(reason, "web")] and len(rows) == 1 and broken == []
+    assert left == [Dropped(reason, "web")] and len(rows) == 1 and broken == []
 
 
-def test_a_record_without_a_fate_is_an_error_of_ours(warc, monkeypatch):
+def test_a_record_without_an_outcome_is_an_error_of_ours(warc, monkeypatch):
     silent = CaptureFormat("mediawiki-api", lambda body: iter(()))
     formats = {"mediawiki-api": silent}
     monkeypatch.setattr(pipelines.annotate.readers.warc, "find_format", formats.get)
-    with pytest.raises(Unbalanced, match=r"a\.warc: 2 records with content, but 1 have a fate"):
+    with pytest.raises(Unbalanced, match=r"a\.warc: 2 records with content, but 1 have an outcome"):
         warc(*capture(1), *capture(2, format="mediawiki-api"))
 
 
@@ -395,7 +395,7 @@ def test_a_body_that_cannot_be_decoded_costs_one_capture(headers, body, warc):
 
 def test_a_body_that_unpacks_to_too_much_is_refused():
     bomb = gzip.compress(b"\0" * (65 << 20), mtime=0)
-    with pytest.raises(BadBodyError, match="larger than allowed"):
+    with pytest.raises(BadBody, match="larger than allowed"):
         decode_body(bomb, {"Content-Encoding": "gzip"}.get)
 
 
@@ -406,7 +406,7 @@ def test_no_encoding_unpacks_to_too_much(encoding):
         if encoding == "deflate"
         else gzip.compress(gzip.compress(b"\0" * (65 << 20)), mtime=0)
     )
-    with pytest.raises(BadBodyError, match="larger than allowed"):
+    with pytest.raises(BadBody, match="larger than allowed"):
         decode_body(bomb, {"Content-Encoding": encoding}.get)
 
 
@@ -423,7 +423,7 @@ def test_chunks_of_any_size_give_the_body(body, size):
     transfer=st.sampled_from(["chunked", ""]),
 )
 def test_any_body_is_decoded_or_refused(raw, encoding, transfer):
-    with contextlib.suppress(BadBodyError):
+    with contextlib.suppress(BadBody):
         assert isinstance(
             decode_body(raw, {"Content-Encoding": encoding, "Transfer-Encoding": transfer}.get),
             bytes,
@@ -506,7 +506,7 @@ def test_text_is_read_whatever_its_media_type_is_called(media, warc):
 )
 def test_media_that_hold_no_prose_are_left_out(media, warc):
     rows, broken, left = warc(response(b"\x89PNG\r\n\x1a\n", media=media), about(), *capture(2))
-    assert left == [Left("not_text", "wikinews-en")] and len(rows) == 1 and broken == []
+    assert left == [Dropped("not_text", "wikinews-en")] and len(rows) == 1 and broken == []
 
 
 def test_a_page_of_replacement_characters_is_undecodable(warc):
@@ -536,7 +536,7 @@ def page(title, text="Some ''text''.", **more):
 def test_a_mediawiki_answer_is_one_record_a_page_and_a_broken_page_costs_itself(warc):
     made = response(wiki(page("A"), page("B", None), page("C"), {"title": "D", "missing": True}))
     rows, broken, left = warc(made, about(format="mediawiki-api", kind="wiki"))
-    assert left == [Left("not_content", "wikinews-en")]
+    assert left == [Dropped("not_content", "wikinews-en")]
     assert [(row["title"], row["capture"]["item"], row["media"]) for row in rows] == [
         ("A", 0, "wikitext"),
         ("C", 2, "wikitext"),
@@ -580,7 +580,7 @@ ORDINARY = [
 @pytest.mark.parametrize("answer", ORDINARY, ids=range(len(ORDINARY)))
 def test_an_ordinary_answer_of_a_wiki_without_text_is_no_fault(answer, warc):
     rows, broken, left = warc(response(json.dumps(answer).encode()), about(format="mediawiki-api"))
-    assert rows == broken == [] and left == [Left("not_content", "wikinews-en")]
+    assert rows == broken == [] and left == [Dropped("not_content", "wikinews-en")]
 
 
 def ids(warc, answer, form):

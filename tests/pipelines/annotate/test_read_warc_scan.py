@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.config import AnnotateConfig
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers import warc_survey
-from pipelines.annotate.readers.records import Broken, Left
-from pipelines.annotate.readers.warc_scan import packing_of, scan
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.readers.records import Dropped, Quarantined
+from pipelines.annotate.readers.registry import read_split
+from pipelines.annotate.readers.warc_scan import detect_packing, iter_pieces
+from pipelines.annotate.splits import make_plan
 
 
 def record(kind, body, fields=(), *, length=None, url="http://x.org/1"):
@@ -68,8 +69,8 @@ def read(path, folder, split_bytes=1 << 24):
     plan = make_plan(choose_files([str(path)])[0], config, folder / "run")
     rows, other = [], []
     for split in plan:
-        for item in read_split(split, config):
-            if isinstance(item, Broken | Left):
+        for item in read_split(split, config.columns):
+            if isinstance(item, Quarantined | Dropped):
                 other.append(item)
             else:
                 rows += item.to_pylist()
@@ -79,7 +80,7 @@ def read(path, folder, split_bytes=1 << 24):
 def pieces(data):
     return [
         (p.start, p.stop, [h.kind for h in p.heads], bool(p.fault))
-        for p in scan(io.BytesIO(data), 0, len(data))
+        for p in iter_pieces(io.BytesIO(data), 0, len(data))
     ]
 
 
@@ -330,7 +331,7 @@ def test_a_record_that_unpacks_to_anything_costs_no_memory(pack, length):
 def test_noise_anywhere_leaves_every_byte_in_one_piece_or_padding(noise, at, end):
     data = b"".join(PACKERS[end](one) for number in range(3) for one in capture(number))
     data = data[:at] + noise + data[at:]
-    found = list(scan(io.BytesIO(data), 0, len(data)))
+    found = list(iter_pieces(io.BytesIO(data), 0, len(data)))
     for one, two in itertools.pairwise(found):
         assert one.start < one.stop <= two.start and not data[one.stop : two.start].strip(b"\0\r\n")
     assert found[-1].stop <= len(data) and not data[found[-1].stop :].strip(b"\0\r\n")
@@ -364,7 +365,7 @@ def test_noise_anywhere_gives_the_same_rows_and_quarantine_for_any_split_size(
     ],
 )
 def test_packing_is_told_by_the_first_bytes(head, name):
-    assert packing_of(head) == name
+    assert detect_packing(head) == name
 
 
 @pytest.mark.parametrize("name", ["warcfile.warc", "warcfile.warc.gz", "warcfile.warc.lz4"])
@@ -385,5 +386,5 @@ def test_the_plan_reads_headers_of_uncompressed_files_and_not_their_pages(tmp_pa
             Counting.taken += len(found)
             return found
 
-    assert len(list(warc_survey.cut(Counting(data), len(data), 500_000))) > 3
+    assert len(list(warc_survey.iter_split_ranges(Counting(data), len(data), 500_000))) > 3
     assert Counting.taken < len(data) // 20

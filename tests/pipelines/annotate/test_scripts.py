@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.kernels.scripts import KANA_SHARE, main_scripts, script_counts, scripts
-from pipelines.annotate.signals.script import script_columns
+from pipelines.annotate.signals.script import compute_script_columns
 from pipelines.kernels.buffers import text_buffers
 
 MILLION = 10**6
@@ -88,7 +88,7 @@ def reference(text):
 
 
 def told(*texts):
-    names, shares = script_columns(pa.array(texts, pa.string()))
+    names, shares = compute_script_columns(pa.array(texts, pa.string()))
     return list(zip(names.to_pylist(), shares.to_pylist(), strict=True))
 
 
@@ -206,9 +206,9 @@ def test_codes_are_of_iso_15924_in_order_and_fit_a_byte():
 
 
 def test_a_slice_and_no_documents_are_told_alone():
-    names, shares = script_columns(pa.array(["a", "中", "я"]).slice(1, 1))
+    names, shares = compute_script_columns(pa.array(["a", "中", "я"]).slice(1, 1))
     assert (names.to_pylist(), shares.to_pylist()) == (["Hani"], [1.0])
-    names, shares = script_columns(pa.array([], pa.string()))
+    names, shares = compute_script_columns(pa.array([], pa.string()))
     assert (names.type, shares.type, len(names)) == (pa.string(), pa.float32(), 0)
 
 

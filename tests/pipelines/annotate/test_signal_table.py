@@ -14,9 +14,9 @@ from pipelines.annotate.signals.table import (
     PERMUTATIONS,
     SIGNAL_FIELDS,
     SIGNALS,
-    signal_columns,
-    signature_column,
-    signature_matrix,
+    compute_signal_columns,
+    compute_signature_column,
+    view_signature_matrix,
 )
 from pipelines.kernels.buffers import text_buffers
 
@@ -30,13 +30,13 @@ TEXTS = [
 
 
 def columns(texts, langs):
-    made = signal_columns(pa.array(texts, pa.string()), pa.array(langs, pa.string()))
+    made = compute_signal_columns(pa.array(texts, pa.string()), pa.array(langs, pa.string()))
     return dict(zip([field.name for field in SIGNAL_FIELDS], made, strict=True))
 
 
 def test_columns_have_the_types_of_the_schema_and_a_row_a_document():
     urls = pa.array(["http://a.org/", None, "no address", "HTTP://A.org", "http://b.org/"])
-    made = signal_columns(pa.array(TEXTS), pa.array(["en", "en", "und", "zh", "en"]), urls)
+    made = compute_signal_columns(pa.array(TEXTS), pa.array(["en", "en", "und", "zh", "en"]), urls)
     assert [column.type for column in made] == [field.type for field in SIGNAL_FIELDS]
     assert {len(column) for column in made} == {len(TEXTS)}
     table = pa.table(made, pa.schema(SIGNAL_FIELDS))
@@ -68,7 +68,7 @@ def test_every_numeric_signal_says_its_meaning_and_its_source():
 def test_no_documents_give_empty_columns():
     assert {
         len(column)
-        for column in signal_columns(pa.array([], pa.string()), pa.array([], pa.string()))
+        for column in compute_signal_columns(pa.array([], pa.string()), pa.array([], pa.string()))
     } == {0}
 
 
@@ -111,24 +111,27 @@ def test_a_signature_is_null_under_five_words():
 )
 def test_the_matrix_of_any_slice_is_the_slice_of_the_matrix(sizes, start, length):
     texts = [" ".join(f"w{place}x{i}" for i in range(size)) for place, size in enumerate(sizes)]
-    column = signature_column(*text_buffers(pa.array(texts)))
-    matrix = signature_matrix(column)
+    column = compute_signature_column(*text_buffers(pa.array(texts)))
+    matrix = view_signature_matrix(column)
     assert matrix.shape == (len(texts), PERMUTATIONS)
     part = column.slice(min(start, len(column)), length)
     valid = part.is_valid().to_numpy(zero_copy_only=False)
-    assert signature_matrix(part)[valid].tolist() == matrix[start : start + length][valid].tolist()
+    assert (
+        view_signature_matrix(part)[valid].tolist()
+        == matrix[start : start + length][valid].tolist()
+    )
     raw = [np.frombuffer(value, "<u4").tolist() for value in part.to_pylist() if value is not None]
-    assert raw == signature_matrix(part)[valid].tolist()
+    assert raw == view_signature_matrix(part)[valid].tolist()
 
 
 def test_signatures_survive_parquet():
-    column = signature_column(*text_buffers(pa.array(TEXTS)))
+    column = compute_signature_column(*text_buffers(pa.array(TEXTS)))
     file = io.BytesIO()
     pq.write_table(pa.table({"signature": column}), file, row_group_size=2)
     back = pq.read_table(file)["signature"].combine_chunks()
     assert back.equals(column)
     valid = column.is_valid().to_numpy(zero_copy_only=False)
-    assert (signature_matrix(back)[valid] == signature_matrix(column)[valid]).all()
+    assert (view_signature_matrix(back)[valid] == view_signature_matrix(column)[valid]).all()
 
 
 def test_the_matrix_of_no_rows_is_empty():
@@ -136,4 +139,4 @@ def test_the_matrix_of_no_rows_is_empty():
         pa.array([], pa.binary(4 * PERMUTATIONS)),
         pa.chunked_array([], pa.binary(4 * PERMUTATIONS)).combine_chunks(),
     ):
-        assert signature_matrix(empty).shape == (0, PERMUTATIONS)
+        assert view_signature_matrix(empty).shape == (0, PERMUTATIONS)

@@ -21,7 +21,7 @@ from pipelines.annotate.kernels.thai import (
     thai_words,
 )
 from pipelines.annotate.kernels.token_classes import flag_table
-from pipelines.annotate.signals.table import SIGNAL_FIELDS, signal_columns, stop_words
+from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns, load_stop_words
 from pipelines.decide.rules import all_rules
 
 CONSONANTS, VOWELS, MARKS = "กขคงจชดตทนบปพมยรลวสหอฮ", "ะัาำิีึืุูเแโใไ", "็่้๊๋์"
@@ -303,7 +303,7 @@ def test_an_empty_dictionary_leaves_only_what_is_not_thai():
 
 @pytest.mark.parametrize(("lang", "count"), [("th", 6), ("lo", 23), ("ko", 23), ("und", 23)])
 def test_documents_in_thai_have_words_and_others_characters(lang, count):
-    columns = signal_columns(pa.array(["โอเคบ่พวกเรารักภาษาบ้านเกิด"]), pa.array([lang]))
+    columns = compute_signal_columns(pa.array(["โอเคบ่พวกเรารักภาษาบ้านเกิด"]), pa.array([lang]))
     assert SIGNAL_FIELDS[1].name == "words"
     assert columns[1].to_pylist() == [count]
 
@@ -311,9 +311,9 @@ def test_documents_in_thai_have_words_and_others_characters(lang, count):
 def test_a_batch_may_hold_thai_beside_chinese_and_other_languages():
     texts = ["พวกเรารักภาษาบ้านเกิด", "the old mill", "我来到北京清华大学", "ภาษา"]
     langs = ["th", "en", "zh", "th"]
-    together = signal_columns(pa.array(texts), pa.array(langs))
+    together = compute_signal_columns(pa.array(texts), pa.array(langs))
     for row, (text, lang) in enumerate(zip(texts, langs, strict=True)):
-        alone = signal_columns(pa.array([text]), pa.array([lang]))
+        alone = compute_signal_columns(pa.array([text]), pa.array([lang]))
         assert [column[row] for column in together] == [column[0] for column in alone]
 
 
@@ -358,5 +358,5 @@ def test_every_fineweb2_rule_that_other_languages_have_is_there_for_thai():
 
 
 def test_every_thai_stop_word_is_a_word_by_itself():
-    for word in stop_words()["th"]:
+    for word in load_stop_words()["th"]:
         assert words(word) == [word]

@@ -12,10 +12,10 @@ from pipelines.annotate.signals import urls
 from pipelines.annotate.signals.urls import (
     URL_HASH,
     are_canonical,
-    canonical_url,
-    tracking,
-    url_hash,
-    url_hashes,
+    canonicalize_url,
+    hash_url,
+    hash_urls,
+    load_tracking_parameters,
 )
 
 
@@ -62,8 +62,8 @@ from pipelines.annotate.signals.urls import (
     ],
 )
 def test_an_address_has_the_form_that_the_rules_give_it(url, canonical):
-    assert canonical_url(url) == canonical
-    assert canonical_url(canonical) == canonical
+    assert canonicalize_url(url) == canonical
+    assert canonicalize_url(canonical) == canonical
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_an_address_has_the_form_that_the_rules_give_it(url, canonical):
     ],
 )
 def test_what_names_no_page_of_a_host_has_no_form_and_no_hash(url):
-    assert canonical_url(url) is None and url_hash(url) is None
+    assert canonicalize_url(url) is None and hash_url(url) is None
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_what_names_no_page_of_a_host_has_no_form_and_no_hash(url):
     ],
 )
 def test_what_may_be_two_pages_stays_two(one, other):
-    assert canonical_url(one) != canonical_url(other)
-    assert url_hash(one) != url_hash(other)
+    assert canonicalize_url(one) != canonicalize_url(other)
+    assert hash_url(one) != hash_url(other)
 
 
 PIECES = [
@@ -197,9 +197,9 @@ ADDRESSES = st.builds(
 @given(url=ADDRESSES)
 @example(url="http://x.org/\ud800")
 def test_the_form_of_a_form_is_itself_for_any_text(url):
-    once = canonical_url(url)
+    once = canonicalize_url(url)
     if once is not None:
-        assert canonical_url(once) == once
+        assert canonicalize_url(once) == once
         assert once.isascii() and once.isprintable() and " " not in once
 
 
@@ -216,13 +216,15 @@ FREE = st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="!$&'()
 @given(path=st.text(FREE, max_size=10))
 def test_an_encoded_path_is_the_same_page_as_the_plain_one(path):
     encoded = "".join(f"%{byte:02x}" for byte in path.encode())
-    assert canonical_url(f"http://x.org/a{path}z") == canonical_url(f"http://x.org/a{encoded}z")
+    assert canonicalize_url(f"http://x.org/a{path}z") == canonicalize_url(
+        f"http://x.org/a{encoded}z"
+    )
 
 
 @settings(max_examples=300, deadline=None)
 @given(names=st.lists(SAFE, max_size=4), data=st.data())
 def test_tracking_parameters_make_no_difference_wherever_they_stand(names, data):
-    prefixes, whole = tracking()
+    prefixes, whole = load_tracking_parameters()
     kept = [
         f"{name}=1"
         for name in names
@@ -232,13 +234,13 @@ def test_tracking_parameters_make_no_difference_wherever_they_stand(names, data)
     mixed = list(kept)
     for name in data.draw(st.lists(tracked, max_size=4)):
         mixed.insert(data.draw(st.integers(0, len(mixed))), f"{name.upper()}=v")
-    assert canonical_url("http://x.org/a?" + "&".join(mixed)) == canonical_url(
+    assert canonicalize_url("http://x.org/a?" + "&".join(mixed)) == canonicalize_url(
         "http://x.org/a?" + "&".join(kept)
     )
 
 
 def test_the_list_of_tracking_parameters_is_in_lower_case_and_says_nothing_twice():
-    prefixes, names = tracking()
+    prefixes, names = load_tracking_parameters()
     assert all(name == name.lower() for name in (*prefixes, *names)) and len(set(prefixes)) == len(
         prefixes
     )
@@ -247,20 +249,22 @@ def test_the_list_of_tracking_parameters_is_in_lower_case_and_says_nothing_twice
 
 
 def test_a_hash_is_that_of_the_canonical_address():
-    assert url_hash("HTTP://Example.org:80/a/") == xxhash.xxh3_128_digest(b"http://example.org/a")
+    assert hash_url("HTTP://Example.org:80/a/") == xxhash.xxh3_128_digest(b"http://example.org/a")
 
 
 def test_a_column_of_addresses_has_a_hash_each_and_looks_once_at_each_that_may_change(monkeypatch):
     seen = []
-    monkeypatch.setattr(urls, "canonical_url", lambda url: seen.append(url) or canonical_url(url))
+    monkeypatch.setattr(
+        urls, "canonicalize_url", lambda url: seen.append(url) or canonicalize_url(url)
+    )
     column = pa.array(
         ["http://A/", None, "http://b/", "http://A/", "page:1", None, *["http://one.org/."] * 1000]
     )
-    hashes = url_hashes(column)
+    hashes = hash_urls(column)
     assert hashes.type == URL_HASH
     assert seen == ["http://A/", "page:1", "http://one.org/."]
     assert hashes.to_pylist() == [
-        None if url is None else url_hash(url) for url in column.to_pylist()
+        None if url is None else hash_url(url) for url in column.to_pylist()
     ]
 
 
@@ -313,7 +317,7 @@ def test_most_canonical_addresses_are_seen_to_be_so():
     ],
 )
 def test_what_has_another_form_or_none_is_not_taken_for_canonical(url):
-    assert canonical_url(url) != url
+    assert canonicalize_url(url) != url
     assert are_canonical(pa.array([url])).to_pylist() == [False]
 
 
@@ -356,14 +360,14 @@ FORMS = st.lists(
 )
 def test_what_is_seen_to_be_canonical_is_its_own_form(url):
     if are_canonical(pa.array([url])).to_pylist() == [True]:
-        assert canonical_url(url) == url
+        assert canonicalize_url(url) == url
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.none() | FORMS.map(lambda pieces: "http://x.org" + "".join(pieces)), max_size=9))
 def test_a_column_has_the_hashes_of_its_addresses(column):
-    assert url_hashes(pa.array(column, pa.string())).to_pylist() == [
-        url and url_hash(url) for url in column
+    assert hash_urls(pa.array(column, pa.string())).to_pylist() == [
+        url and hash_url(url) for url in column
     ]
 
 
@@ -372,14 +376,14 @@ def test_a_column_has_the_hashes_of_its_addresses(column):
     [pa.array([], pa.string()), pa.nulls(3, pa.string()), pa.array(["x", "http://a/"]).slice(1)],
 )
 def test_empty_columns_nulls_and_slices_keep_their_rows(column):
-    hashes = url_hashes(column)
+    hashes = hash_urls(column)
     assert hashes.type == URL_HASH and hashes.to_pylist() == [
-        url and url_hash(url) for url in column.to_pylist()
+        url and hash_url(url) for url in column.to_pylist()
     ]
 
 
 def test_a_million_characters_take_time_that_grows_with_them():
     for char in ("a", "%", "%7e", "/..", "&", "?", "é", ".", "utm_a&"):
-        assert canonical_url("http://x.org/?" + char * (10**6 // len(char))) is not None
-        assert canonical_url("http://x.org/" + char * (10**6 // len(char))) is not None
-    assert canonical_url("http://x.org/" + "a/" * 10**6 + "../" * 10**6) == "http://x.org/"
+        assert canonicalize_url("http://x.org/?" + char * (10**6 // len(char))) is not None
+        assert canonicalize_url("http://x.org/" + char * (10**6 // len(char))) is not None
+    assert canonicalize_url("http://x.org/" + "a/" * 10**6 + "../" * 10**6) == "http://x.org/"

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.extract.normalize import normalize
-from pipelines.annotate.extract.wikitext import drop_nested, is_redirect, wikitext_to_text
+from pipelines.annotate.extract.wikitext import drop_nested, extract_wikitext, is_redirect
 
 
 def plain(text):
-    return normalize(wikitext_to_text(text))
+    return normalize(extract_wikitext(text))
 
 
 CASES = {
@@ -238,7 +238,7 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_time_is_linear_on_hostile_pages(check_linear, name):
     unit = HOSTILE[name]
-    check_linear(wikitext_to_text, *(unit * (size // len(unit)) for size in (20_000, 160_000)))
+    check_linear(extract_wikitext, *(unit * (size // len(unit)) for size in (20_000, 160_000)))
 
 
 @pytest.mark.parametrize(
@@ -260,8 +260,8 @@ def test_time_is_linear_on_hostile_pages(check_linear, name):
     ],
 )
 def test_time_is_linear_on_one_construct_that_never_ends(check_linear, head, unit, tail):
-    check_linear(wikitext_to_text, *(head + unit * size + tail for size in (8_000, 64_000)))
+    check_linear(extract_wikitext, *(head + unit * size + tail for size in (8_000, 64_000)))
 
 
 def test_a_million_braces_take_linear_time(check_linear):
-    check_linear(wikitext_to_text, "{{" * 62_500, "{{" * 500_000)
+    check_linear(extract_wikitext, "{{" * 62_500, "{{" * 500_000)

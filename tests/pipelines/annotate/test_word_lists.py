@@ -11,7 +11,7 @@ from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs.finished import find_latest
 from pipelines.annotate.config import AnnotateConfig
-from pipelines.annotate.signals.chosen import chosen_columns, refuse_edited
+from pipelines.annotate.signals.chosen import load_custom_columns, refuse_edited
 from pipelines.annotate.signals.word_list import read_list
 
 TEXTS = (
@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def columns(*settings):
-    return chosen_columns(load(AnnotateConfig, None, settings))
+    return load_custom_columns(load(AnnotateConfig, None, settings))
 
 
 def batch(*rows):

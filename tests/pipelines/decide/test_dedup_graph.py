@@ -12,7 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from gristmill.corpus.document import MOMENT
 from gristmill.runs.run import SPILL
-from pipelines.annotate.signals.table import hashes_of_texts, signature_column
+from pipelines.annotate.signals.table import hash_texts, compute_signature_column
 from pipelines.decide import graph as deciding
 from pipelines.decide.config import DecideConfig, NearConfig, UrlConfig
 from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
@@ -65,11 +65,11 @@ def documents(tmp_path_factory):
                 "source": ["s"] * ROWS,
                 "kind": ["web"] * ROWS,
                 "published": pa.array([old if n == 2 else None for n in numbers], MOMENT),
-                "text_hash": hashes_of_texts(folded_texts(*buffers)),
+                "text_hash": hash_texts(folded_texts(*buffers)),
                 "url_hash": pa.array(
                     [addresses[n] * 16 if n in addresses else None for n in numbers], pa.binary(16)
                 ),
-                "signature": signature_column(*buffers),
+                "signature": compute_signature_column(*buffers),
             }
         )
         pq.write_table(table, folder / f"part-{shard:05d}.parquet", row_group_size=3)

@@ -16,7 +16,7 @@ from gristmill.corpus.document import MOMENT
 from gristmill.errors import RunError
 from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
-from pipelines.annotate.signals.table import hashes_of_lines
+from pipelines.annotate.signals.table import hash_lines
 from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeats_graph
 from pipelines.decide.dedup.graph import Spread
@@ -93,7 +93,7 @@ def write(folder, shards, *, row_group=2):
             for name in ("text", "url", "published", "source", "kind")
         }
         table = pa.table({"id": pa.array(ids, pa.string()), **columns})
-        hashes = hashes_of_lines(folded_texts(*text_buffers(columns["text"])))
+        hashes = hash_lines(folded_texts(*text_buffers(columns["text"])))
         path = folder / "documents" / f"part-{shard:05d}.parquet"
         pq.write_table(table.append_column("line_hashes", hashes), path, row_group_size=row_group)
         np.savez(

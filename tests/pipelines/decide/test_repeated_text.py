@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.annotate.signals.table import hashes_of_lines
+from pipelines.annotate.signals.table import hash_lines
 from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.hash_list import HashList
@@ -44,7 +44,7 @@ NONE = HashList(())
 def batch_of(texts):
     column = pa.array(texts, pa.string())
     return pa.RecordBatch.from_arrays(
-        [column, hashes_of_lines(folded_texts(*text_buffers(column)))], ["text", "line_hashes"]
+        [column, hash_lines(folded_texts(*text_buffers(column)))], ["text", "line_hashes"]
     )
 
 

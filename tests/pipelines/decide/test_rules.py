@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gristmill.errors import ConfigError
-from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS, stop_words
+from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS, load_stop_words
 from pipelines.decide.config import PRESETS_OF, Bound, DecideConfig
 from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 
@@ -268,7 +268,7 @@ def test_gopher_and_repetition_have_the_bounds_of_fineweb2_where_words_are_cut_b
 
 
 def test_stop_words_are_lists_of_distinct_words_that_a_signal_can_count():
-    for words in stop_words().values():
+    for words in load_stop_words().values():
         assert 2 <= len(words) == len(set(words)) <= 64
 
 

@@ -15,7 +15,7 @@ import sentencepiece
 from gristmill import cli
 from gristmill.errors import ConfigError
 from gristmill.runs.finished import find_latest, open_run
-from pipelines.annotate.signals.table import number_columns
+from pipelines.annotate.signals.table import compute_number_columns
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.fertility import (
@@ -278,7 +278,7 @@ def test_words_of_masked_documents_are_counted_again(tmp_path):
     assert "<EMAIL>" in row["text"]
     assert (
         row["words"]
-        == number_columns(pa.array([row["text"]]), pa.array([row["lang"]]))[1][0].as_py()
+        == compute_number_columns(pa.array([row["text"]]), pa.array([row["lang"]]))[1][0].as_py()
         == 16
     )
     stored = pq.read_table(
