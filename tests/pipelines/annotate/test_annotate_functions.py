@@ -138,7 +138,7 @@ def test_the_author_a_page_states_leaves_annotate_only_as_a_keyed_name():
     assert extract_batch(rows, CONFIG, stated, Tally(), [])["author"].to_pylist() == [None, None]
 
 
-def test_every_record_has_one_fate():
+def test_every_record_has_one_outcome():
     tally, broken = Tally(), []
     rows = [
         record("fine text here"),
@@ -154,7 +154,7 @@ def test_every_record_has_one_fate():
     ]
     kept = [annotate_item(item, CONFIG, PAGE, tally, broken) for item in items]
     assert [made.num_rows if made else None for made in kept] == [2, None, None]
-    counts = {(entry.outcome, entry.reason): entry.documents for entry in tally.entries()}
+    counts = {(entry.fate, entry.reason): entry.documents for entry in tally.entries()}
     assert sum(counts.values()) == 7
     assert counts[("quarantined", "extraction_timeout")] == counts[("quarantined", "bad_json")] == 1
     assert (
@@ -167,7 +167,7 @@ def test_every_record_has_one_fate():
         ("extraction_timeout", 7, "s"),
         ("bad_json", 5, "t"),
     ]
-    assert sum(entry.bytes for entry in tally.entries() if entry.outcome == "kept") == len(
+    assert sum(entry.bytes for entry in tally.entries() if entry.fate == "kept") == len(
         "fine text here"
     ) + len("also fine")
 
@@ -236,7 +236,7 @@ def test_a_split_of_a_remainder_is_one_broken_record(tmp_path):
         CONFIG,
         PAGE,
     )
-    assert [(entry.outcome, entry.reason, entry.documents) for entry in made.entries] == [
+    assert [(entry.fate, entry.reason, entry.documents) for entry in made.entries] == [
         ("quarantined", "unknown_remainder", 1)
     ]
 

@@ -38,7 +38,7 @@ def annotate(tmp_path, sandbox):
         plan = make_plan(choose_files([str(tmp_path / name)])[0], config, tmp_path)
         for split in plan:
             receipt = annotate_split(tmp_path, split, config, sandbox)
-            assert {entry.outcome for entry in receipt.entries} <= {"kept"}
+            assert {entry.fate for entry in receipt.entries} <= {"kept"}
         return pq.read_table(tmp_path / "documents")
 
     return run
