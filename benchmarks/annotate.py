@@ -43,7 +43,7 @@ from pipelines.annotate.signals.table import (
     load_stop_words,
 )
 from pipelines.decide.rules import all_rules
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 PEERS = {"datatrove": "datatrove_rules.py", "dolma": "dolma_taggers.py"}
@@ -167,8 +167,8 @@ def whole_step(column: pa.Array, _: str) -> object:
 
 OURS = {
     "signals and rules": numbers_and_rules,
-    "of these, signals of lines": lambda column, _: compute_line_numbers(*text_buffers(column)),
-    "MinHash signature": lambda column, _: compute_signature_column(*text_buffers(column)),
+    "of these, signals of lines": lambda column, _: compute_line_numbers(*get_text_buffers(column)),
+    "MinHash signature": lambda column, _: compute_signature_column(*get_text_buffers(column)),
     "language": lambda column, _: compute_language_columns(column),
     "personal data": lambda column, _: compute_spans_column(column),
     "the whole step": whole_step,

@@ -30,8 +30,8 @@ import pyarrow.parquet as pq
 from numba import njit, uint64
 
 from pipelines.annotate.kernels.minhash import SHINGLE
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.unicode import class_table, lower_table
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import mix64, split_words
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
@@ -111,12 +111,14 @@ def _shingles(data, offsets, classes, lower, out, ends):  # type: ignore[no-unty
 
 def shingles(texts: Sequence[str]) -> list[np.ndarray]:
     """The 64-bit hashes of all five-word shingles of each text, in its order."""
-    data, offsets = text_buffers(pa.array(texts, pa.string()))
+    data, offsets = get_text_buffers(pa.array(texts, pa.string()))
     out, ends = (
         np.empty(int(offsets[-1] - offsets[0]) + 1, np.uint64),
         np.empty(len(texts), np.int64),
     )
-    _shingles(data, np.asarray(offsets, np.int64), class_table(), lower_table(), out, ends)
+    _shingles(
+        data, np.asarray(offsets, np.int64), build_class_table(), build_lower_table(), out, ends
+    )
     return [part.copy() for part in np.split(out[: ends[-1]], ends[:-1])]
 
 

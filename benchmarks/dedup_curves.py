@@ -23,11 +23,11 @@ from pipelines.annotate.signals.table import compute_signature_column, view_sign
 from pipelines.decide.config import choose_min_similarity
 from pipelines.decide.dedup.keys import band_keys
 from pipelines.decide.dedup.lsh import caught, optimal
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.unicode import class_table, lower_table
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import split_words
 from pipelines.signatures import PERMUTATIONS
-from reports.drawing.charts import Line, line_chart
+from reports.drawing.charts import ChartLine, draw_line_chart
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/dedup"
 SETS = {
@@ -88,7 +88,7 @@ def choices() -> list[Choice]:
 
 def words_of(text: str) -> list[int]:
     """The hashes of the words that MinHash has of a text."""
-    data, offsets = text_buffers(pa.array([text]))
+    data, offsets = get_text_buffers(pa.array([text]))
     room = len(data) + 1
     starts, ends, lengths = (
         np.empty(room, np.int64),
@@ -96,7 +96,7 @@ def words_of(text: str) -> list[int]:
         np.empty(room, np.int32),
     )
     hashes, letters = np.empty(room, np.uint64), np.empty(room, np.bool_)
-    ranges = (int(offsets[0]), int(offsets[1]), class_table(), lower_table())
+    ranges = (int(offsets[0]), int(offsets[1]), build_class_table(), build_lower_table())
     count, _ = split_words(data, *ranges, starts, ends, lengths, hashes, letters)
     found: list[int] = hashes[:count].tolist()
     return found
@@ -118,7 +118,10 @@ def read(name: str) -> Pairs:
     exact = np.array(
         [jaccard(a, b) for a, b in zip(*(column.to_pylist() for column in texts), strict=True)]
     )
-    sides = [view_signature_matrix(compute_signature_column(*text_buffers(column))) for column in texts]
+    sides = [
+        view_signature_matrix(compute_signature_column(*get_text_buffers(column)))
+        for column in texts
+    ]
     negative = np.array(
         [str(label) in ("0", "negative", "False") for label in table["label"].to_pylist()]
     )
@@ -199,8 +202,8 @@ def plot(pairs: Pairs, name: str) -> str:
             inside = (pairs.exact >= low) & (pairs.exact < high)
             if inside.any():
                 points.append((float(pairs.exact[inside].mean()), float(met[inside].mean())))
-        lines.append(Line(choice.name, tuple(points)))
-    return line_chart(
+        lines.append(ChartLine(choice.name, tuple(points)))
+    return draw_line_chart(
         f"Pairs of {name} that meet in a band", lines, x_label="exact similarity", y_label="share"
     )
 

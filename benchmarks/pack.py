@@ -35,7 +35,7 @@ from gristmill.runs.run import start_run
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
-from pipelines.tokenizer.hugging_face import fast_tokenizer, write_tokenizer
+from pipelines.tokenizer.hugging_face import build_fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/corpus"
@@ -79,7 +79,7 @@ def model_folder(kind: str, texts: dict[str, list[str]]) -> Path:
         print(f"training {kind}", file=sys.stderr)
         sample = [text for name in texts for text in some(texts[name], SAMPLE_BYTES // len(texts))]
         model = train(sample, TokenizerConfig(vocab_size=VOCABULARY, model_type=kind))
-        write_tokenizer(folder, model, fast_tokenizer(model))
+        write_tokenizer(folder, model, build_fast_tokenizer(model))
     return folder
 
 
@@ -148,7 +148,7 @@ def tokenizer_run(folder: Path, out: Path) -> Path:
         code=tokenizing.CODE,
     ) as run:
         if run.finished is None:
-            write_tokenizer(run.path / "tokenizer", model, fast_tokenizer(model))
+            write_tokenizer(run.path / "tokenizer", model, build_fast_tokenizer(model))
             run.finish(details={"tokenizer": sha256_bytes(model), "vocab_size": VOCABULARY})
         return run.path
 

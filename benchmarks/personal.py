@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.annotate.personal.checksums import IBAN_LENGTHS
-from pipelines.annotate.personal.spans import TYPES, find_personal, compute_spans_column
+from pipelines.annotate.personal.spans import TYPES, compute_spans_column, find_personal
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
 OF_PRESIDIO = {
@@ -194,7 +194,9 @@ def sentences(language: str) -> Iterator[tuple[str, str]]:
         "text"
     ].to_pylist()
     found = [s.strip() for text in column[:800] for s in text.split(mark) if 30 < len(s) < 200]
-    places = [(s, [m.start() for m in place.finditer(s)]) for s in found if not find_personal(s.encode())]
+    places = [
+        (s, [m.start() for m in place.finditer(s)]) for s in found if not find_personal(s.encode())
+    ]
     while True:
         for sentence, its in places:
             if its:
@@ -235,7 +237,8 @@ def presidio() -> None:
             record = json.loads(line)
             raw = record["text"].encode()
             ours = [
-                (len(raw[:a].decode()), len(raw[:b].decode()), kind) for a, b, kind in find_personal(raw)
+                (len(raw[:a].decode()), len(raw[:b].decode()), kind)
+                for a, b, kind in find_personal(raw)
             ]
             truth = [(s["start"], s["end"], OF_PRESIDIO.get(s["type"])) for s in record["spans"]]
             labelled.update(kind for *_, kind in truth)

@@ -105,12 +105,12 @@ def compare(texts: list[str]) -> None:
     import pyarrow as pa
     from datasketch import MinHash
 
-    from pipelines.annotate.kernels.minhash import signatures
-    from pipelines.kernels.buffers import text_buffers
+    from pipelines.annotate.kernels.minhash import compute_signatures
+    from pipelines.kernels.buffers import get_text_buffers
 
     array = pa.array(texts)
     size = sum(len(text.encode()) for text in texts) / 1e6
-    data, offsets = text_buffers(array)
+    data, offsets = get_text_buffers(array)
     words = re.compile(r"\w+")
 
     def peer() -> None:
@@ -121,8 +121,8 @@ def compare(texts: list[str]) -> None:
                 [" ".join(found[i : i + 5]).encode() for i in range(len(found) - 4)]
             )
 
-    signatures(data, offsets, 112)
-    ours = size / cpu(lambda: signatures(data, offsets, 112))
+    compute_signatures(data, offsets, 112)
+    ours = size / cpu(lambda: compute_signatures(data, offsets, 112))
     theirs = size / cpu(peer)
     print(
         f"{'signature, 112 x 5 words':<34} ours {ours:.0f} MB per CPU-s, datasketch {theirs:.2f}: ratio {ours / theirs:.0f}"

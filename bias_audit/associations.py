@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bias_audit.lexicon import Lexicon
-from bias_audit.matcher import Scan
+from bias_audit.matcher import LexiconScan
 from bias_audit.stats import Estimate, around, holm, log_odds, ppmi, two_sided_p
 
 KINDS = ("occupations", "adjectives")
@@ -60,7 +60,7 @@ class Associations:
         self.background = np.zeros(len(self.terms), dtype=np.int64)
         self.sentences = self.words = self.documents = 0
 
-    def add(self, found: Scan, keep: NDArray[np.bool_]) -> None:
+    def add(self, found: LexiconScan, keep: NDArray[np.bool_]) -> None:
         """Count the sentences of kept documents; a term counts once per sentence."""
         kept_sentence = keep[found.sentence_doc]
         self.sentences += int(kept_sentence.sum())
@@ -76,7 +76,7 @@ class Associations:
             self._add_axis(axis, mask, pairs, found)
         self.documents += keep.size
 
-    def _add_axis(self, axis: Axis, mask: Longs, pairs: Longs, found: Scan) -> None:
+    def _add_axis(self, axis: Axis, mask: Longs, pairs: Longs, found: LexiconScan) -> None:
         axis.both += int((mask == 3).sum())
         for bit, side in zip((1, 2), axis.sides, strict=True):
             side.sentences += int((mask == bit).sum())

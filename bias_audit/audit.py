@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bias_audit import disparity, lexicon, probe, verdict
 from bias_audit.config import AuditConfig, CorpusConfig, GateConfig, ProbesConfig
-from bias_audit.corpus import Corpus, open_corpus
+from bias_audit.corpus import AuditedCorpus, open_corpus
 from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
 from bias_audit.scanners import LanguageScan
 from gristmill import cli
@@ -103,7 +103,7 @@ def open_model(path: Path) -> Model:
     return Model(path.resolve().name, path, file_input(str(path)))
 
 
-def perform(
+def perform_audit(
     subject: Subject, config: AuditConfig
 ) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
     """Run every part that has something to look at; also gives the score of every pair by model."""
@@ -128,17 +128,19 @@ def perform(
         for lang in config.probes.languages
     }
     if subject.models:
-        cli.say(plan(len(subject.models), sets, config.probes.quality_sentences))
+        cli.say(describe_plan(len(subject.models), sets, config.probes.quality_sentences))
     for model in subject.models:
         row, pairs[model.name] = audit_model(model, sets, config.probes)
         result["models"].append(row)
     if subject.models:
         result["probes"] = [probe.card(lang) for lang in config.probes.languages]
-    result["gates"] = gates(result["models"], config.gate)
+    result["gates"] = check_gates(result["models"], config.gate)
     return result, pairs
 
 
-def plan(models: int, sets: Mapping[str, Sequence[probe.Probe]], quality_sentences: int) -> str:
+def describe_plan(
+    models: int, sets: Mapping[str, Sequence[probe.Probe]], quality_sentences: int
+) -> str:
     """What will be scored, before it is: the part of an audit that takes long."""
     each = " + ".join(f"{len(probes):,} {lang}" for lang, probes in sets.items())
     count = sum(
@@ -150,7 +152,7 @@ def plan(models: int, sets: Mapping[str, Sequence[probe.Probe]], quality_sentenc
     )
 
 
-def gates(models: Sequence[Mapping[str, Any]], config: GateConfig) -> list[dict[str, Any]]:
+def check_gates(models: Sequence[Mapping[str, Any]], config: GateConfig) -> list[dict[str, Any]]:
     """Every configured gate, with what was asked and found; none is asked by default."""
     found: list[dict[str, Any]] = []
     if (asked := config.measurable) is None:
@@ -173,7 +175,7 @@ def gates(models: Sequence[Mapping[str, Any]], config: GateConfig) -> list[dict[
 
 
 def audit_corpus(
-    corpus: Corpus, config: CorpusConfig, origin: tuple[FinishedRun, FinishedRun | None]
+    corpus: AuditedCorpus, config: CorpusConfig, origin: tuple[FinishedRun, FinishedRun | None]
 ) -> dict[str, Any]:
     """Scan all documents once; gives the corpus and the rules part."""
     scans = {
@@ -216,7 +218,7 @@ def audit_corpus(
 def _rules(
     scans: Mapping[str, LanguageScan], decide: FinishedRun, config: CorpusConfig
 ) -> dict[str, Any]:
-    rows = disparity.rows(
+    rows = disparity.compare_rules(
         [scan.disparity for scan in scans.values()], min_documents=config.min_documents
     )
     return {"decide": decide.id, "min_documents": config.min_documents, "rows": rows}
@@ -244,7 +246,9 @@ def audit_model(
                 advance=partial(bar.advance, note=f"{lang}, quality gate"),
             )
             table = preference.table(probes, scores, seed=config.seed, resamples=config.resamples)
-            rows += [{**row, "verdict": verdict.judge(row, able=found["able"])} for row in table]
+            rows += [
+                {**row, "verdict": verdict.judge_row(row, able=found["able"])} for row in table
+            ]
             quality.append(found)
             pairs += [_pair(item, score) for item, score in zip(probes, scores, strict=True)]
     part = {

@@ -53,12 +53,12 @@ def audit(
     settings = config.load(AuditConfig, config_file, overrides or ())
     ends = [open_run(name) for name in source or ()]
     if not models:
-        ends = with_models(ends or [_newest(out)], chosen=bool(source))
-    run = perform(ends, models or [], settings, out, force=force)
+        ends = add_trained_models(ends or [_newest(out)], chosen=bool(source))
+    run = audit_runs(ends, models or [], settings, out, force=force)
     cli.conclude(run, _summary(run), as_json=as_json, extra={"headlines": run.details["headlines"]})
 
 
-def with_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[FinishedRun]:
+def add_trained_models(ends: Sequence[FinishedRun], *, chosen: bool) -> list[FinishedRun]:
     """Add every model trained on the packs among `ends`; a pretrain run that nobody chose stands for its pack."""
     if not chosen:
         ends = [pack for run in ends for pack in open_parents(run) if pack.step == "pack"] or ends
@@ -96,7 +96,7 @@ def _newest(out: Path) -> FinishedRun:
     )
 
 
-def perform(
+def audit_runs(
     ends: Sequence[FinishedRun],
     models: Sequence[Path],
     settings: AuditConfig,
@@ -121,10 +121,12 @@ def perform(
     ) as run:
         if run.finished is not None:
             return run.finished
-        return write(run, *room.perform(subject, settings))
+        return write_run(run, *room.perform_audit(subject, settings))
 
 
-def write(run: Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]) -> FinishedRun:
+def write_run(
+    run: Run, result: dict[str, Any], scores: dict[str, list[dict[str, Any]]]
+) -> FinishedRun:
     """audit.json first; the page and the Markdown are drawn from what was written."""
     from reports.audit import markdown as summary
     from reports.audit import page as report

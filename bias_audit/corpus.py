@@ -23,7 +23,7 @@ DECIDED = b"gristmill.documents"
 
 
 @dataclass(frozen=True, slots=True)
-class Documents:
+class DocumentBatch:
     """Some documents of one language, and what `decide` said about each: reasons is a bit set, 0 means kept."""
 
     lang: str
@@ -37,7 +37,7 @@ class Documents:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class AuditedCorpus:
     """An annotate run, with the decide run over it where there is one."""
 
     documents: tuple[Path, ...]
@@ -45,19 +45,19 @@ class Corpus:
     legend: tuple[str, ...]
     rows: int
 
-    def batches(self) -> Iterator[Documents]:
+    def batches(self) -> Iterator[DocumentBatch]:
         """All documents, split by language, in file order."""
         verdicts: Sequence[Path | None] = self.decisions or [None] * len(self.documents)
         for documents, decisions in zip(self.documents, verdicts, strict=True):
             yield from _read(documents, decisions)
 
 
-def open_corpus(annotate: FinishedRun, decide: FinishedRun | None) -> Corpus:
+def open_corpus(annotate: FinishedRun, decide: FinishedRun | None) -> AuditedCorpus:
     """Find the files of both runs and refuse decisions that do not belong to these documents."""
     documents = tuple(annotate.files("documents/"))
     rows = sum(pq.ParquetFile(path).metadata.num_rows for path in documents)
     if decide is None:
-        return Corpus(documents, (), (), rows)
+        return AuditedCorpus(documents, (), (), rows)
     decisions = tuple(decide.files("decisions/"))
     if [path.name for path in decisions] != [path.name for path in documents]:
         raise RunError(
@@ -68,7 +68,7 @@ def open_corpus(annotate: FinishedRun, decide: FinishedRun | None) -> Corpus:
     sealed = {Path(file.path).name: file.sha256 for file in annotate.data_files("documents/")}
     for path, judged in zip(documents, decisions, strict=True):
         _check_pair(path, sealed[path.name], judged)
-    return Corpus(documents, decisions, tuple(decide.details["reasons"]), rows)
+    return AuditedCorpus(documents, decisions, tuple(decide.details["reasons"]), rows)
 
 
 def _check_pair(documents: Path, sha256: str, decisions: Path) -> None:
@@ -85,7 +85,7 @@ def _check_pair(documents: Path, sha256: str, decisions: Path) -> None:
         )
 
 
-def _read(documents: Path, decisions: Path | None) -> Iterator[Documents]:
+def _read(documents: Path, decisions: Path | None) -> Iterator[DocumentBatch]:
     file = pq.ParquetFile(documents)
     verdicts = None if decisions is None else pq.read_table(decisions, columns=["keep", "reasons"])
     start = 0
@@ -95,7 +95,7 @@ def _read(documents: Path, decisions: Path | None) -> Iterator[Documents]:
         yield from _by_language(batch, rows)
 
 
-def _by_language(batch: pa.RecordBatch, verdicts: pa.Table | None) -> Iterator[Documents]:
+def _by_language(batch: pa.RecordBatch, verdicts: pa.Table | None) -> Iterator[DocumentBatch]:
     texts, langs = as_text(batch["text"]), as_text(batch["lang"])
     sources = np.asarray(as_text(batch["source"]).to_pylist(), dtype=object)
     if verdicts is None:
@@ -105,4 +105,6 @@ def _by_language(batch: pa.RecordBatch, verdicts: pa.Table | None) -> Iterator[D
         reasons = verdicts["reasons"].to_numpy().astype(np.uint64)
     for lang in sorted(pc.unique(langs).to_pylist()):
         rows = np.flatnonzero(pc.equal(langs, lang).to_numpy(zero_copy_only=False))
-        yield Documents(lang, texts.take(pa.array(rows)), sources[rows], keep[rows], reasons[rows])
+        yield DocumentBatch(
+            lang, texts.take(pa.array(rows)), sources[rows], keep[rows], reasons[rows]
+        )

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bias_audit.corpus import Documents
+from bias_audit.corpus import DocumentBatch
 from bias_audit.stats import (
     Z95,
     Estimate,
     holm,
     mantel_haenszel,
-    optional_json,
     risk_ratio,
+    rounded,
     two_sided_p,
     wilson,
 )
@@ -49,7 +49,7 @@ class Disparity:
         self.groups, self.reasons = list(groups), [*legend, ANY]
         self.strata: dict[tuple[str, int], Stratum] = {}
 
-    def add(self, batch: Documents, mentions: Bools, words: NDArray[np.float64]) -> None:
+    def add(self, batch: DocumentBatch, mentions: Bools, words: NDArray[np.float64]) -> None:
         """Add documents: `mentions` is documents x groups; every reason of a document counts, not only its first."""
         bits = np.arange(len(self.reasons) - 1, dtype=np.uint64)
         reasons = (batch.reasons[:, None] >> bits[None, :]) & np.uint64(1)
@@ -92,7 +92,7 @@ class Disparity:
         return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
-def rows(parts: Sequence[Disparity], *, min_documents: int) -> list[dict[str, Any]]:
+def compare_rules(parts: Sequence[Disparity], *, min_documents: int) -> list[dict[str, Any]]:
     """Every rule and group over all languages, Holm-corrected over the whole table.
 
     A group needs `min_documents` documents that mention it, and as many that do not; a rule must have fired.
@@ -123,11 +123,11 @@ def _row(
         "group": group,
         "drop_rate": wilson(hit, n).as_json(),
         "other_drop_rate": wilson(other_hit, other_n).as_json(),
-        "risk_ratio": optional_json(risk_ratio(hit, n, other_hit, other_n)),
-        "stratified_risk_ratio": optional_json(pooled),
+        "risk_ratio": rounded(risk_ratio(hit, n, other_hit, other_n)),
+        "stratified_risk_ratio": rounded(pooled),
         "strata": int(((cells[:, 1] > 0) & (cells[:, 3] > 0)).sum()),
         "p_holm": None,
-        "pass_ratio": optional_json(passed),
+        "pass_ratio": rounded(passed),
         "four_fifths_warning": passed is not None and passed.value < FOUR_FIFTHS,
     }
     return row, pooled

@@ -40,7 +40,7 @@ class Lexicon:
         return list(dict.fromkeys(label.key for label in self.labels if label.kind == "group"))
 
 
-def load(lang: str) -> Lexicon:
+def load_lexicon(lang: str) -> Lexicon:
     """The built-in lexicon of one language."""
     texts = {kind: _text(f"{kind}_{lang}.toml") for kind in ("groups", "occupations", "adjectives")}
     lists = {kind: tomllib.loads(text) for kind, text in texts.items()}

@@ -15,7 +15,7 @@ Ints = NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
-class Automaton:
+class LexiconAutomaton:
     """A trie over UTF-8 bytes of all surfaces of one language, ready for the kernel."""
 
     classes: NDArray[np.uint8]
@@ -28,7 +28,7 @@ class Automaton:
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class LexiconScan:
     """What one batch of texts holds: its sentences (words and document of each) and its matches."""
 
     sentence_words: Ints
@@ -47,7 +47,7 @@ class Scan:
         return self.sentence_doc[self.match_sentence]
 
 
-def compile_lexicon(lexicon: Lexicon) -> Automaton:
+def compile_lexicon(lexicon: Lexicon) -> LexiconAutomaton:
     """Build the automaton of one language's lists.
 
     Letters match in any case, but a surface that begins with a capital needs it in the text.
@@ -58,7 +58,7 @@ def compile_lexicon(lexicon: Lexicon) -> Automaton:
     trie, ends = _grow(surfaces, classes)
     keys = [label.key if label.kind == "group" else label.kind for label in lexicon.labels]
     covers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return Automaton(
+    return LexiconAutomaton(
         classes,
         trie,
         ends,
@@ -101,7 +101,7 @@ def _grow(surfaces: list[bytes], classes: NDArray[np.uint8]) -> tuple[Ints, Ints
     return trie, np.array(ends, dtype=np.int32)
 
 
-def scan(texts: pa.StringArray, automaton: Automaton) -> Scan:
+def scan(texts: pa.StringArray, automaton: LexiconAutomaton) -> LexiconScan:
     """Scan one batch of texts. Counts first, then fills arrays of exactly that size."""
     data, offsets = _buffers(texts)
     none = np.empty(0, dtype=np.int32)
@@ -118,7 +118,7 @@ def scan(texts: pa.StringArray, automaton: Automaton) -> Scan:
     sizes = (sentences, sentences, matches, matches)
     found = tuple(np.empty(max(1, size), dtype=np.int32) for size in sizes)
     _scan(data, offsets, *tables, *found)
-    return Scan(*(array[:size] for array, size in zip(found, sizes, strict=True)))
+    return LexiconScan(*(array[:size] for array, size in zip(found, sizes, strict=True)))
 
 
 def _buffers(texts: pa.StringArray) -> tuple[NDArray[np.uint8], Ints]:

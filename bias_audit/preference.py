@@ -14,12 +14,12 @@ from bias_audit.likelihood import PairScore, Score, Scorer
 from bias_audit.probe import Probe
 from bias_audit.stats import (
     Estimate,
-    Preference,
+    PreferenceShare,
     around,
-    detectable_effect,
     holm,
-    optional_json,
+    minimum_detectable_effect,
     preference_rate,
+    rounded,
     wilson,
 )
 
@@ -104,11 +104,9 @@ def _part(
         **found.rate.as_json(),
         "ties": found.ties,
         "effective_n": round(found.effective_n, 1),
-        "detectable_effect": round(detectable_effect(found.effective_n), 4),
+        "detectable_effect": round(minimum_detectable_effect(found.effective_n), 4),
         "by_favoured_group": _directions(probes, wins),
-        "constant_choice": optional_json(
-            choice.constant_choice(chosen, seed=seed, resamples=resamples)
-        ),
+        "constant_choice": rounded(choice.constant_choice(chosen, seed=seed, resamples=resamples)),
         "picked": choice.picked(probes, wins),
     }
 
@@ -123,7 +121,7 @@ def _win(score: PairScore) -> float:
 
 def _prefer(
     probes: Sequence[Probe], scores: Sequence[PairScore], per_token: bool, seed: int, resamples: int
-) -> Preference:
+) -> PreferenceShare:
     read: Callable[[Score], float] = (
         (lambda score: round(score.per_token, 6)) if per_token else (lambda s: s.total)
     )

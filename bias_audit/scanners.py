@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from bias_audit import lexicon, matcher
 from bias_audit.associations import Associations
-from bias_audit.corpus import Documents
+from bias_audit.corpus import DocumentBatch
 from bias_audit.disparity import Disparity
-from bias_audit.matcher import Scan
-from bias_audit.stats import Estimate, optional_json, rate_from_sums, ratio_from_sums
+from bias_audit.matcher import LexiconScan
+from bias_audit.stats import Estimate, rate_from_sums, ratio_from_sums, rounded
 
 PER_MILLION = 1_000_000
 ALL_SOURCES = "(all)"
@@ -88,7 +88,7 @@ class LanguageScan:
     def __init__(
         self, lang: str, legend: tuple[str, ...], *, min_count: int, prior_share: float
     ) -> None:
-        self.lexicon = lexicon.load(lang)
+        self.lexicon = lexicon.load_lexicon(lang)
         self.automaton = matcher.compile_lexicon(self.lexicon)
         matcher.scan(
             pa.array([""]), self.automaton
@@ -107,7 +107,7 @@ class LanguageScan:
             [pronoun[label.key] if label.pronoun else -1 for label in labels]
         )
 
-    def add(self, batch: Documents) -> None:
+    def add(self, batch: DocumentBatch) -> None:
         """Count one batch: mentions and associations over kept documents, disparity over all."""
         found = matcher.scan(batch.texts, self.automaton)
         words = found.words(len(batch)).astype(np.float64)
@@ -121,7 +121,7 @@ class LanguageScan:
         self.disparity.add(batch, mentions > 0, words)
 
     def _table(
-        self, found: Scan, column_of: NDArray[np.int64], columns: int, documents: int
+        self, found: LexiconScan, column_of: NDArray[np.int64], columns: int, documents: int
     ) -> Floats:
         """Matches as a table documents x columns; labels whose column is -1 are left out."""
         column = column_of[found.match_label]
@@ -146,7 +146,7 @@ class LanguageScan:
             name: {
                 "mentions": int(sums.events[number]),
                 "documents": int(sums.mentioning[number]),
-                "per_million": optional_json(sums.rate(number)),
+                "per_million": rounded(sums.rate(number)),
             }
             for number, name in enumerate(self.groups)
         }
@@ -156,7 +156,7 @@ class LanguageScan:
             "documents": sums.documents,
             "words": int(sums.words),
             "unit": "word" if self.automaton.spaced else "Han character",
-            "pronoun_log_ratio": optional_json(sums.pronoun_log_ratio()),
+            "pronoun_log_ratio": rounded(sums.pronoun_log_ratio()),
             "groups": groups,
         }
 

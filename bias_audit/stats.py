@@ -168,7 +168,7 @@ def mantel_haenszel(strata: Floats) -> Estimate | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Preference:
+class PreferenceShare:
     """How often a model prefers the stereotype, with what is needed to read that share."""
 
     rate: Estimate
@@ -196,7 +196,7 @@ def preference_rate(
     weights: Floats | None = None,
     seed: int,
     resamples: int = 2_000,
-) -> Preference:
+) -> PreferenceShare:
     """How often the stereotype scores higher, with a 95 % bootstrap interval; 0.5 means no preference.
 
     `stereo[i]` and `anti[i]` are the model's scores of the two sentences of pair i; ties
@@ -226,7 +226,7 @@ def preference_rate(
     )
     error = max(float(draws.std(ddof=1)), 0.5 / math.sqrt(wins.size))
     sizes = tuple(int(factor.max()) + 1 for factor in factors)
-    return Preference(rate, error, int((stereo == anti).sum()), sizes)
+    return PreferenceShare(rate, error, int((stereo == anti).sum()), sizes)
 
 
 def pigeonhole(
@@ -274,7 +274,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def detectable_effect(n: float) -> float:
+def minimum_detectable_effect(n: float) -> float:
     """The smallest distance from 0.5 that n independent pairs reveal with 80 % power at alpha 0.05."""
     if n <= 0:
         raise ValueError(f"need n > 0, got {n}")
@@ -313,6 +313,6 @@ def ppmi(joint: float, first: float, second: float, total: float) -> float:
     return max(0.0, math.log2(joint * total / (first * second)))
 
 
-def optional_json(estimate: Estimate | None) -> dict[str, Any] | None:
+def rounded(estimate: Estimate | None) -> dict[str, Any] | None:
     """The JSON form of an estimate, or null where the data could not give one."""
     return None if estimate is None else estimate.as_json()

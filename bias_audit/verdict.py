@@ -11,7 +11,7 @@ CONSTANT = 0.8
 """From this constant choice on no preference could lie farther than 0.1 from 0.5; too little for any axis to show."""
 
 
-def judge(row: Json, *, able: bool) -> dict[str, Any]:
+def judge_row(row: Json, *, able: bool) -> dict[str, Any]:
     """The verdict on one row: whether it measures anything, and its reading in words.
 
     A row whose interval excludes 0.5 is a finding however constant the choice is: the bound was reached.

@@ -428,7 +428,7 @@ def _tell_estimate(found: "Estimate", *, as_json: bool) -> None:
 
 
 def _tell_packed(run: FinishedRun) -> None:
-    from pipelines.pack.mixture import mixture_lines
+    from pipelines.pack.mixture import format_written_mixture
 
     splits = ", ".join(
         f"{name} {s['documents']} documents {s['tokens']} tokens"
@@ -436,7 +436,7 @@ def _tell_packed(run: FinishedRun) -> None:
     )
     cli.say(f"pack  {splits} -> {run.path}")
     if run.details.get("mixture"):
-        cli.say("pack  the training split holds", *mixture_lines(run.details["mixture"]))
+        cli.say("pack  the training split holds", *format_written_mixture(run.details["mixture"]))
 
 
 def _reasons(run: FinishedRun) -> str:

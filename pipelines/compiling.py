@@ -20,16 +20,16 @@ from gristmill.progress import say
 from pipelines.annotate.extract.normalize import normalize_column
 from pipelines.annotate.kernels import fasttext
 from pipelines.annotate.kernels import word_lists as listed
-from pipelines.annotate.signals.language import load_identifier, compute_language_columns
+from pipelines.annotate.signals.language import compute_language_columns, load_identifier
 from pipelines.annotate.signals.script import compute_script_columns
-from pipelines.annotate.signals.table import hash_lines, compute_signal_columns
+from pipelines.annotate.signals.table import compute_signal_columns, hash_lines
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.components import union_labels
 from pipelines.decide.dedup.hash_list import HashList
 from pipelines.engine.exchange import sort_rows
 from pipelines.final_text import final_texts
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import folded_texts
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import fold_texts
 from pipelines.tokenizer.encoder import CompiledEncoder
 from pipelines.tokenizer.encoding_tables import BPE, UNIGRAM, compile_model, tiny_model
 
@@ -67,10 +67,10 @@ def compile_all() -> float:
     compute_language_columns(text)
     compute_script_columns(text)
     compute_signal_columns(text, pa.array([lang for lang, _ in SAMPLES]))
-    listed.listed_shares(*text_buffers(text), listed.build(["mill"]))
-    model, (data, offsets) = load_identifier(), text_buffers(text)
+    listed.measure_listed_shares(*get_text_buffers(text), listed.build_word_automaton(["mill"]))
+    model, (data, offsets) = load_identifier(), get_text_buffers(text)
     out, cuts = np.empty(len(text), np.float32), np.asarray(offsets, np.int64)
-    fasttext.probabilities(data, cuts, 100, *model.arrays, 0, *model.path(0), model.separate, out)
+    fasttext.score_label(data, cuts, 100, *model.arrays, 0, *model.path(0), model.separate, out)
     _compile_repeats(text)
     _compile_encoding(text)
     list(union_labels([np.array([[1, 0]])], [2]))
@@ -82,7 +82,7 @@ def _compile_repeats(text: pa.Array) -> None:
     """Use what `decide` finds repeated text with: two copies of the texts, so that there is some."""
     twice, span = pa.concat_arrays([text, text]), 4
     batch = pa.RecordBatch.from_arrays(
-        [twice, hash_lines(folded_texts(*text_buffers(twice)))], ["text", "line_hashes"]
+        [twice, hash_lines(fold_texts(*get_text_buffers(twice)))], ["text", "line_hashes"]
     )
     units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
     hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))

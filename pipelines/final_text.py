@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.edits import apply_edits
 
 PLACEHOLDER = {
@@ -64,17 +64,17 @@ def final_texts(table: pa.Table | pa.RecordBatch, *, mask: bool) -> pa.StringArr
 
     Raises ValueError where the texts exceed 2 GiB: a split is far smaller.
     """
-    text = one_array(table["text"]).cast(pa.string())
-    edits = [_spans(one_array(table["cuts"]), 0)]
+    text = combine_column(table["text"]).cast(pa.string())
+    edits = [_spans(combine_column(table["cuts"]), 0)]
     if mask and "personal" in table.schema.names:
-        edits.append(_spans(one_array(table["personal"]), 1))
+        edits.append(_spans(combine_column(table["personal"]), 1))
     rows = np.concatenate(edits)
     if len(rows):
         text = _edited(text, rows[np.lexsort(rows.T[::-1])])
     return pc.utf8_trim_whitespace(text)
 
 
-def cut_bytes(cuts: pa.ListArray) -> np.ndarray:
+def count_cut_bytes(cuts: pa.ListArray) -> np.ndarray:
     """int64 (rows,): how many bytes the spans of every row cover; what two of them share counts once."""
     rows, start, _, end, _ = _spans(cuts, 0).T
     order = np.lexsort((end, start, rows))
@@ -84,7 +84,7 @@ def cut_bytes(cuts: pa.ListArray) -> np.ndarray:
     return np.bincount(rows[order], new, len(cuts)).astype(np.int64)
 
 
-def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+def combine_column(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """A column as one array."""
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
@@ -108,8 +108,10 @@ def _spans(column: pa.ListArray, order: int) -> np.ndarray:
 
 def _edited(text: pa.StringArray, edits: np.ndarray) -> pa.StringArray:
     """The texts after `edits`, which are sorted."""
-    data, cuts = text_buffers(text)
-    instead, marks = text_buffers(pa.array([PLACEHOLDER[name] for name in ORDERED], pa.string()))
+    data, cuts = get_text_buffers(text)
+    instead, marks = get_text_buffers(
+        pa.array([PLACEHOLDER[name] for name in ORDERED], pa.string())
+    )
     size = int(cuts[-1] - cuts[0]) + int(np.diff(marks).max()) * len(edits)
     if size >= 1 << 31:
         raise ValueError(

@@ -118,8 +118,8 @@ def explore(
     """
     from gristmill.config import load
     from pipelines.config import PrepareConfig
-    from reports.explore.collect import Choice, collect
-    from reports.explore.page import headline, page
+    from reports.explore.collect import ExploreChoice, collect_rules
+    from reports.explore.page import draw_page, write_headline
     from reports.explore.source import open_source
 
     if out.is_dir():
@@ -128,13 +128,14 @@ def explore(
         )
     started = time.monotonic()
     chosen = load(PrepareConfig, config, overrides or []).decide if config or overrides else None
-    facts = collect(
-        open_source(open_run(run), chosen), Choice(rule=rule, lang=lang, kind=kind, seed=seed)
+    facts = collect_rules(
+        open_source(open_run(run), chosen),
+        ExploreChoice(rule=rule, lang=lang, kind=kind, seed=seed),
     )
-    data = page(facts).encode()
+    data = draw_page(facts).encode()
     storage.commit_bytes(out, data)
     cli.say(
-        f"explore  {headline(facts)}",
+        f"explore  {write_headline(facts)}",
         f"  {len(data) / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s",
     )
     typer.echo(str(out))

@@ -43,9 +43,9 @@ from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.features import write_readme
 from pipelines.pack import graph as packing
 from pipelines.pack.config import MixtureConfig, PackConfig
-from pipelines.pack.jobs import mixture_details, plan_mixture, tell_plan
+from pipelines.pack.jobs import describe_mixture, plan_mixture, print_plan
 from pipelines.pack.jobs import run_jobs as run_pack_jobs
-from pipelines.pack.mixture import as_lines, left_out
+from pipelines.pack.mixture import describe_left_out, format_groups
 from pipelines.pack.shuffle import STAGE as SHUFFLED
 from pipelines.tokenizer import graph as tokenizing
 from pipelines.tokenizer.config import TokenizerConfig
@@ -303,7 +303,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
         stages = {tokenizing.STAGE: shards}
         _say_reused(run, stages)
         took = engine.run(
-            lambda pipeline: tokenizing.candidates(
+            lambda pipeline: tokenizing.collect_candidates(
                 pipeline, str(run.path), documents, decisions, config.seed, shards
             ),
             how.engine,
@@ -312,7 +312,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
             folder=run.path,
             stages=stages,
         )
-        nodes = tokenizing.training_nodes(
+        nodes = tokenizing.choose_training_nodes(
             tokenizing.load_candidates(run.path, shards), decided, config
         )
         if not len(nodes):
@@ -370,7 +370,7 @@ def run_pack(
             return _found(run.finished)
         work, shards = _pack_work(decided, tokenizer, config, run.path)
         groups = plan_mixture(work, shards, config)
-        tell_plan(groups, config)
+        print_plan(groups, config)
         _say_reused(run, {packing.ENCODE: shards})
         compile_first(packing.ENCODE)
         metadata = {
@@ -387,7 +387,7 @@ def run_pack(
             "tokenizer": tokenizer.details["tokenizer"],
             "vocab_size": vocabulary,
             "splits": tokens,
-            "mixture": mixture_details(run.path, groups, shards),
+            "mixture": describe_mixture(run.path, groups, shards),
         }
         return seal_from_receipts(
             run,
@@ -404,7 +404,7 @@ def run_pack(
 
 def _pack_work(
     decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, folder: Path
-) -> tuple[packing.Work, int]:
+) -> tuple[packing.PackJob, int]:
     """What `pack` reads, and how many document shards that are."""
     annotated = documents_of(decided)
     if config.mask_personal:
@@ -413,7 +413,7 @@ def _pack_work(
         _shards(annotated, "documents"),
         _shards(decided, "decisions"),
     )
-    return packing.Work(
+    return packing.PackJob(
         str(folder), documents, decisions, str(tokenizer.path / "tokenizer"), {}
     ), shards
 
@@ -426,7 +426,7 @@ def pack_plan(
         config = config.model_copy(update={"mixture": MixtureConfig(by=("lang",))})
     work, shards = _pack_work(decided, tokenizer, config, how.out)
     groups = plan_mixture(work, shards, config)
-    return [*as_lines(groups), *left_out(groups, config.mixture.size)]
+    return [*format_groups(groups), *describe_left_out(groups, config.mixture.size)]
 
 
 def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) -> FinishedRun:
@@ -438,14 +438,14 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
         _shards(annotated, "documents"),
         _shards(decided, "decisions"),
     )
-    schema = exporting.written_schema(documents, decisions, config)
+    schema = exporting.read_written_schema(documents, decisions, config)
     with _start("export-text", config, [decided.as_input()], exporting, how) as run:
         if run.finished:
             return _found(run.finished)
         stages = {exporting.STAGE: shards}
         _say_reused(run, stages)
         compile_first(exporting.STAGE)
-        work = exporting.Work(str(run.path), documents, decisions)
+        work = exporting.ExportJob(str(run.path), documents, decisions)
         took = engine.run(
             lambda pipeline: exporting.export(pipeline, work, config, shards),
             how.engine,

@@ -73,9 +73,9 @@ def generate(
     Example: gristmill generate --model runs/pretrain-4c3309136629 --prompt "The baker's daughter"
     """
     _prepare_torch()
-    from training.generate_text import speak
+    from training.generate_text import generate_text
 
-    typer.echo(speak(model, prompt, tokens=tokens, seed=seed))
+    typer.echo(generate_text(model, prompt, tokens=tokens, seed=seed))
 
 
 def _prepare_torch() -> None:

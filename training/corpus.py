@@ -9,7 +9,7 @@ from gristmill.corpus.shards import open_shard
 from gristmill.errors import InputError
 from gristmill.hashing import sha256_file
 from gristmill.runs.finished import FinishedRun
-from training.data import Special, Split
+from training.data import Special, TokenSplit
 
 SPECIAL_PIECES = {
     Special.PAD: "<pad>",
@@ -42,23 +42,23 @@ class Tokenizer:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class PackedCorpus:
     """What a model is trained and validated on."""
 
-    train: Split
-    validation: Split
+    train: TokenSplit
+    validation: TokenSplit
     tokenizer: Tokenizer
     pack: FinishedRun
 
 
-def open_corpus(pack: FinishedRun) -> Corpus:
+def open_corpus(pack: FinishedRun) -> PackedCorpus:
     """Open the shards of a pack run; raises InputError where they were made with another tokenizer than the run's."""
     tokenizer = open_tokenizer(pack.path / "tokenizer")
     train, validation = (_open_split(pack, name, tokenizer) for name in ("train", "validation"))
-    return Corpus(train, validation, tokenizer, pack)
+    return PackedCorpus(train, validation, tokenizer, pack)
 
 
-def refuse_too_small(corpus: Corpus, split: Split, *, samples: int, length: int) -> None:
+def refuse_too_small(corpus: PackedCorpus, split: TokenSplit, *, samples: int, length: int) -> None:
     """Raise InputError where a split gives no sample; for the validation split it names the command that enlarges it."""
     if samples:
         return
@@ -121,7 +121,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
     return Tokenizer(folder, sha256_file(model), pieces)
 
 
-def _open_split(pack: FinishedRun, name: str, tokenizer: Tokenizer) -> Split:
+def _open_split(pack: FinishedRun, name: str, tokenizer: Tokenizer) -> TokenSplit:
     tables = []
     for known in pack.data_files(f"{name}/"):
         if not known.path.endswith(".arrow"):
@@ -140,4 +140,4 @@ def _open_split(pack: FinishedRun, name: str, tokenizer: Tokenizer) -> Split:
                 "pack the documents again with `gristmill pack`; do not exchange the tokenizer of a finished run",
             )
         tables.append(table)
-    return Split(name, tables)
+    return TokenSplit(name, tables)

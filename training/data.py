@@ -30,7 +30,7 @@ class Special(IntEnum):
 FIRST_TEXT_ID = len(Special)
 
 
-class Split:
+class TokenSplit:
     """The documents of one split, in shard order, as one text of `token_starts[-1]` tokens.
 
     `token_starts` and `byte_starts` (documents + 1) say where each document begins; `sentence_starts` holds every
@@ -116,7 +116,7 @@ class CausalWindows:
     every document because generation starts from it; what follows </s> tells the model nothing, so <s> is no target.
     """
 
-    def __init__(self, split: Split, length: int) -> None:
+    def __init__(self, split: TokenSplit, length: int) -> None:
         self.split, self.length = split, length
         self._starts = split.token_starts + 2 * np.arange(split.documents + 1)
 
@@ -158,7 +158,7 @@ class CausalWindows:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SegmentPair:
     """Two stretches of the text, as token ranges, and whether the second is from another document (None: no second)."""
 
     first: tuple[int, int]
@@ -169,7 +169,7 @@ class Pair:
 class SegmentPairs:
     """Documents cut at sentence ends into chunks that fit one sequence; each chunk yields one pair of segments."""
 
-    def __init__(self, split: Split, length: int) -> None:
+    def __init__(self, split: TokenSplit, length: int) -> None:
         self.split = split
         self._chunks, self._chunk_rows = _plan_chunks(
             split, length - 3
@@ -178,7 +178,7 @@ class SegmentPairs:
     def __len__(self) -> int:
         return len(self._chunks)
 
-    def pair(self, number: int, rng: np.random.Generator) -> Pair:
+    def pair(self, number: int, rng: np.random.Generator) -> SegmentPair:
         """Cut chunk `number` at a sentence; half the time its second part is replaced by another document's text.
 
         The replacement starts at a chunk of the other document and is as long as what it replaces, where that
@@ -189,14 +189,16 @@ class SegmentPairs:
         low, high = self._chunk_rows[document], self._chunk_rows[document + 1]
         others = len(self) - (high - low)
         if not len(cuts) or not others:
-            return Pair((begin, end), None, None)
+            return SegmentPair((begin, end), None, None)
         cut = int(rng.choice(cuts))
         if rng.random() < 0.5:
-            return Pair((begin, cut), (cut, end), False)
+            return SegmentPair((begin, cut), (cut, end), False)
         donor = int(rng.integers(others))
         donor += int(high - low) if donor >= low else 0
         donor_begin, donor_end = (int(value) for value in self._chunks[donor, :2])
-        return Pair((begin, cut), (donor_begin, min(donor_end, donor_begin + end - cut)), True)
+        return SegmentPair(
+            (begin, cut), (donor_begin, min(donor_end, donor_begin + end - cut)), True
+        )
 
     def document_of(self, number: int) -> int:
         """Which document a chunk is from."""
@@ -209,7 +211,7 @@ class SegmentPairs:
         return sentences[low:high]
 
 
-def _plan_chunks(split: Split, room: int) -> tuple[Int64, Int64]:
+def _plan_chunks(split: TokenSplit, room: int) -> tuple[Int64, Int64]:
     """Chunks as rows (begin, end, document), and where the chunks of each document begin."""
     starts, sentences, rows = (
         split.token_starts.tolist(),

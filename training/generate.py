@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from training.config import PretrainConfig
-from training.corpus import Corpus
-from training.data import FIRST_TEXT_ID, Special, Split
+from training.corpus import PackedCorpus
+from training.data import FIRST_TEXT_ID, Special, TokenSplit
 from training.models.bert import Bert
 from training.models.decoder import Decoder
 from training.sampler import shuffled
@@ -51,7 +51,9 @@ def continue_ids(
 
 
 @torch.no_grad()
-def guesses(logits: Logits, ids: Sequence[int], *, count: int = 5) -> list[list[tuple[int, float]]]:
+def fill_masks(
+    logits: Logits, ids: Sequence[int], *, count: int = 5
+) -> list[list[tuple[int, float]]]:
     """For each [MASK] in `ids`, the likeliest tokens with their probabilities."""
     places = [place for place, token in enumerate(ids) if token == Special.MASK]
     rows = logits(torch.tensor([list(ids)]))[0, places].float()
@@ -67,7 +69,7 @@ def guesses(logits: Logits, ids: Sequence[int], *, count: int = 5) -> list[list[
 
 
 def report_samples(
-    model: Decoder | Bert, corpus: Corpus, config: PretrainConfig
+    model: Decoder | Bert, corpus: PackedCorpus, config: PretrainConfig
 ) -> dict[str, object]:
     """What the finished model says to the beginnings of some validation documents."""
     beginnings = _beginnings(corpus.validation, config)
@@ -79,7 +81,7 @@ def report_samples(
     return {"kind": "fill_mask", "samples": [_filled(model, corpus, ids) for ids in beginnings]}
 
 
-def _beginnings(split: Split, config: PretrainConfig) -> list[list[int]]:
+def _beginnings(split: TokenSplit, config: PretrainConfig) -> list[list[int]]:
     documents = shuffled(
         np.arange(min(SAMPLES, split.documents)), split.documents, (config.seed, SAMPLE_KEY)
     )
@@ -91,7 +93,7 @@ def _beginnings(split: Split, config: PretrainConfig) -> list[list[int]]:
 
 
 def _continuation(
-    model: Decoder, corpus: Corpus, prompt: list[int], config: PretrainConfig
+    model: Decoder, corpus: PackedCorpus, prompt: list[int], config: PretrainConfig
 ) -> dict[str, object]:
     drawn = continue_ids(
         model, [Special.BOS, *prompt], Sampling(seed=config.seed), length=model.length
@@ -101,7 +103,7 @@ def _continuation(
     return {"prompt": start, "text": whole.removeprefix(start)}
 
 
-def _filled(model: Bert, corpus: Corpus, ids: list[int]) -> dict[str, object]:
+def _filled(model: Bert, corpus: PackedCorpus, ids: list[int]) -> dict[str, object]:
     place = len(ids) // 2
     masked = [*ids[:place], Special.MASK, *ids[place + 1 :]]
     pieces = corpus.tokenizer.pieces
@@ -110,7 +112,7 @@ def _filled(model: Bert, corpus: Corpus, ids: list[int]) -> dict[str, object]:
         tokens: Tensor = model(ids_bt, torch.zeros_like(ids_bt), torch.ones_like(ids_bt).bool())[0]
         return tokens
 
-    found = guesses(logits, [Special.CLS, *masked, Special.SEP])[0]
+    found = fill_masks(logits, [Special.CLS, *masked, Special.SEP])[0]
     return {
         "before": pieces.decode(ids[:place]),
         "answer": pieces.id_to_piece(ids[place]),

@@ -10,10 +10,10 @@ from gristmill.errors import InputError
 from training.corpus import SPECIAL_PIECES
 from training.data import Special
 from training.export import quiet_transformers, read_config
-from training.generate import Sampling, continue_ids, guesses
+from training.generate import Sampling, continue_ids, fill_masks
 
 
-def speak(place: Path, prompt: str, *, tokens: int, seed: int) -> str:
+def generate_text(place: Path, prompt: str, *, tokens: int, seed: int) -> str:
     """What the model at `place` (a pretrain run, or its export folder) says to `prompt`."""
     folder = place / "export" if (place / "export" / "config.json").is_file() else place
     if not (folder / "config.json").is_file():
@@ -51,7 +51,7 @@ def _fill(folder: Path, prompt: str) -> str:
             {"prompt": prompt},
             f"put {tokenizer.mask_token} into it",
         )
-    found = guesses(lambda seen: _logits(model, seen), ids)
+    found = fill_masks(lambda seen: _logits(model, seen), ids)
     return "\n".join(
         "  ".join(f"{tokenizer.convert_ids_to_tokens(token)} {chance:.3f}" for token, chance in row)
         for row in found

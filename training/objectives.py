@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.config import PretrainConfig
-from training.data import FIRST_TEXT_ID, CausalWindows, Int64, SegmentPairs, Special, Split
+from training.data import FIRST_TEXT_ID, CausalWindows, Int64, SegmentPairs, Special, TokenSplit
 from training.models.bert import Bert
 from training.models.decoder import Decoder
 from training.sampler import Draw
@@ -51,7 +51,7 @@ class Objective(Protocol):
 class Causal:
     """Predict each next token of fixed windows."""
 
-    def __init__(self, split: Split, config: PretrainConfig) -> None:
+    def __init__(self, split: TokenSplit, config: PretrainConfig) -> None:
         self._windows = CausalWindows(split, config.data.sequence_length)
 
     def __len__(self) -> int:
@@ -95,7 +95,7 @@ class MaskedAndNextSentence:
     All randomness of a sample comes from (seed, epoch, sample number): any step can be made again on its own.
     """
 
-    def __init__(self, split: Split, config: PretrainConfig, *, vocabulary: int) -> None:
+    def __init__(self, split: TokenSplit, config: PretrainConfig, *, vocabulary: int) -> None:
         self._split, self._vocabulary = split, vocabulary
         self._seed, self._rate = config.seed, config.data.mask_rate
         self.pairs = SegmentPairs(split, config.data.sequence_length)
@@ -178,7 +178,7 @@ def _pad(rows: list[Int64], filler: int) -> Tensor:
 
 
 def build_objective(
-    split: Split, config: PretrainConfig, *, vocabulary: int
+    split: TokenSplit, config: PretrainConfig, *, vocabulary: int
 ) -> Causal | MaskedAndNextSentence:
     """The configured objective over one split."""
     if config.objective == "causal":

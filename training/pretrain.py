@@ -11,7 +11,7 @@ from gristmill.runs.finished import FinishedRun, open_run
 from gristmill.runs.run import Run, start_run
 from training.checkpoint import complete_steps
 from training.config import PretrainConfig
-from training.corpus import Corpus, open_corpus
+from training.corpus import PackedCorpus, open_corpus
 from training.export import check_export, write_export
 from training.generate import report_samples
 from training.trainer import Trainer, read_metrics
@@ -45,7 +45,7 @@ def pretrain(
         return run.finished or _train(run, open_corpus(pack), config)
 
 
-def _train(run: Run, corpus: Corpus, config: PretrainConfig) -> FinishedRun:
+def _train(run: Run, corpus: PackedCorpus, config: PretrainConfig) -> FinishedRun:
     trainer = Trainer(run.path, corpus, config)
     parameters = sum(weight.numel() for weight in trainer.model.parameters())
     _announce(trainer, corpus, config, parameters)
@@ -75,7 +75,9 @@ def _train(run: Run, corpus: Corpus, config: PretrainConfig) -> FinishedRun:
     )
 
 
-def _announce(trainer: Trainer, corpus: Corpus, config: PretrainConfig, parameters: int) -> None:
+def _announce(
+    trainer: Trainer, corpus: PackedCorpus, config: PretrainConfig, parameters: int
+) -> None:
     """Say what will be trained, on how much, and how long it will take, before it starts."""
     loop = config.loop
     step_seconds = trainer.seconds_a_step()
@@ -92,7 +94,7 @@ def _announce(trainer: Trainer, corpus: Corpus, config: PretrainConfig, paramete
     )
 
 
-def _texts(corpus: Corpus) -> list[str]:
+def _texts(corpus: PackedCorpus) -> list[str]:
     """The first validation documents as text: what the export's tokenizer is checked on."""
     split = corpus.validation
     starts = split.token_starts[: TEXTS_TO_CHECK + 1].tolist()

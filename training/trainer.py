@@ -29,7 +29,7 @@ from training.checkpoint import (
     save_checkpoint,
 )
 from training.config import PretrainConfig
-from training.corpus import Corpus, refuse_too_small
+from training.corpus import PackedCorpus, refuse_too_small
 from training.objectives import Batch, Objective, build_model, build_objective
 from training.optim import build_optimizer, learning_rate
 from training.sampler import Draw, Sampler, shuffled
@@ -146,7 +146,7 @@ def stop_requests() -> Iterator[list[int]]:
 class Trainer:
     """One training in one run folder; `run` continues from the newest intact checkpoint there."""
 
-    def __init__(self, folder: Path, corpus: Corpus, config: PretrainConfig) -> None:
+    def __init__(self, folder: Path, corpus: PackedCorpus, config: PretrainConfig) -> None:
         torch.set_num_threads(config.loop.threads)
         self.folder, self.config = folder, config
         vocabulary = corpus.tokenizer.vocabulary

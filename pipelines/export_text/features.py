@@ -18,25 +18,25 @@ HEXADECIMAL = ("uint64", "binary")
 """What JSON holds as hexadecimal text: numbers that JavaScript would round, and bytes."""
 
 
-def feature(kind: pa.DataType) -> dict[str, Any]:
+def describe_feature(kind: pa.DataType) -> dict[str, Any]:
     """An Arrow type, as JSON Lines hold its values, in the YAML form of `datasets.Features`."""
     if pa.types.is_list(kind):
-        inside = feature(kind.value_type)
+        inside = describe_feature(kind.value_type)
         return {"list": inside.get("dtype") or inside.get("struct") or inside}
     if pa.types.is_struct(kind):
-        return {"struct": [{"name": field.name, **feature(field.type)} for field in kind]}
+        return {"struct": [{"name": field.name, **describe_feature(field.type)} for field in kind]}
     if pa.types.is_fixed_size_binary(kind) or str(kind) in HEXADECIMAL:
         return {"dtype": "string"}
     names = {"float": "float32", "double": "float64"}
     return {"dtype": names.get(str(kind), str(kind))}
 
 
-def readme(schema: pa.Schema) -> str:
+def format_readme(schema: pa.Schema) -> str:
     """The front matter (JSON is YAML) by which `datasets.load_dataset(folder)` opens the files of `text/`."""
     told = {
         "configs": [{"config_name": "default", "data_files": "text/*"}],
         "dataset_info": {
-            "features": [{"name": field.name, **feature(field.type)} for field in schema]
+            "features": [{"name": field.name, **describe_feature(field.type)} for field in schema]
         },
     }
     return (
@@ -46,5 +46,5 @@ def readme(schema: pa.Schema) -> str:
 
 def write_readme(folder: Path, schema: pa.Schema) -> DataFile:
     """Write it into a run folder."""
-    storage.commit_bytes(folder / NAME, readme(schema).encode())
+    storage.commit_bytes(folder / NAME, format_readme(schema).encode())
     return describe_file(folder, NAME)

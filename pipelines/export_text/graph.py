@@ -28,7 +28,7 @@ from gristmill.runs.receipts import Receipt, describe_file
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers
 from pipelines.export_text.config import ExportTextConfig
-from pipelines.final_text import final_texts, one_array
+from pipelines.final_text import combine_column, final_texts
 
 STAGE = "export"
 CODE = [
@@ -45,7 +45,7 @@ ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ExportJob:
     """Where things are."""
 
     folder: str
@@ -53,7 +53,7 @@ class Work:
     decisions: str
 
 
-def export(pipeline: beam.Pipeline, work: Work, config: ExportTextConfig, shards: int) -> None:
+def export(pipeline: beam.Pipeline, work: ExportJob, config: ExportTextConfig, shards: int) -> None:
     """The whole graph."""
     pipeline | "shards" >> Numbers(shards) | "export" >> beam.ParDo(ExportShard(work, config))
 
@@ -61,7 +61,7 @@ def export(pipeline: beam.Pipeline, work: Work, config: ExportTextConfig, shards
 class ExportShard(beam.DoFn):  # type: ignore[misc]
     """Write the final texts of one document shard and their receipt."""
 
-    def __init__(self, work: Work, config: ExportTextConfig) -> None:
+    def __init__(self, work: ExportJob, config: ExportTextConfig) -> None:
         self.work, self.config = work, config
 
     def process(self, shard: int) -> Iterator[int]:
@@ -70,7 +70,7 @@ class ExportShard(beam.DoFn):  # type: ignore[misc]
         yield shard
 
 
-def export_shard(work: Work, shard: int, config: ExportTextConfig) -> Receipt:
+def export_shard(work: ExportJob, shard: int, config: ExportTextConfig) -> Receipt:
     """Write one shard."""
     folder, tally = Path(work.folder), Tally()
     check_pair(work.documents, work.decisions, shard)
@@ -80,14 +80,14 @@ def export_shard(work: Work, shard: int, config: ExportTextConfig) -> Receipt:
     _count(tally, "decided", table.filter(pc.invert(decisions["keep"])))
     for name in decisions.schema.names:
         table = table.append_column(name, decisions[name])
-    kept = final_table(table.filter(decisions["keep"]), config)
+    kept = replace_text(table.filter(decisions["keep"]), config)
     empty = pc.equal(kept["text"], "")
     _count(tally, "empty_after_cuts", kept.filter(empty))
     kept = kept.filter(pc.invert(empty))
     _count(tally, "", kept)
     name = f"text/part-{shard:05d}{config.ending}"
     with storage.open_for_commit(folder / name) as file:
-        write(kept.select(chosen(kept.schema, config.columns)), file, config)
+        write_table(kept.select(choose_columns(kept.schema, config.columns)), file, config)
     files = (describe_file(folder, name, rows=kept.num_rows),)
     receipt = Receipt(STAGE, shard, read, tuple(tally.entries()), files)
     receipts.commit_receipt(folder, receipt)
@@ -105,13 +105,13 @@ def _count(tally: Tally, reason: str, table: pa.Table) -> None:
         )
 
 
-def final_table(kept: pa.Table, config: ExportTextConfig) -> pa.Table:
+def replace_text(kept: pa.Table, config: ExportTextConfig) -> pa.Table:
     """The documents with their final text in place of the one before."""
     text = final_texts(kept, mask=config.mask_personal)
     return kept.set_column(kept.schema.get_field_index("text"), "text", text)
 
 
-def chosen(schema: pa.Schema, wanted: Sequence[str]) -> list[str]:
+def choose_columns(schema: pa.Schema, wanted: Sequence[str]) -> list[str]:
     """The columns to write; raises ConfigError for one that there is not."""
     if unknown := [name for name in wanted if name not in schema.names]:
         raise ConfigError(
@@ -122,7 +122,7 @@ def chosen(schema: pa.Schema, wanted: Sequence[str]) -> list[str]:
     return list(wanted) or [name for name in schema.names if name not in SCAFFOLD]
 
 
-def written_schema(documents: str, decisions: str, config: ExportTextConfig) -> pa.Schema:
+def read_written_schema(documents: str, decisions: str, config: ExportTextConfig) -> pa.Schema:
     """The columns that will be written, by the first shard; raises ConfigError, before any work, for one there is not."""
     fields = [
         field
@@ -130,17 +130,17 @@ def written_schema(documents: str, decisions: str, config: ExportTextConfig) -> 
         for field in pq.read_schema(shard_path(folder, 0))
     ]
     schema = pa.schema(fields)
-    return pa.schema([schema.field(name) for name in chosen(schema, config.columns)])
+    return pa.schema([schema.field(name) for name in choose_columns(schema, config.columns)])
 
 
-def write(table: pa.Table, file: IO[bytes], config: ExportTextConfig) -> None:
+def write_table(table: pa.Table, file: IO[bytes], config: ExportTextConfig) -> None:
     """Write a table as Parquet or JSON Lines."""
     if config.format == "parquet":
         pq.write_table(table, file, compression=config.compression, row_group_size=10_000)
         return
     with _opened(file, config.compression) as out:
         for batch in table.to_batches(max_chunksize=ROWS):
-            out.write(json_lines(batch))
+            out.write(format_json_lines(batch))
 
 
 def _opened(file: IO[bytes], compression: str) -> Any:
@@ -165,7 +165,7 @@ class _Plain:
         return None
 
 
-def json_lines(batch: pa.RecordBatch) -> bytes:
+def format_json_lines(batch: pa.RecordBatch) -> bytes:
     """The rows of a batch as UTF-8 JSON, an object a line: hashes as hexadecimal text, times in ISO 8601, no number as null."""
     columns = {name: _plain(batch[name]) for name in batch.schema.names}
     rows = (
@@ -178,7 +178,7 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
 
 def _plain(column: pa.Array) -> list[Any]:
     """The values of a column as JSON may hold them."""
-    values = one_array(column).to_pylist()
+    values = combine_column(column).to_pylist()
     convert = _converter(column.type)
     return [None if value is None else convert(value) for value in values] if convert else values
 

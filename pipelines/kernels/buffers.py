@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def text_buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def get_text_buffers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """uint8 data and int32 offsets (n + 1) of a `string` array; a null reads as an empty document.
 
     Sliced arrays are handled: offsets stay absolute, so the data buffer is shared.

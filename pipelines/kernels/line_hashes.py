@@ -13,22 +13,22 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.unicode import SPACE, class_table, lower_table
-from pipelines.kernels.words import decode
+from pipelines.kernels.unicode import SPACE, build_class_table, build_lower_table
+from pipelines.kernels.words import decode_point
 
 P1, P2 = np.uint64(0x9E3779B185EBCA87), np.uint64(0xC2B2AE3D27D4EB4F)
 P3, P4 = np.uint64(0x165667B19E3779F9), np.uint64(0x85EBCA77C2B2AE63)
 P5 = np.uint64(0x27D4EB2F165667C5)
 
-BREAK = 10
+NEWLINE = 10
 _BLANK = 0x20
 
 
 @lru_cache(maxsize=1)
-def fold_table() -> np.ndarray:
+def build_fold_table() -> np.ndarray:
     """uint32 (LAST,): what each code point becomes in a folded line; white space is 0x20."""
-    table = lower_table().copy()
-    table[class_table() == SPACE] = _BLANK
+    table = build_lower_table().copy()
+    table[build_class_table() == SPACE] = _BLANK
     return table
 
 
@@ -43,7 +43,7 @@ def _merge(h, lane):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def xxh64(words, size):  # type: ignore[no-untyped-def]
+def hash_xxh64(words, size):  # type: ignore[no-untyped-def]
     """XXH64, seed 0, of the first `size` bytes of `words` (uint64, little-endian)."""
     halves, singles = words.view(np.uint32), words.view(np.uint8)
     stripes, whole = size // 32, size // 8
@@ -102,7 +102,7 @@ def _fold_line(data, at, stop, fold, out):  # type: ignore[no-untyped-def]
     end, last = 0, np.uint32(_BLANK)
     while at < stop:
         byte = data[at]
-        if byte == BREAK:
+        if byte == NEWLINE:
             break
         if byte < 0x80:
             code = fold[byte]
@@ -114,7 +114,7 @@ def _fold_line(data, at, stop, fold, out):  # type: ignore[no-untyped-def]
             end, last, at = end + 3, np.uint32(byte), at + 3
             continue
         else:
-            point, size = decode(data, at)
+            point, size = decode_point(data, at)
             code = fold[point] if point < fold.shape[0] else np.uint32(point)
             at += size
         if code < 0x80:
@@ -134,7 +134,7 @@ def _fold_texts(data, offsets, fold, scratch, hashes, ends, folded, cuts):  # ty
         while at < stop:
             size, at = _fold_line(data, at, stop, fold, line)
             if size:
-                hashes[count] = xxh64(scratch, size)
+                hashes[count] = hash_xxh64(scratch, size)
                 count += 1
                 if to > first:
                     folded[to] = _BLANK
@@ -145,7 +145,7 @@ def _fold_texts(data, offsets, fold, scratch, hashes, ends, folded, cuts):  # ty
         ends[d + 1], cuts[d + 1] = count, to
 
 
-class Folded(NamedTuple):
+class FoldedTexts(NamedTuple):
     """Folded documents: those of `text` (uint8) lie between `cuts`, int64 (n + 1), the `hashes` (uint64) of their lines, in
     order, between `ends`, int32 (n + 1)."""
 
@@ -155,13 +155,13 @@ class Folded(NamedTuple):
     ends: np.ndarray
 
 
-def folded_texts(data: np.ndarray, offsets: np.ndarray) -> Folded:
+def fold_texts(data: np.ndarray, offsets: np.ndarray) -> FoldedTexts:
     """Fold n documents in UTF-8 `data`, cut by `offsets` (n + 1): whole texts, and hashes of their lines, in one pass.
 
     A folded text is its folded lines that are not blank, a space between them.
     """
     starts = np.asarray(offsets, np.int64)
-    breaks = int(np.count_nonzero(data[starts[0] : starts[-1]] == BREAK))
+    breaks = int(np.count_nonzero(data[starts[0] : starts[-1]] == NEWLINE))
     longest = int(np.diff(starts).max(initial=0))
     scratch = np.empty((_most_folded(longest) + 15) // 8, np.uint64)
     hashes, ends = np.empty(breaks + len(starts) - 1, np.uint64), np.zeros(len(starts), np.int32)
@@ -169,8 +169,8 @@ def folded_texts(data: np.ndarray, offsets: np.ndarray) -> Folded:
         np.empty(_most_folded(int(starts[-1] - starts[0])), np.uint8),
         np.zeros(len(starts), np.int64),
     )
-    _fold_texts(data, starts, fold_table(), scratch, hashes, ends, folded, cuts)
-    return Folded(folded[: cuts[-1]], cuts, hashes[: ends[-1]], ends)
+    _fold_texts(data, starts, build_fold_table(), scratch, hashes, ends, folded, cuts)
+    return FoldedTexts(folded[: cuts[-1]], cuts, hashes[: ends[-1]], ends)
 
 
 def _most_folded(size: int) -> int:

@@ -46,7 +46,7 @@ _CLASS = {"L": LETTER, "N": DIGIT, "M": MARK, "Z": SPACE}
 
 
 @lru_cache(maxsize=1)
-def class_table() -> np.ndarray:
+def build_class_table() -> np.ndarray:
     """uint8 of shape (LAST,): the class of every code point below LAST."""
     table = np.zeros(LAST, np.uint8)
     for code in range(0x32400):
@@ -60,7 +60,7 @@ def class_table() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def lower_table() -> np.ndarray:
+def build_lower_table() -> np.ndarray:
     """uint32 of shape (LAST,): the one-character lower case of every code point below LAST, or itself."""
     table = np.arange(LAST, dtype=np.uint32)
     for code in range(min(0x1E944, sys.maxunicode)):

@@ -21,7 +21,7 @@ def mix64(h: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def decode(data: np.ndarray, at: int) -> tuple[int, int]:
+def decode_point(data: np.ndarray, at: int) -> tuple[int, int]:
     """The code point at byte `at` of valid UTF-8, and its number of bytes."""
     first = data[at]
     if first < 0x80:
@@ -51,7 +51,7 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
     alone = False
     at = start
     while at < stop:
-        code, size = decode(data, at)
+        code, size = decode_point(data, at)
         kind = OTHER
         if code < classes.shape[0]:
             kind = classes[code]
@@ -65,7 +65,7 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
             and (code == 0x27 or code == 0x2019)
             and at + size < stop
         ):
-            after, _ = decode(data, at + size)
+            after, _ = decode_point(data, at + size)
             joins = after < classes.shape[0] and classes[after] == LETTER
             kind = OTHER
         if inside and not joins:
@@ -104,7 +104,7 @@ def split_words(data, start, stop, classes, lower, starts, ends, lengths, hashes
 
 
 @njit(nogil=True, cache=True)
-def hash_of_word(code_points):  # type: ignore[no-untyped-def]
+def hash_word(code_points):  # type: ignore[no-untyped-def]
     """uint64: the hash that `split_words` gives a word of these (lower-case) code points."""
     h = BASIS
     for i in range(code_points.shape[0]):
@@ -113,7 +113,7 @@ def hash_of_word(code_points):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, inline="always")
-def among(code, codes):  # type: ignore[no-untyped-def]
+def contains(code, codes):  # type: ignore[no-untyped-def]
     """Whether a code point is one of a few."""
     for c in codes:  # noqa: SIM110 - numba compiles no generator here
         if c == code:

@@ -33,10 +33,10 @@ from gristmill.runs.ledger import Fate, Tally, Unbalanced
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers
-from pipelines.final_text import cut_bytes, final_texts, one_array
+from pipelines.final_text import combine_column, count_cut_bytes, final_texts
 from pipelines.pack.config import PackConfig
-from pipelines.pack.mixture import columns_of, group_keys, writings
-from pipelines.pack.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_spill
+from pipelines.pack.mixture import draw_repeats, group_keys, list_group_columns
+from pipelines.pack.shuffle import SPLITS, STAGE, Outputs, sort_encoded_rows, write_spill
 from pipelines.tokenizer.encoder import Encoder, open_encoder
 
 ENCODE = "encode"
@@ -62,7 +62,7 @@ TEXT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PackJob:
     """What an encoder needs to know: where things are, and how often each group of the mixture is written."""
 
     folder: str
@@ -72,7 +72,7 @@ class Work:
     times: Mapping[str, float]
 
 
-def encode(pipeline: beam.Pipeline, work: Work, config: PackConfig, shards: int) -> None:
+def encode(pipeline: beam.Pipeline, work: PackJob, config: PackConfig, shards: int) -> None:
     """The graph of the first job."""
     pipeline | "shards" >> Numbers(shards) | "encode" >> beam.ParDo(EncodeShard(work, config))
 
@@ -80,7 +80,7 @@ def encode(pipeline: beam.Pipeline, work: Work, config: PackConfig, shards: int)
 class EncodeShard(beam.DoFn):  # type: ignore[misc]
     """Encode one document shard into a spill file."""
 
-    def __init__(self, work: Work, config: PackConfig) -> None:
+    def __init__(self, work: PackJob, config: PackConfig) -> None:
         self.work, self.config = work, config
 
     def setup(self) -> None:
@@ -92,14 +92,14 @@ class EncodeShard(beam.DoFn):  # type: ignore[misc]
         yield shard
 
 
-def encode_shard(work: Work, shard: int, config: PackConfig, encoder: Encoder) -> Receipt:
+def encode_shard(work: PackJob, shard: int, config: PackConfig, encoder: Encoder) -> Receipt:
     """Encode the kept documents of a shard; write their rows, and the receipt."""
     folder, tally = Path(work.folder), Tally()
     check_pair(work.documents, work.decisions, shard)
-    table, keep = read_shard(work, shard, columns_read(config))
+    table, keep = read_shard(work, shard, list_encoded_columns(config))
     _tally(tally, "dropped", "decided", table.filter(pc.invert(keep)))
     encoded = encode_table(table.filter(keep), config, encoder, tally, work.times)
-    rows, index = sorted_rows(encoded.rows, encoded.splits, encoded.keys)
+    rows, index = sort_encoded_rows(encoded.rows, encoded.splits, encoded.keys)
     sizes = np.bincount(index[:, 0], index[:, 2], len(SPLITS)).astype(int).tolist()
     details = {
         "rows": rows.num_rows,
@@ -113,7 +113,9 @@ def encode_shard(work: Work, shard: int, config: PackConfig, encoder: Encoder) -
     return receipt
 
 
-def read_shard(work: Work, shard: int, columns: Sequence[str]) -> tuple[pa.Table, pa.ChunkedArray]:
+def read_shard(
+    work: PackJob, shard: int, columns: Sequence[str]
+) -> tuple[pa.Table, pa.ChunkedArray]:
     """`columns` of a document shard with the cuts and repeats that were decided, and which documents stay."""
     table = pq.read_table(shard_path(work.documents, shard), columns=columns)
     decisions = read_decisions(shard_path(work.decisions, shard))
@@ -130,23 +132,27 @@ def read_decisions(path: str) -> pa.Table:
     return table.select(["keep", "cuts", "repeats"])
 
 
-def columns_read(config: PackConfig) -> list[str]:
+def list_encoded_columns(config: PackConfig) -> list[str]:
     """The columns of documents that encoding reads; where nothing is masked, personal data need not have been looked for."""
     names = ["id", "text", "source", "lang", *(["personal"] if config.mask_personal else [])]
-    return list(dict.fromkeys([*names, *columns_of(config.mixture)]))
+    return list(dict.fromkeys([*names, *list_group_columns(config.mixture)]))
 
 
-def kept_tables(work: Work, shards: int, config: PackConfig) -> Iterator[pa.Table]:
+def iter_training_tables(work: PackJob, shards: int, config: PackConfig) -> Iterator[pa.Table]:
     """What `mixture.count_groups` counts of every shard: documents of the training split, their bytes without what is cut."""
     for shard in range(shards):
         table, keep = read_shard(
-            work, shard, list(dict.fromkeys(["id", "text_bytes", *columns_of(config.mixture)]))
+            work,
+            shard,
+            list(dict.fromkeys(["id", "text_bytes", *list_group_columns(config.mixture)])),
         )
         kept = table.filter(keep)
         train = pa.array(
-            [split_of(id, config) == "train" for id in kept["id"].to_pylist()], pa.bool_()
+            [choose_split(id, config) == "train" for id in kept["id"].to_pylist()], pa.bool_()
         )
-        left = kept["text_bytes"].to_numpy().astype(np.int64) - cut_bytes(one_array(kept["cuts"]))
+        left = kept["text_bytes"].to_numpy().astype(np.int64) - count_cut_bytes(
+            combine_column(kept["cuts"])
+        )
         place = kept.schema.get_field_index("text_bytes")
         yield kept.set_column(place, "text_bytes", pa.array(left)).filter(train)
 
@@ -174,33 +180,35 @@ def encode_table(
     kept: pa.Table, config: PackConfig, encoder: Encoder, tally: Tally, times: Mapping[str, float]
 ) -> EncodedRows:
     """The rows of kept documents; one that cuts leave empty is dropped, and one that the mixture never writes."""
-    rows = token_rows(kept, config, encoder)
+    rows = encode_rows(kept, config, encoder)
     full = pc.greater(pc.list_value_length(rows["input_ids"]), 0)
     _tally(tally, "dropped", "empty_after_cuts", rows.filter(pc.invert(full)))
     rows, kept = rows.filter(full), kept.filter(full)
     splits = np.array(
-        [SPLITS.index(split_of(id, config)) for id in rows["id"].to_pylist()], np.int64
+        [SPLITS.index(choose_split(id, config)) for id in rows["id"].to_pylist()], np.int64
     )
     groups = group_keys(kept, config.mixture) if times else None
-    often = times_written(kept, splits, groups, times)
+    often = count_repeats(kept, splits, groups, times)
     _tally(tally, "dropped", "mixture", rows.filter(pa.array(often == 0)))
     _tally(tally, "kept", "", rows.filter(pa.array(often > 0)))
     tokens = pc.list_value_length(rows["input_ids"]).to_numpy() * (often * (splits == 0))
-    return EncodedRows(*repeated(rows, splits, often, config.seed), group_tokens(groups, tokens))
+    return EncodedRows(
+        *repeat_rows(rows, splits, often, config.seed), sum_group_tokens(groups, tokens)
+    )
 
 
-def times_written(
+def count_repeats(
     kept: pa.Table, splits: np.ndarray, groups: pa.Array | None, times: Mapping[str, float]
 ) -> np.ndarray:
     """int64 (n,): how often each document is written; those held out from training once, whatever the mixture."""
     often = kept["repeats"].to_numpy().astype(np.int64)
     if groups is not None:
         wanted = np.array([times[group] for group in groups.to_pylist()], np.float64)
-        often = writings(kept["id"].to_pylist(), often * wanted)
+        often = draw_repeats(kept["id"].to_pylist(), often * wanted)
     return np.where(splits == SPLITS.index("train"), often, 1)
 
 
-def group_tokens(groups: pa.Array | None, tokens: np.ndarray) -> dict[str, int]:
+def sum_group_tokens(groups: pa.Array | None, tokens: np.ndarray) -> dict[str, int]:
     """The tokens of every group in the training split."""
     found = Counter[str]()
     for group, count in zip(
@@ -210,11 +218,11 @@ def group_tokens(groups: pa.Array | None, tokens: np.ndarray) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def token_rows(kept: pa.Table, config: PackConfig, encoder: Encoder) -> pa.RecordBatch:
+def encode_rows(kept: pa.Table, config: PackConfig, encoder: Encoder) -> pa.RecordBatch:
     """One row of the shards' schema for every document, in their order."""
     texts = final_texts(kept, mask=config.mask_personal)
     schema = shard_schema(encoder.vocabulary, {})
-    parts = [_encoded(part, encoder, schema) for part in parts_of(texts)]
+    parts = [_encoded(part, encoder, schema) for part in split_by_bytes(texts)]
     columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in parts[0]}
     columns |= {
         name: kept[name].combine_chunks().cast(pa.string()) for name in ("id", "source", "lang")
@@ -225,13 +233,15 @@ def token_rows(kept: pa.Table, config: PackConfig, encoder: Encoder) -> pa.Recor
 def _encoded(texts: pa.StringArray, encoder: Encoder, schema: pa.Schema) -> dict[str, pa.Array]:
     found = encoder.encode(texts)
     return {
-        "input_ids": lists(found.ids, found.offsets, schema.field("input_ids").type),
-        "sentences": lists(found.sentences, found.sentence_offsets, schema.field("sentences").type),
+        "input_ids": make_lists(found.ids, found.offsets, schema.field("input_ids").type),
+        "sentences": make_lists(
+            found.sentences, found.sentence_offsets, schema.field("sentences").type
+        ),
         "bytes": pc.binary_length(texts).cast(pa.uint32()),
     }
 
 
-def parts_of(texts: pa.StringArray) -> Iterator[pa.StringArray]:
+def split_by_bytes(texts: pa.StringArray) -> Iterator[pa.StringArray]:
     """The texts in parts of about TEXT_BYTES, one at least."""
     sums = np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False).astype(np.int64))
     marks = np.flatnonzero(np.diff(sums // TEXT_BYTES)) + 1
@@ -241,7 +251,7 @@ def parts_of(texts: pa.StringArray) -> Iterator[pa.StringArray]:
     )
 
 
-def lists(values: np.ndarray, offsets: np.ndarray, kind: pa.ListType) -> pa.ListArray:
+def make_lists(values: np.ndarray, offsets: np.ndarray, kind: pa.ListType) -> pa.ListArray:
     """Arrays as one Arrow list column, without a Python object per element."""
     if offsets[-1] >= 1 << 31:
         raise ValueError(
@@ -252,13 +262,13 @@ def lists(values: np.ndarray, offsets: np.ndarray, kind: pa.ListType) -> pa.List
     )
 
 
-def repeated(
+def repeat_rows(
     rows: pa.RecordBatch, splits: np.ndarray, often: np.ndarray, seed: int
 ) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
     """Every row as often as `often` (n,) says, with its split and a key of its own each time."""
     ids = rows["id"].to_pylist()
     keys = [
-        shuffle_key(id if not number else f"{id} again {number}", seed)
+        hash_shuffle_key(id if not number else f"{id} again {number}", seed)
         for id, times in zip(ids, often.tolist(), strict=True)
         for number in range(times)
     ]
@@ -274,12 +284,12 @@ def repeated(
     return copies, splits[places], np.array(keys, np.int64)
 
 
-def shuffle_key(id: str, seed: int) -> int:
+def hash_shuffle_key(id: str, seed: int) -> int:
     """The 63-bit key by which a document is ordered within its split."""
     return xxhash.xxh3_64_intdigest(id.encode(), seed) & KEY_MASK
 
 
-def split_of(id: str, config: PackConfig) -> str:
+def choose_split(id: str, config: PackConfig) -> str:
     """train, validation or test, by a hash of the id alone."""
     share = xxhash.xxh3_64_intdigest(f"split of {id}".encode()) / 2**64
     if share < config.validation:
@@ -287,7 +297,7 @@ def split_of(id: str, config: PackConfig) -> str:
     return "test" if share < config.validation + config.test else "train"
 
 
-def planned_bytes(folder: Path, shards: int) -> dict[str, int]:
+def sum_split_bytes(folder: Path, shards: int) -> dict[str, int]:
     """The bytes of every split's rows, from the receipts."""
     done = receipts.load_receipts(folder, ENCODE)
     return {
@@ -296,7 +306,7 @@ def planned_bytes(folder: Path, shards: int) -> dict[str, int]:
     }
 
 
-def tokens_of_groups(folder: Path, shards: int) -> dict[str, int]:
+def sum_tokens_by_group(folder: Path, shards: int) -> dict[str, int]:
     """The tokens of every group of the mixture in the training split, from the receipts."""
     done = receipts.load_receipts(folder, ENCODE)
     return dict(

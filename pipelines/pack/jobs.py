@@ -21,11 +21,11 @@ from pipelines.engine.release_memory import give_back
 from pipelines.pack import graph as packing
 from pipelines.pack import mixture, shuffle
 from pipelines.pack.config import PackConfig
-from pipelines.pack.mixture import Group
-from pipelines.pack.shuffle import Outputs, Shuffle
+from pipelines.pack.mixture import MixtureGroup
+from pipelines.pack.shuffle import Outputs, ShuffleJob
 
 
-def plan_mixture(work: packing.Work, shards: int, config: PackConfig) -> list[Group]:
+def plan_mixture(work: packing.PackJob, shards: int, config: PackConfig) -> list[MixtureGroup]:
     """The groups of the mixture and how often each is written; none where nothing is mixed. Reads columns, no text."""
     if not config.mixture.by:
         return []
@@ -35,9 +35,9 @@ def plan_mixture(work: packing.Work, shards: int, config: PackConfig) -> list[Gr
         )
     with Progress("mixture", total=shards, unit="shards") as bar:
         counted = mixture.count_groups(
-            _told(packing.kept_tables(work, shards, config), bar), config.mixture
+            _told(packing.iter_training_tables(work, shards, config), bar), config.mixture
         )
-    return mixture.plan(counted, config.mixture)
+    return mixture.plan_groups(counted, config.mixture)
 
 
 def _told(tables: Any, bar: Progress) -> Any:
@@ -46,20 +46,20 @@ def _told(tables: Any, bar: Progress) -> Any:
         bar.advance()
 
 
-def tell_plan(groups: Sequence[Group], config: PackConfig) -> None:
+def print_plan(groups: Sequence[MixtureGroup], config: PackConfig) -> None:
     """Print what is planned."""
     if groups:
         cli.say(
             "pack  the training split is planned as",
-            *mixture.as_lines(groups),
-            *mixture.left_out(groups, config.mixture.size),
+            *mixture.format_groups(groups),
+            *mixture.describe_left_out(groups, config.mixture.size),
         )
 
 
 def run_jobs(
     run: Run,
-    work: packing.Work,
-    groups: Sequence[Group],
+    work: packing.PackJob,
+    groups: Sequence[MixtureGroup],
     config: PackConfig,
     shards: int,
     how: engine.Engine,
@@ -84,10 +84,12 @@ def run_jobs(
         "test": config.test,
     }
     outputs = shuffle.plan_outputs(
-        packing.planned_bytes(run.path, shards), config.shard_bytes, shares
+        packing.sum_split_bytes(run.path, shards), config.shard_bytes, shares
     )
     schema = shard_schema(vocabulary, metadata)
-    order = Shuffle(str(run.path), shards, outputs, schema, *shuffle.memory_of(memory, how.workers))
+    order = ShuffleJob(
+        str(run.path), shards, outputs, schema, *shuffle.divide_memory(memory, how.workers)
+    )
     second = engine.run(
         lambda pipeline: shuffle.shuffle(pipeline, order),
         how,
@@ -100,7 +102,9 @@ def run_jobs(
     return outputs, {"workers": how.workers, "peak_bytes": peak, "jobs": 2}
 
 
-def mixture_details(folder: Path, groups: Sequence[Group], shards: int) -> list[dict[str, Any]]:
+def describe_mixture(
+    folder: Path, groups: Sequence[MixtureGroup], shards: int
+) -> list[dict[str, Any]]:
     """The mixture for the manifest: what was planned, and the tokens that each group has in the training split."""
-    tokens = packing.tokens_of_groups(folder, shards)
+    tokens = packing.sum_tokens_by_group(folder, shards)
     return [asdict(group) | {"tokens": tokens.get(group.key, 0)} for group in groups]

@@ -28,7 +28,7 @@ NOT_KNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MixtureGroup:
     """Documents with the same `key`, "lang=zh" or "source=wiki lang=zh", and what is planned for them."""
 
     key: str
@@ -42,7 +42,7 @@ class Group:
     """How often each of its documents is written, on average."""
 
 
-def plan(sizes: Mapping[str, tuple[int, int]], config: MixtureConfig) -> list[Group]:
+def plan_groups(sizes: Mapping[str, tuple[int, int]], config: MixtureConfig) -> list[MixtureGroup]:
     """The groups (key -> documents, bytes) with how often they are written, by key.
 
     Raises InputError where a weight names what no document is, or nothing would be written.
@@ -50,18 +50,20 @@ def plan(sizes: Mapping[str, tuple[int, int]], config: MixtureConfig) -> list[Gr
     _refuse_idle_weights(sizes, config)
     keys = sorted(sizes)
     counted = np.array([sizes[key][1] for key in keys], np.float64)
-    factors = np.array([weight_of(key, config.weights) for key in keys])
-    times = times_of(counted, factors, config)
+    factors = np.array([multiply_weights(key, config.weights) for key in keys])
+    times = solve_times(counted, factors, config)
     natural, planned = _shares(counted), _shares(counted * times)
     if counted.sum() and not planned.sum():
         raise InputError(
             "this mixture writes nothing", {"groups": len(keys)}, "give some group a weight above 0"
         )
     numbers = zip(keys, natural.tolist(), planned.tolist(), times.tolist(), strict=True)
-    return [Group(key, *sizes[key], before, after, each) for key, before, after, each in numbers]
+    return [
+        MixtureGroup(key, *sizes[key], before, after, each) for key, before, after, each in numbers
+    ]
 
 
-def times_of(sizes: np.ndarray, weights: np.ndarray, config: MixtureConfig) -> np.ndarray:
+def solve_times(sizes: np.ndarray, weights: np.ndarray, config: MixtureConfig) -> np.ndarray:
     """float64 (groups,): how often groups of `sizes` bytes are written; what `max_repeats` cuts off goes to the others."""
     wanted = (
         np.where(sizes > 0, np.power(np.maximum(sizes, 1), 1 / config.temperature), 0) * weights
@@ -83,7 +85,7 @@ def _shares(sizes: np.ndarray) -> np.ndarray:
     return sizes / total if total else sizes
 
 
-def weight_of(key: str, weights: Mapping[str, float]) -> float:
+def multiply_weights(key: str, weights: Mapping[str, float]) -> float:
     """The product of all weights that name a part of the key."""
     parts = key.split("\t")
     return float(np.prod([weight for name, weight in weights.items() if name in parts]))
@@ -106,7 +108,7 @@ def group_keys(table: pa.Table, config: MixtureConfig) -> pa.Array:
     return pc.binary_join_element_wise(*parts, "\t")
 
 
-def columns_of(config: MixtureConfig) -> list[str]:
+def list_group_columns(config: MixtureConfig) -> list[str]:
     """The columns of documents that tell their groups."""
     return [
         config.quality.signal if name == "quality" and config.quality else name
@@ -116,14 +118,14 @@ def columns_of(config: MixtureConfig) -> list[str]:
 
 def _part(table: pa.Table, name: str, quality: QualityConfig | None) -> pa.Array:
     if name == "quality" and quality:
-        return qualities(table[quality.signal], quality.bounds)
+        return label_qualities(table[quality.signal], quality.bounds)
     values = (
         table[name].combine_chunks() if isinstance(table[name], pa.ChunkedArray) else table[name]
     )
     return pc.binary_join_element_wise(f"{name}=", values.cast(pa.string()), "")
 
 
-def qualities(values: pa.ChunkedArray, bounds: Sequence[float]) -> pa.Array:
+def label_qualities(values: pa.ChunkedArray, bounds: Sequence[float]) -> pa.Array:
     """Between which two bounds every value lies, "quality=<0.3", "quality=0.3-0.7" or "quality=>=0.7"."""
     numbers = pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy()
     edges = [
@@ -150,7 +152,7 @@ def count_groups(tables: Iterable[pa.Table], config: MixtureConfig) -> dict[str,
     return found
 
 
-def writings(ids: Sequence[str], times: np.ndarray) -> np.ndarray:
+def draw_repeats(ids: Sequence[str], times: np.ndarray) -> np.ndarray:
     """int64 (n,): how often each document is written where it should be `times` (n,) on average."""
     rest = (
         np.array([xxhash.xxh3_64_intdigest(f"times of {id}".encode()) for id in ids], np.float64)
@@ -161,13 +163,17 @@ def writings(ids: Sequence[str], times: np.ndarray) -> np.ndarray:
     return found
 
 
-def mixture_lines(written: Sequence[Mapping[str, Any]]) -> list[str]:
+def format_written_mixture(written: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a pack run's manifest says of its mixture, as a table for people."""
-    groups = [Group(**{name: row[name] for name in Group.__slots__}) for row in written]
-    return as_lines(groups, {row["key"]: row["tokens"] for row in written})
+    groups = [
+        MixtureGroup(**{name: row[name] for name in MixtureGroup.__slots__}) for row in written
+    ]
+    return format_groups(groups, {row["key"]: row["tokens"] for row in written})
 
 
-def as_lines(groups: Sequence[Group], tokens: Mapping[str, int] | None = None) -> list[str]:
+def format_groups(
+    groups: Sequence[MixtureGroup], tokens: Mapping[str, int] | None = None
+) -> list[str]:
     """The plan as a table for people; with `tokens`, what was written of each group."""
     head = [
         "group",
@@ -196,7 +202,7 @@ def as_lines(groups: Sequence[Group], tokens: Mapping[str, int] | None = None) -
     return ["  " + "  ".join(_padded(row, widths)).rstrip() for row in rows] + more
 
 
-def left_out(groups: Sequence[Group], size: float) -> list[str]:
+def describe_left_out(groups: Sequence[MixtureGroup], size: float) -> list[str]:
     """What `times` below 1 means, and by which `size` nothing would be left out; nothing where every document is written."""
     fewest = min((group.times for group in groups if group.times > 0), default=1.0)
     lost = sum(group.documents * (1 - group.times) for group in groups if group.times < 1)

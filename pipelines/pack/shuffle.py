@@ -66,16 +66,16 @@ def plan_outputs(
     )
 
 
-def sorted_rows(
+def sort_encoded_rows(
     rows: pa.RecordBatch, splits: np.ndarray, keys: np.ndarray
 ) -> tuple[pa.RecordBatch, np.ndarray]:
     """Rows by (split, key), as a spill file holds them, and its index (rows, PLACE_WIDTH)."""
     order = np.lexsort((keys, splits))
-    index = np.column_stack([splits, keys, bytes_of(rows)])[order]
+    index = np.column_stack([splits, keys, measure_rows(rows)])[order]
     return rows.take(pa.array(order)), index
 
 
-def bytes_of(rows: pa.RecordBatch) -> np.ndarray:
+def measure_rows(rows: pa.RecordBatch) -> np.ndarray:
     """int64 (n,): what each row takes in a shard, about."""
     found = np.full(rows.num_rows, rows["bytes"].type.bit_width // 8, np.int64)
     for column in rows.columns:
@@ -112,7 +112,7 @@ def _index(shard: int) -> str:
     return f"{SPILL}/places-{shard:05d}.npy"
 
 
-def placed(index: np.ndarray, shard: int, outputs: Outputs) -> np.ndarray:
+def locate_rows(index: np.ndarray, shard: int, outputs: Outputs) -> np.ndarray:
     """int64 (rows, WIDTH): the exchange's rows of a spill file; a split's shards share the range of keys evenly."""
     splits, keys, sizes = index.T
     counts = np.array([outputs.counts[name] for name in SPLITS], np.int64)
@@ -123,7 +123,7 @@ def placed(index: np.ndarray, shard: int, outputs: Outputs) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class Shuffle:
+class ShuffleJob:
     """Where the rows are, how they are written, and how many bytes of rows and of tokens a worker holds at a time."""
 
     folder: str
@@ -134,7 +134,7 @@ class Shuffle:
     held: int
 
 
-def memory_of(memory: int, workers: int) -> tuple[int, int]:
+def divide_memory(memory: int, workers: int) -> tuple[int, int]:
     """(piece, held) of a `Shuffle` for so many bytes of memory and workers."""
     each = max(1 << 20, memory // workers)
     return min(each // GATHERED, 16 << 20), min(
@@ -142,7 +142,7 @@ def memory_of(memory: int, workers: int) -> tuple[int, int]:
     )  # a list column ends at 2^31 tokens
 
 
-def shuffle(pipeline: beam.Pipeline, how: Shuffle) -> None:
+def shuffle(pipeline: beam.Pipeline, how: ShuffleJob) -> None:
     """The whole graph: places of all rows -> in order -> output shards."""
     exchange = Exchange(
         WIDTH,
@@ -168,17 +168,19 @@ class _Place(beam.DoFn):  # type: ignore[misc]
         self.folder, self.outputs = folder, outputs
 
     def process(self, shard: int) -> Iterator[bytes]:
-        rows = placed(np.load(Path(self.folder) / _index(shard)), shard, self.outputs)
+        rows = locate_rows(np.load(Path(self.folder) / _index(shard)), shard, self.outputs)
         if len(rows):
             yield pack(rows)
 
 
-def write_output(number: int, pieces: Pieces, *, how: Shuffle) -> Iterator[np.ndarray]:
+def write_output(number: int, pieces: Pieces, *, how: ShuffleJob) -> Iterator[np.ndarray]:
     """Write output shard `number` and its receipt; there is nothing to hand on."""
     folder = Path(how.folder)
     if receipts.read_receipt(folder, STAGE, number) is None:
         name, tokens = how.outputs.name_of(number), [0]
-        rows = write_shard(folder / name, _counted(record_batches(pieces, how), tokens), how.schema)
+        rows = write_shard(
+            folder / name, _counted(iter_record_batches(pieces, how), tokens), how.schema
+        )
         files = (describe_file(folder, name, rows=rows),)
         receipts.commit_receipt(
             folder, Receipt(STAGE, number, rows, files=files, details={"tokens": tokens[0]})
@@ -193,17 +195,17 @@ def _counted(batches: Iterable[pa.RecordBatch], tokens: list[int]) -> Iterator[p
         yield batch
 
 
-def record_batches(pieces: Iterable[np.ndarray], how: Shuffle) -> Iterator[pa.RecordBatch]:
+def iter_record_batches(pieces: Iterable[np.ndarray], how: ShuffleJob) -> Iterator[pa.RecordBatch]:
     """The record batches of an output shard: blocks of rows, gathered as many at a time as may be held."""
-    for blocks in several(blocks_of(pieces), how.held):
-        rows, places = gather(Path(how.folder), np.concatenate(blocks))
+    for blocks in batch_blocks(iter_blocks(pieces), how.held):
+        rows, places = gather_documents(Path(how.folder), np.concatenate(blocks))
         for mine in np.split(places, np.cumsum([len(block) for block in blocks])[:-1]):
             # taken, not sliced: a slice of other buffers would be written in other bytes
             batch = rows.take(pa.array(mine))
             yield pa.RecordBatch.from_arrays(batch.columns, schema=how.schema)
 
 
-def blocks_of(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def iter_blocks(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The rows of each record batch: by their number and bytes, wherever one piece ends and the next begins."""
     held = np.zeros((0, WIDTH), np.int64)
     for piece in pieces:
@@ -227,7 +229,7 @@ def _whole_blocks(sizes: np.ndarray) -> list[int]:
     return stops
 
 
-def several(blocks: Iterable[np.ndarray], held: int) -> Iterator[list[np.ndarray]]:
+def batch_blocks(blocks: Iterable[np.ndarray], held: int) -> Iterator[list[np.ndarray]]:
     """Blocks in lists of up to `held` bytes of tokens, one block at least."""
     some, size = list[np.ndarray](), 0
     for block in blocks:
@@ -241,7 +243,7 @@ def several(blocks: Iterable[np.ndarray], held: int) -> Iterator[list[np.ndarray
         yield some
 
 
-def gather(folder: Path, rows: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:
+def gather_documents(folder: Path, rows: np.ndarray) -> tuple[pa.RecordBatch, np.ndarray]:
     """The encoded documents that rows of the exchange (n, WIDTH) name, and where among them each row's document is."""
     order = np.argsort(rows[:, 2], kind="stable")
     nodes = rows[order, 2]

@@ -15,10 +15,14 @@ import sentencepiece
 import tokenizers
 
 from gristmill.errors import InputError
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.tokenizer.encoding_tables import ROWS, Tables, compile_file, make_memory
 from pipelines.tokenizer.kernels.encode import INLINE, encode_bpe, encode_unigram
-from pipelines.tokenizer.sentences import sentence_starts, surface_lengths, token_starts
+from pipelines.tokenizer.sentences import (
+    find_sentence_starts,
+    locate_sentence_tokens,
+    measure_pieces,
+)
 
 MODEL, FAST = "tokenizer.model", "tokenizer.json"
 
@@ -81,7 +85,7 @@ class CompiledEncoder:
     def encode(self, texts: pa.StringArray) -> Encoded:
         """See `Encoder`."""
         tables, memory = self._tables, self._memory
-        data, cuts = text_buffers(texts if tables.prefix else self._normalized(texts))
+        data, cuts = get_text_buffers(texts if tables.prefix else self._normalized(texts))
         total, longest = int(cuts[-1] - cuts[0]), int(np.diff(cuts).max(initial=0))
         words = np.zeros(longest // 8 + 4, np.uint64)
         ints = [np.empty(longest + 2, np.int32) for _ in range(3)]
@@ -118,7 +122,7 @@ class SentencePieceEncoder:
 
     def __init__(self, processor: sentencepiece.SentencePieceProcessor) -> None:
         self.vocabulary = processor.get_piece_size()
-        self._processor, self._lengths = processor, surface_lengths(processor)
+        self._processor, self._lengths = processor, measure_pieces(processor)
 
     def encode(self, texts: pa.StringArray) -> Encoded:
         """See `Encoder`."""
@@ -127,7 +131,9 @@ class SentencePieceEncoder:
         return _gathered(
             ids,
             raw,
-            lambda number, text, starts: token_starts(ids[number], starts, self._lengths, text),
+            lambda number, text, starts: locate_sentence_tokens(
+                ids[number], starts, self._lengths, text
+            ),
         )
 
 
@@ -150,12 +156,12 @@ class HuggingFaceEncoder:
         ]
 
         def tokens_of(number: int, text: bytes, starts: np.ndarray) -> np.ndarray:
-            return tokens_at(begins[number], starts, text)
+            return find_tokens_at(begins[number], starts, text)
 
         return _gathered([np.array(encoding.ids, np.int32) for encoding in found], raw, tokens_of)
 
 
-def tokens_at(begins: np.ndarray, starts: np.ndarray, text: bytes) -> np.ndarray:
+def find_tokens_at(begins: np.ndarray, starts: np.ndarray, text: bytes) -> np.ndarray:
     """uint32: the tokens that hold the bytes `starts` of UTF-8 `text`, or the space before; `begins` counts characters."""
     if not len(begins):
         return np.zeros(0, np.uint32)
@@ -174,7 +180,9 @@ def _gathered(
 ) -> Encoded:
     """The ids of texts one after the other, and the tokens at which their sentences start."""
     raw = [text.encode() for text in texts]
-    starts = [tokens_of(number, text, sentence_starts(text)) for number, text in enumerate(raw)]
+    starts = [
+        tokens_of(number, text, find_sentence_starts(text)) for number, text in enumerate(raw)
+    ]
     return Encoded(
         np.concatenate([np.zeros(0, np.int32), *ids]),
         np.cumsum([0, *map(len, ids)]),

@@ -24,7 +24,7 @@ from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import Numbers, sort_rows
 from pipelines.final_text import final_text
 from pipelines.tokenizer.config import TokenizerConfig
-from pipelines.tokenizer.hugging_face import check_equal, fast_tokenizer, write_tokenizer
+from pipelines.tokenizer.hugging_face import build_fast_tokenizer, check_equal, write_tokenizer
 from pipelines.tokenizer.training import train
 
 STAGE = "sample"
@@ -38,19 +38,19 @@ CODE = [
     "pipelines/decide/dedup/keys.py",
 ]
 LIBRARIES = ["sentencepiece", "tokenizers", "numpy", "xxhash"]
-WIDTH = 4
+CANDIDATE_WIDTH = 4
 """Columns of a candidate: stratum, key, bytes, node."""
 
 
-def candidates(
+def collect_candidates(
     pipeline: beam.Pipeline, folder: str, documents: str, decisions: str, seed: int, shards: int
 ) -> None:
     """The whole graph: one file of candidates per shard."""
-    work = ShardCandidates(folder, documents, decisions, seed)
+    work = WriteCandidates(folder, documents, decisions, seed)
     pipeline | "shards" >> Numbers(shards) | "candidates" >> beam.ParDo(work)
 
 
-class ShardCandidates(beam.DoFn):  # type: ignore[misc]
+class WriteCandidates(beam.DoFn):  # type: ignore[misc]
     """Write the candidates of one shard and their receipt."""
 
     def __init__(self, folder: str, documents: str, decisions: str, seed: int) -> None:
@@ -59,7 +59,7 @@ class ShardCandidates(beam.DoFn):  # type: ignore[misc]
     def process(self, shard: int) -> Iterator[int]:
         folder = Path(self.folder)
         if receipts.read_receipt(folder, STAGE, shard) is None:
-            rows = shard_candidates(self.documents, self.decisions, shard, self.seed)
+            rows = list_candidates(self.documents, self.decisions, shard, self.seed)
             name = f"{SPILL}/candidates-{shard:05d}.npy"
             with storage.open_for_commit(folder / name) as file:
                 np.save(file, rows)
@@ -69,7 +69,7 @@ class ShardCandidates(beam.DoFn):  # type: ignore[misc]
         yield shard
 
 
-def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> np.ndarray:
+def list_candidates(documents: str, decisions: str, shard: int, seed: int) -> np.ndarray:
     """int64 (kept, WIDTH): stratum, key, bytes of text and node of every kept document."""
     check_pair(documents, decisions, shard)
     table = pq.read_table(
@@ -77,7 +77,7 @@ def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> n
     )
     keep = pq.read_table(shard_path(decisions, shard), columns=["keep"])["keep"].to_numpy()
     names = zip(table["source"].to_pylist(), table["lang"].to_pylist(), strict=True)
-    stratum = np.array([stratum_key(source, lang) for source, lang in names], np.int64)
+    stratum = np.array([hash_stratum(source, lang) for source, lang in names], np.int64)
     keys = np.array(
         [xxhash.xxh3_64_intdigest(name.encode(), seed) >> 1 for name in table["id"].to_pylist()],
         np.int64,
@@ -89,7 +89,7 @@ def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> n
     return rows
 
 
-def choose(rows: np.ndarray, sample_bytes: int, weights: Mapping[int, float]) -> np.ndarray:
+def choose_nodes(rows: np.ndarray, sample_bytes: int, weights: Mapping[int, float]) -> np.ndarray:
     """The nodes of the sample, sorted: from every stratum its share of `sample_bytes`, by smallest key.
 
     A share is proportional to bytes x weight (1 where the stratum has none), and no more than the stratum holds.
@@ -109,12 +109,12 @@ def choose(rows: np.ndarray, sample_bytes: int, weights: Mapping[int, float]) ->
     return np.sort(np.concatenate(chosen))
 
 
-def stratum_weights(
+def weigh_strata(
     names: Iterable[tuple[str, str]], weights: Mapping[str, float]
 ) -> dict[int, float]:
     """The weight of every stratum (source, lang) that `weights` names; raises InputError for a weight that names none."""
     parts = {
-        stratum_key(source, lang): {f"source={source}", f"lang={lang}"} for source, lang in names
+        hash_stratum(source, lang): {f"source={source}", f"lang={lang}"} for source, lang in names
     }
     if idle := sorted(set(weights) - set().union(*parts.values())):
         where = {
@@ -129,18 +129,20 @@ def stratum_weights(
     return {key: math.prod(weights.get(part, 1.0) for part in mine) for key, mine in parts.items()}
 
 
-def training_nodes(rows: np.ndarray, decided: FinishedRun, config: TokenizerConfig) -> np.ndarray:
+def choose_training_nodes(
+    rows: np.ndarray, decided: FinishedRun, config: TokenizerConfig
+) -> np.ndarray:
     """The nodes of the candidates of a decide run that training takes."""
     strata = {(entry.source, entry.lang) for entry in all_entries(decided) if entry.fate == "kept"}
-    return choose(rows, config.sample_bytes, stratum_weights(strata, config.weights))
+    return choose_nodes(rows, config.sample_bytes, weigh_strata(strata, config.weights))
 
 
-def stratum_key(source: str, lang: str) -> int:
+def hash_stratum(source: str, lang: str) -> int:
     """The number that stands for a source and language."""
     return key64(f"{source}\t{lang}")
 
 
-def sample_texts(documents: str, decisions: str, nodes: np.ndarray) -> Iterator[str]:
+def iter_sample_texts(documents: str, decisions: str, nodes: np.ndarray) -> Iterator[str]:
     """The final texts of the sample: masked, so that no personal data becomes a piece of the vocabulary."""
     for shard in np.unique(nodes >> 32).tolist():
         rows = nodes[nodes >> 32 == shard] & 0xFFFFFFFF
@@ -159,16 +161,16 @@ def sample_texts(documents: str, decisions: str, nodes: np.ndarray) -> Iterator[
 def load_candidates(folder: Path, shards: int) -> np.ndarray:
     """All candidates of a run."""
     parts = [np.load(folder / SPILL / f"candidates-{shard:05d}.npy") for shard in range(shards)]
-    return np.concatenate([np.zeros((0, WIDTH), np.int64), *parts])
+    return np.concatenate([np.zeros((0, CANDIDATE_WIDTH), np.int64), *parts])
 
 
 def train_and_write(
     folder: str, documents: str, decisions: str, nodes: np.ndarray, config: TokenizerConfig
 ) -> dict[str, object]:
     """Train on the sample, check the Hugging Face form on all of it, write both; returns the manifest's details."""
-    texts = list(sample_texts(documents, decisions, nodes))
+    texts = list(iter_sample_texts(documents, decisions, nodes))
     model = train(texts, config)
-    tokenizer = fast_tokenizer(model)
+    tokenizer = build_fast_tokenizer(model)
     checked = check_equal(model, tokenizer, texts)
     write_tokenizer(Path(folder) / "tokenizer", model, tokenizer)
     return {

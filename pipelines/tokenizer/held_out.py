@@ -59,7 +59,9 @@ def trained_keys(trained: Sequence[Trained], seed: int) -> np.ndarray:
         if identity not in done:
             done.add(identity)
             rows = candidates(one.decided, config.seed)
-            chosen = np.isin(rows[:, 3], tokenizing.training_nodes(rows, one.decided, config))
+            chosen = np.isin(
+                rows[:, 3], tokenizing.choose_training_nodes(rows, one.decided, config)
+            )
             keys = rows if seed == config.seed else candidates(one.decided, seed)
             found.append(keys[chosen, 1])
     return np.unique(np.concatenate(found))
@@ -70,9 +72,9 @@ def candidates(decided: FinishedRun, seed: int) -> np.ndarray:
     documents, decisions = folders_of(decided)
     shards = len(decided.files("decisions/"))
     rows = [
-        tokenizing.shard_candidates(documents, decisions, shard, seed) for shard in range(shards)
+        tokenizing.list_candidates(documents, decisions, shard, seed) for shard in range(shards)
     ]
-    return np.concatenate([np.zeros((0, tokenizing.WIDTH), np.int64), *rows])
+    return np.concatenate([np.zeros((0, tokenizing.CANDIDATE_WIDTH), np.int64), *rows])
 
 
 def folders_of(decided: FinishedRun) -> tuple[str, str]:
@@ -95,7 +97,7 @@ def held_out(
             "no document was kept: there is nothing to measure on", {"run": decided.path}
         )
     seen = np.isin(rows[:, 1], trained)
-    nodes = tokenizing.choose(held_back(rows, seen), sample_bytes, {})
+    nodes = tokenizing.choose_nodes(held_back(rows, seen), sample_bytes, {})
     return measured(*folders_of(decided), nodes), int((~seen)[np.isin(rows[:, 3], nodes)].sum())
 
 
@@ -117,7 +119,7 @@ def measured(documents: str, decisions: str, nodes: np.ndarray) -> pa.Table:
             pc.fill_null(pc.list_value_length(column), 0) for column in (cuts, table["personal"])
         ]
         parts.append(table.drop_columns(["personal"]).append_column("edits", pc.add(*spans)))
-    texts = pa.array(tokenizing.sample_texts(documents, decisions, nodes), pa.string())
+    texts = pa.array(tokenizing.iter_sample_texts(documents, decisions, nodes), pa.string())
     return recounted(pa.concat_tables(parts).append_column("text", texts))
 
 

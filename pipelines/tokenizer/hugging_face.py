@@ -29,7 +29,7 @@ class UnequalError(GristmillError):
     """The Hugging Face form gives other ids than sentencepiece: a fault of ours."""
 
 
-def fast_tokenizer(model: bytes) -> Tokenizer:
+def build_fast_tokenizer(model: bytes) -> Tokenizer:
     """The `tokenizers` form of a sentencepiece model (BPE or unigram). Raises UnequalError where there can be no exact one."""
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
@@ -45,8 +45,8 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
         raise UnequalError(
             f"it replaces characters ({rule}): `tokenizers` replaces some otherwise where marks follow"
         )
-    tokenizer = Tokenizer(unigram(proto) if kind == UNIGRAM else bpe(proto))
-    steps = normal_form(proto.normalizer_spec)
+    tokenizer = Tokenizer(build_unigram(proto) if kind == UNIGRAM else build_bpe(proto))
+    steps = list_normalizers(proto.normalizer_spec)
     if steps:
         tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.decoder = decoders.Sequence(
@@ -64,7 +64,7 @@ def fast_tokenizer(model: bytes) -> Tokenizer:
     return tokenizer
 
 
-def normal_form(spec: Any) -> list[normalizers.Normalizer]:
+def list_normalizers(spec: Any) -> list[normalizers.Normalizer]:
     """The steps by which sentencepiece normalizes a text before it is cut."""
     steps: list[normalizers.Normalizer] = []
     if spec.remove_extra_whitespaces:  # at the end a literal `▁` goes with the spaces
@@ -75,27 +75,27 @@ def normal_form(spec: Any) -> list[normalizers.Normalizer]:
     return [*steps, normalizers.Replace(" ", SPACE)]
 
 
-def bpe(proto: Any) -> models.BPE:
+def build_bpe(proto: Any) -> models.BPE:
     """The BPE model."""
     ids, unknown = (
         {piece.piece: number for number, piece in enumerate(proto.pieces)},
-        unknown_of(proto),
+        find_unknown(proto),
     )
     return models.BPE(
         ids,
-        merges(proto.pieces, ids),
+        list_merges(proto.pieces, ids),
         unk_token=proto.pieces[unknown].piece,
         fuse_unk=True,
         byte_fallback=proto.trainer_spec.byte_fallback,
     )
 
 
-def unknown_of(proto: Any) -> int:
+def find_unknown(proto: Any) -> int:
     """The id of the unknown piece."""
     return next(number for number, piece in enumerate(proto.pieces) if piece.type == UNKNOWN)
 
 
-def special_ids(proto: Any) -> dict[str, int]:
+def list_special_ids(proto: Any) -> dict[str, int]:
     """The ids of special pieces by what they are for, as far as they are known by number or name."""
     spec = proto.trainer_spec
     named = {"pad": spec.pad_id, "unk": spec.unk_id, "bos": spec.bos_id, "eos": spec.eos_id}
@@ -109,7 +109,7 @@ def special_ids(proto: Any) -> dict[str, int]:
     return {role: number for role, number in named.items() if 0 <= number < len(proto.pieces)}
 
 
-def unigram(proto: Any) -> models.Unigram:
+def build_unigram(proto: Any) -> models.Unigram:
     """The unigram model. `tokenizers` takes special and byte pieces for pieces of text: here no text would choose them.
 
     Raises UnequalError where a character that spells one of those is no piece: such a text would have no other way; and
@@ -133,11 +133,11 @@ def unigram(proto: Any) -> models.Unigram:
         for piece in proto.pieces
     ]
     return models.Unigram(
-        scored, unk_id=unknown_of(proto), byte_fallback=proto.trainer_spec.byte_fallback
+        scored, unk_id=find_unknown(proto), byte_fallback=proto.trainer_spec.byte_fallback
     )
 
 
-def merges(pieces: Iterable[Any], ids: Mapping[str, int]) -> list[tuple[str, str]]:
+def list_merges(pieces: Iterable[Any], ids: Mapping[str, int]) -> list[tuple[str, str]]:
     """Every way to split a normal piece into two, best score first: the order in which sentencepiece would join them."""
     score = {piece.piece: piece.score for piece in pieces if piece.type == NORMAL}
     splits = [
@@ -190,7 +190,8 @@ def write_tokenizer(folder: Path, model: bytes, tokenizer: Tokenizer) -> None:
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
     names = {
-        f"{role}_token": proto.pieces[number].piece for role, number in special_ids(proto).items()
+        f"{role}_token": proto.pieces[number].piece
+        for role, number in list_special_ids(proto).items()
     }
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",

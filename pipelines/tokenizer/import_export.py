@@ -164,8 +164,8 @@ def _documents(run: FinishedRun) -> list[str]:
     )
     nodes = []
     for shard in range(len(decided.files("decisions/"))):
-        rows = tokenizing.shard_candidates(
+        rows = tokenizing.list_candidates(
             documents, decisions, shard, run.manifest["config"]["seed"]
         )
         nodes.append(rows[np.argsort(rows[:, 1])[:CHECKED], 3])
-    return list(tokenizing.sample_texts(documents, decisions, np.sort(np.concatenate(nodes))))
+    return list(tokenizing.iter_sample_texts(documents, decisions, np.sort(np.concatenate(nodes))))

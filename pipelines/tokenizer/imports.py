@@ -26,10 +26,10 @@ from gristmill.runs import storage
 from pipelines.tokenizer.encoder import FAST, MODEL, HuggingFaceEncoder
 from pipelines.tokenizer.hugging_face import (
     UnequalError,
+    build_fast_tokenizer,
     check_equal,
-    fast_tokenizer,
-    special_ids,
-    unknown_of,
+    find_unknown,
+    list_special_ids,
     write_tokenizer,
 )
 
@@ -104,7 +104,7 @@ def import_sentencepiece(raw: bytes, folder: Path, *, name: str) -> Imported:
         processor = sentencepiece.SentencePieceProcessor(model_proto=raw)
         proto = sentencepiece_model_pb2.ModelProto()
         proto.ParseFromString(raw)
-        unknown_of(proto)
+        find_unknown(proto)
         if not all(
             isinstance(piece.piece, str) for piece in proto.pieces
         ):  # protobuf gives bytes that are no UTF-8 as such
@@ -115,14 +115,18 @@ def import_sentencepiece(raw: bytes, folder: Path, *, name: str) -> Imported:
         ) from None
     without = ""
     try:
-        form = fast_tokenizer(raw)
+        form = build_fast_tokenizer(raw)
         check_equal(raw, form, PROBES)
         write_tokenizer(folder, raw, form)
     except UnequalError as error:
         without = str(error)
         storage.commit_bytes(folder / MODEL, raw)
     return Imported(
-        sha256_bytes(raw), "sentencepiece", processor.get_piece_size(), special_ids(proto), without
+        sha256_bytes(raw),
+        "sentencepiece",
+        processor.get_piece_size(),
+        list_special_ids(proto),
+        without,
     )
 
 

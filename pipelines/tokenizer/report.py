@@ -32,7 +32,7 @@ from pipelines.tokenizer.held_out import (
 from pipelines.tokenizer.training import SPECIAL, train
 from pipelines.tokenizer.training_process import train_apart
 from reports.drawing import charts
-from reports.drawing.charts import Line, line_chart
+from reports.drawing.charts import ChartLine, draw_line_chart
 
 PAGE = "tokenizers.html"
 LANGUAGES_SHOWN = 6
@@ -79,8 +79,8 @@ def study(
 
 def _largest_model(decided: FinishedRun, sizes: Sequence[int], config: TokenizerConfig) -> bytes:
     """A BPE model that can be cut to all sizes, or as large as the sample allows."""
-    nodes = tokenizing.training_nodes(candidates(decided, config.seed), decided, config)
-    texts, characters = list(tokenizing.sample_texts(*folders_of(decided), nodes)), set[str]()
+    nodes = tokenizing.choose_training_nodes(candidates(decided, config.seed), decided, config)
+    texts, characters = list(tokenizing.iter_sample_texts(*folders_of(decided), nodes)), set[str]()
     for text in texts:
         characters.update(text)
     size = max(
@@ -222,7 +222,7 @@ def study_chart(rows: Sequence[dict[str, Any]]) -> str:
     }
     shown = sorted(sizes, key=lambda lang: (-sizes[lang], lang))[:LANGUAGES_SHOWN]
     lines = [
-        Line(
+        ChartLine(
             lang,
             [
                 (float(np.log2(row["vocab_size"])), row["bytes_per_token"])
@@ -232,7 +232,7 @@ def study_chart(rows: Sequence[dict[str, Any]]) -> str:
         )
         for lang in shown
     ]
-    return line_chart(
+    return draw_line_chart(
         "Vocabulary size: bytes a token",
         lines,
         x_label="log2 of the vocabulary",

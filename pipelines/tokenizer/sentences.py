@@ -11,7 +11,7 @@ _START = re.compile(
 """After a Latin sentence end and a space, after a Chinese one with its closing quote, and after line breaks."""
 
 
-def sentence_starts(text: bytes) -> np.ndarray:
+def find_sentence_starts(text: bytes) -> np.ndarray:
     """int64: byte offsets at which sentences of UTF-8 `text` begin; the first is 0; [] for an empty text."""
     if not text:
         return np.zeros(0, np.int64)
@@ -19,7 +19,7 @@ def sentence_starts(text: bytes) -> np.ndarray:
     return np.unique(np.array([0, *ends], np.int64))
 
 
-def surface_lengths(processor: sentencepiece.SentencePieceProcessor) -> np.ndarray:
+def measure_pieces(processor: sentencepiece.SentencePieceProcessor) -> np.ndarray:
     """int64 (vocabulary,): the bytes of text that each piece stands for; 1 for a byte piece, 0 for controls."""
     lengths = np.zeros(processor.get_piece_size(), np.int64)
     for number in range(len(lengths)):
@@ -30,7 +30,7 @@ def surface_lengths(processor: sentencepiece.SentencePieceProcessor) -> np.ndarr
     return lengths
 
 
-def token_starts(
+def locate_sentence_tokens(
     ids: np.ndarray, starts: np.ndarray, lengths: np.ndarray, text: bytes
 ) -> np.ndarray:
     """uint32: the index of the first token of every sentence; [0] where pieces do not add up to the text.

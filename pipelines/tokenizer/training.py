@@ -40,7 +40,7 @@ def train(texts: Iterable[str], config: TokenizerConfig, *, at_most: bool = Fals
     )  # said only where it is another
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=training_lines(texts),
+            sentence_iterator=iter_training_lines(texts),
             model_writer=model,
             model_type=config.model_type,
             vocab_size=config.vocab_size,
@@ -69,10 +69,10 @@ def train(texts: Iterable[str], config: TokenizerConfig, *, at_most: bool = Fals
             {"vocab_size": config.vocab_size, "problem": problem},
             fix,
         ) from None
-    return with_exact_sums(model.getvalue()) if config.model_type == "unigram" else model.getvalue()
+    return round_scores(model.getvalue()) if config.model_type == "unigram" else model.getvalue()
 
 
-def with_exact_sums(model: bytes) -> bytes:
+def round_scores(model: bytes) -> bytes:
     """A unigram model whose scores are rounded to QUANTUM."""
     proto = sentencepiece_model_pb2.ModelProto()
     proto.ParseFromString(model)
@@ -87,7 +87,7 @@ def _most(problem: str) -> str:
     return found[1] if found else "..."
 
 
-def training_lines(texts: Iterable[str]) -> Iterator[str]:
+def iter_training_lines(texts: Iterable[str]) -> Iterator[str]:
     """The lines of the texts, none empty, none longer than LONGEST_LINE bytes: long ones are cut, never skipped.
 
     Without null characters and U+2585, for which sentencepiece skips a line.

@@ -37,7 +37,7 @@ def train_apart(
     try:
         with Progress("tokenizer", total=pieces, unit="pieces") as bar:
             while not ours.poll(LOOK_SECONDS):
-                bar.update(pieces_told(log))
+                bar.update(count_logged_pieces(log))
         answer = ours.recv()
     except EOFError:
         child.join()
@@ -53,7 +53,7 @@ def train_apart(
     return answer
 
 
-def pieces_told(log: Path) -> int:
+def count_logged_pieces(log: Path) -> int:
     """How many pieces the log's last such line speaks of; 0 before the first."""
     if not log.exists():
         return 0

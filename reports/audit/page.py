@@ -9,7 +9,7 @@ from typing import Any
 from bias_audit.verdict import measured
 from reports.audit import markdown as summary
 from reports.drawing import charts
-from reports.drawing.charts import Interval
+from reports.drawing.charts import ChartInterval
 
 Json = Mapping[str, Any]
 
@@ -102,7 +102,9 @@ def preferences(model: Json) -> list[str]:
     if drawn:
         title = f"{model['name']}: preference for the stereotype, pairs of equal token count"
         found.append(
-            charts.forest_plot(title, [_preference(row) for row in drawn], null=0.5, unit="share")
+            charts.draw_forest_plot(
+                title, [_preference(row) for row in drawn], null=0.5, unit="share"
+            )
         )
         found.append(
             note(
@@ -143,7 +145,7 @@ def _detail(row: Json) -> list[str]:
     ]
 
 
-def _preference(row: Json) -> Interval:
+def _preference(row: Json) -> ChartInterval:
     found = summary.shown(row)
     mark = " (all pairs)" if row["equal_length"] is None else ""
     return interval(f"{row['lang']} {row['axis']}{mark}", found, blind=found["detectable_effect"])
@@ -173,7 +175,7 @@ def rule_part(audit: Json) -> list[str]:
         for row in sure[:MOST_ROWS]
     ]
     title = "Drop rate where a group is mentioned / elsewhere, stratified"
-    plot = charts.forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True)
+    plot = charts.draw_forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True)
     every = sorted(
         rules["rows"],
         key=lambda row: (
@@ -227,7 +229,7 @@ def association_part(audit: Json) -> list[str]:
             note(
                 f"{sentences} sentences mention only one of the two; {total['sentences_with_both']:,} mention both and count for neither."
             ),
-            charts.forest_plot(title, points, null=0.0, unit="log-odds")
+            charts.draw_forest_plot(title, points, null=0.0, unit="log-odds")
             if points
             else note("No term leans beyond chance."),
             folded(
@@ -263,7 +265,7 @@ def mention_part(audit: Json) -> list[str]:
     return [
         "<h2>Mentions</h2>",
         note(_defined(audit, "mentions.pronoun_log_ratio")),
-        charts.forest_plot("log(female / male pronouns)", ratios, null=0.0, unit="log ratio"),
+        charts.draw_forest_plot("log(female / male pronouns)", ratios, null=0.0, unit="log ratio"),
         note(
             _defined(audit, "mentions.per_million")
             + f" Kept documents in languages without lexicon: {skipped}."
@@ -314,9 +316,9 @@ def method_part(audit: Json) -> list[str]:
     ]
 
 
-def interval(label: str, estimate: Json, *, blind: float = 0.0) -> Interval:
+def interval(label: str, estimate: Json, *, blind: float = 0.0) -> ChartInterval:
     """An estimate as a row of a forest plot."""
-    return Interval(
+    return ChartInterval(
         label, estimate["value"], estimate["low"], estimate["high"], estimate["n"], blind
     )
 

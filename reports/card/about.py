@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gristmill.errors import UserError
-from reports.chain.facts import RunFacts
+from reports.chain.report_data import RunSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class About:
             )
 
 
-def contact_of(crawls: Iterable[RunFacts]) -> str:
+def contact_of(crawls: Iterable[RunSummary]) -> str:
     """The addresses that crawls gave as their contact; empty where there are none."""
     found = (str(run.config.get("contact") or "").strip() for run in crawls)
     return ", ".join(dict.fromkeys(filter(None, found)))

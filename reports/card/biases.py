@@ -6,8 +6,8 @@ from typing import Any
 from gristmill.formatting import format_count, format_counted, format_language, format_list
 from reports.card.content import Card
 from reports.card.markup import Code, bullets, table, text
-from reports.chain.bias import ALPHA, SCHEMA
-from reports.chain.facts import Audit
+from reports.chain.audit_section import ALPHA, SCHEMA
+from reports.chain.report_data import AuditSummary
 
 Json = Mapping[str, Any]
 MOST_TERMS = 5
@@ -29,7 +29,7 @@ def biases(card: Card) -> Iterator[str]:
         )
 
 
-def models(card: Card, audit: Audit) -> Iterator[str]:
+def models(card: Card, audit: AuditSummary) -> Iterator[str]:
     """On what each model of an audit was trained, as far as runs tell."""
     names = [str(model["name"]) for model in audit.content.get("models") or ()]
     for name in names:
@@ -79,7 +79,7 @@ def basis(card: Card) -> Iterator[str]:
     )
 
 
-def in_detail(audit: Audit) -> Iterator[str]:
+def in_detail(audit: AuditSummary) -> Iterator[str]:
     """Mentions, words and rules, each with what its number means."""
     corpus, rules = audit.content.get("corpus"), audit.content.get("rules")
     means = {name: one["means"] for name, one in audit.content["definitions"].items()}

@@ -16,10 +16,10 @@ from gristmill.runs.receipts import DataFile
 from reports.card.about import About, contact_of
 from reports.card.columns import Column, Json, columns_of, sealed_features
 from reports.card.scan import Scan, scan
-from reports.chain.collect import describe, read_audit
-from reports.chain.corpus import meanings
-from reports.chain.facts import Audit, RunFacts, Slice
-from reports.chain.reasons import conditions, meaning
+from reports.chain.collect import read_audit, summarize_runs
+from reports.chain.corpus import read_meanings
+from reports.chain.reasons import explain_reason, list_conditions
+from reports.chain.report_data import AuditSummary, RunSummary, TokenSlice
 from reports.chain.tokens import read_tokens
 from reports.shards.checks import SPLITS
 
@@ -53,32 +53,32 @@ class Card:
     """A pack or export-text run as its card tells it; `runs` is the whole chain, oldest first, audits included."""
 
     run: FinishedRun
-    runs: tuple[RunFacts, ...]
+    runs: tuple[RunSummary, ...]
     scan: Scan
-    slices: tuple[Slice, ...]
+    slices: tuple[TokenSlice, ...]
     """Rows as they stand in the files, by split, source and language; exported text has 0 tokens."""
     columns: tuple[Column, ...]
     features: Sequence[Json]
     """Types as a sealed README.md states them; empty where the files do."""
     files: tuple[DataFile, ...]
     losses: tuple[Loss, ...]
-    audits: tuple[Audit, ...]
+    audits: tuple[AuditSummary, ...]
     ancestors: frozenset[str]
     """The runs that lead to this one, those of a tokenizer from elsewhere too; the others lead to audits."""
     missing: tuple[str, ...]
     """Runs behind this one that do not lie beside it: nothing is told of them."""
     about: About
 
-    def of(self, step: str) -> list[RunFacts]:
+    def of(self, step: str) -> list[RunSummary]:
         """The runs of a step that the corpus itself stands on."""
         return [run for run in self.runs if run.step == step and run.main]
 
-    def last(self, step: str) -> RunFacts:
+    def last(self, step: str) -> RunSummary:
         """The one run of a step that every card has: annotate, decide, and the run itself."""
         return self.of(step)[-1]
 
     @property
-    def own(self) -> RunFacts:
+    def own(self) -> RunSummary:
         """The run that the card is of."""
         return self.last(self.run.step)
 
@@ -183,9 +183,9 @@ class Card:
         }
         return {name: files for name, files in found.items() if files}
 
-    def by(self, name: str) -> dict[str, Slice]:
+    def by(self, name: str) -> dict[str, TokenSlice]:
         """Sums of the rows by `split`, `source` or `lang`; splits in their order, others with the most text first."""
-        found: dict[str, list[Slice]] = {}
+        found: dict[str, list[TokenSlice]] = {}
         for one in self.slices:
             found.setdefault(getattr(one, name), []).append(one)
         sums = {key: total(parts) for key, parts in found.items()}
@@ -194,12 +194,12 @@ class Card:
         return dict(sorted(sums.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 
-def total(parts: Sequence[Slice]) -> Slice:
+def total(parts: Sequence[TokenSlice]) -> TokenSlice:
     """The sums of some slices."""
     documents, tokens, size = (
         sum(getattr(one, what) for one in parts) for what in ("documents", "tokens", "bytes")
     )
-    return Slice("", "", "", documents, tokens, size)
+    return TokenSlice("", "", "", documents, tokens, size)
 
 
 def _raw_config(run: FinishedRun, step: str) -> Mapping[str, Any]:
@@ -222,7 +222,7 @@ def gather(
         )
     for audit in audits:
         check_audit(audit, line)
-    runs = tuple(describe(ancestors(run, *audits), {one.id for one in line}))
+    runs = tuple(summarize_runs(ancestors(run, *audits), {one.id for one in line}))
     schemas = [
         pq.read_schema(path)
         for one, part in ((annotated, "documents/"), (decided, "decisions/"))
@@ -236,7 +236,7 @@ def gather(
         columns_of(run, schemas),
         sealed_features(run),
         data_of(run),
-        tuple(losses(runs, meanings(annotated.files("documents/")[:1]))),
+        tuple(losses(runs, read_meanings(annotated.files("documents/")[:1]))),
         tuple(read_audit(one, folder / "README.md") for one in audits),
         frozenset(one.id for one in ancestors(run)),
         missing,
@@ -268,7 +268,7 @@ def check_audit(audit: FinishedRun, line: Sequence[FinishedRun]) -> None:
         )
 
 
-def slices_of(run: FinishedRun, runs: Sequence[RunFacts]) -> tuple[Slice, ...]:
+def slices_of(run: FinishedRun, runs: Sequence[RunSummary]) -> tuple[TokenSlice, ...]:
     """What is in the files by split, source and language: counted in shards, and for text taken from its ledger."""
     if run.step == "pack":
         return read_tokens(run).slices
@@ -284,7 +284,7 @@ def slices_of(run: FinishedRun, runs: Sequence[RunFacts]) -> tuple[Slice, ...]:
             )
     keys = sorted({key[:2] for key in found})
     return tuple(
-        Slice(WHOLE, *key, found[*key, "documents"], 0, found[*key, "bytes"]) for key in keys
+        TokenSlice(WHOLE, *key, found[*key, "documents"], 0, found[*key, "bytes"]) for key in keys
     )
 
 
@@ -295,7 +295,7 @@ def data_of(run: FinishedRun) -> tuple[DataFile, ...]:
     return tuple(run.data_files("text/"))
 
 
-def losses(runs: Sequence[RunFacts], signals: Mapping[str, str]) -> list[Loss]:
+def losses(runs: Sequence[RunSummary], signals: Mapping[str, str]) -> list[Loss]:
     """Why documents are not there, step by step, the most first; what a step repeats of decide is left out."""
     found = []
     for run in (one for one in runs if one.main):
@@ -304,12 +304,12 @@ def losses(runs: Sequence[RunFacts], signals: Mapping[str, str]) -> list[Loss]:
             if entry.reason and entry.reason != "decided":
                 numbers[entry.fate, entry.reason] += entry.documents
         rules = (
-            {rule.name: rule.drops_if for rule in conditions(run, signals)}
+            {rule.name: rule.drops_if for rule in list_conditions(run, signals)}
             if run.step == "decide"
             else {}
         )
         for (fate, reason), number in sorted(numbers.items(), key=lambda item: (-item[1], item[0])):
-            means = rules.get(reason) or OWN_REASONS.get(reason) or meaning(reason)
+            means = rules.get(reason) or OWN_REASONS.get(reason) or explain_reason(reason)
             found.append(Loss(run.step, fate, reason, number, means))
     return found
 

@@ -19,7 +19,7 @@ from reports.card.front import front_matter, pattern
 from reports.card.licences import WORDS
 from reports.card.markup import Code, Written, bullets, folded, table, text
 from reports.card.settings import budget, commands, remaining_check, toml
-from reports.chain.facts import RunFacts, Slice
+from reports.chain.report_data import RunSummary, TokenSlice
 
 
 def readme(card: Card) -> str:
@@ -101,7 +101,7 @@ def named(card: Card) -> dict[str, str]:
     }
 
 
-def numbers(card: Card, documents: int, rows: Slice) -> tuple[int, ...]:
+def numbers(card: Card, documents: int, rows: TokenSlice) -> tuple[int, ...]:
     """Documents, rows where they are others, tokens where there are any, bytes: the cells under `head`."""
     return (
         documents,
@@ -199,7 +199,7 @@ def source_rows(card: Card) -> list[tuple[object, ...]]:
     """A row a source, those that are left out as a whole last."""
     found, documents = card.by("source"), card.documents("source")
     none = {
-        source: Slice("", source, "", 0, 0, 0)
+        source: TokenSlice("", source, "", 0, 0, 0)
         for source, _ in sorted(card.scan.licences)
         if source not in found
     }
@@ -309,7 +309,7 @@ def tokenizer(card: Card) -> Iterator[str]:
         yield '`transformers.AutoTokenizer.from_pretrained("tokenizer")` opens it.'
 
 
-def trained(card: Card, made: RunFacts) -> str:
+def trained(card: Card, made: RunSummary) -> str:
     """What a tokenizer was trained on, and whether held-out documents are in that."""
     sample = f"Trained on {format_counted(made.details['sample_documents'], 'document')}, {format_bytes(made.details['sample_bytes'])} of text"
     if card.last("decide").id in made.parents:

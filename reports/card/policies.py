@@ -13,7 +13,7 @@ from gristmill.formatting import (
 from gristmill.rights.policy import UNKNOWN
 from reports.card.content import Card, number_of
 from reports.card.markup import Code, bullets, table, text
-from reports.chain.reasons import conditions
+from reports.chain.reasons import list_conditions
 
 PLACEHOLDERS = {
     "email": "<EMAIL>",
@@ -97,7 +97,7 @@ def unread(card: Card) -> str:
 def copies(card: Card) -> Iterator[str]:
     """How copies were found, and what became of them."""
     decide = card.last("decide")
-    rules = [rule for rule in conditions(decide, {}) if rule.name in COPIES]
+    rules = [rule for rule in list_conditions(decide, {}) if rule.name in COPIES]
     rows = [
         (Code(rule.name), number_of(card, "decide", rule.name), rule.drops_if) for rule in rules
     ]

@@ -17,7 +17,7 @@ from gristmill.corpus.view import decision_files, read_decisions
 from gristmill.progress import Progress
 from gristmill.rights.policy import UNKNOWN
 from gristmill.runs.finished import FinishedRun
-from reports.chain.corpus import counts, spread
+from reports.chain.corpus import count_combinations, spread_lists
 
 NAMING = ("kind", "author", "url")
 COLUMNS = ("source", "licence", "evidence", "opt_out", "personal", "published", "fetched", *NAMING)
@@ -70,9 +70,14 @@ class Scan:
         kept = batch.filter(batch["keep"])
         self.read += batch.num_rows
         self.kept += kept.num_rows
-        self.licences.update(counts(kept.select(["source", "licence"])))
+        self.licences.update(count_combinations(kept.select(["source", "licence"])))
         for found, table in ((self.refused_read, batch), (self.refused_kept, kept)):
-            found.update({word: n for (word,), n in counts(spread(table, [], "opt_out")).items()})
+            found.update(
+                {
+                    word: n
+                    for (word,), n in count_combinations(spread_lists(table, [], "opt_out")).items()
+                }
+            )
         self._add_unknown(kept.filter(pc.equal(kept["licence"], UNKNOWN)))
         if "personal" in kept.schema.names:
             kinds = pc.struct_field(pc.list_flatten(kept["personal"].combine_chunks()), "type")
@@ -82,7 +87,7 @@ class Scan:
                 found.update(
                     {
                         kind: n
-                        for (kind,), n in counts(
+                        for (kind,), n in count_combinations(
                             kept.filter(pc.is_valid(kept[name])).select(["kind"])
                         ).items()
                     }
@@ -97,7 +102,7 @@ class Scan:
         self.silent.update(
             {
                 source: n
-                for (source,), n in counts(
+                for (source,), n in count_combinations(
                     unknown.filter(pc.invert(shown)).select(["source"])
                 ).items()
             }

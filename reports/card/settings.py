@@ -6,7 +6,7 @@ from typing import Any
 
 from gristmill.formatting import format_count
 from reports.card.content import Card
-from reports.chain.facts import RunFacts
+from reports.chain.report_data import RunSummary
 
 MADE_BY = ("annotate", "decide", "tokenizer", "pack", "export-text")
 """The steps that a configuration file has a section for, in their order."""
@@ -23,7 +23,7 @@ def toml(card: Card) -> Iterator[str]:
         yield ""
 
 
-def settings_of(run: RunFacts) -> dict[str, Any]:
+def settings_of(run: RunSummary) -> dict[str, Any]:
     """What was set; a mixture of no groups is none, and cannot be given as one."""
     config = {key: value for key, value in run.config.items() if value != WITHHELD}
     if not (config.get("mixture") or {}).get("by", True):

@@ -5,9 +5,9 @@ from typing import Any
 from urllib.parse import quote
 
 from gristmill.formatting import format_count, format_language
-from reports.chain.facts import Audit, Facts
+from reports.chain.report_data import AuditSummary, ReportData
 from reports.drawing.blocks import bullets, chart, code, folded, missing, note, part, section, table
-from reports.drawing.charts import Interval, forest_plot
+from reports.drawing.charts import ChartInterval, draw_forest_plot
 from reports.drawing.markup import Html, content, tag
 
 SCHEMA = "gristmill.audit/2"
@@ -16,7 +16,7 @@ MOST_RULES, MOST_TERMS = 16, 8
 Json = Mapping[str, Any]
 
 
-def audited(facts: Facts) -> Html:
+def draw_audit_section(facts: ReportData) -> Html:
     """Section 7."""
     title = "The bias audit"
     if not facts.audits:
@@ -25,7 +25,7 @@ def audited(facts: Facts) -> Html:
     return section("audit", title, *map(_audit, facts.audits))
 
 
-def _audit(audit: Audit) -> Html:
+def _audit(audit: AuditSummary) -> Html:
     head = [tag("h3", audit.run), bullets(line.strip() for line in audit.headlines), links(audit)]
     if audit.content.get("schema") != SCHEMA:
         return content(
@@ -44,7 +44,7 @@ def _audit(audit: Audit) -> Html:
     )
 
 
-def links(audit: Audit) -> Html:
+def links(audit: AuditSummary) -> Html:
     """The audit's own files, beside this page."""
     names = [
         content(" · " if place else "", tag("a", name, href=quote(link)))
@@ -68,7 +68,9 @@ def _model(model: Json) -> Html:
         "by group",
         "#could not have seen",
     )
-    plot = chart(forest_plot(title, [_preference(row) for row in drawn], null=0.5, unit="share"))
+    plot = chart(
+        draw_forest_plot(title, [_preference(row) for row in drawn], null=0.5, unit="share")
+    )
     return content(
         tag("h4", title),
         note(
@@ -122,7 +124,7 @@ def _shown(row: Json) -> Json:
     return found
 
 
-def _preference(row: Json) -> Interval:
+def _preference(row: Json) -> ChartInterval:
     return interval(
         f"{row['lang']} {row['axis']}", _shown(row), blind=float(_shown(row)["detectable_effect"])
     )
@@ -158,9 +160,9 @@ def _figures(estimate: Json) -> list[str]:
     ]
 
 
-def interval(label: str, estimate: Json, *, blind: float = 0.0) -> Interval:
+def interval(label: str, estimate: Json, *, blind: float = 0.0) -> ChartInterval:
     """An estimate of the audit as a row of a forest plot."""
-    return Interval(
+    return ChartInterval(
         label, estimate["value"], estimate["low"], estimate["high"], estimate["n"], blind
     )
 
@@ -182,7 +184,7 @@ def _rules(audit: Json) -> Iterator[Html]:
         f"source, language and length; for {len(rows)} there was something to compare. 1 means equal. A difference is a place to look, not a verdict."
     )
     if points:
-        yield chart(forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True))
+        yield chart(draw_forest_plot(title, points, null=1.0, unit="ratio", logarithmic=True))
     ranked = sorted(rows, key=lambda row: (row["p_holm"], row["reason"], row["group"]))
     head = ("rule", "group", "#risk ratio", "95 %", "#n", "#p (Holm)")
     cells = [
@@ -203,7 +205,9 @@ def _corpus(audit: Json) -> Iterator[Html]:
         if row["pronoun_log_ratio"] is not None
     ]
     if ratios:
-        yield chart(forest_plot("log(female / male pronouns)", ratios, null=0.0, unit="log ratio"))
+        yield chart(
+            draw_forest_plot("log(female / male pronouns)", ratios, null=0.0, unit="log ratio")
+        )
         yield note(
             "0 means as many of one as of the other, -0.69 half as many female as male ones; n counts pronouns."
         )
@@ -222,7 +226,7 @@ def _associations(rows: list[Json], total: Json) -> Iterator[Html]:
     first, second = total["groups"]
     title = f"{total['lang']}: words beside {first} (right) or {second} (left)"
     yield chart(
-        forest_plot(
+        draw_forest_plot(
             title,
             [interval(row["term"], row["log_odds"]) for row in ends],
             null=0.0,

@@ -18,8 +18,8 @@ from gristmill.runs.finished import (
     manifest_digest,
 )
 from reports.chain.corpus import scan_corpus
-from reports.chain.facts import Audit, Facts, Quarantined, RunFacts
 from reports.chain.models import read_training
+from reports.chain.report_data import AuditSummary, QuarantinedRecord, ReportData, RunSummary
 from reports.chain.tokens import read_tokens
 
 ONE_EACH = ("annotate", "decide", "pack")
@@ -28,18 +28,18 @@ SECRET = ("key", "secret", "token", "password")
 AUDIT_FILES = ("audit.html", "audit.md", "audit.json")
 
 
-def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
+def collect_report(ends: Sequence[FinishedRun], page: Path) -> ReportData:
     """All that can be told of the runs that lead to `ends`; `page` is where the report will lie, for its links.
 
     Raises UserError where they come from several corpora: one report tells of one.
     """
     chain = ancestors(*ends)
     line = corpus_lineage(*ends)
-    documents, decisions, packed = (only(step, line) for step in ONE_EACH)
-    return Facts(
+    documents, decisions, packed = (single(step, line) for step in ONE_EACH)
+    return ReportData(
         folder=ends[0].path.resolve().parent.name,
         ends=tuple(dict.fromkeys(end.id for end in ends)),
-        runs=tuple(describe(chain, {run.id for run in line})),
+        runs=tuple(summarize_runs(chain, {run.id for run in line})),
         corpus=None if documents is None else scan_corpus(documents, decisions),
         quarantined=tuple(read_quarantine(line)),
         tokens=None if packed is None else read_tokens(packed),
@@ -48,7 +48,7 @@ def collect(ends: Sequence[FinishedRun], page: Path) -> Facts:
     )
 
 
-def only(step: str, line: Sequence[FinishedRun]) -> FinishedRun | None:
+def single(step: str, line: Sequence[FinishedRun]) -> FinishedRun | None:
     """The run of a step; None where there is none. Raises UserError where there are several."""
     found = [run for run in line if run.step == step]
     if len(found) > 1:
@@ -60,7 +60,7 @@ def only(step: str, line: Sequence[FinishedRun]) -> FinishedRun | None:
     return found[0] if found else None
 
 
-def describe(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunFacts]:
+def summarize_runs(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunSummary]:
     """Every run of a chain, with how many runs deep it lies."""
     depths: dict[str, int] = {}
     known = {run.id for run in chain}
@@ -69,7 +69,7 @@ def describe(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunFacts]
         parents = tuple(name for name in names if name in known)
         depths[run.id] = 1 + max((depths[name] for name in parents), default=-1)
         place = run.path / TELEMETRY
-        yield RunFacts(
+        yield RunSummary(
             id=run.id,
             step=run.step,
             version=str(run.manifest["version"]),
@@ -80,7 +80,7 @@ def describe(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunFacts]
             main=run.id in main,
             counts=run.counts,
             details=run.details,
-            config=withhold(run.manifest["config"]),
+            config=withhold_secrets(run.manifest["config"]),
             entries=tuple(all_entries(run)),
             files=len(run.data_files()),
             bytes=sum(file.bytes for file in run.data_files()),
@@ -90,7 +90,7 @@ def describe(chain: Sequence[FinishedRun], main: set[str]) -> Iterator[RunFacts]
         )
 
 
-def withhold(config: Mapping[str, Any]) -> dict[str, Any]:
+def withhold_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without what must stay secret, such as the key that authors are hashed with."""
     return {
         name: "(withheld)" if _is_secret(name, value) else _inside(value)
@@ -104,11 +104,11 @@ def _is_secret(name: str, value: object) -> bool:
 
 def _inside(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return withhold(value)
+        return withhold_secrets(value)
     return [_inside(one) for one in value] if isinstance(value, list) else value
 
 
-def read_quarantine(line: Iterable[FinishedRun]) -> Iterator[Quarantined]:
+def read_quarantine(line: Iterable[FinishedRun]) -> Iterator[QuarantinedRecord]:
     """The first rows of every run's quarantine, in order; folders of the machine are left out of file names."""
     for run in line:
         left = MOST_QUARANTINED
@@ -117,7 +117,7 @@ def read_quarantine(line: Iterable[FinishedRun]) -> Iterator[Quarantined]:
                 min(left, 1000) or 1, columns=QUARANTINE_COLUMNS
             ):
                 for row in batch.to_pylist()[:left]:
-                    yield Quarantined(
+                    yield QuarantinedRecord(
                         run.step,
                         _file_name(row["file"]),
                         row["offset"],
@@ -137,7 +137,7 @@ def _file_name(recorded: str) -> str:
     return path.name if path.is_absolute() or "://" in recorded else recorded
 
 
-def read_audit(run: FinishedRun, page: Path) -> Audit:
+def read_audit(run: FinishedRun, page: Path) -> AuditSummary:
     """An audit's content, and links to its own files as seen from the report."""
     known = {file.path for file in run.data_files()}
     start = page.resolve().parent
@@ -146,7 +146,7 @@ def read_audit(run: FinishedRun, page: Path) -> Audit:
         for name in AUDIT_FILES
         if name in known
     ]
-    return Audit(
+    return AuditSummary(
         run=run.id,
         content=storage.read_json(run.file("audit.json")),
         headlines=tuple(map(str, run.details.get("headlines", ()))),

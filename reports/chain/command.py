@@ -24,7 +24,7 @@ from gristmill.runs.finished import (
 from reports.clusters import command as clusters_command
 
 if TYPE_CHECKING:
-    from reports.chain.facts import Facts
+    from reports.chain.report_data import ReportData
 
 RunsArgument = Annotated[
     list[Path] | None,
@@ -55,10 +55,10 @@ def report(
     Without RUN it tells of the newest corpus in the folder --runs, every model trained on it, and its newest audit.
     Example: gristmill report runs/audit-3afee7c26b36 --out report.html
     """
-    ends = [open_run(path) for path in given or ()] or newest(folder)
+    ends = [open_run(path) for path in given or ()] or find_newest(folder)
     cli.say(f"report  {', '.join(end.id for end in ends)} and what led there")
     started = time.monotonic()
-    told = write(ends, out)
+    told = write_page(ends, out)
     seconds = round(time.monotonic() - started, 1)
     cli.say(
         *(f"  {line}" for line in told["verdict"]),
@@ -67,7 +67,7 @@ def report(
     typer.echo(json.dumps({"path": str(out), **told, "seconds": seconds}) if as_json else str(out))
 
 
-def newest(folder: Path) -> list[FinishedRun]:
+def find_newest(folder: Path) -> list[FinishedRun]:
     """The newest run of the furthest step of a corpus, all models trained on it, and the newest audit of either."""
     found = list_runs(folder)
     corpus = next((run for step in CORPUS if (run := latest_of(found, step))), None)
@@ -108,35 +108,35 @@ def _chosen(
         yield f"  left out, newer but not of this corpus: {', '.join(left)}"
 
 
-def write(ends: list[FinishedRun], out: Path) -> dict[str, Any]:
+def write_page(ends: list[FinishedRun], out: Path) -> dict[str, Any]:
     """Write the page; returns what a program may want to know of it."""
-    from reports.chain.collect import collect
-    from reports.chain.health_checks import checks
-    from reports.chain.page import page
+    from reports.chain.collect import collect_report
+    from reports.chain.health_checks import check_health
+    from reports.chain.page import draw_page
 
     if out.is_dir():
         raise UserError(
             "the page must be a file", {"out": out}, f"for example --out {out / 'report.html'}"
         )
-    facts = with_clusters(collect(ends, out), ends, out)
-    data = page(facts).encode()
+    facts = with_clusters(collect_report(ends, out), ends, out)
+    data = draw_page(facts).encode()
     storage.commit_bytes(out, data)
     return {
         "bytes": len(data),
         "runs": [run.id for run in facts.runs],
         "clusters": str(out.with_name(facts.clusters)) if facts.clusters else None,
-        "verdict": [f"{check.level}: {check.words}" for check in checks(facts)],
+        "verdict": [f"{check.level}: {check.words}" for check in check_health(facts)],
     }
 
 
 def with_clusters(facts: "Facts", ends: Sequence[FinishedRun], out: Path) -> "Facts":
     """Write the page of duplicate clusters beside the report, if there are any: `report.html` has `report-clusters.html`."""
-    from reports.clusters.collect import Wish
+    from reports.clusters.collect import ClusterQuery
 
     duplicates = facts.corpus.duplicates if facts.corpus else None
     decided = latest_of(corpus_lineage(*ends), "decide")
     if decided is None or duplicates is None or not duplicates.sizes:
         return facts
     name = f"{out.stem}-clusters{out.suffix}"
-    clusters_command.write(decided, out.with_name(name), Wish(), back=out.name)
+    clusters_command.write_page(decided, out.with_name(name), ClusterQuery(), back=out.name)
     return replace(facts, clusters=name)

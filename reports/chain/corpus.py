@@ -15,10 +15,17 @@ from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD, decision_files, lowest_bit, read_decisions
 from gristmill.progress import Progress
 from gristmill.runs.finished import FinishedRun
-from reports.chain.facts import Cluster, Corpus, Duplicates, Licence, Reason, Sample
-from reports.chain.texts import Place, read_pairs, read_samples
-from reports.clusters.members import gather, keep_smallest, kept_places
-from reports.clusters.sampling import Clusters
+from reports.chain.report_data import (
+    ClusterSample,
+    CorpusSummary,
+    DuplicateSummary,
+    LicenceCount,
+    ReasonCount,
+    TextSample,
+)
+from reports.chain.texts import RowLocation, read_pairs, read_samples
+from reports.clusters.members import gather_members, keep_smallest, locate_kept
+from reports.clusters.sampling import ClusterSizes
 
 COLUMNS = ["id", "source", "licence", "evidence", "opt_out", "personal"]
 DECIDED = ["keep", "reasons", "cluster", "cluster_size", "kept_id", "similarity"]
@@ -26,14 +33,17 @@ BATCH = 1 << 16
 SAMPLES = 2
 
 
-def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
+def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> CorpusSummary:
     """Everything the report says of single documents; texts are read only for the samples."""
     refuse_hashes_only(
         annotated, ["personal"], "a report shows texts, their personal data masked: do without one"
     )
     shards = annotated.files("documents/")
     verdicts = [] if decided is None else decision_files(decided, len(shards))
-    scan, clusters = Scan(() if decided is None else tuple(decided.details["reasons"])), Clusters()
+    scan, clusters = (
+        CorpusScan(() if decided is None else tuple(decided.details["reasons"])),
+        ClusterSizes(),
+    )
     rows = sum(file.rows for file in annotated.data_files("documents/"))
     with Progress("report", total=rows if rows > 0 else None, unit="documents") as bar:
         for number, path in enumerate(shards):
@@ -42,7 +52,7 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
                 clusters.add(batch, number, start)
                 bar.advance(batch.num_rows)
     texts = read_samples(shards, [place for chosen in scan.samples.values() for _, place in chosen])
-    return Corpus(
+    return CorpusSummary(
         documents=scan.documents,
         decided=decided is not None,
         licences=scan.licence_rows(),
@@ -52,11 +62,11 @@ def scan_corpus(annotated: FinishedRun, decided: FinishedRun | None) -> Corpus:
         duplicates=None
         if decided is None
         else _duplicates(clusters, verdicts, shards, scan.legend),
-        signals=meanings(shards),
+        signals=read_meanings(shards),
     )
 
 
-def meanings(shards: Sequence[Path]) -> dict[str, str]:
+def read_meanings(shards: Sequence[Path]) -> dict[str, str]:
     """What the columns of the documents mean, where their files say it."""
     fields = pq.read_schema(shards[0]) if shards else ()
     return {
@@ -81,12 +91,15 @@ def aligned_batches(documents: Path, decisions: Path | None) -> Iterator[tuple[i
 
 
 def _duplicates(
-    clusters: Clusters, decisions: Sequence[Path], documents: Sequence[Path], legend: Sequence[str]
-) -> Duplicates:
+    clusters: ClusterSizes,
+    decisions: Sequence[Path],
+    documents: Sequence[Path],
+    legend: Sequence[str],
+) -> DuplicateSummary:
     """The clusters by size, and of the largest the kept text beside the least similar dropped one."""
-    members = gather(decisions, documents, [label for _, label in clusters.top], legend)
+    members = gather_members(decisions, documents, [label for _, label in clusters.top], legend)
     least = {label: found.least[0] for label, found in members.items() if found.least}
-    kept = kept_places(decisions, documents, members, least.items())
+    kept = locate_kept(decisions, documents, members, least.items())
     pairs = {
         label: (place, one.place)
         for label, one in least.items()
@@ -106,14 +119,14 @@ def _duplicates(
         size = members[label].size
         if pair := pairs.get(label):
             two = texts[pair[0]], texts[pair[1]]
-            largest.append(Cluster(size, least[label].similarity, *two, compared[pair]))
+            largest.append(ClusterSample(size, least[label].similarity, *two, compared[pair]))
         elif label in alone:
-            largest.append(Cluster(size, None, texts[alone[label]], None, None))
-    return Duplicates(dict(sorted(clusters.sizes.items())), tuple(largest))
+            largest.append(ClusterSample(size, None, texts[alone[label]], None, None))
+    return DuplicateSummary(dict(sorted(clusters.sizes.items())), tuple(largest))
 
 
 @dataclass(slots=True)
-class Scan:
+class CorpusScan:
     """Running counts over the documents, and the places of the samples: the smallest ids of every reason."""
 
     legend: Sequence[str]
@@ -126,17 +139,19 @@ class Scan:
     first: Counter[str] = field(default_factory=Counter)
     any: Counter[str] = field(default_factory=Counter)
     alone: Counter[str] = field(default_factory=Counter)
-    samples: dict[str, list[tuple[str, Place]]] = field(default_factory=dict)
+    samples: dict[str, list[tuple[str, RowLocation]]] = field(default_factory=dict)
 
     def add(self, batch: pa.Table, shard: int, start: int) -> None:
         """Count a batch whose first row is row `start` of its shard."""
         self.documents += batch.num_rows
         decided = "keep" in batch.schema.names
         kept = batch.filter(batch["keep"]) if decided else batch
-        self.licences.update(counts(batch.select(["source", "licence"])))
-        self.kept.update(counts(kept.select(["source", "licence"])))
-        self.evidence.update(counts(spread(batch, ["source", "licence"], "evidence", "signal")))
-        self.opt_outs.update(counts(spread(batch, ["source"], "opt_out")))
+        self.licences.update(count_combinations(batch.select(["source", "licence"])))
+        self.kept.update(count_combinations(kept.select(["source", "licence"])))
+        self.evidence.update(
+            count_combinations(spread_lists(batch, ["source", "licence"], "evidence", "signal"))
+        )
+        self.opt_outs.update(count_combinations(spread_lists(batch, ["source"], "opt_out")))
         types = pc.struct_field(pc.list_flatten(kept["personal"].combine_chunks()), "type")
         self.personal.update(types.to_pylist())
         if decided:
@@ -153,14 +168,14 @@ class Scan:
             name = self.legend[lowest_bit(int(bits[row]))]
             self.first[name] += 1
             keep_smallest(
-                self.samples.setdefault(name, []), (id, Place(shard, start + row)), SAMPLES
+                self.samples.setdefault(name, []), (id, RowLocation(shard, start + row)), SAMPLES
             )
 
-    def licence_rows(self) -> tuple[Licence, ...]:
+    def licence_rows(self) -> tuple[LicenceCount, ...]:
         """One row for each source and licence, the most documents of a source first."""
         order = sorted(self.licences, key=lambda key: (key[0], -self.licences[key], key[1]))
         return tuple(
-            Licence(
+            LicenceCount(
                 source,
                 licence,
                 self.licences[source, licence],
@@ -174,32 +189,32 @@ class Scan:
             for source, licence in order
         )
 
-    def reason_rows(self, texts: Mapping[Place, Sample]) -> tuple[Reason, ...]:
+    def reason_rows(self, texts: Mapping[RowLocation, TextSample]) -> tuple[ReasonCount, ...]:
         """One row for each reason that occurs, the one that decided most documents first."""
         order = sorted(
             (name for name in self.legend if self.any[name]),
             key=lambda name: (-self.first[name], name),
         )
         return tuple(
-            Reason(
+            ReasonCount(
                 name, self.first[name], self.any[name], self.alone[name], self._shown(name, texts)
             )
             for name in order
         )
 
-    def _shown(self, name: str, texts: Mapping[Place, Sample]) -> tuple[Sample, ...]:
+    def _shown(self, name: str, texts: Mapping[RowLocation, TextSample]) -> tuple[TextSample, ...]:
         found = (texts[place] for _, place in self.samples.get(name, ()))
         return tuple(replace(sample, text=None) if name in WITHHELD else sample for sample in found)
 
 
-def counts(table: pa.Table) -> dict[Any, int]:
+def count_combinations(table: pa.Table) -> dict[Any, int]:
     """How often each combination of the columns' values occurs."""
     names = table.schema.names
     grouped = table.group_by(names).aggregate([([], "count_all")]).to_pylist()
     return {tuple(row[name] for name in names): row["count_all"] for row in grouped}
 
 
-def spread(table: pa.Table, beside: Sequence[str], column: str, member: str = "") -> pa.Table:
+def spread_lists(table: pa.Table, beside: Sequence[str], column: str, member: str = "") -> pa.Table:
     """One row for each document and distinct value in a list column, with the columns `beside` it."""
     lists = table[column].combine_chunks()
     owners = pc.list_parent_indices(lists)

@@ -11,7 +11,7 @@ from gristmill.formatting import (
     format_list,
     format_share,
 )
-from reports.chain.facts import Cluster, Facts
+from reports.chain.report_data import ClusterSample, ReportData
 from reports.drawing.blocks import (
     chart,
     code,
@@ -25,7 +25,7 @@ from reports.drawing.blocks import (
     section,
     table,
 )
-from reports.drawing.charts import Bar, bar_chart
+from reports.drawing.charts import ChartBar, draw_bar_chart
 from reports.drawing.diff_view import beside, differences, told
 from reports.drawing.glossary import term
 from reports.drawing.markup import Html, tag
@@ -33,7 +33,7 @@ from reports.drawing.markup import Html, tag
 RANGES = ((2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, 99), (100, 999), (1000, 1 << 62))
 
 
-def duplicates(facts: Facts) -> Html:
+def draw_duplicates_section(facts: ReportData) -> Html:
     """Section 4."""
     title = "Duplicate clusters"
     if facts.corpus is None or facts.corpus.duplicates is None:
@@ -58,11 +58,11 @@ def duplicates(facts: Facts) -> Html:
     return section(
         "duplicates",
         title,
-        dropped_table(cost, documents),
+        make_dropped_table(cost, documents),
         paragraph(
             f"{format_counted(clusters, 'cluster')} of near or equal copies: {format_counted(sum(cost.values()), 'document')} dropped for another that is kept."
         ),
-        chart(bar_chart("Number of clusters by size", list(size_bars(found.sizes)))),
+        chart(draw_bar_chart("Number of clusters by size", list(make_size_bars(found.sizes)))),
         paragraph(
             tag("a", "More clusters, text beside text", href=quote(facts.clusters)),
             ": the largest and a random sample.",
@@ -89,7 +89,7 @@ WHERE_CUT = {
 }
 
 
-def _cut(facts: Facts) -> Html | None:
+def _cut(facts: ReportData) -> Html | None:
     """What repeated text was cut out of kept documents, where it was looked for."""
     decided = facts.last("decide")
     found = decided.details.get("repeated") if decided else None
@@ -108,7 +108,7 @@ def _cut(facts: Facts) -> Html | None:
     )
 
 
-def dropped_table(cost: Mapping[str, int], documents: int) -> Html:
+def make_dropped_table(cost: Mapping[str, int], documents: int) -> Html:
     """How many documents each reason dropped as copies; copies by address only where there are any."""
     names = [name for name in COPIES if name != "url_duplicate" or cost.get(name)]
     rows = [
@@ -118,7 +118,7 @@ def dropped_table(cost: Mapping[str, int], documents: int) -> Html:
     return table("Documents dropped as duplicates", ("reason", "#documents", "#share"), rows)
 
 
-def size_bars(sizes: Mapping[int, int]) -> Iterator[Bar]:
+def make_size_bars(sizes: Mapping[int, int]) -> Iterator[ChartBar]:
     """Clusters in ranges of sizes, empty ranges after the largest left out."""
     largest = max(sizes, default=0)
     for low, high in RANGES:
@@ -130,12 +130,12 @@ def size_bars(sizes: Mapping[int, int]) -> Iterator[Bar]:
                 if high > 1 << 60
                 else f"{low} to {high}"
             )
-            yield Bar(
+            yield ChartBar(
                 f"{name} documents", sum(n for size, n in sizes.items() if low <= size <= high)
             )
 
 
-def _cluster(cluster: Cluster) -> Html:
+def _cluster(cluster: ClusterSample) -> Html:
     likeness = (
         "" if cluster.similarity is None else f", estimated similarity {cluster.similarity:.2f}"
     )

@@ -9,7 +9,7 @@ from reports.drawing.text_diff import Comparison
 
 
 @dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunSummary:
     """One run of the chain; `main` is False where it only led to a tokenizer made from another corpus."""
 
     id: str
@@ -32,7 +32,7 @@ class RunFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
+class LicenceCount:
     """The documents of one source under one licence, and the evidence it was read from (signal -> documents)."""
 
     source: str
@@ -43,7 +43,7 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TextSample:
     """The beginning of one document's text, its personal data masked; None where it must not be shown."""
 
     id: str
@@ -54,37 +54,37 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ReasonCount:
     """One reason to drop: documents it decided (it came first), it held for, that no other held for, and some texts."""
 
     name: str
     first: int
     any: int
     alone: int
-    samples: tuple[Sample, ...]
+    samples: tuple[TextSample, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class ClusterSample:
     """One cluster of near-duplicates: its size, the text that was kept, one that was dropped, and how they differ."""
 
     size: int
     similarity: float | None
-    kept: Sample
-    dropped: Sample | None
+    kept: TextSample
+    dropped: TextSample | None
     comparison: Comparison | None
 
 
 @dataclass(frozen=True, slots=True)
-class Duplicates:
+class DuplicateSummary:
     """All clusters by size, the documents they cost, and the largest of them."""
 
     sizes: Mapping[int, int]
-    largest: tuple[Cluster, ...]
+    largest: tuple[ClusterSample, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedRecord:
     """One record that could not be read: where it lies, and why."""
 
     step: str
@@ -95,7 +95,7 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class CorpusSummary:
     """What one pass over documents and decisions found; `decided` is False where no decide run is in the chain.
 
     `signals` says what the columns mean that rules judge by, as the documents' own files say it.
@@ -103,16 +103,16 @@ class Corpus:
 
     documents: int
     decided: bool
-    licences: tuple[Licence, ...]
+    licences: tuple[LicenceCount, ...]
     opt_outs: Mapping[tuple[str, str], int]
     personal: Mapping[str, int]
-    reasons: tuple[Reason, ...]
-    duplicates: Duplicates | None
+    reasons: tuple[ReasonCount, ...]
+    duplicates: DuplicateSummary | None
     signals: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class TokenSlice:
     """The documents, tokens and text bytes of one split, source and language."""
 
     split: str
@@ -124,18 +124,18 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenCounts:
     """What lies in the shards; `lengths[i]` counts documents of 2**i to 2**(i+1)-1 tokens."""
 
     run: str
     vocabulary: int
     tokenizer: str
-    slices: tuple[Slice, ...]
+    slices: tuple[TokenSlice, ...]
     lengths: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class TrainingSummary:
     """One pretraining run: its curves (name -> points), what it ended at, and what the model says."""
 
     run: str
@@ -151,7 +151,7 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class AuditSummary:
     """One audit: what its audit.json says, and where its own pages lie seen from the report."""
 
     run: str
@@ -161,23 +161,23 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ReportData:
     """Everything. A part whose step is not in the chain is None or empty; `clusters` is the page of clusters beside this one."""
 
     folder: str
     ends: tuple[str, ...]
-    runs: tuple[RunFacts, ...]
-    corpus: Corpus | None
-    quarantined: tuple[Quarantined, ...]
-    tokens: Tokens | None
-    trainings: tuple[Training, ...]
-    audits: tuple[Audit, ...]
+    runs: tuple[RunSummary, ...]
+    corpus: CorpusSummary | None
+    quarantined: tuple[QuarantinedRecord, ...]
+    tokens: TokenCounts | None
+    trainings: tuple[TrainingSummary, ...]
+    audits: tuple[AuditSummary, ...]
     clusters: str = ""
 
-    def of(self, step: str) -> list[RunFacts]:
+    def of(self, step: str) -> list[RunSummary]:
         """The runs of one step that the corpus or its models stand on."""
         return [run for run in self.runs if run.step == step and run.main]
 
-    def last(self, step: str) -> RunFacts | None:
+    def last(self, step: str) -> RunSummary | None:
         """The run of a step that the rest stands on; None where the chain has none."""
         return next(reversed(self.of(step)), None)

@@ -13,8 +13,8 @@ from gristmill.formatting import (
     shorten,
 )
 from gristmill.runs.ledger import FATES, Entry
-from reports.chain.facts import Facts, Reason, RunFacts
-from reports.chain.reasons import Condition, conditions, meaning, units
+from reports.chain.reasons import DropCondition, explain_reason, explain_units, list_conditions
+from reports.chain.report_data import ReasonCount, ReportData, RunSummary
 from reports.chain.sources import long_table
 from reports.drawing.blocks import (
     bullets,
@@ -29,10 +29,10 @@ from reports.drawing.blocks import (
     section,
     table,
 )
-from reports.drawing.charts import Bar, bar_chart
+from reports.drawing.charts import ChartBar, draw_bar_chart
 from reports.drawing.glossary import term
 from reports.drawing.markup import Content, Html, content, tag
-from reports.drawing.stacks import Stack, stacked_bars
+from reports.drawing.stacks import StackedBar, draw_stacked_bars
 
 STEPS = ("crawl", "annotate", "decide", "pack")
 FOLLOWED = "decided"
@@ -40,7 +40,7 @@ FOLLOWED = "decided"
 REASONS_SHOWN, ROWS_SHOWN = 5, 12
 
 
-def funnel(facts: Facts) -> Html:
+def draw_funnel_section(facts: ReportData) -> Html:
     """Section 2."""
     runs = [run for step in STEPS for run in facts.of(step) if run.entries]
     if not runs:
@@ -53,7 +53,7 @@ def funnel(facts: Facts) -> Html:
         "funnel",
         "The funnel: what became of every record",
         chart(
-            bar_chart(
+            draw_bar_chart(
                 "Kept by each step, and its share of what it read", [_bar(run) for run in runs]
             )
         ),
@@ -68,7 +68,7 @@ def funnel(facts: Facts) -> Html:
             term("quarantine"),
             ".",
         ),
-        part("Why the numbers of two steps differ", bullets(units(facts))),
+        part("Why the numbers of two steps differ", bullets(explain_units(facts))),
         *_dropped(runs),
         *_around(runs),
         *_rules(facts),
@@ -91,16 +91,16 @@ def _unit(step: str, number: int) -> str:
     return UNITS.get(step, "document") + ("" if number == 1 else "s")
 
 
-def _bar(run: RunFacts) -> Bar:
+def _bar(run: RunSummary) -> ChartBar:
     kept, read = run.counts["kept"], run.counts["read"]
-    return Bar(
+    return ChartBar(
         run.step,
         kept,
         f"of {format_count(read)} {_unit(run.step, read)} ({format_share(kept, read)})",
     )
 
 
-def _row(run: RunFacts) -> list[str]:
+def _row(run: RunSummary) -> list[str]:
     fates = [format_count(run.counts.get(fate, 0)) for fate in FATES]
     return [run.step, COUNTED[run.step], format_count(run.counts["read"]), *fates]
 
@@ -122,7 +122,7 @@ class Loss:
         return format_share(self.number, self.read)
 
 
-def losses(runs: Sequence[RunFacts]) -> list[Loss]:
+def count_losses(runs: Sequence[RunSummary]) -> list[Loss]:
     """Every reason of every step, the most first; what pack only repeats of decide is left out."""
     numbers, sizes = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
     for run in runs:
@@ -137,11 +137,13 @@ def losses(runs: Sequence[RunFacts]) -> list[Loss]:
     return [Loss(*key, numbers[key], sizes[key], read[key[0]]) for key in order]
 
 
-def _dropped(runs: Sequence[RunFacts]) -> Iterator[Html]:
+def _dropped(runs: Sequence[RunSummary]) -> Iterator[Html]:
     """The reasons that weigh most as bars, those of the steps around decide in a table with their meaning."""
-    found = losses(runs)
+    found = count_losses(runs)
     bars = [
-        Bar(f"{one.step}: {one.reason}", one.number, f"{_unit(one.step, one.number)} ({one.part})")
+        ChartBar(
+            f"{one.step}: {one.reason}", one.number, f"{_unit(one.step, one.number)} ({one.part})"
+        )
         for one in found
         if one.fate == "dropped"
     ]
@@ -149,7 +151,7 @@ def _dropped(runs: Sequence[RunFacts]) -> Iterator[Html]:
         yield paragraph("Nothing was dropped.")
         return
     yield chart(
-        bar_chart(
+        draw_bar_chart(
             "Why records were dropped, and their share of what the step read", bars[:ROWS_SHOWN]
         )
     )
@@ -158,19 +160,19 @@ def _dropped(runs: Sequence[RunFacts]) -> Iterator[Html]:
         yield note(f"{format_counted(len(rest), 'more reason')}, {number}: in the tables.")
 
 
-def _around(runs: Sequence[RunFacts]) -> Iterator[Html]:
+def _around(runs: Sequence[RunSummary]) -> Iterator[Html]:
     """The reasons of the steps around decide, with their meaning."""
     rows = [
         (
             code(one.reason),
             one.step,
             one.fate.replace("quarantined", "failed"),
-            meaning(one.reason) or "–",
+            explain_reason(one.reason) or "–",
             f"{format_count(one.number)} {_unit(one.step, one.number)}",
             one.part,
             format_bytes(one.bytes),
         )
-        for one in losses(runs)
+        for one in count_losses(runs)
         if one.step != "decide"
     ]
     if rows:
@@ -189,12 +191,12 @@ RULE_COLUMNS = (
 )
 
 
-def _rules(facts: Facts) -> Iterator[Html]:
+def _rules(facts: ReportData) -> Iterator[Html]:
     """Every rule of decide: its condition as it was applied, where it comes from, and what it cost."""
     decide = facts.last("decide")
     if decide is None:
         return
-    rules = conditions(decide, facts.corpus.signals if facts.corpus else {})
+    rules = list_conditions(decide, facts.corpus.signals if facts.corpus else {})
     rows = [_rule_row(rule, facts, decide) for rule in rules]
     used, idle = (
         [row for row in rows if bool({row[2], *row[5:]} - {"0", "–"}) is cost]
@@ -229,7 +231,7 @@ def _rules(facts: Facts) -> Iterator[Html]:
         )
 
 
-def _rule_row(rule: Condition, facts: Facts, decide: RunFacts) -> tuple[Content, ...]:
+def _rule_row(rule: DropCondition, facts: ReportData, decide: RunSummary) -> tuple[Content, ...]:
     """A rule with its costs; only the documents' own decisions tell what it holds for."""
     dropped = sum(entry.documents for entry in decide.entries if entry.reason == rule.name)
     held = ["–", "–"]
@@ -240,14 +242,14 @@ def _rule_row(rule: Condition, facts: Facts, decide: RunFacts) -> tuple[Content,
     return code(rule.name), str(rule.place), format_count(dropped), condition, rule.origin, *held
 
 
-def _parts(facts: Facts) -> Iterator[Html]:
+def _parts(facts: ReportData) -> Iterator[Html]:
     if decide := facts.last("decide"):
         yield from by_part(decide, "source", lambda entry: entry.source, str)
         yield from by_part(decide, "language", lambda entry: entry.lang, format_language)
 
 
 def by_part(
-    run: RunFacts, name: str, key: Callable[[Entry], str], shown: Callable[[str], str]
+    run: RunSummary, name: str, key: Callable[[Entry], str], shown: Callable[[str], str]
 ) -> Iterator[Html]:
     """One step's fates and reasons for each source or language: bars of shares, and the whole matrix."""
     totals, cells, reasons = Counter[str](), Counter[tuple[str, str]](), Counter[str]()
@@ -262,7 +264,7 @@ def by_part(
     first = top[: REASONS_SHOWN - 1] if len(top) > REASONS_SHOWN else top
     rest = top[len(first) :]
     stacks = [
-        Stack(
+        StackedBar(
             shown(n),
             [
                 cells[n, "kept"],
@@ -274,7 +276,7 @@ def by_part(
         for n in names[:ROWS_SHOWN]
     ]
     parts = ["kept", *first, *([f"{len(rest)} other reasons"] if rest else [])]
-    yield chart(stacked_bars(f"Kept and dropped by {name} ({run.step})", parts, stacks))
+    yield chart(draw_stacked_bars(f"Kept and dropped by {name} ({run.step})", parts, stacks))
     rows = [
         (
             shown(n),
@@ -296,7 +298,7 @@ def _cell(number: int) -> str:
     return format_count(number) if number else "·"
 
 
-def _samples(facts: Facts) -> Iterator[Html]:
+def _samples(facts: ReportData) -> Iterator[Html]:
     if facts.corpus is None or not facts.corpus.decided:
         yield missing(
             "a decide run beside its documents.", "Keep the annotate and decide runs in one folder."
@@ -311,7 +313,7 @@ def _samples(facts: Facts) -> Iterator[Html]:
     yield from map(_reason, shown)
 
 
-def _reason(reason: Reason) -> Html:
+def _reason(reason: ReasonCount) -> Html:
     title = content(
         code(reason.name),
         f" – dropped {format_counted(reason.first, 'document')}, holds for {format_count(reason.any)}",
@@ -319,7 +321,7 @@ def _reason(reason: Reason) -> Html:
     return tag("details", tag("summary", title), *map(sample, reason.samples))
 
 
-def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
+def _quarantine(facts: ReportData, runs: Sequence[RunSummary]) -> Iterator[Html]:
     total = sum(run.counts.get("quarantined", 0) for run in runs if run.step != "crawl")
     if not total:
         yield paragraph("Every record that lay there could be read.")
@@ -330,7 +332,7 @@ def _quarantine(facts: Facts, runs: Sequence[RunFacts]) -> Iterator[Html]:
             q.file,
             format_count(q.offset),
             code(q.reason),
-            meaning(q.reason) or "–",
+            explain_reason(q.reason) or "–",
             shorten(q.error, 200),
         )
         for q in facts.quarantined

@@ -8,34 +8,36 @@ from typing import Any
 from gristmill.errors import RunError
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun
-from reports.chain.facts import Training
+from reports.chain.report_data import TrainingSummary
 
 MOST_POINTS = 300
 Point = tuple[float, float]
 
 
-def read_training(run: FinishedRun) -> Training:
+def read_training(run: FinishedRun) -> TrainingSummary:
     """One pretrain run, from metrics.jsonl, samples.json and the manifest."""
-    rows = metrics(storage.read_bytes(run.file("metrics.jsonl")).decode(errors="replace"), run.id)
+    rows = parse_metrics(
+        storage.read_bytes(run.file("metrics.jsonl")).decode(errors="replace"), run.id
+    )
     said = storage.read_json(run.file("samples.json"))
-    return Training(
+    return TrainingSummary(
         run=run.id,
         objective=str(run.details["objective"]),
         counts=run.counts,
         settings=run.manifest["config"],
-        curves=curves(rows),
-        first=numbers(run.details["first_validation"]),
-        last=numbers(run.details["last_validation"]),
+        curves=collect_curves(rows),
+        first=keep_finite(run.details["first_validation"]),
+        last=keep_finite(run.details["last_validation"]),
         export=run.details.get("export", {}),
         samples_kind=str(said["kind"]),
         samples=tuple(said["samples"]),
     )
 
 
-def metrics(lines: str, name: str) -> list[dict[str, float]]:
+def parse_metrics(lines: str, name: str) -> list[dict[str, float]]:
     """The rows of a metrics file."""
     try:
-        return [numbers(json.loads(line)) for line in lines.splitlines() if line.strip()]
+        return [keep_finite(json.loads(line)) for line in lines.splitlines() if line.strip()]
     except (ValueError, AttributeError):
         raise RunError(
             "the metrics of this run cannot be read",
@@ -44,7 +46,7 @@ def metrics(lines: str, name: str) -> list[dict[str, float]]:
         ) from None
 
 
-def numbers(row: Mapping[str, Any]) -> dict[str, float]:
+def keep_finite(row: Mapping[str, Any]) -> dict[str, float]:
     """The finite numbers of a row."""
     return {
         name: value
@@ -53,7 +55,7 @@ def numbers(row: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def curves(rows: Iterable[Mapping[str, float]]) -> dict[str, Sequence[Point]]:
+def collect_curves(rows: Iterable[Mapping[str, float]]) -> dict[str, Sequence[Point]]:
     """Every loss over the steps: training first, each thinned to what a chart can show."""
     found: dict[str, list[Point]] = {}
     for row in rows:
@@ -64,10 +66,10 @@ def curves(rows: Iterable[Mapping[str, float]]) -> dict[str, Sequence[Point]]:
         found,
         key=lambda name: ("validation" in name, name != "loss" and name != "validation_loss", name),
     )
-    return {name: thinned(found[name]) for name in order}
+    return {name: thin_points(found[name]) for name in order}
 
 
-def thinned(points: Sequence[Point]) -> list[Point]:
+def thin_points(points: Sequence[Point]) -> list[Point]:
     """At most about MOST_POINTS points at even distances, always the first and the last."""
     step = -(-len(points) // MOST_POINTS)
     return list(points) if step <= 1 else [*points[:-1:step], points[-1]]

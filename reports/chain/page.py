@@ -4,14 +4,14 @@ import base64
 import hashlib
 from collections.abc import Iterable
 
-from reports.chain.bias import audited
-from reports.chain.duplicates import duplicates
-from reports.chain.facts import Facts
-from reports.chain.funnel import funnel
-from reports.chain.provenance import followed, limits
-from reports.chain.sources import crawled, spoken
-from reports.chain.summary import headline, opening
-from reports.chain.training import tokens, trained
+from reports.chain.audit_section import draw_audit_section
+from reports.chain.duplicates import draw_duplicates_section
+from reports.chain.funnel import draw_funnel_section
+from reports.chain.provenance import draw_limits_section, draw_provenance_section
+from reports.chain.report_data import ReportData
+from reports.chain.sources import draw_crawl_section, draw_languages_section
+from reports.chain.summary import draw_overview, write_headline
+from reports.chain.training import draw_tokens_section, draw_training_section
 from reports.drawing.glossary import glossary
 from reports.drawing.markup import FORBIDDEN, Content, Html, content, tag
 from reports.drawing.style import CSS
@@ -29,13 +29,23 @@ CONTENTS = (
     ("limits", "Limits"),
     ("words", "Words on this page"),
 )
-SECTIONS = (crawled, funnel, spoken, duplicates, tokens, trained, audited, followed, limits)
+SECTIONS = (
+    draw_crawl_section,
+    draw_funnel_section,
+    draw_languages_section,
+    draw_duplicates_section,
+    draw_tokens_section,
+    draw_training_section,
+    draw_audit_section,
+    draw_provenance_section,
+    draw_limits_section,
+)
 
 
-def page(facts: Facts) -> str:
+def draw_page(facts: ReportData) -> str:
     """The whole page; equal facts give equal bytes."""
-    parts = [opening(facts), *(draw(facts) for draw in SECTIONS), glossary(), _footer(facts)]
-    return assemble(f"Gristmill report: {headline(facts)}", CONTENTS, *parts)
+    parts = [draw_overview(facts), *(draw(facts) for draw in SECTIONS), glossary(), _footer(facts)]
+    return assemble(f"Gristmill report: {write_headline(facts)}", CONTENTS, *parts)
 
 
 def assemble(
@@ -78,7 +88,7 @@ def policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def _footer(facts: Facts) -> Html:
+def _footer(facts: ReportData) -> Html:
     versions = sorted({run.version for run in facts.runs})
     return tag(
         "footer",

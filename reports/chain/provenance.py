@@ -11,7 +11,7 @@ from gristmill.formatting import (
     format_day,
     format_seconds,
 )
-from reports.chain.facts import Facts, RunFacts
+from reports.chain.report_data import ReportData, RunSummary
 from reports.drawing.blocks import bullets, code, folded, note, paragraph, part, section, table
 from reports.drawing.glossary import term
 from reports.drawing.markup import Html, content, tag
@@ -26,7 +26,7 @@ LIMITS = (
 )
 
 
-def followed(facts: Facts) -> Html:
+def draw_provenance_section(facts: ReportData) -> Html:
     """Section 8: ids, hashes, versions, timings, commands."""
     verify = [f"gristmill runs verify {facts.folder}/{run.id}" for run in facts.runs]
     return section(
@@ -69,7 +69,7 @@ def followed(facts: Facts) -> Html:
     )
 
 
-def _run_row(run: RunFacts) -> list[object]:
+def _run_row(run: RunSummary) -> list[object]:
     sources = [*run.parents, *run.files_read]
     peak = run.telemetry.get("peak_memory_mb")
     return [
@@ -88,7 +88,7 @@ def _time(telemetry: Any) -> str:
     return format_seconds(float(telemetry["seconds"])) if "seconds" in telemetry else "–"
 
 
-def _identity_row(run: RunFacts) -> list[object]:
+def _identity_row(run: RunSummary) -> list[object]:
     return [code(run.id), run.version, code(run.code[:16] or "–"), code(run.manifest)]
 
 
@@ -96,7 +96,7 @@ def _commands(lines: list[str]) -> Html:
     return tag("pre", "\n".join(lines), class_="commands")
 
 
-def _steps(facts: Facts) -> Iterator[Html]:
+def _steps(facts: ReportData) -> Iterator[Html]:
     annotate, decide, pack = (facts.last(step) for step in ("annotate", "decide", "pack"))
     if decide:
         yield content(
@@ -113,7 +113,7 @@ def _steps(facts: Facts) -> Iterator[Html]:
             "A document: the same row of the file of the same name in ",
             code(f"{annotate.id}/documents/"),
             " has its text, licence, evidence and signals. By id:",
-            _commands([by_id(facts.folder, annotate.id, example(facts))]),
+            _commands([write_lookup_command(facts.folder, annotate.id, choose_example(facts))]),
         )
     for crawl in facts.of("crawl"):
         yield content(
@@ -137,7 +137,7 @@ def _steps(facts: Facts) -> Iterator[Html]:
         )
 
 
-def by_id(folder: str, annotate: str, id: str) -> str:
+def write_lookup_command(folder: str, annotate: str, id: str) -> str:
     """A command that prints one document."""
     return (
         'python -c "import pyarrow.parquet as pq; '
@@ -145,7 +145,7 @@ def by_id(folder: str, annotate: str, id: str) -> str:
     )
 
 
-def example(facts: Facts) -> str:
+def choose_example(facts: ReportData) -> str:
     """The id of some document that the page shows, so that the command can be tried."""
     found = (
         [s.id for reason in facts.corpus.reasons for s in reason.samples if s.text is not None]
@@ -155,7 +155,7 @@ def example(facts: Facts) -> str:
     return min(found, default="ID")
 
 
-def limits(facts: Facts) -> Html:
+def draw_limits_section(facts: ReportData) -> Html:
     """Section 9."""
     absent = [
         f"This chain has no {name}: what it would tell is missing above, not zero."

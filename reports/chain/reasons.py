@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gristmill.formatting import format_count, format_counted, format_list
-from reports.chain.facts import Facts, RunFacts
+from reports.chain.report_data import ReportData, RunSummary
 
 Json = Mapping[str, Any]
 
@@ -54,7 +54,7 @@ MEANINGS = {
 """Reasons of crawl, annotate and pack; those of decide are conditions, see below."""
 
 
-def meaning(reason: str) -> str:
+def explain_reason(reason: str) -> str:
     """A reason in words; empty where we have none."""
     if reason.startswith("http_") and reason[5:].isdigit():
         return f"the server answered with status {reason[5:]}"
@@ -62,7 +62,7 @@ def meaning(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class DropCondition:
     """When a reason of decide drops a document, what the signal in it means, and where that is laid down."""
 
     name: str
@@ -72,7 +72,7 @@ class Condition:
     origin: str
 
 
-def conditions(decide: RunFacts, signals: Mapping[str, str]) -> list[Condition]:
+def list_conditions(decide: RunSummary, signals: Mapping[str, str]) -> list[DropCondition]:
     """Every reason of a decide run in the order in which they count."""
     rules = {str(rule["name"]): rule for rule in decide.details.get("rules", ())}
     fixed = dict(_fixed(decide.config))
@@ -83,15 +83,19 @@ def conditions(decide: RunFacts, signals: Mapping[str, str]) -> list[Condition]:
             preset, signal = str(rule.get("preset", "")), str(rule["signal"])
             meant = f"{signal}: {signals[signal]}" if signal in signals else ""
             found.append(
-                Condition(
-                    name, place, bounds(rule), meant, f"preset {preset}{_used_for(preset, kinds)}"
+                DropCondition(
+                    name,
+                    place,
+                    format_bounds(rule),
+                    meant,
+                    f"preset {preset}{_used_for(preset, kinds)}",
                 )
             )
         else:
             drops_if, origin = fixed.get(
                 name, ("not recorded by the version that made this run", "–")
             )
-            found.append(Condition(name, place, drops_if, "", origin))
+            found.append(DropCondition(name, place, drops_if, "", origin))
     return found
 
 
@@ -100,7 +104,7 @@ def _used_for(preset: str, kinds: Mapping[str, Any]) -> str:
     return f" (for {format_list(names, most=10)})" if names else ""
 
 
-def bounds(rule: Json) -> str:
+def format_bounds(rule: Json) -> str:
     """A rule's condition with its exceptions: "words > 10 (ja and zh: > 30)"."""
     exceptions: dict[str, list[str]] = {}
     for lang, bound in (rule.get("by_language") or {}).items():
@@ -166,7 +170,7 @@ def _wrong_language(config: Json) -> str:
     return " or ".join(parts) or "never: any language is allowed"
 
 
-def failures(run: RunFacts) -> str:
+def format_failures(run: RunSummary) -> str:
     """What could not be had in a step, by reason: "http_404 1, http_500 2"."""
     found: dict[str, int] = {}
     for entry in run.entries:
@@ -178,7 +182,7 @@ def failures(run: RunFacts) -> str:
     )
 
 
-def units(facts: Facts) -> Iterator[str]:
+def explain_units(facts: ReportData) -> Iterator[str]:
     """Why the numbers of one step are not those of the next: one sentence for each step, each number with its unit."""
     crawls, annotate, decide, pack = (
         facts.of("crawl"),
@@ -202,7 +206,7 @@ def units(facts: Facts) -> Iterator[str]:
         )
 
 
-def _crawled(crawls: list[RunFacts]) -> str:
+def _crawled(crawls: list[RunSummary]) -> str:
     total = {
         name: sum(run.counts.get(name, 0) for run in crawls)
         for name in ("captures", "read", "kept", "dropped", "quarantined")
@@ -219,7 +223,7 @@ def _crawled(crawls: list[RunFacts]) -> str:
     )
 
 
-def _reread(annotate: RunFacts, crawls: list[RunFacts]) -> str:
+def _reread(annotate: RunSummary, crawls: list[RunSummary]) -> str:
     """annotate reads every stored answer anew: the sum that leads from crawl's items to its records."""
     read, kept = annotate.counts.get("read", 0), sum(run.counts.get("kept", 0) for run in crawls)
     refused = sum(

@@ -14,7 +14,7 @@ from gristmill.formatting import (
     shorten,
 )
 from gristmill.runs.ledger import FATES, Entry
-from reports.chain.facts import Facts, Licence, RunFacts
+from reports.chain.report_data import LicenceCount, ReportData, RunSummary
 from reports.drawing.blocks import (
     chart,
     code,
@@ -29,14 +29,14 @@ from reports.drawing.blocks import (
 )
 from reports.drawing.glossary import term
 from reports.drawing.markup import Content, Html, content
-from reports.drawing.stacks import Stack, stacked_bars
+from reports.drawing.stacks import StackedBar, draw_stacked_bars
 
 MOST_ROWS = 20
 PARTS = 6
 """Parts of a stacked bar, the last of which holds all others."""
 
 
-def crawled(facts: Facts) -> Html:
+def draw_crawl_section(facts: ReportData) -> Html:
     """Section 1: sources, their fate, licences, evidence, opt-outs."""
     crawls = facts.of("crawl")
     return section(
@@ -48,7 +48,7 @@ def crawled(facts: Facts) -> Html:
     )
 
 
-def _files(facts: Facts) -> Html:
+def _files(facts: ReportData) -> Html:
     names = sorted({name for run in facts.runs if run.main for name in run.files_read})
     told = (
         [paragraph("The corpus was read from files: ", *_joined(map(code, names)), ".")]
@@ -68,7 +68,7 @@ def _files(facts: Facts) -> Html:
 MOST_FILES = 500
 
 
-def _listed(run: RunFacts) -> Html:
+def _listed(run: RunSummary) -> Html:
     """The input files one by one, where the manifest names them."""
     files: Sequence[Mapping[str, Any]] = run.details.get("input_files") or ()
     rows = [
@@ -88,7 +88,7 @@ def _listed(run: RunFacts) -> Html:
     )
 
 
-def _passed_over(run: RunFacts) -> Html:
+def _passed_over(run: RunSummary) -> Html:
     names = [str(name) for name in run.details.get("passed_over") or ()]
     return note(f"Passed over as no input: {format_list(names, most=10)}.") if names else Html()
 
@@ -97,7 +97,7 @@ def _joined(items: Iterable[Html]) -> list[Content]:
     return [content(", " if place else "", item) for place, item in enumerate(items)]
 
 
-def _crawl(run: RunFacts) -> Html:
+def _crawl(run: RunSummary) -> Html:
     fates = Counter[tuple[str, str]]()
     for entry in run.entries:
         fates[entry.source, entry.fate] += entry.documents
@@ -154,7 +154,7 @@ def _reasons(entries: Sequence[Entry]) -> Html:
     )
 
 
-def licence_parts(facts: Facts) -> Iterator[Html]:
+def licence_parts(facts: ReportData) -> Iterator[Html]:
     """The table of licences with their evidence, and the kept documents by licence."""
     if facts.corpus is None:
         yield missing(
@@ -167,7 +167,7 @@ def licence_parts(facts: Facts) -> Iterator[Html]:
         by_licence[row.licence] += row.kept
     what = "Kept documents" if facts.corpus.decided else "Documents"
     yield chart(
-        share_bar(f"{what} by licence as stated by the input", {"documents": by_licence}, str)
+        draw_share_bar(f"{what} by licence as stated by the input", {"documents": by_licence}, str)
     )
     rows = [_licence_row(row) for row in facts.corpus.licences]
     head = (
@@ -185,13 +185,13 @@ def licence_parts(facts: Facts) -> Iterator[Html]:
     )
 
 
-def _licence_row(row: Licence) -> list[Content]:
+def _licence_row(row: LicenceCount) -> list[Content]:
     order = sorted(row.evidence.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{name} {format_count(n)}" for name, n in order[:8]) or "none found"
     return [row.source, row.licence, format_count(row.documents), format_count(row.kept), shown]
 
 
-def refusal_parts(facts: Facts) -> Iterator[Html]:
+def refusal_parts(facts: ReportData) -> Iterator[Html]:
     """Opt-outs by source and signal; personal data found in kept documents by type."""
     if facts.corpus is None:
         return
@@ -218,7 +218,7 @@ def refusal_parts(facts: Facts) -> Iterator[Html]:
     )
 
 
-def spoken(facts: Facts) -> Html:
+def draw_languages_section(facts: ReportData) -> Html:
     """Section 3: languages and sources of what was kept."""
     run = next((run for step in ("pack", "decide", "annotate") if (run := facts.last(step))), None)
     if run is None:
@@ -252,7 +252,9 @@ def _shares(
         sizes[key(entry)] += entry.bytes
     order = sorted(documents, key=lambda found: (-documents[found], found))
     all_documents, all_bytes = sum(documents.values()), sum(sizes.values())
-    yield chart(share_bar(f"Share of each {name}", {"documents": documents, "bytes": sizes}, shown))
+    yield chart(
+        draw_share_bar(f"Share of each {name}", {"documents": documents, "bytes": sizes}, shown)
+    )
     rows = [
         (
             shown(k),
@@ -266,21 +268,23 @@ def _shares(
     yield from long_table(f"By {name}", (name, "#documents", "#share", "#text", "#share"), rows)
 
 
-def share_bar(title: str, bars: Mapping[str, Counter[str]], shown: Callable[[str], str]) -> str:
+def draw_share_bar(
+    title: str, bars: Mapping[str, Counter[str]], shown: Callable[[str], str]
+) -> str:
     """Stacked bars over the same parts: the largest of the first bar, and the rest together."""
     first = next(iter(bars.values()))
     order = sorted(first, key=lambda key: (-first[key], key))
     names = order if len(order) <= PARTS else order[: PARTS - 1]
     rest = set(order) - set(names)
     rows = [
-        Stack(
+        StackedBar(
             label,
             [found[k] for k in names] + ([sum(found[k] for k in rest)] if rest else []),
             _total(label, found),
         )
         for label, found in bars.items()
     ]
-    return stacked_bars(
+    return draw_stacked_bars(
         title, [*map(shown, names), *([f"{len(rest)} others"] if rest else [])], rows
     )
 

@@ -12,28 +12,28 @@ from gristmill.formatting import (
     format_list,
     format_share,
 )
-from reports.chain.facts import Facts, RunFacts, Training
-from reports.chain.health_checks import Check, checks
+from reports.chain.health_checks import HealthCheck, check_health
+from reports.chain.report_data import ReportData, RunSummary, TrainingSummary
 from reports.drawing.markup import Html, content, tag
 
 ORDER = ("pack", "decide", "annotate", "crawl")
 MARKS = {"good": "OK", "look": "Look", "wrong": "Wrong"}
 
 
-def opening(facts: Facts) -> Html:
+def draw_overview(facts: ReportData) -> Html:
     """Everything above the first section."""
     return tag(
         "header",
         tag("p", "Gristmill report", class_="kicker"),
-        tag("h1", headline(facts)),
-        tag("dl", *(_tile(*tile) for tile in tiles(facts)), class_="tiles"),
-        verdict(checks(facts)),
-        chain(facts),
+        tag("h1", write_headline(facts)),
+        tag("dl", *(_tile(*tile) for tile in list_tiles(facts)), class_="tiles"),
+        draw_verdict(check_health(facts)),
+        draw_chain(facts),
         id="top",
     )
 
 
-def headline(facts: Facts) -> str:
+def write_headline(facts: ReportData) -> str:
     """One sentence: how much of what, from where, and the models trained on it."""
     last = next((run for step in ORDER if (run := facts.last(step))), None)
     models = [describe_model(training) for training in facts.trainings]
@@ -42,7 +42,7 @@ def headline(facts: Facts) -> str:
     documents = Counter[str]()
     for entry in last.entries:
         documents[entry.lang] += entry.documents if entry.fate == "kept" else 0
-    known = main_languages(documents)
+    known = choose_main_languages(documents)
     sources = {entry.source for entry in last.entries if entry.fate == "kept"}
     said = f"{format_counted(last.counts.get('kept', 0), 'document')} from {format_counted(len(sources), 'source')}"
     said += (
@@ -53,7 +53,7 @@ def headline(facts: Facts) -> str:
     return f"{said}, and {format_list(models)} trained on them" if models else said
 
 
-def main_languages(documents: Counter[str]) -> list[str]:
+def choose_main_languages(documents: Counter[str]) -> list[str]:
     """The names of languages of at least one document in a hundred: fewer may be slips of the identifier."""
     enough = max(1, documents.total() / 100)
     order = sorted(documents, key=lambda code: (-documents[code], code))
@@ -62,14 +62,14 @@ def main_languages(documents: Counter[str]) -> list[str]:
     ]
 
 
-def describe_model(training: Training) -> str:
+def describe_model(training: TrainingSummary) -> str:
     """A model in three words."""
     return {"causal": "a causal model", "mlm_nsp": "a BERT"}.get(
         training.objective, f"a model ({training.objective})"
     )
 
 
-def tiles(facts: Facts) -> Iterator[tuple[str, str, str]]:
+def list_tiles(facts: ReportData) -> Iterator[tuple[str, str, str]]:
     """(name, figure, what stands behind it) of the key figures."""
     first, last = facts.last("annotate"), facts.last("decide")
     if last:
@@ -116,7 +116,7 @@ def _tile(name: str, figure: str, behind: str) -> Html:
     return tag("div", tag("dt", name), tag("dd", tag("strong", figure), " ", tag("span", behind)))
 
 
-def verdict(found: list[Check]) -> Html:
+def draw_verdict(found: list[HealthCheck]) -> Html:
     """The lines of the verdict; the level is a word, not only a colour."""
     lines = (
         tag("li", tag("b", MARKS[check.level]), " ", tag("span", check.words), class_=check.level)
@@ -125,7 +125,7 @@ def verdict(found: list[Check]) -> Html:
     return tag("ul", *lines, class_="verdict", aria_label="Verdict") if found else Html()
 
 
-def chain(facts: Facts) -> Html:
+def draw_chain(facts: ReportData) -> Html:
     """The runs in columns, each right of all that it read."""
     depths = sorted({run.depth for run in facts.runs})
     columns = [
@@ -137,9 +137,9 @@ def chain(facts: Facts) -> Html:
     )
 
 
-def _box(run: RunFacts) -> Html:
+def _box(run: RunSummary) -> Html:
     hash_ = run.id.removeprefix(f"{run.step}-")
-    told = " · ".join(figures(run))
+    told = " · ".join(describe_run(run))
     return tag(
         "div",
         tag("b", run.step),
@@ -149,7 +149,7 @@ def _box(run: RunFacts) -> Html:
     )
 
 
-def figures(run: RunFacts) -> Iterator[str]:
+def describe_run(run: RunSummary) -> Iterator[str]:
     """The one or two numbers that say most of a run."""
     kept, names = run.counts.get("kept"), {"crawl": "item", "pack": "document"}
     if kept is not None:

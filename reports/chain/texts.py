@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.formatting import shorten
-from reports.chain.facts import Sample
-from reports.drawing.text_diff import Comparison, Extent, compare
+from reports.chain.report_data import TextSample
+from reports.drawing.text_diff import Comparison, DiffExtent, compare_texts
 
 COLUMNS = ["id", "text", "source", "lang", "capture", "personal"]
 SHOWN = 320
 """Characters of a text that a sample shows."""
 
 
-class Place(NamedTuple):
+class RowLocation(NamedTuple):
     """Where a document lies: the number of its shard and its row."""
 
     shard: int
@@ -25,8 +25,8 @@ class Place(NamedTuple):
 
 
 def read_rows(
-    shards: Sequence[Path], places: Iterable[Place], columns: Sequence[str] = COLUMNS
-) -> Iterator[tuple[Place, Mapping[str, Any]]]:
+    shards: Sequence[Path], places: Iterable[RowLocation], columns: Sequence[str] = COLUMNS
+) -> Iterator[tuple[RowLocation, Mapping[str, Any]]]:
     """The documents at these places, with those of `columns` that there are; of every shard only the row groups that hold one are read, one at a time."""
     by_shard: dict[int, list[int]] = {}
     for place in sorted(set(places)):
@@ -44,7 +44,7 @@ def read_rows(
                 pa.array([r - int(starts[group]) for r in inside])
             )
             yield from zip(
-                (Place(shard, row) for row in inside), _plain(table).to_pylist(), strict=True
+                (RowLocation(shard, row) for row in inside), _plain(table).to_pylist(), strict=True
             )
 
 
@@ -56,30 +56,34 @@ def _plain(table: pa.Table) -> pa.Table:
     return table
 
 
-def read_samples(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, Sample]:
+def read_samples(
+    shards: Sequence[Path], places: Iterable[RowLocation]
+) -> dict[RowLocation, TextSample]:
     """The samples at these places."""
-    return {place: sample(row) for place, row in read_rows(shards, places)}
+    return {place: make_sample(row) for place, row in read_rows(shards, places)}
 
 
-def read_texts(shards: Sequence[Path], places: Iterable[Place]) -> dict[Place, str]:
+def read_texts(shards: Sequence[Path], places: Iterable[RowLocation]) -> dict[RowLocation, str]:
     """The whole texts at these places, personal data masked."""
     rows = read_rows(shards, places, ["text", "personal"])
-    return {place: masked(row["text"], row.get("personal") or ()) for place, row in rows}
+    return {place: mask_personal(row["text"], row.get("personal") or ()) for place, row in rows}
 
 
 def read_pairs(
-    shards: Sequence[Path], pairs: Iterable[tuple[Place, Place]], extent: Extent = Extent()
-) -> dict[tuple[Place, Place], Comparison]:
+    shards: Sequence[Path],
+    pairs: Iterable[tuple[RowLocation, RowLocation]],
+    extent: DiffExtent = DiffExtent(),
+) -> dict[tuple[RowLocation, RowLocation], Comparison]:
     """How the two documents of each pair differ, personal data masked."""
     wanted = list(pairs)
     texts = read_texts(shards, [place for pair in wanted for place in pair])
-    return {(one, other): compare(texts[one], texts[other], extent) for one, other in wanted}
+    return {(one, other): compare_texts(texts[one], texts[other], extent) for one, other in wanted}
 
 
-def sample(row: Mapping[str, Any]) -> Sample:
+def make_sample(row: Mapping[str, Any]) -> TextSample:
     """A row of documents as a sample."""
-    text = masked(row["text"], row.get("personal") or ())
-    return Sample(
+    text = mask_personal(row["text"], row.get("personal") or ())
+    return TextSample(
         row["id"],
         row["source"],
         row["lang"],
@@ -95,7 +99,7 @@ def _capture(capture: Mapping[str, Any] | None) -> str:
     return f"{name}, offset {capture['offset']}, item {capture['item']}"
 
 
-def masked(text: str, spans: Iterable[Mapping[str, Any]]) -> str:
+def mask_personal(text: str, spans: Iterable[Mapping[str, Any]]) -> str:
     """`text` with its spans (UTF-8 bytes, of a type) replaced by their type in brackets."""
     raw, pieces, at = text.encode(), [], 0
     for start, end, kind in sorted((span["start"], span["end"], span["type"]) for span in spans):

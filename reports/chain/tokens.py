@@ -10,21 +10,21 @@ import pyarrow.compute as pc
 
 from gristmill.corpus.shards import open_shard
 from gristmill.runs.finished import FinishedRun
-from reports.chain.facts import Slice, Tokens
+from reports.chain.report_data import TokenCounts, TokenSlice
 
 SPLITS = ("train", "validation", "test")
 LONGEST = 40
 """Powers of two that document lengths are counted by."""
 
 
-def read_tokens(packed: FinishedRun) -> Tokens:
+def read_tokens(packed: FinishedRun) -> TokenCounts:
     """The slices of every split and the lengths of all documents; shards are memory-mapped and verified."""
     sums: Counter[tuple[str, str, str, str]] = Counter()
     lengths = np.zeros(LONGEST, np.int64)
     for split, table in _shards(packed):
         for batch in table.to_batches():
             tokens = pc.list_value_length(batch["input_ids"])
-            lengths += length_counts(tokens.to_numpy(zero_copy_only=False))
+            lengths += count_lengths(tokens.to_numpy(zero_copy_only=False))
             for row in _grouped(batch, tokens):
                 sums.update(
                     {
@@ -33,11 +33,11 @@ def read_tokens(packed: FinishedRun) -> Tokens:
                     }
                 )
     keys = sorted({key[:3] for key in sums}, key=lambda key: (SPLITS.index(key[0]), key[1], key[2]))
-    return Tokens(
+    return TokenCounts(
         run=packed.id,
         vocabulary=int(packed.details["vocab_size"]),
         tokenizer=str(packed.details["tokenizer"]),
-        slices=tuple(Slice(*key, *(sums[*key, name] for name in COLUMNS)) for key in keys),
+        slices=tuple(TokenSlice(*key, *(sums[*key, name] for name in COLUMNS)) for key in keys),
         lengths=tuple(lengths[: int(np.flatnonzero(lengths).max(initial=-1)) + 1].tolist()),
     )
 
@@ -63,7 +63,7 @@ def _grouped(batch: pa.RecordBatch, tokens: pa.Array) -> list[dict[str, Any]]:
     return rows
 
 
-def length_counts(lengths: np.ndarray) -> np.ndarray:
+def count_lengths(lengths: np.ndarray) -> np.ndarray:
     """int64 (LONGEST,): how many documents have 2**i to 2**(i+1)-1 tokens; empty ones count to the first."""
     powers = np.frexp(np.maximum(lengths, 1).astype(np.float64))[1] - 1
     return np.bincount(powers, minlength=LONGEST)[:LONGEST].astype(np.int64)

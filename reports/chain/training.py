@@ -11,16 +11,16 @@ from gristmill.formatting import (
     format_language,
     format_share,
 )
-from reports.chain.facts import Facts, RunFacts, Tokens, Training
+from reports.chain.report_data import ReportData, RunSummary, TokenCounts, TrainingSummary
 from reports.chain.sources import long_table
 from reports.chain.tokens import SPLITS
 from reports.drawing.blocks import chart, code, folded, missing, note, part, section, table
-from reports.drawing.charts import Bar, Line, bar_chart, line_chart
+from reports.drawing.charts import ChartBar, ChartLine, draw_bar_chart, draw_line_chart
 from reports.drawing.glossary import term
 from reports.drawing.markup import Html, content, tag
 
 
-def tokens(facts: Facts) -> Html:
+def draw_tokens_section(facts: ReportData) -> Html:
     """Section 5."""
     title = "Tokens"
     if facts.tokens is None:
@@ -57,7 +57,7 @@ def tokens(facts: Facts) -> Html:
     )
 
 
-def _splits(found: Tokens) -> list[list[str]]:
+def _splits(found: TokenCounts) -> list[list[str]]:
     total = sum(part.tokens for part in found.slices)
     rows = []
     for split in SPLITS:
@@ -77,7 +77,7 @@ def _splits(found: Tokens) -> list[list[str]]:
     return rows
 
 
-def _fertility(found: Tokens, name: str, column: str) -> Iterator[Html]:
+def _fertility(found: TokenCounts, name: str, column: str) -> Iterator[Html]:
     """Documents, tokens and tokens per byte for each language or source."""
     sums: dict[str, Counter[str]] = {}
     for slice_ in found.slices:
@@ -115,16 +115,16 @@ def _ratio(part: int, whole: int) -> str:
     return f"{part / whole:.3f}" if whole else "–"
 
 
-def _lengths(found: Tokens) -> Html:
+def _lengths(found: TokenCounts) -> Html:
     start = next((power for power, n in enumerate(found.lengths) if n), 0)
     bars = [
-        Bar(f"{_power(p)} to {_power(p + 1, -1)} tokens", n)
+        ChartBar(f"{_power(p)} to {_power(p + 1, -1)} tokens", n)
         for p, n in enumerate(found.lengths)
         if p >= start
     ]
     total = sum(found.lengths)
     return content(
-        chart(bar_chart("Documents by number of tokens", bars)),
+        chart(draw_bar_chart("Documents by number of tokens", bars)),
         note(
             f"n = {format_counted(total, 'document')}; each row is twice as long as the one above. Sequence length is chosen at training time."
         ),
@@ -135,7 +135,7 @@ def _power(exponent: int, less: int = 0) -> str:
     return format_count((1 << exponent) + less)
 
 
-def _tokenizer(found: Tokens, run: RunFacts | None) -> Html:
+def _tokenizer(found: TokenCounts, run: RunSummary | None) -> Html:
     rows: list[tuple[str, object]] = [
         ("pieces", format_count(found.vocabulary)),
         ("kind", "sentencepiece BPE with byte fallback: no text is unknown"),
@@ -156,7 +156,7 @@ def _tokenizer(found: Tokens, run: RunFacts | None) -> Html:
 LABELS = {"loss": "training", "validation_loss": "validation"}
 
 
-def trained(facts: Facts) -> Html:
+def draw_training_section(facts: ReportData) -> Html:
     """Section 6."""
     title = "Training"
     if not facts.trainings:
@@ -190,7 +190,7 @@ def trained(facts: Facts) -> Html:
     )
 
 
-def _model_row(run: Training) -> list[object]:
+def _model_row(run: TrainingSummary) -> list[object]:
     bits = _bits(run.last)
     return [
         code(run.run),
@@ -209,16 +209,20 @@ def _bits(row: Mapping[str, float]) -> str | None:
     return next((name for name in row if name.endswith("bits_per_byte")), None)
 
 
-def _training(run: Training) -> Html:
-    whole = [Line(LABELS[name], points) for name, points in run.curves.items() if name in LABELS]
+def _training(run: TrainingSummary) -> Html:
+    whole = [
+        ChartLine(LABELS[name], points) for name, points in run.curves.items() if name in LABELS
+    ]
     parts = [
-        Line(_words(name), points) for name, points in run.curves.items() if name not in LABELS
+        ChartLine(_words(name), points) for name, points in run.curves.items() if name not in LABELS
     ]
     title = f"{ {'causal': 'Causal model', 'mlm_nsp': 'BERT'}.get(run.objective, run.objective) }, {run.run}"
-    drawn = [line_chart(f"{run.run}: loss", whole, x_label="step", y_label="nats a token")]
+    drawn = [draw_line_chart(f"{run.run}: loss", whole, x_label="step", y_label="nats a token")]
     if parts:
         drawn.append(
-            line_chart(f"{run.run}: the parts of the loss", parts, x_label="step", y_label="nats")
+            draw_line_chart(
+                f"{run.run}: the parts of the loss", parts, x_label="step", y_label="nats"
+            )
         )
     loop = run.settings.get("loop", {})
     proof = run.export
@@ -252,7 +256,7 @@ def _words(name: str) -> str:
     return f"{split}, { {'mlm': 'masked tokens', 'nsp': 'next sentence'}.get(kind, kind) }"
 
 
-def _first_and_last(run: Training) -> Iterator[tuple[str, str, str]]:
+def _first_and_last(run: TrainingSummary) -> Iterator[tuple[str, str, str]]:
     for name, value in sorted(
         run.last.items(), key=lambda item: (item[0] != "step", "bits" in item[0], item[0])
     ):
@@ -263,7 +267,7 @@ def _first_and_last(run: Training) -> Iterator[tuple[str, str, str]]:
             yield name.replace("_", " "), start, f"{value:.3f}"
 
 
-def _said(run: Training) -> Iterator[Html]:
+def _said(run: TrainingSummary) -> Iterator[Html]:
     if not run.samples:
         return
     draw = _continuation if run.samples_kind == "continuation" else _filled

@@ -15,14 +15,26 @@ from gristmill.errors import RunError, UserError
 from gristmill.formatting import shorten
 from gristmill.progress import Progress
 from gristmill.runs.finished import FinishedRun, corpus_lineage, open_parents
-from reports.chain.collect import only
-from reports.chain.texts import Place, read_rows, read_texts
-from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
-from reports.clusters.members import READ, Member, Members, gather, kept_places
-from reports.clusters.sampling import Clusters, Draw, Losses
-from reports.drawing.text_diff import Extent, compare
+from reports.chain.collect import single
+from reports.chain.texts import RowLocation, read_rows, read_texts
+from reports.clusters.cluster_report import (
+    ClusterCard,
+    ClusterReport,
+    DocumentRecord,
+    DroppedDocument,
+    TextPair,
+)
+from reports.clusters.members import (
+    READ,
+    ClusterMembers,
+    DroppedMember,
+    gather_members,
+    locate_kept,
+)
+from reports.clusters.sampling import ClusterSizes, DropCounts, Reservoir
+from reports.drawing.text_diff import DiffExtent, compare_texts
 
-EXTENT = Extent(places=6, around=24, longest=120)
+EXTENT = DiffExtent(places=6, around=24, longest=120)
 """More of every difference than the report shows: here one judges it."""
 RECORD = ["id", "source", "lang", "title", "url", "published"]
 LABEL = re.compile(r"\d{1,19}")
@@ -32,7 +44,7 @@ TITLE, ADDRESS, BEGINNING = 200, 300, 600
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ClusterQuery:
     """How many clusters are shown, by what seed they are drawn, and which are `named`, by label or by id of a document."""
 
     largest: int = 20
@@ -42,7 +54,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Corpus:
+class ClusterCorpus:
     """A decide run with the documents it judged, file by file."""
 
     decided: FinishedRun
@@ -52,14 +64,14 @@ class Corpus:
     legend: Sequence[str]
 
 
-def open_corpus(run: FinishedRun) -> Corpus:
+def open_corpus(run: FinishedRun) -> ClusterCorpus:
     """The decide run that led to `run`, or is it; raises RunError where there is none, or its documents are gone."""
     line = corpus_lineage(run)
-    decided = only("decide", line)
+    decided = single("decide", line)
     if decided is None:
         fix = f"give one that came after it: gristmill runs list --out {run.path.parent}"
         raise RunError("no decide run led to this run", {"run": run.path, "is of": run.step}, fix)
-    annotated = only("annotate", open_parents(decided))
+    annotated = single("annotate", open_parents(decided))
     if annotated is None:
         where = {"run": decided.path, "needs": decided.details.get("documents")}
         raise RunError(
@@ -68,7 +80,7 @@ def open_corpus(run: FinishedRun) -> Corpus:
             "copy the annotate run into the same folder",
         )
     documents = annotated.files("documents/")
-    return Corpus(
+    return ClusterCorpus(
         decided,
         annotated,
         decision_files(decided, len(documents)),
@@ -77,10 +89,10 @@ def open_corpus(run: FinishedRun) -> Corpus:
     )
 
 
-def collect(corpus: Corpus, wish: Wish) -> ClusterFacts:
+def collect_clusters(corpus: ClusterCorpus, wish: ClusterQuery) -> ClusterReport:
     """All that the page tells; texts are read only of the documents shown, a cluster at a time."""
-    clusters, losses = Clusters(wish.largest), Losses(corpus.legend)
-    draw = Draw(wish.largest + wish.sample, wish.seed)
+    clusters, losses = ClusterSizes(wish.largest), DropCounts(corpus.legend)
+    draw = Reservoir(wish.largest + wish.sample, wish.seed)
     rows = sum(file.rows for file in corpus.annotated.data_files("documents/"))
     with Progress("clusters", total=rows if rows > 0 else None, unit="decisions") as bar:
         for shard, table in read_shards(corpus.decisions, corpus.documents, READ):
@@ -93,7 +105,7 @@ def collect(corpus: Corpus, wish: Wish) -> ClusterFacts:
     sample = [label for label in draw.found if label not in largest][: wish.sample]
     cards = read_cards(corpus, dict.fromkeys([*named, *largest, *sample]))
     settings = corpus.decided.manifest["config"]
-    return ClusterFacts(
+    return ClusterReport(
         run=corpus.decided.id,
         documents_run=corpus.annotated.id,
         version=str(corpus.decided.manifest["version"]),
@@ -114,7 +126,7 @@ def collect(corpus: Corpus, wish: Wish) -> ClusterFacts:
     )
 
 
-def _named(corpus: Corpus, names: Sequence[str]) -> list[int]:
+def _named(corpus: ClusterCorpus, names: Sequence[str]) -> list[int]:
     """The labels of the clusters named; raises UserError for a name that is neither a label nor the id of a member."""
     if not names:
         return []
@@ -145,14 +157,14 @@ def _labels_of(table: pa.Table, documents: Path, ids: Sequence[str]) -> dict[str
     return dict(zip(found["id"].to_pylist(), found["cluster"].to_pylist(), strict=True))
 
 
-def read_cards(corpus: Corpus, labels: Collection[int]) -> dict[int, Card]:
+def read_cards(corpus: ClusterCorpus, labels: Collection[int]) -> dict[int, ClusterCard]:
     """The clusters with these labels as they are shown."""
     if not labels:
         return {}
-    members = gather(corpus.decisions, corpus.documents, list(labels), corpus.legend)
-    compared = {label: compared_members(members[label]) for label in labels}
+    members = gather_members(corpus.decisions, corpus.documents, list(labels), corpus.legend)
+    compared = {label: choose_compared(members[label]) for label in labels}
     every = [(label, one) for label, chosen in compared.items() for _, one in chosen]
-    kept = kept_places(corpus.decisions, corpus.documents, members, every)
+    kept = locate_kept(corpus.decisions, corpus.documents, members, every)
     places = [place for found in members.values() for _, place in found.kept] + list(kept.values())
     places += [one.place for found in members.values() for one in found.least] + [
         one.place for _, one in every
@@ -169,7 +181,7 @@ def read_cards(corpus: Corpus, labels: Collection[int]) -> dict[int, Card]:
     return cards
 
 
-def compared_members(members: Members) -> list[tuple[str, Member]]:
+def choose_compared(members: ClusterMembers) -> list[tuple[str, DroppedMember]]:
     """Which dropped documents are compared with the kept one: the least similar, and two between it and the most similar."""
     if not members.least:
         return []
@@ -187,16 +199,16 @@ def compared_members(members: Members) -> list[tuple[str, Member]]:
 
 def _card(
     label: int,
-    members: Members,
-    compared: Sequence[tuple[str, Member]],
-    kept: Mapping[str, Place],
-    records: Mapping[Place, Record],
+    members: ClusterMembers,
+    compared: Sequence[tuple[str, DroppedMember]],
+    kept: Mapping[str, RowLocation],
+    records: Mapping[RowLocation, DocumentRecord],
     documents: Sequence[Path],
-) -> Card:
+) -> ClusterCard:
     shown = dict.fromkeys(kept[one.kept_id] for _, one in compared if one.kept_id in kept)
     shown |= dict.fromkeys(place for _, place in members.kept)
     found = [(which, kept[one.kept_id], one) for which, one in compared if one.kept_id in kept]
-    return Card(
+    return ClusterCard(
         label=label,
         size=members.size,
         keeps=members.keeps,
@@ -208,26 +220,28 @@ def _card(
 
 
 def _pairs(
-    found: Sequence[tuple[str, Place, Member]],
-    records: Mapping[Place, Record],
+    found: Sequence[tuple[str, RowLocation, DroppedMember]],
+    records: Mapping[RowLocation, DocumentRecord],
     documents: Sequence[Path],
-) -> Iterable[Pair]:
+) -> Iterable[TextPair]:
     texts = read_texts(documents, [place for _, kept, one in found for place in (kept, one.place)])
     for which, kept, one in found:
-        comparison = compare(texts[kept], texts[one.place], EXTENT)
+        comparison = compare_texts(texts[kept], texts[one.place], EXTENT)
         beginning = shorten(texts[kept].strip(), BEGINNING)
-        yield Pair(which, records[kept], _dropped(one, records), comparison, beginning)
+        yield TextPair(which, records[kept], _dropped(one, records), comparison, beginning)
 
 
-def _dropped(member: Member, records: Mapping[Place, Record]) -> Dropped:
-    return Dropped(records[member.place], member.reason, member.similarity)
+def _dropped(
+    member: DroppedMember, records: Mapping[RowLocation, DocumentRecord]
+) -> DroppedDocument:
+    return DroppedDocument(records[member.place], member.reason, member.similarity)
 
 
-def _record(row: Mapping[str, Any]) -> Record:
+def _record(row: Mapping[str, Any]) -> DocumentRecord:
     """What of a document may stand on a page: no address of mail, in title and address neither."""
     title, url = (MAIL.sub("[email]", row[name] or "") for name in ("title", "url"))
     date = (row["published"] or "").partition(" ")[0]
-    return Record(
+    return DocumentRecord(
         row["id"],
         row["source"],
         row["lang"],

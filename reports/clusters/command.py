@@ -12,7 +12,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, latest_of, list_runs, open_run
 
 if TYPE_CHECKING:
-    from reports.clusters.collect import Wish
+    from reports.clusters.collect import ClusterQuery
 
 RunArgument = Annotated[
     Path | None,
@@ -60,18 +60,20 @@ def clusters(
     Examples: gristmill clusters runs/decide-03c95a7e1b2d --largest 50 --sample 100 --seed 7;
     gristmill clusters runs/pack-e41a0c7d9f52 --cluster 9f2c41d07be35a6681c0d2f4a7b95e13
     """
-    from reports.clusters.collect import Wish
+    from reports.clusters.collect import ClusterQuery
 
-    given = newest(folder) if run is None else open_run(run)
+    given = find_newest(folder) if run is None else open_run(run)
     started = time.monotonic()
-    told, size = write(
-        given, out, Wish(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ()))
+    told, size = write_page(
+        given,
+        out,
+        ClusterQuery(largest=largest, sample=sample, seed=seed, named=tuple(cluster or ())),
     )
     cli.say(f"clusters  {told}", f"  {size / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s")
     typer.echo(str(out))
 
 
-def newest(folder: Path) -> FinishedRun:
+def find_newest(folder: Path) -> FinishedRun:
     """The newest decide run in a folder; raises RunError where there is none."""
     found = latest_of(list_runs(folder, "decide"), "decide")
     if found is None:
@@ -81,16 +83,16 @@ def newest(folder: Path) -> FinishedRun:
     return found
 
 
-def write(run: FinishedRun, out: Path, wish: "Wish", *, back: str = "") -> tuple[str, int]:
+def write_page(run: FinishedRun, out: Path, wish: "Wish", *, back: str = "") -> tuple[str, int]:
     """Write the page, with a link `back` to the report it lies beside; returns its headline and its bytes."""
-    from reports.clusters.collect import collect, open_corpus
-    from reports.clusters.page import headline, page
+    from reports.clusters.collect import collect_clusters, open_corpus
+    from reports.clusters.page import draw_page, write_headline
 
     if out.is_dir():
         raise UserError(
             "the page must be a file", {"out": out}, f"for example --out {out / 'clusters.html'}"
         )
-    facts = collect(open_corpus(run), wish)
-    data = page(facts, back=back).encode()
+    facts = collect_clusters(open_corpus(run), wish)
+    data = draw_page(facts, back=back).encode()
     storage.commit_bytes(out, data)
-    return headline(facts), len(data)
+    return write_headline(facts), len(data)

@@ -8,7 +8,7 @@ from reports.drawing.text_diff import Comparison
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class DocumentRecord:
     """A document without its text; `date` is the day of publication its source states, or empty."""
 
     id: str
@@ -20,40 +20,40 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
+class DroppedDocument:
     """A document that was dropped as a copy: its reason, and its estimated similarity to the kept text where recorded."""
 
-    record: Record
+    record: DocumentRecord
     reason: str
     similarity: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class TextPair:
     """A kept and a dropped text: which of the dropped it is, how they differ, and how the kept one begins."""
 
     which: str
-    kept: Record
-    dropped: Dropped
+    kept: DocumentRecord
+    dropped: DroppedDocument
     comparison: Comparison
     beginning: str
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ClusterCard:
     """One cluster: how many were kept and dropped (by reason), some of either, and pairs of texts, the least similar first."""
 
     label: int
     size: int
     keeps: int
     dropped: Mapping[str, int]
-    kept: tuple[Record, ...]
-    listed: tuple[Dropped, ...]
-    pairs: tuple[Pair, ...]
+    kept: tuple[DocumentRecord, ...]
+    listed: tuple[DroppedDocument, ...]
+    pairs: tuple[TextPair, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterFacts:
+class ClusterReport:
     """Everything: `bins` counts dropped documents by similarity from 0 to 1, `near`, `url`, `prefer` and `keeps` (of a cluster) are decide's settings.
 
     `masked`: whether personal data were looked for in the documents, and are masked.
@@ -73,9 +73,9 @@ class ClusterFacts:
     unmeasured: int
     masked: bool
     seed: int
-    named: tuple[Card, ...]
-    largest: tuple[Card, ...]
-    sample: tuple[Card, ...]
+    named: tuple[ClusterCard, ...]
+    largest: tuple[ClusterCard, ...]
+    sample: tuple[ClusterCard, ...]
 
     @property
     def clusters(self) -> int:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.corpus.view import WITHHELD, lowest_bit, read_shards
-from reports.chain.texts import Place
+from reports.chain.texts import RowLocation
 
 READ = ("keep", "reasons", "cluster", "cluster_size", "kept_id", "similarity")
 KEPT, LISTED = 5, 8
@@ -22,12 +22,12 @@ UNKNOWN = -1.0
 """Where no similarity is recorded, nothing vouches for the text: it comes before the least similar."""
 
 
-class Member(NamedTuple):
+class DroppedMember(NamedTuple):
     """A document that was dropped for `kept_id`; they sort by likeness, then by id."""
 
     likeness: float
     id: str
-    place: Place
+    place: RowLocation
     reason: str
     kept_id: str
 
@@ -37,44 +37,44 @@ class Member(NamedTuple):
         return None if self.likeness == UNKNOWN else self.likeness
 
 
-class Kind(NamedTuple):
+class LikenessClass(NamedTuple):
     """How many dropped documents have this likeness and reason, and the one with the smallest id."""
 
     documents: int
-    example: Member
+    example: DroppedMember
 
 
 @dataclass(slots=True)
-class Members:
+class ClusterMembers:
     """What is held of one cluster: a signature has 112 elements, so there are few `kinds` whatever its size."""
 
     size: int = 0
     keeps: int = 0
-    kept: list[tuple[str, Place]] = field(default_factory=list)
+    kept: list[tuple[str, RowLocation]] = field(default_factory=list)
     """The smallest ids that are kept, sorted."""
     dropped: Counter[str] = field(default_factory=Counter)
-    least: list[Member] = field(default_factory=list)
+    least: list[DroppedMember] = field(default_factory=list)
     """The least similar that were dropped, sorted."""
-    kinds: dict[tuple[float, str], Kind] = field(default_factory=dict)
+    kinds: dict[tuple[float, str], LikenessClass] = field(default_factory=dict)
 
-    def add_kept(self, documents: int, some: Iterable[tuple[str, Place]]) -> None:
+    def add_kept(self, documents: int, some: Iterable[tuple[str, RowLocation]]) -> None:
         """Count so many kept documents, of which `some` have the smallest ids."""
         self.keeps += documents
         for one in some:
             keep_smallest(self.kept, one, KEPT)
 
-    def add_dropped(self, documents: int, some: Sequence[Member], *, shown: bool) -> None:
+    def add_dropped(self, documents: int, some: Sequence[DroppedMember], *, shown: bool) -> None:
         """Count so many documents dropped alike, of which `some` have the smallest ids; their texts may be `shown` or not."""
         self.dropped[some[0].reason] += documents
         if not shown:
             return
         key = (some[0].likeness, some[0].reason)
-        before = self.kinds.get(key, Kind(0, some[0]))
-        self.kinds[key] = Kind(before.documents + documents, min(before.example, some[0]))
+        before = self.kinds.get(key, LikenessClass(0, some[0]))
+        self.kinds[key] = LikenessClass(before.documents + documents, min(before.example, some[0]))
         for one in some:
             keep_smallest(self.least, one, LISTED)
 
-    def at(self, share: float) -> Member | None:
+    def at(self, share: float) -> DroppedMember | None:
         """The dropped document below which this share of them lies in the order of likeness; None where none was dropped."""
         left = share * sum(kind.documents for kind in self.kinds.values())
         found = None
@@ -96,21 +96,21 @@ def keep_smallest(found: list[Row], new: Row, most: int) -> None:
         del found[most:]
 
 
-def gather(
+def gather_members(
     decisions: Sequence[Path],
     documents: Sequence[Path],
     labels: Collection[int],
     legend: Sequence[str],
-) -> dict[int, Members]:
+) -> dict[int, ClusterMembers]:
     """The members of the clusters with these labels; of the documents only the ids are read."""
-    found = {label: Members() for label in labels}
+    found = {label: ClusterMembers() for label in labels}
     for shard, table in read_shards(decisions, documents, READ):
         for run in _runs(table, shard, documents[shard], labels):
             _add(found[run.label], run, legend)
     return found
 
 
-class Run(NamedTuple):
+class MemberRun(NamedTuple):
     """Documents of one shard and cluster that were decided alike: how many, and those with the smallest ids."""
 
     label: int
@@ -119,11 +119,11 @@ class Run(NamedTuple):
     likeness: float
     bits: int
     documents: int
-    rows: Sequence[tuple[str, Place, str]]
+    rows: Sequence[tuple[str, RowLocation, str]]
     """Id, place and kept id."""
 
 
-def _add(members: Members, run: Run, legend: Sequence[str]) -> None:
+def _add(members: ClusterMembers, run: MemberRun, legend: Sequence[str]) -> None:
     members.size = run.size
     if run.kept:
         members.add_kept(run.documents, ((id, place) for id, place, _ in run.rows))
@@ -131,7 +131,8 @@ def _add(members: Members, run: Run, legend: Sequence[str]) -> None:
     reason = legend[lowest_bit(run.bits)]
     shown = not any(name in WITHHELD and run.bits >> place & 1 for place, name in enumerate(legend))
     some = [
-        Member(run.likeness, id, place, reason, kept_id or "") for id, place, kept_id in run.rows
+        DroppedMember(run.likeness, id, place, reason, kept_id or "")
+        for id, place, kept_id in run.rows
     ]
     members.add_dropped(run.documents, some, shown=shown)
 
@@ -139,7 +140,9 @@ def _add(members: Members, run: Run, legend: Sequence[str]) -> None:
 ALIKE = ("cluster", "keep", "likeness", "reasons")
 
 
-def _runs(table: pa.Table, shard: int, documents: Path, labels: Collection[int]) -> Iterator[Run]:
+def _runs(
+    table: pa.Table, shard: int, documents: Path, labels: Collection[int]
+) -> Iterator[MemberRun]:
     """The rows of a shard that belong to these clusters, sorted and cut where they differ in what counts."""
     found = _rows(table, documents, labels)
     if not found.num_rows:
@@ -152,7 +155,7 @@ def _runs(table: pa.Table, shard: int, documents: Path, labels: Collection[int])
     for start, stop in zip([0, *cuts.tolist()], [*cuts.tolist(), found.num_rows], strict=True):
         few = found.slice(start, min(stop - start, max(KEPT, LISTED))).to_pylist()
         one = few[0]
-        rows = [(row["id"], Place(shard, row["row"]), row["kept_id"]) for row in few]
+        rows = [(row["id"], RowLocation(shard, row["row"]), row["kept_id"]) for row in few]
         decided = (
             one["cluster"],
             one["cluster_size"],
@@ -160,7 +163,7 @@ def _runs(table: pa.Table, shard: int, documents: Path, labels: Collection[int])
             one["likeness"],
             one["reasons"],
         )
-        yield Run(*decided, stop - start, rows)
+        yield MemberRun(*decided, stop - start, rows)
 
 
 def _rows(table: pa.Table, documents: Path, labels: Collection[int]) -> pa.Table:
@@ -181,11 +184,11 @@ def _rows(table: pa.Table, documents: Path, labels: Collection[int]) -> pa.Table
     return found
 
 
-def survivors(
+def locate_survivors(
     decisions: Sequence[Path], documents: Sequence[Path], wanted: Mapping[int, Collection[str]]
-) -> dict[tuple[int, str], Place]:
+) -> dict[tuple[int, str], RowLocation]:
     """Where the kept documents with these ids lie, by label and id. A dropped copy may have the id of its kept one."""
-    found: dict[tuple[int, str], Place] = {}
+    found: dict[tuple[int, str], RowLocation] = {}
     for shard, table in read_shards(decisions, documents, ("keep", "cluster")):
         inside = pc.is_in(table["cluster"], value_set=pa.array(list(wanted), pa.int64()))
         rows = np.flatnonzero(pc.and_(inside, table["keep"]).to_numpy())
@@ -198,20 +201,20 @@ def survivors(
             labels = table["cluster"].take(pa.array(rows)).to_pylist()
             for row, id, label in zip(rows.tolist(), ids, labels, strict=True):
                 if id in wanted[label]:
-                    found.setdefault((label, id), Place(shard, row))
+                    found.setdefault((label, id), RowLocation(shard, row))
     return found
 
 
-def kept_places(
+def locate_kept(
     decisions: Sequence[Path],
     documents: Sequence[Path],
-    chosen: Mapping[int, Members],
-    shown: Iterable[tuple[int, Member]],
-) -> dict[tuple[int, str], Place]:
+    chosen: Mapping[int, ClusterMembers],
+    shown: Iterable[tuple[int, DroppedMember]],
+) -> dict[tuple[int, str], RowLocation]:
     """Where the kept documents lie for which the `shown` members were dropped; decisions are read only for those not yet met."""
     known = {(label, id): place for label, members in chosen.items() for id, place in members.kept}
     wanted: dict[int, set[str]] = {}
     for label, member in shown:
         if (label, member.kept_id) not in known:
             wanted.setdefault(label, set()).add(member.kept_id)
-    return known | (survivors(decisions, documents, wanted) if wanted else {})
+    return known | (locate_survivors(decisions, documents, wanted) if wanted else {})

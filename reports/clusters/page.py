@@ -11,9 +11,15 @@ from gristmill.formatting import (
     format_list,
     format_share,
 )
-from reports.chain.duplicates import dropped_table, size_bars
+from reports.chain.duplicates import make_dropped_table, make_size_bars
 from reports.chain.page import assemble
-from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
+from reports.clusters.cluster_report import (
+    ClusterCard,
+    ClusterReport,
+    DocumentRecord,
+    DroppedDocument,
+    TextPair,
+)
 from reports.clusters.sampling import BINS
 from reports.drawing.blocks import (
     Row,
@@ -27,7 +33,7 @@ from reports.drawing.blocks import (
     section,
     table,
 )
-from reports.drawing.charts import bar_chart, histogram
+from reports.drawing.charts import draw_bar_chart, draw_histogram
 from reports.drawing.diff_view import beside, differences, told
 from reports.drawing.markup import Content, Html, content, tag
 from reports.drawing.style import CSS
@@ -44,7 +50,7 @@ SIMILARITIES = (0.5, 0.6, 0.7, 0.8, 0.9)
 MEMBERS = ("Id", "Became", "#Similarity", "Source", "Date")
 
 
-def page(facts: ClusterFacts, *, back: str = "") -> str:
+def draw_page(facts: ClusterReport, *, back: str = "") -> str:
     """The whole page; equal facts give equal bytes. `back` is the report that it lies beside, if there is one."""
     groups = [group for group in _groups(facts) if group[2]]
     contents = [("top", "Overview"), ("settings", "How they were found")]
@@ -58,7 +64,7 @@ def page(facts: ClusterFacts, *, back: str = "") -> str:
     return assemble(f"Duplicate clusters of {facts.run}", contents, *parts, style=STYLE)
 
 
-def headline(facts: ClusterFacts) -> str:
+def write_headline(facts: ClusterReport) -> str:
     """One sentence: how many clusters among how many documents, and what they cost."""
     documents, lost = format_counted(facts.documents, "document"), sum(facts.dropped.values())
     if not facts.clusters and not lost:
@@ -67,7 +73,7 @@ def headline(facts: ClusterFacts) -> str:
     return f"{format_counted(facts.clusters, 'cluster')} of copies among {documents}: {format_count(lost)} {were} dropped"
 
 
-def _masking(facts: ClusterFacts) -> str:
+def _masking(facts: ClusterReport) -> str:
     if facts.masked:
         return "Personal data that were found in them are masked, and mail addresses in titles and links."
     return (
@@ -75,12 +81,12 @@ def _masking(facts: ClusterFacts) -> str:
     )
 
 
-def _opening(facts: ClusterFacts, back: str) -> Html:
+def _opening(facts: ClusterReport, back: str) -> Html:
     lost = sum(facts.dropped.values())
     return tag(
         "header",
         tag("p", "Gristmill clusters", class_="kicker"),
-        tag("h1", headline(facts)),
+        tag("h1", write_headline(facts)),
         paragraph(tag("a", "Back to the report", href=quote(back))) if back else None,
         note(
             code(facts.run),
@@ -89,8 +95,8 @@ def _opening(facts: ClusterFacts, back: str) -> Html:
             ". The texts are from outside, as they were found, and may offend. ",
             _masking(facts),
         ),
-        dropped_table(facts.dropped, facts.documents),
-        chart(bar_chart("Number of clusters by size", list(size_bars(facts.sizes))))
+        make_dropped_table(facts.dropped, facts.documents),
+        chart(draw_bar_chart("Number of clusters by size", list(make_size_bars(facts.sizes))))
         if facts.sizes
         else None,
         *(_similarity(facts) if lost else ()),
@@ -98,12 +104,12 @@ def _opening(facts: ClusterFacts, back: str) -> Html:
     )
 
 
-def _similarity(facts: ClusterFacts) -> Iterator[Html]:
+def _similarity(facts: ClusterReport) -> Iterator[Html]:
     """How alike the dropped documents are to what was kept; the axis begins where there are any."""
     first = next((i for i, number in enumerate(facts.bins) if number), BINS - 1)
     edges = [i / BINS for i in range(first, BINS + 1)]
     title = "Dropped documents by similarity to the kept text"
-    yield chart(histogram(title, edges, facts.bins[first:], x_label="estimated similarity"))
+    yield chart(draw_histogram(title, edges, facts.bins[first:], x_label="estimated similarity"))
     unknown = (
         f" Of {format_counted(facts.unmeasured, 'document')} it is not recorded."
         if facts.unmeasured
@@ -115,7 +121,7 @@ def _similarity(facts: ClusterFacts) -> Iterator[Html]:
     )
 
 
-def _settings(facts: ClusterFacts) -> Html:
+def _settings(facts: ClusterReport) -> Html:
     rows = list(_setting_rows(facts))
     return section(
         "settings",
@@ -142,12 +148,15 @@ READING = (
 )
 
 
-def _setting_rows(facts: ClusterFacts) -> Iterator[Row]:
+def _setting_rows(facts: ClusterReport) -> Iterator[Row]:
     near = facts.near
     if {"bands", "rows", "min_similarity"} <= set(near):
         bands, rows, bound = near["bands"], near["rows"], near["min_similarity"]
         caught = format_list(
-            [f"{s:g}: {format_share(found(s, near), 1)}" for s in SIMILARITIES],
+            [
+                f"{s:g}: {format_share(compute_candidate_probability(s, near), 1)}"
+                for s in SIMILARITIES
+            ],
             most=len(SIMILARITIES),
         )
         yield (
@@ -187,7 +196,7 @@ def _setting_rows(facts: ClusterFacts) -> Iterator[Row]:
         )
 
 
-def found(similarity: float, near: Mapping[str, Any]) -> float:
+def compute_candidate_probability(similarity: float, near: Mapping[str, Any]) -> float:
     """The probability that a pair of this similarity is compared, 1 - (1 - s^rows)^bands.
 
     Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4.2.
@@ -195,14 +204,14 @@ def found(similarity: float, near: Mapping[str, Any]) -> float:
     return float(1 - (1 - similarity ** near["rows"]) ** near["bands"])
 
 
-def _groups(facts: ClusterFacts) -> Iterator[tuple[str, str, Sequence[Card], str]]:
+def _groups(facts: ClusterReport) -> Iterator[tuple[str, str, Sequence[ClusterCard], str]]:
     yield "named", "Clusters asked for", facts.named, "As named on the command line."
     yield "largest", "The largest clusters", facts.largest, "Largest first."
     told_of = f"Drawn at random (seed {facts.seed}) from the clusters that lost a document and are not among the largest."
     yield "sample", "A random sample", facts.sample, told_of
 
 
-def _group(anchor: str, title: str, cards: Sequence[Card], what: str) -> Html:
+def _group(anchor: str, title: str, cards: Sequence[ClusterCard], what: str) -> Html:
     rows = [_row(card, anchor) for card in cards]
     head = ("Cluster", "#Documents", "#Kept", "#Least similarity", "~Kept document")
     return section(
@@ -214,17 +223,17 @@ def _group(anchor: str, title: str, cards: Sequence[Card], what: str) -> Html:
     )
 
 
-def _anchor(card: Card, group: str) -> str:
+def _anchor(card: ClusterCard, group: str) -> str:
     return f"{group}-{card.label}"
 
 
-def _row(card: Card, group: str) -> Row:
+def _row(card: ClusterCard, group: str) -> Row:
     name = tag("a", str(card.label), href=f"#{_anchor(card, group)}")
     first = _title(card.kept[0]) if card.kept else "–"
     return name, format_count(card.size), format_count(card.keeps), _number(_least(card)), first
 
 
-def _least(card: Card) -> float | None:
+def _least(card: ClusterCard) -> float | None:
     return card.listed[0].similarity if card.listed else None
 
 
@@ -232,7 +241,7 @@ def _number(similarity: float | None) -> str:
     return "–" if similarity is None else f"{similarity:.2f}"
 
 
-def _card(card: Card, group: str) -> Html:
+def _card(card: ClusterCard, group: str) -> Html:
     reasons = [f"{format_count(n)} as {name}" for name, n in sorted(card.dropped.items())]
     lost = (
         f", {format_count(sum(card.dropped.values()))} dropped ({', '.join(reasons)})"
@@ -262,30 +271,30 @@ def _card(card: Card, group: str) -> Html:
     )
 
 
-def _pair(pair: Pair) -> Html:
+def _pair(pair: TextPair) -> Html:
     return content(tag("h4", _which(pair)), _pair_body(pair))
 
 
-def _which(pair: Pair) -> str:
+def _which(pair: TextPair) -> str:
     similarity = pair.dropped.similarity
     alike = "similarity not recorded" if similarity is None else f"similarity {similarity:.2f}"
     return f"Kept and dropped text, {pair.which}: {pair.dropped.reason}, {alike}"
 
 
-def _pair_body(pair: Pair) -> Html:
+def _pair_body(pair: TextPair) -> Html:
     kept, dropped = pair.kept, pair.dropped.record
     texts = differences(pair.comparison, (kept.lang, dropped.lang)) or _same(pair.comparison, pair)
     return content(told(pair.comparison), beside(_described(kept), _described(dropped)), texts)
 
 
-def _same(comparison: Comparison, pair: Pair) -> Html:
+def _same(comparison: Comparison, pair: TextPair) -> Html:
     """Both texts where there is nothing to set side by side: the beginning of one."""
     if not comparison.compared:
         return note("Both texts are empty.")
     return quoted(pair.beginning, pair.kept.lang)
 
 
-def _described(record: Record) -> Html:
+def _described(record: DocumentRecord) -> Html:
     """Title, id, source, language, date and address of a document."""
     items: list[Content] = [
         _title(record),
@@ -301,7 +310,7 @@ def _described(record: Record) -> Html:
     )
 
 
-def _title(record: Record) -> Html:
+def _title(record: DocumentRecord) -> Html:
     return tag("strong", isolated(record.title)) if record.title.strip() else tag("em", "no title")
 
 
@@ -314,7 +323,7 @@ def isolated(words: str) -> Html:
     return tag("bdi", words.translate(BIDI))
 
 
-def _members(card: Card, group: str) -> Iterator[Content]:
+def _members(card: ClusterCard, group: str) -> Iterator[Content]:
     rows: list[Row] = [
         (code(one.id), "kept", "–", isolated(one.source), one.date or "–") for one in card.kept
     ]
@@ -328,7 +337,7 @@ def _members(card: Card, group: str) -> Iterator[Content]:
         yield note(f"… and {format_count(more)} more.")
 
 
-def _member(one: Dropped) -> Row:
+def _member(one: DroppedDocument) -> Row:
     record = one.record
     return (
         code(record.id),
@@ -339,7 +348,7 @@ def _member(one: Dropped) -> Row:
     )
 
 
-def _footer(facts: ClusterFacts) -> Html:
+def _footer(facts: ClusterReport) -> Html:
     again = "gristmill clusters RUN --cluster LABEL"
     return tag(
         "footer",

@@ -18,7 +18,7 @@ BINS = 40
 
 
 @dataclass(slots=True)
-class Clusters:
+class ClusterSizes:
     """Running counts of clusters of near and equal copies, and the largest of them.
 
     A cluster's label is the smallest of its nodes (shard << 32 | row), so exactly one row of each has its own node as
@@ -42,7 +42,7 @@ class Clusters:
 
 
 @dataclass(slots=True)
-class Draw:
+class Reservoir:
     """A random sample of the clusters that lost a document: those whose kept id has the smallest hash with `seed`.
 
     It depends on nothing but the ids: not on the order of documents, nor on how they lie in shards (bottom-k sampling;
@@ -70,7 +70,7 @@ class Draw:
 
 
 @dataclass(slots=True)
-class Losses:
+class DropCounts:
     """Running counts of the documents dropped as copies: by reason, and by their similarity to the kept text."""
 
     legend: Sequence[str]

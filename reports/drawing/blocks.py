@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from gristmill.formatting import format_language
-from reports.chain.facts import Sample
+from reports.chain.report_data import TextSample
 from reports.drawing.markup import Content, Html, content, tag
 
 Row = Sequence[Content]
@@ -93,7 +93,7 @@ def quoted(words: Content, lang: str | None = None) -> Html:
     )
 
 
-def origin(found: Sample) -> Html:
+def origin(found: TextSample) -> Html:
     """Where a document came from: its id, source, language and capture."""
     items = filter(None, [code(found.id), found.source, format_language(found.lang), found.capture])
     return tag(
@@ -103,7 +103,7 @@ def origin(found: Sample) -> Html:
     )
 
 
-def sample(found: Sample) -> Html:
+def sample(found: TextSample) -> Html:
     """The beginning of a document, and where it came from."""
     shown = note("Its text is withheld.") if found.text is None else quoted(found.text, found.lang)
     return tag("figure", shown, tag("figcaption", origin(found)), class_="sample")

@@ -35,7 +35,7 @@ DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4")
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ChartBar:
     """One bar: its label, its value, and a note such as a share, shown behind the value."""
 
     label: str
@@ -44,7 +44,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChartLine:
     """One line of a line chart."""
 
     label: str
@@ -52,7 +52,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ChartInterval:
     """One row of a forest plot: a value with its interval, and the half-width of the range it could not have shown."""
 
     label: str
@@ -63,10 +63,10 @@ class Interval:
     blind: float = 0.0
 
 
-def bar_chart(title: str, bars: Sequence[Bar], *, unit: str = "") -> str:
+def draw_bar_chart(title: str, bars: Sequence[ChartBar], *, unit: str = "") -> str:
     """Horizontal bars from zero, the value written above each."""
     if not bars:
-        return nothing(title)
+        return draw_nothing(title)
     top = max((bar.value for bar in bars), default=0) or 1.0
     rows = []
     for i, bar in enumerate(bars):
@@ -80,14 +80,15 @@ def bar_chart(title: str, bars: Sequence[Bar], *, unit: str = "") -> str:
     return frame(title, "".join(rows), len(bars) * ROW, said)
 
 
-def line_chart(title: str, lines: Sequence[Line], *, x_label: str, y_label: str) -> str:
+def draw_line_chart(title: str, lines: Sequence[ChartLine], *, x_label: str, y_label: str) -> str:
     """Lines over a numeric axis; lines differ in dash as well as in colour, and each is named below."""
     lines = [
-        Line(line.label, [p for p in line.points if all(map(math.isfinite, p))]) for line in lines
+        ChartLine(line.label, [p for p in line.points if all(map(math.isfinite, p))])
+        for line in lines
     ]
     lines = [line for line in lines if line.points]
     if not lines:
-        return nothing(title)
+        return draw_nothing(title)
     every = [point for line in lines for point in line.points]
     top, bottom = 10, 226
     xs, ys = ticks(*_range(x for x, _ in every)), ticks(*_range(y for _, y in every))
@@ -123,7 +124,7 @@ def line_chart(title: str, lines: Sequence[Line], *, x_label: str, y_label: str)
 
 
 def _path(
-    line: Line,
+    line: ChartLine,
     stroke: str,
     x_of: Callable[[float], float],
     y_of: Callable[[float], float],
@@ -139,15 +140,15 @@ def _path(
     )
 
 
-def forest_plot(
-    title: str, rows: Sequence[Interval], *, null: float, unit: str, logarithmic: bool = False
+def draw_forest_plot(
+    title: str, rows: Sequence[ChartInterval], *, null: float, unit: str, logarithmic: bool = False
 ) -> str:
     """Values with their intervals around a dashed line of no effect.
 
     The shaded part of a row is what its n could not have shown (`blind` either side of the line).
     """
     if not rows:
-        return nothing(title)
+        return draw_nothing(title)
     turn: Callable[[float], float] = (lambda v: math.log(max(v, 1e-9))) if logarithmic else float
     edges = [
         turn(v) for row in rows for v in (row.low, row.high, null - row.blind, null + row.blind)
@@ -174,7 +175,7 @@ def forest_plot(
     return frame(title, "".join(drawn), bottom + 22, said)
 
 
-def _forest_row(row: Interval, y: float, null: float, place: Callable[[float], float]) -> str:
+def _forest_row(row: ChartInterval, y: float, null: float, place: Callable[[float], float]) -> str:
     middle = y + 25
     clear = row.low > null or row.high < null
     ink = "var(--chart-2)" if clear else "var(--chart-1)"
@@ -195,12 +196,14 @@ def _forest_row(row: Interval, y: float, null: float, place: Callable[[float], f
     return band + row_head(row.label, figures, y) + line + mark
 
 
-def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, x_label: str) -> str:
+def draw_histogram(
+    title: str, edges: Sequence[float], counts: Sequence[int], *, x_label: str
+) -> str:
     """Counts between neighbouring edges, as columns."""
     if len(edges) != len(counts) + 1:
         raise ValueError(f"{len(counts)} counts need {len(counts) + 1} edges, got {len(edges)}")
     if not counts or max(counts) <= 0:
-        return nothing(title)
+        return draw_nothing(title)
     top, bottom = 10, 196
     steps = ticks(0, max(counts))
     place_x, place_y = scale(edges[0], edges[-1], LEFT, RIGHT), scale(0, steps[-1], bottom, top)
@@ -220,7 +223,7 @@ def histogram(title: str, edges: Sequence[float], counts: Sequence[int], *, x_la
     )
 
 
-def nothing(title: str) -> str:
+def draw_nothing(title: str) -> str:
     """What stands where there are no numbers to draw."""
     return f'<p class="chart-empty">{escape(title)}: nothing to draw.</p>'
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from gristmill.formatting import format_count, format_counted
 from reports.drawing.blocks import note, paragraph, quoted
 from reports.drawing.markup import Content, Html, content, tag
-from reports.drawing.text_diff import Comparison, Piece, Place
+from reports.drawing.text_diff import Comparison, DifferingPlace, DiffPiece
 
 LANGUAGES = tuple[str, str]
 """The languages of the kept and of the dropped text."""
@@ -39,7 +39,7 @@ def told(found: Comparison) -> Html:
     )
 
 
-def _place(place: Place, languages: LANGUAGES) -> Html:
+def _place(place: DifferingPlace, languages: LANGUAGES) -> Html:
     """The same place of both texts side by side; what stands before it alike is counted."""
     passed = (
         note(f"… after {format_counted(place.before, 'more word')} alike:")
@@ -50,7 +50,7 @@ def _place(place: Place, languages: LANGUAGES) -> Html:
     return content(passed, tag("div", *sides, class_="sides"))
 
 
-def _side(name: str, pieces: Sequence[Piece], lang: str) -> Html:
+def _side(name: str, pieces: Sequence[DiffPiece], lang: str) -> Html:
     words = [
         tag("mark", _narrow(piece.words)) if piece.own else _narrow(piece.words) for piece in pieces
     ]

@@ -13,7 +13,7 @@ NUMBERED = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class StackedBar:
     """One bar: its label, the value of every part, and a note such as the total."""
 
     label: str
@@ -21,11 +21,11 @@ class Stack:
     note: str = ""
 
 
-def stacked_bars(title: str, parts: Sequence[str], rows: Sequence[Stack]) -> str:
+def draw_stacked_bars(title: str, parts: Sequence[str], rows: Sequence[StackedBar]) -> str:
     """Bars of full length, each divided as its values are; the parts are named below, and numbered in the bars."""
     rows = [row for row in rows if sum(row.values) > 0]
     if not rows:
-        return charts.nothing(title)
+        return charts.draw_nothing(title)
     drawn = [_bar(row, parts, i * charts.ROW) for i, row in enumerate(rows)]
     said = "; ".join(
         f"{row.label}: "
@@ -37,7 +37,7 @@ def stacked_bars(title: str, parts: Sequence[str], rows: Sequence[Stack]) -> str
     return charts.frame(title, "".join(drawn), len(rows) * charts.ROW, said, below=_legend(parts))
 
 
-def _bar(row: Stack, parts: Sequence[str], y: float) -> str:
+def _bar(row: StackedBar, parts: Sequence[str], y: float) -> str:
     total, at, drawn = sum(row.values), 0.0, [charts.row_head(row.label, row.note, y)]
     for place, (name, value) in enumerate(zip(parts, row.values, strict=True)):
         wide = 100 * value / total

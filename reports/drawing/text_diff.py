@@ -21,7 +21,7 @@ be a million, and minutes of work. Ordinary texts of COMPARED words have fewer."
 PLACES, AROUND, LONGEST = 3, 8, 40
 
 
-class Extent(NamedTuple):
+class DiffExtent(NamedTuple):
     """How many places are shown, words alike around each, and the words shown of one difference."""
 
     places: int = PLACES
@@ -30,7 +30,7 @@ class Extent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class DiffPiece:
     """Some words of one text; `own` where the other has others in their place."""
 
     words: str
@@ -38,12 +38,12 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DifferingPlace:
     """One place where two texts differ: the pieces of each, the words around them alike; `before` words were passed over."""
 
     before: int
-    kept: tuple[Piece, ...]
-    dropped: tuple[Piece, ...]
+    kept: tuple[DiffPiece, ...]
+    dropped: tuple[DiffPiece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,19 @@ class Comparison:
     alike: int
     compared: int
     differing: int
-    places: tuple[Place, ...]
+    places: tuple[DifferingPlace, ...]
     cut: bool
     left: int = 0
 
 
-def split(text: str) -> list[str]:
+def split_words(text: str) -> list[str]:
     """The words of a text, each with the white space behind it; joined they are the text again."""
     return WORDS.findall(text)
 
 
-def compare(kept: str, dropped: str, extent: Extent = Extent()) -> Comparison:
+def compare_texts(kept: str, dropped: str, extent: DiffExtent = DiffExtent()) -> Comparison:
     """What two texts share and where they differ first; white space at the ends of words counts for nothing."""
-    one, two = split(kept), split(dropped)
+    one, two = split_words(kept), split_words(dropped)
     bare_one, bare_two = [word.strip() for word in one], [word.strip() for word in two]
     same = _shared(bare_one, bare_two)
     end = same + _bearable(bare_one[same : same + COMPARED], bare_two[same : same + COMPARED])
@@ -123,17 +123,17 @@ def _places(
     *,
     passed: int,
     longest: int,
-) -> Iterator[Place]:
+) -> Iterator[DifferingPlace]:
     """Groups of differences with the words around them."""
     end = 0
     for group in groups:
         start = group[0][1]
-        sides: tuple[list[Piece], list[Piece]] = ([], [])
+        sides: tuple[list[DiffPiece], list[DiffPiece]] = ([], [])
         for kind, a, b, c, d in group:
             for side, words in zip(sides, (one[a:b], two[c:d]), strict=True):
                 if words:
-                    side.append(Piece(_short(words, longest), kind != "equal"))
-        yield Place(passed + start - end, tuple(sides[0]), tuple(sides[1]))
+                    side.append(DiffPiece(_short(words, longest), kind != "equal"))
+        yield DifferingPlace(passed + start - end, tuple(sides[0]), tuple(sides[1]))
         passed, end = 0, group[-1][2]
 
 

@@ -14,7 +14,7 @@ ROOM = 0.06
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class HistogramAxis:
     """The edges of the bins; beyond about `unit` the axis is logarithmic, without one it is linear throughout.
 
     Kept are the values from `kept[0]` up to, but not including, `kept[1]`; both are edges where they are finite.
@@ -26,7 +26,9 @@ class Axis:
 
     def place(self, value: float) -> float:
         """Where a value lies between the first edge (0) and the last (1)."""
-        first, last, at = (bend(edge, self.unit) for edge in (self.edges[0], self.edges[-1], value))
+        first, last, at = (
+            bend_value(edge, self.unit) for edge in (self.edges[0], self.edges[-1], value)
+        )
         return (at - first) / (last - first)
 
     def keeps(self, edge: float) -> bool:
@@ -40,7 +42,7 @@ class Axis:
 
 
 @dataclass(slots=True)
-class Extent:
+class ValueExtent:
     """How far the finite values reach, gathered batch by batch."""
 
     number: int = 0
@@ -60,7 +62,7 @@ class Extent:
             self.size += float(np.abs(values.astype(np.float64)).sum())
 
 
-def bend(value: float, unit: float | None) -> float:
+def bend_value(value: float, unit: float | None) -> float:
     """A value's place on an axis: itself, or linear near zero and logarithmic far from it."""
     return float(np.arcsinh(value / unit)) if unit else value
 
@@ -69,12 +71,12 @@ def _straighten(place: float, unit: float | None) -> float:
     return float(np.sinh(place) * unit) if unit else place
 
 
-def rounded(bound: float, kind: np.dtype) -> float:
+def round_bound(bound: float, kind: np.dtype) -> float:
     """A bound as a column of this type holds it, as a rule compares it."""
     return float(as_held(bound, kind))
 
 
-def borders(low: float, high: float, kind: np.dtype) -> tuple[float, float]:
+def find_borders(low: float, high: float, kind: np.dtype) -> tuple[float, float]:
     """The first value that is kept, and the first beyond that is dropped again; infinite where there is no such."""
     if np.issubdtype(kind, np.integer):
         return float(np.ceil(low)), float(np.floor(high) + 1)
@@ -83,20 +85,20 @@ def borders(low: float, high: float, kind: np.dtype) -> tuple[float, float]:
         if kind == np.float32
         else np.nextafter(high, np.inf)
     )
-    return rounded(low, kind), float(after)
+    return round_bound(low, kind), float(after)
 
 
-def axis(low: float, high: float, extent: Extent, kind: np.dtype) -> Axis:
+def make_axis(low: float, high: float, extent: ValueExtent, kind: np.dtype) -> HistogramAxis:
     """The axis of a histogram of at least one value of the column type `kind`, around the bounds `low` and `high`."""
     whole = np.issubdtype(kind, np.integer)
-    first, beyond = borders(low, high, kind)
+    first, beyond = find_borders(low, high, kind)
     marks = [mark for mark in (first, beyond) if np.isfinite(mark)]
     bottom, top = min([extent.least, *marks]), max([_after(extent.most, whole), *marks])
     top = (
         top if top - bottom > 1e-6 * max(abs(bottom), abs(top)) else bottom + max(1.0, abs(bottom))
     )
     unit = _unit(low, high, extent, max(abs(bottom), abs(top)), whole)
-    low_end, high_end = bend(bottom, unit), bend(top, unit)
+    low_end, high_end = bend_value(bottom, unit), bend_value(top, unit)
     reach = ROOM * (high_end - low_end)
     if bottom == first:
         bottom = max(_straighten(low_end - reach, unit), 0.0 if bottom >= 0 else -np.inf)
@@ -108,14 +110,14 @@ def axis(low: float, high: float, extent: Extent, kind: np.dtype) -> Axis:
         top = _straighten(high_end + reach, unit)
     if whole:
         bottom, top = float(np.floor(bottom)), float(np.ceil(top))
-    return Axis(_edges(bottom, top, marks, unit, whole), unit, (first, beyond))
+    return HistogramAxis(_edges(bottom, top, marks, unit, whole), unit, (first, beyond))
 
 
 def _after(value: float, whole: bool) -> float:
     return value + 1 if whole else float(np.nextafter(value, np.inf))
 
 
-def _unit(low: float, high: float, extent: Extent, far: float, whole: bool) -> float | None:
+def _unit(low: float, high: float, extent: ValueExtent, far: float, whole: bool) -> float | None:
     """Up to where the axis is linear: the nearest bound or the mean size; None where all values are near it, or shares."""
     sizes = [
         abs(size) for size in (low, high, extent.size / extent.number) if size and np.isfinite(size)
@@ -128,13 +130,14 @@ def _edges(
     bottom: float, top: float, marks: list[float], unit: float | None, whole: bool
 ) -> tuple[float, ...]:
     """About BINS bins of equal width on the page, moved aside where a bound must be an edge."""
-    ends = bend(bottom, unit), bend(top, unit)
+    ends = bend_value(bottom, unit), bend_value(top, unit)
     grid = [_straighten(place, unit) for place in np.linspace(*ends, BINS + 1).tolist()]
     grid = [float(np.round(edge)) for edge in grid] if whole else grid
     near = (ends[1] - ends[0]) / BINS / 2
     free = [
         e
         for e in grid
-        if bottom < e < top and all(abs(bend(e, unit) - bend(m, unit)) > near for m in marks)
+        if bottom < e < top
+        and all(abs(bend_value(e, unit) - bend_value(m, unit)) > near for m in marks)
     ]
     return tuple(sorted({bottom, *free, *marks, top}))

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 from reports.drawing import charts
-from reports.explore.bins import Axis
-from reports.explore.facts import Threshold
+from reports.explore.bins import HistogramAxis
+from reports.explore.explore_report import ThresholdReport
 
 TOP, BOTTOM = 24, 176
 STEEP = 50.0
@@ -19,17 +19,17 @@ APART = 0.11
 """The least share of the width between two numbers below the axis."""
 
 
-def draw(title: str, threshold: Threshold, signal: str) -> str:
+def draw_threshold(title: str, threshold: ThresholdReport, signal: str) -> str:
     """The histogram of one threshold."""
     if threshold.axis is None:
-        return charts.nothing(title)
+        return charts.draw_nothing(title)
     axis, steep = threshold.axis, is_steep(threshold.axis, threshold.counts)
-    steps, height = heights(max(threshold.counts), steep)
+    steps, height = choose_heights(max(threshold.counts), steep)
     drawn = [*_dropped_ground(axis), *(_line(height(step), charts.compact(step)) for step in steps)]
     for low, high, count in zip(axis.edges, axis.edges[1:], threshold.counts, strict=False):
         drawn += [_bar(axis, low, high, height(count), count)] if count else []
-    for value in ticks(axis):
-        at = charts.percent(across(axis, value))
+    for value in choose_ticks(axis):
+        at = charts.percent(place_across(axis, value))
         drawn.append(charts.text(at, BOTTOM + 16, charts.compact(value), "quiet", anchor="middle"))
     drawn += _marks(axis, threshold)
     words = f"{signal} (log)" if axis.unit else signal
@@ -41,12 +41,12 @@ def draw(title: str, threshold: Threshold, signal: str) -> str:
     return charts.frame(title, "".join(drawn), BOTTOM + 40, said)
 
 
-def across(axis: Axis, value: float) -> float:
+def place_across(axis: HistogramAxis, value: float) -> float:
     """Where a value stands, in percent of the width."""
     return charts.scale(0, 1, charts.LEFT, charts.RIGHT)(axis.place(value))
 
 
-def is_steep(axis: Axis, counts: Sequence[int]) -> bool:
+def is_steep(axis: HistogramAxis, counts: Sequence[int]) -> bool:
     """Whether bars of the middle height, or all that are dropped, could hardly be seen beside the tallest."""
     there = sorted(count for count in counts if count)
     dropped = max(
@@ -55,7 +55,7 @@ def is_steep(axis: Axis, counts: Sequence[int]) -> bool:
     return there[-1] > STEEP * there[len(there) // 2] or there[-1] > FAINT * dropped > 0
 
 
-def heights(most: int, steep: bool) -> tuple[list[float], Callable[[float], float]]:
+def choose_heights(most: int, steep: bool) -> tuple[list[float], Callable[[float], float]]:
     """The steps of the vertical axis, and the place of a count on it; a single document has a height in any case."""
     if not steep:
         steps = charts.ticks(0, most)
@@ -65,7 +65,7 @@ def heights(most: int, steep: bool) -> tuple[list[float], Callable[[float], floa
     return powers, lambda count: place(math.log10(count))
 
 
-def ticks(axis: Axis) -> list[float]:
+def choose_ticks(axis: HistogramAxis) -> list[float]:
     """Round numbers below the axis, none too near another: those of a linear axis, or zero and powers of ten first."""
     first, last = axis.edges[0], axis.edges[-1]
     wanted = (
@@ -88,14 +88,16 @@ def _logarithmic(unit: float, far: float) -> list[float]:
     return [0.0, *(sign * size for size in sizes for sign in (1, -1))]
 
 
-def _dropped_ground(axis: Axis) -> list[str]:
+def _dropped_ground(axis: HistogramAxis) -> list[str]:
     """Shaded where documents are dropped: from the first edge to what is kept, and from there to the last."""
     first, beyond = axis.kept
     ends = [
         (axis.edges[0], max(first, axis.edges[0])),
         (min(beyond, axis.edges[-1]), axis.edges[-1]),
     ]
-    places = [(across(axis, start), across(axis, end)) for start, end in ends if end > start]
+    places = [
+        (place_across(axis, start), place_across(axis, end)) for start, end in ends if end > start
+    ]
     size = f'y="{TOP}" height="{BOTTOM - TOP}"'
     return [
         f'<rect class="band" x="{start:.2f}%" width="{end - start:.2f}%" {size}/>'
@@ -103,7 +105,7 @@ def _dropped_ground(axis: Axis) -> list[str]:
     ]
 
 
-def _marks(axis: Axis, threshold: Threshold) -> list[str]:
+def _marks(axis: HistogramAxis, threshold: ThresholdReport) -> list[str]:
     """A dashed line at each bound, and what is dropped beyond it, written towards that side where there is room."""
     drawn = []
     for bound, place, sign, room in (
@@ -111,7 +113,7 @@ def _marks(axis: Axis, threshold: Threshold) -> list[str]:
         (threshold.high, axis.kept[1], ">", 80),
     ):
         if math.isfinite(bound):
-            at = across(axis, place)
+            at = place_across(axis, place)
             words = f"{sign} {bound:g}"
             drawn.append(
                 f'<line class="null" x1="{at:.2f}%" x2="{at:.2f}%" y1="{TOP - 4}" y2="{BOTTOM}"/>'
@@ -122,9 +124,9 @@ def _marks(axis: Axis, threshold: Threshold) -> list[str]:
     return drawn
 
 
-def _bar(axis: Axis, low: float, high: float, top: float, count: int) -> str:
+def _bar(axis: HistogramAxis, low: float, high: float, top: float, count: int) -> str:
     ink = "var(--chart-1)" if axis.keeps(low) else "var(--chart-2)"
-    start, end = across(axis, low), across(axis, high)
+    start, end = place_across(axis, low), place_across(axis, high)
     box = f'x="{start:.2f}%" y="{top:.1f}" width="{0.94 * (end - start):.2f}%" height="{BOTTOM - top:.1f}"'
     ends = [charts.compact(0.0 if abs(end) < NOTHING else end) for end in (low, high)]
     told = escape(f"{ends[0]} to {ends[1]}: {count:,}")

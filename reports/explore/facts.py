@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipelines.decide.rules import Rule
-from reports.explore.bins import Axis
+from reports.explore.bins import HistogramAxis
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class NearExample:
     """One document near a threshold: its value, the beginning of its text without personal data, its other reasons."""
 
     value: float
@@ -21,17 +21,17 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class BoundSide:
     """The documents nearest to one bound, those inside and those beyond it, the nearest first."""
 
     name: str
     bound: float
-    kept: tuple[Example, ...]
-    dropped: tuple[Example, ...]
+    kept: tuple[NearExample, ...]
+    dropped: tuple[NearExample, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Threshold:
+class ThresholdReport:
     """One pair of bounds of a rule: the documents judged by it, by language, and how their values are spread.
 
     `counts[i]` documents lie between edges i and i+1 of `axis`; `unmeasured` ones have no number, and none is dropped.
@@ -43,13 +43,13 @@ class Threshold:
     documents: int
     unmeasured: int
     holds: int
-    axis: Axis | None
+    axis: HistogramAxis | None
     counts: tuple[int, ...]
-    sides: tuple[Side, ...]
+    sides: tuple[BoundSide, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class RuleFacts:
+class RuleReport:
     """One rule: the documents it judges, it holds for, it dropped (it came first), and that no other reason held for."""
 
     rule: Rule
@@ -60,11 +60,11 @@ class RuleFacts:
     holds: int
     first: int
     alone: int
-    thresholds: tuple[Threshold, ...]
+    thresholds: tuple[ThresholdReport, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Explored:
+class ExploreReport:
     """Everything; `decided` is False where rules were tried on documents that nobody judged yet.
 
     These are the default rules, or, if `configured`, those of a configuration that the user gave.
@@ -78,5 +78,5 @@ class Explored:
     seed: int
     documents: int
     dropped: int
-    rules: tuple[RuleFacts, ...]
+    rules: tuple[RuleReport, ...]
     configured: bool = False

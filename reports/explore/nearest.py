@@ -16,7 +16,7 @@ NEAR = np.dtype(
 """One document: how far it is from the bound, what decides among equals, where it lies, its value, its reason bits."""
 
 
-class Nearest:
+class NearestDocuments:
     """The documents nearest to `bound`, of equally near ones those of the smallest keys, in that order."""
 
     def __init__(self, bound: float, most: int = MOST) -> None:

@@ -12,13 +12,19 @@ from gristmill.formatting import (
     format_share,
 )
 from reports.chain.page import assemble
-from reports.chain.reasons import bounds
-from reports.chain.summary import main_languages
+from reports.chain.reasons import format_bounds
+from reports.chain.summary import choose_main_languages
 from reports.drawing.blocks import Row, code, note, paragraph, quoted, section, table
 from reports.drawing.markup import Content, Html, content, tag
 from reports.drawing.style import CSS
-from reports.explore.chart import draw
-from reports.explore.facts import Example, Explored, RuleFacts, Side, Threshold
+from reports.explore.chart import draw_threshold
+from reports.explore.explore_report import (
+    BoundSide,
+    ExploreReport,
+    NearExample,
+    RuleReport,
+    ThresholdReport,
+)
 
 STYLE = (
     CSS
@@ -32,7 +38,7 @@ STYLE = (
 HEAD = ("Rule", "#Holds for", "~Drops a document if", "#Judged", "#Share", "#Came first", "#Alone")
 
 
-def page(facts: Explored) -> str:
+def draw_page(facts: ExploreReport) -> str:
     """The whole page; equal facts give equal bytes."""
     rules = sorted(facts.rules, key=lambda rule: (-rule.holds, -rule.judged))
     contents = [("top", "Overview"), *((_anchor(rule), rule.rule.name) for rule in rules)]
@@ -41,15 +47,15 @@ def page(facts: Explored) -> str:
     return assemble(title, contents, *parts, style=STYLE)
 
 
-def _anchor(rule: RuleFacts) -> str:
+def _anchor(rule: RuleReport) -> str:
     return f"rule-{rule.rule.name}"
 
 
-def _opening(facts: Explored, rules: Sequence[RuleFacts]) -> Html:
+def _opening(facts: ExploreReport, rules: Sequence[RuleReport]) -> Html:
     return tag(
         "header",
         tag("p", "Gristmill explore", class_="kicker"),
-        tag("h1", headline(facts)),
+        tag("h1", write_headline(facts)),
         note(*_notes(facts)),
         table("Rules, most often true first", HEAD, map(_row, rules)),
         note(
@@ -61,7 +67,7 @@ def _opening(facts: Explored, rules: Sequence[RuleFacts]) -> Html:
     )
 
 
-def headline(facts: Explored) -> str:
+def write_headline(facts: ExploreReport) -> str:
     """One sentence: how many rules over which documents, and how many these drop."""
     kinds = f" of kind {facts.kind}" if facts.kind else ""
     kinds += f" in {format_language(facts.lang)}" if facts.lang else ""
@@ -74,7 +80,7 @@ def headline(facts: Explored) -> str:
     return f"{rules} over {documents}{kinds}: {'it' if one else 'they'} {drop} {format_count(facts.dropped)}"
 
 
-def _notes(facts: Explored) -> Iterator[Content]:
+def _notes(facts: ExploreReport) -> Iterator[Content]:
     yield code(facts.run)
     if facts.decided:
         yield ". Reasons that are no threshold of a signal (rights, language, duplicates) are told by "
@@ -88,7 +94,7 @@ def _notes(facts: Explored) -> Iterator[Content]:
     )
 
 
-def _row(rule: RuleFacts) -> Row:
+def _row(rule: RuleReport) -> Row:
     name = tag("a", rule.rule.name, href=f"#{_anchor(rule)}")
     figures = (
         format_count(rule.judged),
@@ -96,10 +102,10 @@ def _row(rule: RuleFacts) -> Row:
         format_count(rule.first),
         format_count(rule.alone),
     )
-    return name, format_count(rule.holds), bounds(rule.rule.record()), *figures
+    return name, format_count(rule.holds), format_bounds(rule.rule.record()), *figures
 
 
-def _section(rule: RuleFacts) -> Html:
+def _section(rule: RuleReport) -> Html:
     if not rule.judged:
         return section(
             _anchor(rule),
@@ -116,11 +122,11 @@ def _section(rule: RuleFacts) -> Html:
     return section(_anchor(rule), rule.rule.name, *_definition(rule), paragraph(told), *parts)
 
 
-def _definition(rule: RuleFacts) -> Iterator[Html]:
+def _definition(rule: RuleReport) -> Iterator[Html]:
     kinds = f", for {format_list(list(rule.kinds), most=12)}" if rule.kinds else ""
     yield paragraph(
         "Drops a document if ",
-        tag("strong", bounds(rule.rule.record())),
+        tag("strong", format_bounds(rule.rule.record())),
         f". Preset {rule.rule.preset}{kinds}.",
     )
     if rule.meaning:
@@ -128,26 +134,26 @@ def _definition(rule: RuleFacts) -> Iterator[Html]:
         yield note(code(rule.rule.signal), f": {rule.meaning}{origin}.")
 
 
-def _threshold(rule: RuleFacts, threshold: Threshold) -> Html:
+def _threshold(rule: RuleReport, threshold: ThresholdReport) -> Html:
     title = f"{_languages(threshold)}: {format_counted(threshold.documents, 'document')}, {format_count(threshold.holds)} dropped"
     missing = f"{format_counted(threshold.unmeasured, 'document')} without a number: none of them is dropped."
     return content(
-        Html(draw(title, threshold, rule.rule.signal)),
+        Html(draw_threshold(title, threshold, rule.rule.signal)),
         note(missing) if threshold.unmeasured else None,
         *(_side(side) for side in threshold.sides),
     )
 
 
-def _languages(threshold: Threshold) -> str:
+def _languages(threshold: ThresholdReport) -> str:
     """The main languages by name, the others counted: a handful of documents may be a slip of the identifier."""
-    names = main_languages(Counter(threshold.languages))
+    names = choose_main_languages(Counter(threshold.languages))
     others = len(threshold.languages) - len(names)
     return format_list(
         [*names, format_counted(others, "other language")] if others else names, most=6
     )
 
 
-def _side(side: Side) -> Html:
+def _side(side: BoundSide) -> Html:
     bound = f"{side.bound:g}"
     inside, beyond = ("at or above", "below") if side.name == "min" else ("at or below", "above")
     kept = _examples(f"Passed: {inside} {bound}", side.kept, "dropped as")
@@ -155,7 +161,7 @@ def _side(side: Side) -> Html:
     return tag("div", kept, dropped, class_="near")
 
 
-def _examples(title: str, examples: Sequence[Example], also: str) -> Html:
+def _examples(title: str, examples: Sequence[NearExample], also: str) -> Html:
     """A folded list; `also` leads in the other reasons of a document."""
     if not examples:
         return tag("p", f"{title}, no document to show.")
@@ -169,7 +175,7 @@ def _examples(title: str, examples: Sequence[Example], also: str) -> Html:
     )
 
 
-def _example(example: Example, also: str) -> Html:
+def _example(example: NearExample, also: str) -> Html:
     others = f"{also} {format_list(list(example.others), most=6)}" if example.others else None
     origin = [example.title or None, example.source, format_language(example.lang), others]
     words = [content(" · ", tag("bdi", one)) for one in origin if one]
@@ -181,6 +187,6 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if math.isclose(value, round(value), abs_tol=1e-9) else f"{value:.5g}"
 
 
-def _footer(facts: Explored) -> Html:
+def _footer(facts: ExploreReport) -> Html:
     words = f"Made by Gristmill {facts.version} from {facts.run}. Equally near documents are drawn with seed {facts.seed}."
     return tag("footer", words)

@@ -30,7 +30,7 @@ BATCH = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ExploreSource:
     """What is explored. `rules` are all rules by their place in `legend`; `decisions` is None where nobody decided.
 
     `configured` tells whether the rules are those of a configuration that the user gave.
@@ -82,7 +82,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SignalBatch:
     """Documents of one shard: their row numbers, the columns asked for, and which of `pairs` (kind, lang) each is of.
 
     `reasons` are the recorded bits (None where nobody decided); texts of `withheld` documents must not be shown.
@@ -110,10 +110,10 @@ class Batch:
             self.pairs,
             self.cells[wanted],
         )
-        return Batch(self.shard, *parts, reasons, self.withheld[wanted])
+        return SignalBatch(self.shard, *parts, reasons, self.withheld[wanted])
 
 
-def open_source(run: FinishedRun, config: DecideConfig | None = None) -> Source:
+def open_source(run: FinishedRun, config: DecideConfig | None = None) -> ExploreSource:
     """A decide run with the documents it judged, or an annotate run with the rules of `config` (None: the default ones).
 
     Raises RunError for any other run, and ConfigError for a `config` beside a decide run, which has its rules already.
@@ -141,7 +141,7 @@ def open_source(run: FinishedRun, config: DecideConfig | None = None) -> Source:
     names = [str(name) for name in run.details["reasons"]]
     rules = tuple(read_rule(record) for record in run.details["rules"])
     presets = run.manifest["config"]["presets"]
-    return Source(
+    return ExploreSource(
         run, tuple(documents), tuple(decisions), tuple(names), _placed(names, rules), presets
     )
 
@@ -150,13 +150,13 @@ def _refuse_without_signals(annotated: FinishedRun) -> None:
     refuse_hashes_only(annotated, ["all signals", "personal"], "explore another run")
 
 
-def _undecided(run: FinishedRun, given: DecideConfig | None) -> Source:
+def _undecided(run: FinishedRun, given: DecideConfig | None) -> ExploreSource:
     config, documents = given or DecideConfig(), tuple(run.files("documents/"))
     rules = chosen_rules(config)
     if documents:
         check_signals(rules, numeric_columns(pq.read_schema(documents[0])))
     names = legend(rules)
-    return Source(
+    return ExploreSource(
         run, documents, None, tuple(names), _placed(names, rules), config.presets, given is not None
     )
 
@@ -179,7 +179,7 @@ def _bounds(record: Mapping[str, Any]) -> tuple[float, float]:
     return -np.inf if low is None else float(low), np.inf if high is None else float(high)
 
 
-def batches(source: Source, columns: Sequence[str]) -> Iterator[Batch]:
+def iter_batches(source: ExploreSource, columns: Sequence[str]) -> Iterator[SignalBatch]:
     """All documents in order, with these columns. Raises RunError where the documents lack one."""
     read = [*dict.fromkeys([*columns, "kind", "lang", *([] if source.decisions else ["opt_out"])])]
     if source.documents and (lacking := sorted(set(read) - set(source.fields.names))):
@@ -206,8 +206,8 @@ def _recorded(path: Path) -> np.ndarray:
 
 
 def _batch(
-    shard: int, rows: np.ndarray, table: pa.Table, reasons: np.ndarray | None, source: Source
-) -> Batch:
+    shard: int, rows: np.ndarray, table: pa.Table, reasons: np.ndarray | None, source: ExploreSource
+) -> SignalBatch:
     kinds, langs = (pc.dictionary_encode(table[name]).combine_chunks() for name in ("kind", "lang"))
     pairs = [
         (kind, lang)
@@ -222,4 +222,4 @@ def _batch(
     else:
         hidden = sum(1 << place for place, name in enumerate(source.legend) if name in WITHHELD)
         withheld = (reasons & np.uint64(hidden)) != 0
-    return Batch(shard, rows, table, pairs, cells, reasons, withheld)
+    return SignalBatch(shard, rows, table, pairs, cells, reasons, withheld)

@@ -10,12 +10,12 @@ import numpy as np
 from gristmill.errors import RunError
 from gristmill.hashing import key64
 from pipelines.decide.rules import Rule, outside
-from reports.explore.bins import Axis, Extent, rounded
-from reports.explore.nearest import Nearest
-from reports.explore.source import Batch
+from reports.explore.bins import HistogramAxis, ValueExtent, round_bound
+from reports.explore.nearest import NearestDocuments
+from reports.explore.source import SignalBatch
 
 
-class Bounds(NamedTuple):
+class RuleBounds(NamedTuple):
     """One threshold of one rule: its place in the legend, and the bounds that hold in some languages."""
 
     place: int
@@ -24,25 +24,27 @@ class Bounds(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class ThresholdTally:
     """What is known of the documents that one threshold judges."""
 
     documents: int = 0
     holds: int = 0
     first: int = 0
     alone: int = 0
-    extent: Extent = field(default_factory=Extent)
+    extent: ValueExtent = field(default_factory=ValueExtent)
     languages: Counter[str] = field(default_factory=Counter)
-    near: dict[tuple[str, bool], Nearest] = field(default_factory=dict)
+    near: dict[tuple[str, bool], NearestDocuments] = field(default_factory=dict)
     """By bound (`min`, `max`) and whether the documents are dropped."""
 
 
 PresetsOf = Callable[[str], Sequence[str]]
-Judged = tuple[Bounds, np.ndarray, np.ndarray, np.ndarray]
+Judged = tuple[RuleBounds, np.ndarray, np.ndarray, np.ndarray]
 """A threshold, the places in the batch that it judges, their values, and which of them it drops."""
 
 
-def judged(batch: Batch, rules: Mapping[int, Rule], presets_of: PresetsOf) -> Iterator[Judged]:
+def judge_batch(
+    batch: SignalBatch, rules: Mapping[int, Rule], presets_of: PresetsOf
+) -> Iterator[Judged]:
     """What each threshold says of a batch. A rule without a bound in a language does not judge it."""
     for place, rule in rules.items():
         bounds = [_bounds(place, rule, kind, lang, presets_of) for kind, lang in batch.pairs]
@@ -58,15 +60,17 @@ def judged(batch: Batch, rules: Mapping[int, Rule], presets_of: PresetsOf) -> It
                 yield one, places, mine, outside(mine, one.low, one.high)
 
 
-def _bounds(place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf) -> Bounds | None:
+def _bounds(
+    place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf
+) -> RuleBounds | None:
     if not rule.judges(kind, presets_of(kind)):
         return None
     low, high = rule.bounds(lang)
-    return Bounds(place, low, high) if np.isfinite(low) or np.isfinite(high) else None
+    return RuleBounds(place, low, high) if np.isfinite(low) or np.isfinite(high) else None
 
 
 @dataclass(slots=True)
-class Survey:
+class SignalSurvey:
     """The first pass. `rules` judge; of `told` only there are tallies, which spares the rest."""
 
     rules: Mapping[int, Rule]
@@ -76,11 +80,11 @@ class Survey:
     documents: int = 0
     dropped: int = 0
     """Documents for which any of the rules told of holds."""
-    tallies: dict[Bounds, Tally] = field(default_factory=dict)
+    tallies: dict[RuleBounds, ThresholdTally] = field(default_factory=dict)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, batch: SignalBatch) -> None:
         """Take in a batch. Raises RunError where recorded reasons are not what the rules say."""
-        found = list(judged(batch, self.rules, self.presets_of))
+        found = list(judge_batch(batch, self.rules, self.presets_of))
         reasons = self._reasons(batch, found)
         keys = np.fromiter(
             (key64(id, salt=self.seed) for id in batch.table["id"].to_pylist()),
@@ -92,12 +96,12 @@ class Survey:
         self.dropped += int(np.count_nonzero(reasons & any_of))
         for bounds, places, values, beyond in found:
             if bounds.place in self.told:
-                tally = self.tallies.setdefault(bounds, Tally())
+                tally = self.tallies.setdefault(bounds, ThresholdTally())
                 self._count(tally, bounds, beyond, reasons[places])
                 _count_languages(tally, batch, places)
                 self._measure(tally, bounds, batch, places, values, beyond, keys, reasons)
 
-    def _reasons(self, batch: Batch, found: Sequence[Judged]) -> np.ndarray:
+    def _reasons(self, batch: SignalBatch, found: Sequence[Judged]) -> np.ndarray:
         """The reason bits of a batch: those recorded, checked against the rules, or else those of the rules alone."""
         bits = np.zeros(len(batch.rows), np.uint64)
         for bounds, places, _, beyond in found:
@@ -115,7 +119,9 @@ class Survey:
         return batch.reasons
 
     @staticmethod
-    def _count(tally: Tally, bounds: Bounds, beyond: np.ndarray, reasons: np.ndarray) -> None:
+    def _count(
+        tally: ThresholdTally, bounds: RuleBounds, beyond: np.ndarray, reasons: np.ndarray
+    ) -> None:
         own = np.uint64(1 << bounds.place)
         before = np.uint64((1 << bounds.place) - 1)
         tally.documents += len(beyond)
@@ -125,9 +131,9 @@ class Survey:
 
     @staticmethod
     def _measure(
-        tally: Tally,
-        bounds: Bounds,
-        batch: Batch,
+        tally: ThresholdTally,
+        bounds: RuleBounds,
+        batch: SignalBatch,
         places: np.ndarray,
         values: np.ndarray,
         beyond: np.ndarray,
@@ -141,13 +147,13 @@ class Survey:
         for name, bound in (("min", bounds.low), ("max", bounds.high)):
             if not np.isfinite(bound):
                 continue
-            at = rounded(bound, values.dtype)
+            at = round_bound(bound, values.dtype)
             for dropped, side in (
                 (False, ~beyond),
                 (True, values < at if name == "min" else values > at),
             ):
                 mine = shown & side
-                near = tally.near.setdefault((name, dropped), Nearest(at))
+                near = tally.near.setdefault((name, dropped), NearestDocuments(at))
                 near.add(
                     values[mine],
                     keys[places[mine]],
@@ -157,7 +163,7 @@ class Survey:
                 )
 
 
-def _count_languages(tally: Tally, batch: Batch, places: np.ndarray) -> None:
+def _count_languages(tally: ThresholdTally, batch: SignalBatch, places: np.ndarray) -> None:
     numbers = np.bincount(batch.cells[places], minlength=len(batch.pairs))
     for (_, lang), number in zip(batch.pairs, numbers.tolist(), strict=True):
         if number:
@@ -165,14 +171,14 @@ def _count_languages(tally: Tally, batch: Batch, places: np.ndarray) -> None:
 
 
 def add_histograms(
-    batch: Batch,
+    batch: SignalBatch,
     told: Mapping[int, Rule],
     presets_of: PresetsOf,
-    axes: Mapping[Bounds, Axis],
-    into: dict[Bounds, np.ndarray],
+    axes: Mapping[RuleBounds, HistogramAxis],
+    into: dict[RuleBounds, np.ndarray],
 ) -> None:
     """The second pass: count a batch into the bins of every threshold; what is no number lies in none."""
-    for bounds, _, values, _ in judged(batch, told, presets_of):
+    for bounds, _, values, _ in judge_batch(batch, told, presets_of):
         if bounds in axes:
             counted = axes[bounds].count(values[np.isfinite(values)])
             into[bounds] = into[bounds] + counted if bounds in into else counted

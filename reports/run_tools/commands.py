@@ -43,7 +43,7 @@ def list_(out: cli.OutOption = Path("runs"), as_json: ListJsonOption = False) ->
 
     Examples: gristmill runs list --out runs/demo; gristmill runs list --json
     """
-    found = run_list.find(out)
+    found = run_list.find_runs(out)
     if as_json:
         typer.echo(json.dumps([run.as_json() for run in found], ensure_ascii=False))
         return
@@ -57,7 +57,7 @@ def list_(out: cli.OutOption = Path("runs"), as_json: ListJsonOption = False) ->
         cells = [
             run.date(),
             run.path.relative_to(out).as_posix(),
-            " ".join(map(run_list.short, run.parents)) or "-",
+            " ".join(map(run_list.shorten_name, run.parents)) or "-",
         ]
         cells += [str(run.counts.get("kept", "-")), f"{run.bytes / 1e6:.1f}", run.told_state()]
         table.add_row(*map(escape, cells))

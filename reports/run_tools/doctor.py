@@ -43,20 +43,20 @@ def doctor() -> None:
 
     Example: gristmill doctor. Exit code 2 where a package of the base installation is missing.
     """
-    rows = [(name, extra, installed(name)) for name, extra in NEEDED.items()]
+    rows = [(name, extra, find_version(name)) for name, extra in NEEDED.items()]
     table = Table("package", "version", "needed for", "how to get it", box=None)
     for name, extra, found in rows:
         hint = "" if found else f"pip install 'gristmill{'' if extra == 'base' else f'[{extra}]'}'"
         table.add_row(name, found or "[red]missing[/red]", extra, hint.replace("[", "\\["))
     console = Console(width=100)
     console.print(table)
-    for line in machine():
+    for line in describe_machine():
         console.print(line, highlight=False, soft_wrap=True)
     if any(extra == "base" and not found for _, extra, found in rows):
         raise typer.Exit(2)
 
 
-def installed(package: str) -> str | None:
+def find_version(package: str) -> str | None:
     """The version of an installed package, or None."""
     try:
         return version(package)
@@ -64,7 +64,7 @@ def installed(package: str) -> str | None:
         return None
 
 
-def machine() -> list[str]:
+def describe_machine() -> list[str]:
     """What the machine offers: Python, cores, memory, free disk."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     free = shutil.disk_usage(Path.cwd()).free / 1e9

@@ -16,7 +16,7 @@ State = Literal["finished", "unfinished", "running", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedRun:
     """One run folder; `changed` (seconds) is when it was sealed or last asked for, or since when it is being written."""
 
     path: Path
@@ -56,7 +56,7 @@ class Listed:
         }
 
 
-def find(folder: Path) -> list[Listed]:
+def find_runs(folder: Path) -> list[ListedRun]:
     """The runs in a folder and one level below it, newest last; a folder with another program's manifest is none."""
     if not folder.is_dir():
         raise RunError(
@@ -69,7 +69,7 @@ def find(folder: Path) -> list[Listed]:
     )
 
 
-def short(name: str) -> str:
+def shorten_name(name: str) -> str:
     """A run's name with four of its twelve hex digits; the name of files as it is."""
     return re.sub(r"-([0-9a-f]{4})[0-9a-f]{8}(-\d+)?$", r"-\1\2", name)
 
@@ -85,21 +85,23 @@ def _candidates(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _look(path: Path) -> Listed:
+def _look(path: Path) -> ListedRun:
     step = NAME.sub("", path.name)
     if not (path / MANIFEST).exists():
         state: State = "running" if _is_locked(path) else "unfinished"
         place = path / LOCK if (path / LOCK).exists() else path
-        return Listed(path, step, state, place.stat().st_mtime, _size(path), _count_receipts(path))
+        return ListedRun(
+            path, step, state, place.stat().st_mtime, _size(path), _count_receipts(path)
+        )
     changed = path.stat().st_mtime
     try:
         run = open_run(path)
     except RunError:
-        return Listed(path, step, "damaged", changed, _size(path))
+        return ListedRun(path, step, "damaged", changed, _size(path))
     size = sum(file.bytes for file in run.data_files())
     parents = tuple(record["name"] for record in run.manifest["inputs"])
     done = _count_receipts(path)
-    return Listed(
+    return ListedRun(
         path, run.step, "finished", changed, size, done, parents, run.counts, run.exit_code
     )
 

@@ -48,7 +48,7 @@ def quarantine(
     gristmill quarantine runs/annotate-0f3c55d21a7e --reason bad_json --limit 0 --json
     """
     sealed = open_run(run)
-    totals = reasons(sealed)
+    totals = count_reasons(sealed)
     if reason is not None and reason not in totals:
         known = (
             f"choose one of {', '.join(totals)}"
@@ -58,7 +58,7 @@ def quarantine(
         raise InputError(
             "no record of this run was quarantined for this reason", {"given": reason}, known
         )
-    rows = list(itertools.islice(records(sealed, reason), limit or None))
+    rows = list(itertools.islice(iter_records(sealed, reason), limit or None))
     if as_json:
         found = {
             "path": str(run),
@@ -75,7 +75,7 @@ def quarantine(
         )
 
 
-def reasons(run: FinishedRun) -> dict[str, int]:
+def count_reasons(run: FinishedRun) -> dict[str, int]:
     """How many records were quarantined for each reason, the most frequent first."""
     found = {
         key.partition(":")[2]: n for key, n in run.counts.items() if key.startswith("quarantined:")
@@ -83,7 +83,7 @@ def reasons(run: FinishedRun) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def records(run: FinishedRun, reason: str | None = None) -> Iterator[dict[str, Any]]:
+def iter_records(run: FinishedRun, reason: str | None = None) -> Iterator[dict[str, Any]]:
     """The quarantined records of a run (of one reason) in the order in which they were read."""
     for path in run.files(FOLDER):
         for batch in pq.ParquetFile(path).iter_batches():

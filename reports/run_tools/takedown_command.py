@@ -44,7 +44,7 @@ def check(file: FileArgument, as_json: CheckJsonOption = False) -> None:
 
     Exit code 2 where a line is wrong. Example: gristmill takedown check takedowns.csv
     """
-    rows, wrong = examine(file)
+    rows, wrong = examine_list(file)
     if wrong:
         more = {"and": f"{len(wrong) - SHOWN} lines more"} if len(wrong) > SHOWN else {}
         raise InputError(
@@ -72,7 +72,7 @@ def check(file: FileArgument, as_json: CheckJsonOption = False) -> None:
         cli.say("the list is empty: it takes nothing down")
 
 
-def examine(file: Path) -> tuple[list[Takedown], dict[int, str]]:
+def examine_list(file: Path) -> tuple[list[Takedown], dict[int, str]]:
     """The good rows of a list, and what is wrong by line; raises InputError where the file is no list at all."""
     rows: list[Takedown] = []
     wrong: dict[int, str] = {}

@@ -159,7 +159,7 @@ def test_chinese_associations_work_the_same_way(prepared):
 
 
 def test_dropped_documents_are_not_counted():
-    words = lexicon.load("en")
+    words = lexicon.load_lexicon("en")
     found = Associations(words, min_count=1, prior_share=0.1)
     import pyarrow as pa
 

@@ -105,7 +105,7 @@ def test_a_folder_that_is_no_model_is_refused_before_anything_runs(tmp_path):
 
 
 def test_a_corpus_is_audited_without_any_model(corpus, out):
-    run = commands.perform([corpus[1]], [], SMALL, out, force=False)
+    run = commands.audit_runs([corpus[1]], [], SMALL, out, force=False)
     audit = read(run)
     assert audit["schema"] == SCHEMA and audit["definitions"] == DEFINITIONS
     assert audit["models"] == [] and audit["probes"] == []
@@ -137,13 +137,13 @@ def test_a_corpus_is_audited_without_any_model(corpus, out):
 
 
 def test_documents_without_decisions_are_audited_without_rules(corpus, out):
-    audit = read(commands.perform([corpus[0]], [], SMALL, out, force=False))
+    audit = read(commands.audit_runs([corpus[0]], [], SMALL, out, force=False))
     assert audit["rules"] is None
     assert audit["corpus"]["kept"] == 18
 
 
 def test_both_kinds_of_model_are_audited_in_one_run(out, causal_folder, masked_folder):
-    run = commands.perform([], [causal_folder, masked_folder], SMALL, out, force=False)
+    run = commands.audit_runs([], [causal_folder, masked_folder], SMALL, out, force=False)
     audit = read(run)
     assert [model["scorer"] for model in audit["models"]] == ["causal_sum", "mlm_pll_shared"]
     assert all(model["metric"] in audit["definitions"] for model in audit["models"])
@@ -158,7 +158,7 @@ def test_both_kinds_of_model_are_audited_in_one_run(out, causal_folder, masked_f
 
 
 def test_every_estimate_has_its_interval_and_n(corpus, out, causal_folder):
-    audit = read(commands.perform([corpus[1]], [causal_folder], SMALL, out, force=False))
+    audit = read(commands.audit_runs([corpus[1]], [causal_folder], SMALL, out, force=False))
 
     def check(value) -> int:
         if isinstance(value, list):
@@ -174,7 +174,7 @@ def test_every_estimate_has_its_interval_and_n(corpus, out, causal_folder):
 
 
 def test_no_machine_path_and_no_time_is_in_the_result(corpus, out, causal_folder, tmp_path):
-    run = commands.perform([corpus[1]], [causal_folder], SMALL, out, force=False)
+    run = commands.audit_runs([corpus[1]], [causal_folder], SMALL, out, force=False)
     for name in ("audit.json", "audit.html", "audit.md"):
         assert str(tmp_path) not in (run.path / name).read_text(encoding="utf-8")
 
@@ -183,11 +183,11 @@ def test_a_second_run_does_nothing_and_a_forced_one_gives_equal_bytes(corpus, ou
     def files(run):
         return {path.name: path.read_bytes() for path in run.files("")}
 
-    first = commands.perform([corpus[1]], [causal_folder], SMALL, out, force=False)
+    first = commands.audit_runs([corpus[1]], [causal_folder], SMALL, out, force=False)
     before, stamp = files(first), (first.path / "audit.json").stat().st_mtime_ns
-    again = commands.perform([corpus[1]], [causal_folder], SMALL, out, force=False)
+    again = commands.audit_runs([corpus[1]], [causal_folder], SMALL, out, force=False)
     assert (again.path / "audit.json").stat().st_mtime_ns == stamp
-    forced = commands.perform([corpus[1]], [causal_folder], SMALL, out, force=True)
+    forced = commands.audit_runs([corpus[1]], [causal_folder], SMALL, out, force=True)
     assert (forced.path / "audit.json").stat().st_mtime_ns != stamp
     assert files(forced) == before
     assert manifest_digest(forced) == manifest_digest(first)
@@ -195,8 +195,8 @@ def test_a_second_run_does_nothing_and_a_forced_one_gives_equal_bytes(corpus, ou
 
 def test_another_threshold_is_another_run(corpus, out):
     other = SMALL.model_copy(update={"corpus": CorpusConfig(min_count=3)})
-    first = commands.perform([corpus[1]], [], SMALL, out, force=False)
-    assert commands.perform([corpus[1]], [], other, out, force=False).id != first.id
+    first = commands.audit_runs([corpus[1]], [], SMALL, out, force=False)
+    assert commands.audit_runs([corpus[1]], [], other, out, force=False).id != first.id
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_without_any_run_the_command_says_what_to_do(out, capsys):
 def test_an_unfinished_run_is_refused(tmp_path):
     (tmp_path / "decide-1").mkdir()
     with pytest.raises(RunError, match="unfinished"):
-        commands.perform([open_run(tmp_path / "decide-1")], [], SMALL, tmp_path, force=False)
+        commands.audit_runs([open_run(tmp_path / "decide-1")], [], SMALL, tmp_path, force=False)
 
 
 def test_the_default_configuration_file_is_the_default(repository):

@@ -9,8 +9,8 @@ import pytest
 import typer
 
 from bias_audit import commands
-from bias_audit.audit import gates, plan
-from bias_audit.commands import with_models
+from bias_audit.audit import check_gates, describe_plan
+from bias_audit.commands import add_trained_models
 from bias_audit.config import AuditConfig, GateConfig, ProbesConfig
 from bias_audit.probe import load
 from gristmill import cli
@@ -36,7 +36,7 @@ def ids(found) -> list[str]:
 
 def test_a_pack_brings_every_finished_model_trained_on_it_and_says_which(pack, sealed, capsys):
     first, second = (sealed("pretrain", name, [pack]) for name in ("a", "b"))
-    assert ids(with_models([pack], chosen=True)) == [pack.id, first.id, second.id]
+    assert ids(add_trained_models([pack], chosen=True)) == [pack.id, first.id, second.id]
     assert capsys.readouterr().err.splitlines() == [
         f"audit  {pack.id}: 2 finished pretrain runs were trained on it",
         f"  {first.id}",
@@ -49,7 +49,7 @@ def test_models_of_another_pack_and_unfinished_ones_are_left_out(pack, prepared,
     mine = sealed("pretrain", "mine", [pack])
     sealed("pretrain", "theirs", [other])
     (out / "pretrain-0123456789ab").mkdir()
-    assert ids(with_models([pack], chosen=True)) == [pack.id, mine.id]
+    assert ids(add_trained_models([pack], chosen=True)) == [pack.id, mine.id]
 
 
 def test_a_model_of_a_pack_that_was_redone_since_is_left_out(pack, sealed):
@@ -57,30 +57,30 @@ def test_a_model_of_a_pack_that_was_redone_since_is_left_out(pack, sealed):
     place = pack.path / MANIFEST
     place.write_text(place.read_text().replace('"counts": {}', '"counts": {"documents": 1}'))
     again = open_run(pack.path)
-    assert ids(with_models([again], chosen=True)) == [pack.id]
+    assert ids(add_trained_models([again], chosen=True)) == [pack.id]
 
 
 def test_without_any_choice_the_newest_model_stands_for_all_of_its_pack(pack, sealed):
     first, second = (sealed("pretrain", name, [pack]) for name in ("a", "b"))
-    assert ids(with_models([second], chosen=False)) == [pack.id, first.id, second.id]
+    assert ids(add_trained_models([second], chosen=False)) == [pack.id, first.id, second.id]
 
 
 def test_a_model_that_was_chosen_is_audited_alone(pack, sealed):
     chosen, _ = (sealed("pretrain", name, [pack]) for name in ("a", "b"))
-    assert ids(with_models([chosen], chosen=True)) == [chosen.id]
-    assert ids(with_models([pack, chosen], chosen=True)) == [pack.id, chosen.id]
+    assert ids(add_trained_models([chosen], chosen=True)) == [chosen.id]
+    assert ids(add_trained_models([pack, chosen], chosen=True)) == [pack.id, chosen.id]
 
 
 def test_a_model_whose_pack_is_gone_is_audited_alone(pack, sealed):
     model = sealed("pretrain", "a", [pack])
     shutil.rmtree(pack.path)
-    assert ids(with_models([open_run(model.path)], chosen=False)) == [model.id]
+    assert ids(add_trained_models([open_run(model.path)], chosen=False)) == [model.id]
 
 
 def test_a_decide_run_is_audited_without_models(prepared, sealed):
     _, decide = prepared(ROWS)
     sealed("pretrain", "a", [sealed("pack", "p", [decide])])
-    assert ids(with_models([decide], chosen=True)) == [decide.id]
+    assert ids(add_trained_models([decide], chosen=True)) == [decide.id]
 
 
 @pytest.fixture
@@ -197,7 +197,7 @@ def rows(*able: bool, lang: str = "en") -> list[dict]:
     ("asked", "passed"), [(0.5, True), (0.51, False), (1.0, False), (0.01, True)]
 )
 def test_a_gate_passes_where_enough_axes_of_a_language_are_measurable(asked, passed):
-    (gate,) = gates([{"name": "m", "rows": rows(True, False)}], GateConfig(measurable=asked))
+    (gate,) = check_gates([{"name": "m", "rows": rows(True, False)}], GateConfig(measurable=asked))
     assert gate == {
         "gate": "measurable",
         "model": "m",
@@ -211,14 +211,14 @@ def test_a_gate_passes_where_enough_axes_of_a_language_are_measurable(asked, pas
 
 def test_every_model_and_language_has_its_own_gate_and_none_is_asked_by_default():
     models = [{"name": name, "rows": rows(True) + rows(False, lang="zh")} for name in ("m", "n")]
-    found = gates(models, GateConfig(measurable=1.0))
+    found = check_gates(models, GateConfig(measurable=1.0))
     assert [(gate["model"], gate["lang"], gate["passed"]) for gate in found] == [
         ("m", "en", True),
         ("m", "zh", False),
         ("n", "en", True),
         ("n", "zh", False),
     ]
-    assert gates(models, AuditConfig().gate) == []
+    assert check_gates(models, AuditConfig().gate) == []
 
 
 @pytest.mark.parametrize("share", [0, -0.1, 1.01])
@@ -229,14 +229,14 @@ def test_an_impossible_gate_is_refused(share):
 
 def test_the_plan_counts_every_sentence_that_will_be_scored():
     sets = {"en": load("en"), "zh": load("zh", templates=2)}
-    assert plan(3, sets, 100) == (
+    assert describe_plan(3, sets, 100) == (
         "audit  scores 450 en + 146 zh pairs and the quality gate with 3 models: 4,776 sentences"
     )
-    assert plan(1, {"en": load("en")[:4]}, 100).endswith("with 1 model: 16 sentences")
+    assert describe_plan(1, {"en": load("en")[:4]}, 100).endswith("with 1 model: 16 sentences")
 
 
 def test_the_pairs_of_a_model_can_be_read_by_a_person(trained, out):
-    run = commands.perform([], [trained[0].path], AuditConfig(probes=QUICK), out, force=False)
+    run = commands.audit_runs([], [trained[0].path], AuditConfig(probes=QUICK), out, force=False)
     (place,) = run.files("pairs/")
     found = [json.loads(line) for line in place.read_text(encoding="utf-8").splitlines()]
     assert len(found) == run.counts["pairs_scored"] == 78
@@ -260,7 +260,7 @@ def test_the_pairs_of_a_model_can_be_read_by_a_person(trained, out):
 
 
 def test_the_rates_of_audit_json_can_be_counted_again_from_the_pairs(trained, out):
-    run = commands.perform([], [trained[0].path], AuditConfig(probes=QUICK), out, force=False)
+    run = commands.audit_runs([], [trained[0].path], AuditConfig(probes=QUICK), out, force=False)
     audit = json.loads((run.path / "audit.json").read_text(encoding="utf-8"))
     pairs = [
         json.loads(line) for line in run.files("pairs/")[0].read_text(encoding="utf-8").splitlines()

@@ -21,7 +21,9 @@ def measure(
     for batch in corpus.batches():
         if batch.lang in scans:
             scans[batch.lang].add(batch)
-    found = disparity.rows([scan.disparity for scan in scans.values()], min_documents=min_documents)
+    found = disparity.compare_rules(
+        [scan.disparity for scan in scans.values()], min_documents=min_documents
+    )
     return {(row["reason"], row["group"]): row for row in found}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bias_audit.lexicon import LANGUAGES, Label, _refuse_repeats, load
+from bias_audit.lexicon import LANGUAGES, Label, _refuse_repeats, load_lexicon
 
 
 @pytest.fixture(params=LANGUAGES)
@@ -13,17 +13,17 @@ def lang(request) -> str:
 
 
 def test_gender_age_region_and_religion_are_counted_in_every_language(lang):
-    axes = {group.split("/")[0] for group in load(lang).groups()}
+    axes = {group.split("/")[0] for group in load_lexicon(lang).groups()}
     assert {"gender", "age", "region", "religion", "class"} <= axes
 
 
 def test_gender_has_pronouns_on_both_sides(lang):
-    pronouns = {label.key for label in load(lang).labels if label.pronoun}
+    pronouns = {label.key for label in load_lexicon(lang).labels if label.pronoun}
     assert pronouns == {"gender/female", "gender/male"}
 
 
 def test_every_list_names_version_licence_source_and_limits(lang):
-    cards = load(lang).cards
+    cards = load_lexicon(lang).cards
     assert [card["kind"] for card in cards] == ["groups", "occupations", "adjectives"]
     for card in cards:
         assert (
@@ -33,13 +33,13 @@ def test_every_list_names_version_licence_source_and_limits(lang):
 
 
 def test_no_surface_has_two_labels_and_none_is_padded_with_spaces(lang):
-    surfaces = [surface for surface, _ in load(lang).entries]
+    surfaces = [surface for surface, _ in load_lexicon(lang).entries]
     assert len(surfaces) == len(set(surfaces))
     assert all(surface == surface.strip() and surface for surface in surfaces)
 
 
 def test_no_occupation_names_a_gender(lang):
-    lexicon = load(lang)
+    lexicon = load_lexicon(lang)
     by_kind = {
         kind: {s for s, i in lexicon.entries if i >= 0 and lexicon.labels[i].kind == kind}
         for kind in ("group", "occupations")
@@ -56,13 +56,13 @@ def test_no_occupation_names_a_gender(lang):
 
 
 def test_there_are_enough_occupations_and_adjectives_to_compare(lang):
-    kinds = [label.kind for label in load(lang).labels]
+    kinds = [label.kind for label in load_lexicon(lang).labels]
     assert kinds.count("occupations") >= 60
     assert kinds.count("adjectives") >= 40
 
 
 def test_chinese_words_that_hide_he_are_exceptions():
-    exceptions = {surface for surface, index in load("zh").entries if index < 0}
+    exceptions = {surface for surface, index in load_lexicon("zh").entries if index < 0}
     assert {"其他", "吉他", "他们", "马耳他"} <= exceptions
 
 

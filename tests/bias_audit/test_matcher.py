@@ -18,12 +18,12 @@ from bias_audit.matcher import compile_lexicon, scan
 
 @pytest.fixture(scope="module")
 def english():
-    return lexicon.load("en"), compile_lexicon(lexicon.load("en"))
+    return lexicon.load_lexicon("en"), compile_lexicon(lexicon.load_lexicon("en"))
 
 
 @pytest.fixture(scope="module")
 def chinese():
-    return lexicon.load("zh"), compile_lexicon(lexicon.load("zh"))
+    return lexicon.load_lexicon("zh"), compile_lexicon(lexicon.load_lexicon("zh"))
 
 
 def mentions(pair, text: str) -> Counter:

@@ -14,14 +14,14 @@ from bias_audit.stats import (
     Estimate,
     clustered_log_ratio,
     clustered_rate,
-    detectable_effect,
     holm,
     log_odds,
     mantel_haenszel,
-    optional_json,
+    minimum_detectable_effect,
     ppmi,
     preference_rate,
     risk_ratio,
+    rounded,
     two_sided_p,
     wilson,
 )
@@ -53,7 +53,7 @@ def test_an_estimate_is_written_with_its_interval_and_n():
         "high": 0.2,
         "n": 7,
     }
-    assert optional_json(None) is None
+    assert rounded(None) is None
 
 
 def test_an_estimate_excludes_a_value_only_when_its_whole_interval_lies_on_one_side():
@@ -104,13 +104,13 @@ def test_two_sided_p_equals_scipy(z):
     ("n", "points"), [(60, 18.1), (105, 13.7), (262, 8.7), (516, 6.2), (1_508, 3.6), (2_106, 3.1)]
 )
 def test_the_detectable_effect_equals_the_measured_table_of_the_notes(n, points):
-    assert round(100 * detectable_effect(n), 1) == pytest.approx(points, abs=0.051)
+    assert round(100 * minimum_detectable_effect(n), 1) == pytest.approx(points, abs=0.051)
 
 
 def test_a_detectable_effect_is_never_more_than_all_pairs_and_needs_some():
-    assert detectable_effect(1) == 0.5
+    assert minimum_detectable_effect(1) == 0.5
     with pytest.raises(ValueError, match="n > 0"):
-        detectable_effect(0)
+        minimum_detectable_effect(0)
 
 
 def test_the_risk_ratio_equals_scipys():

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bias_audit.corpus import Documents
-from bias_audit.disparity import Disparity, rows
+from bias_audit.corpus import DocumentBatch
+from bias_audit.disparity import Disparity, compare_rules
 from bias_audit.probe import load
 from bias_audit.stats import (
     clustered_log_ratio,
@@ -152,11 +152,11 @@ def test_drop_rates_do_not_depend_on_how_documents_are_batched(table, step):
         for start in range(0, len(table), size):
             sources, reasons, mentions, words = zip(*table[start : start + size], strict=True)
             bits = np.array(reasons, dtype=np.uint64)
-            batch = Documents(
+            batch = DocumentBatch(
                 "en", pa.array([""] * len(bits)), np.array(sources, dtype=object), bits == 0, bits
             )
             found.add(batch, np.array(mentions)[:, None], np.array(words, dtype=np.float64))
-        return rows([found], min_documents=1)
+        return compare_rules([found], min_documents=1)
 
     assert measured(step) == measured(len(table))
     for row in measured(len(table)):

@@ -13,9 +13,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipelines.annotate.kernels.token_classes import ABBREVIATIONS, UNCASED, UNITS, contractions
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.unicode import NO_SPACES, class_table, lower_table
+from pipelines.annotate.kernels.token_classes import (
+    ABBREVIATIONS,
+    UNCASED,
+    UNITS,
+    list_contractions,
+)
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.unicode import NO_SPACES, build_class_table, build_lower_table
 from pipelines.kernels.words import split_words
 
 TRICKY = (
@@ -137,7 +142,7 @@ def kernel_words() -> Callable[[str], Words]:
     """(starts, ends, lengths, hashes, letters, characters) of a text, by the kernel."""
 
     def split(text: str) -> Words:
-        data, offsets = text_buffers(pa.array([text], pa.string()))
+        data, offsets = get_text_buffers(pa.array([text], pa.string()))
         room = len(data) + 1
         starts, ends, lengths = (
             np.empty(room, np.int64),
@@ -149,8 +154,8 @@ def kernel_words() -> Callable[[str], Words]:
             data,
             offsets[0],
             offsets[1],
-            class_table(),
-            lower_table(),
+            build_class_table(),
+            build_lower_table(),
             starts,
             ends,
             lengths,
@@ -190,7 +195,7 @@ def special_cut(chunk: str) -> int | None:
     if chunk in ABBREVIATIONS or (len(chunk) == 2 and "a" <= chunk[0] <= "z" and chunk[1] == "."):
         return 0
     low = "".join(c.lower() if len(c.lower()) == 1 else c for c in chunk).replace("’", "'")
-    return contractions().get(low)
+    return list_contractions().get(low)
 
 
 def is_address(chunk: str) -> bool:

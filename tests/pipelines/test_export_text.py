@@ -18,8 +18,8 @@ from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest, manifest_digest
 from gristmill.runs.ledger import Tally
 from pipelines.export_text.config import ExportTextConfig
-from pipelines.export_text.features import feature, readme
-from pipelines.export_text.graph import _count, json_lines
+from pipelines.export_text.features import describe_feature, format_readme
+from pipelines.export_text.graph import _count, format_json_lines
 
 WORDS = "the old mill by river had not turned its wheel green moss new owner spring baker bread village stone".split()
 MENU = "Home | About the mill | Contact the miller | Imprint of this page"
@@ -275,7 +275,8 @@ def test_lists_hold_what_json_can_hold():
         "s": pa.array([["a"], []]),
     }
     rows = [
-        json.loads(line) for line in json_lines(pa.RecordBatch.from_pydict(columns)).splitlines()
+        json.loads(line)
+        for line in format_json_lines(pa.RecordBatch.from_pydict(columns)).splitlines()
     ]
     assert rows == [
         {"h": ["f" * 16, None], "n": [None, 0.5], "l": [["0" * 15 + "1"], None], "s": ["a"]},
@@ -304,7 +305,7 @@ def test_lists_hold_what_json_can_hold():
     ids=str,
 )
 def test_a_type_is_told_as_json_holds_it(kind, told):
-    assert feature(kind) == told
+    assert describe_feature(kind) == told
 
 
 def test_the_types_told_are_those_datasets_reads(monkeypatch):
@@ -324,6 +325,6 @@ def test_the_types_told_are_those_datasets_reads(monkeypatch):
             "n": pa.list_(pa.list_(pa.string())),
         }
     )
-    front = json.loads(readme(schema).split("---\n")[1])
+    front = json.loads(format_readme(schema).split("---\n")[1])
     read = datasets.Features._from_yaml_list(front["dataset_info"]["features"])
     assert read == datasets.Features.from_arrow_schema(schema)

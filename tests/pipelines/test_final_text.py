@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipelines.annotate.personal.spans import SPANS, TYPES, find_personal
 from pipelines.decide.dedup.repeated import CUTS
-from pipelines.final_text import PLACEHOLDER, cut_bytes, final_text, final_texts
+from pipelines.final_text import PLACEHOLDER, count_cut_bytes, final_text, final_texts
 
 
 def span(start, end, kind="email"):
@@ -143,4 +143,4 @@ def test_bytes_that_are_cut_count_once_however_often_spans_name_them(rows):
         pa.struct([("start", pa.uint32()), ("end", pa.uint32()), ("reason", pa.string())])
     )
     expected = [len({place for start, end in row for place in range(start, end)}) for row in rows]
-    assert cut_bytes(pa.array(spans, kind)).tolist() == expected
+    assert count_cut_bytes(pa.array(spans, kind)).tolist() == expected

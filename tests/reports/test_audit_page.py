@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from bias_audit import commands
-from bias_audit.audit import find_subject, perform
+from bias_audit.audit import find_subject, perform_audit
 from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
 from reports.audit import markdown as summary
 from reports.audit import page as report
@@ -54,7 +54,7 @@ def audit(tmp_path_factory, request) -> dict:
         probes=ProbesConfig(languages=("en",), resamples=100, quality_sentences=10),
     )
     subject = find_subject([decide], [request.getfixturevalue("causal_folder")])
-    return json.loads(json.dumps(perform(subject, config)[0]))
+    return json.loads(json.dumps(perform_audit(subject, config)[0]))
 
 
 def test_the_page_is_balanced_html_with_every_part(audit):
@@ -187,7 +187,7 @@ def test_every_metric_says_its_unit_its_meaning_and_its_interval(audit):
 
 def test_the_page_is_drawn_from_the_written_file(prepare_once, tmp_path):
     _, decide = prepare_once([("She is a nurse.", "wiki", "en", 0)] * 3, out=tmp_path)
-    run = commands.perform([decide], [], AuditConfig(), tmp_path, force=False)
+    run = commands.audit_runs([decide], [], AuditConfig(), tmp_path, force=False)
     read = json.loads((run.path / "audit.json").read_text(encoding="utf-8"))
     assert (run.path / "audit.html").read_text(encoding="utf-8") == report.page(read)
     assert (run.path / "audit.md").read_text(encoding="utf-8") == summary.markdown(read)

@@ -11,7 +11,7 @@ from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
 from bias_audit.likelihood import PairScore, Score
 from bias_audit.preference import table
 from bias_audit.probe import load
-from bias_audit.verdict import judge
+from bias_audit.verdict import judge_row
 from reports.audit import markdown as summary
 from reports.audit import page as report
 
@@ -51,7 +51,7 @@ def made(*, able: bool = True, likes=likes, lang: str = "en", name: str = "hand-
         "scorer": "causal_sum",
         "metric": "models.causal_sum.preference",
         "quality": [quality],
-        "rows": [{**row, "verdict": judge(row, able=able)} for row in found],
+        "rows": [{**row, "verdict": judge_row(row, able=able)} for row in found],
     }
 
 
@@ -218,7 +218,7 @@ def test_an_audit_without_models_says_nothing_of_them():
 def test_all_pairs_are_marked_where_none_of_equal_length_are_left():
     probes = load("en")
     rows = table(probes, [score(True, tokens=(5, 6)) for _ in probes], seed=1, resamples=100)
-    model = {**made(), "rows": [{**row, "verdict": judge(row, able=True)} for row in rows]}
+    model = {**made(), "rows": [{**row, "verdict": judge_row(row, able=True)} for row in rows]}
     line = summary.model_cells(model["rows"][1])
     assert line[3].endswith("n=128*")
     assert "en gender-occupation (all pairs)" in report.page(audit(model))

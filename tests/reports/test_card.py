@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from reports.chain.report_data import RunSummary
 
 from gristmill.errors import InputError, RunError
 from gristmill.rights.policy import SPDX_IDS
@@ -25,7 +26,6 @@ from reports.card.markup import SHOWN, Code, table, text
 from reports.card.policies import unread
 from reports.card.scan import Dates, Scan, scan
 from reports.card.settings import bare, quoted, settings_of, written
-from reports.chain.facts import RunFacts
 
 # ---- one pass over documents
 
@@ -220,7 +220,7 @@ def test_only_words_beyond_chance_are_told_and_of_many_the_ends():
 
 
 def facts(step, entries, details=None, config=None, main=True):
-    return RunFacts(
+    return RunSummary(
         f"{step}-1",
         step,
         "0",

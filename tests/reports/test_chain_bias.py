@@ -6,9 +6,8 @@ from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
-
-from reports.chain.bias import audited
-from reports.chain.facts import Audit
+from reports.chain.audit_section import draw_audit_section
+from reports.chain.report_data import AuditSummary
 
 ALWAYS = "not measurable: always picks 'he' (male): says nothing about stereotypes"
 
@@ -67,8 +66,10 @@ def drawn(*models: dict, schema: str = "gristmill.audit/2") -> str:
         "corpus": None,
         "limits": ["a limit"],
     }
-    audits = (Audit("audit-1", content, ("  models: 1 of 2",), (("audit.html", "audit.html"),)),)
-    return str(audited(SimpleNamespace(audits=audits)))
+    audits = (
+        AuditSummary("audit-1", content, ("  models: 1 of 2",), (("audit.html", "audit.html"),)),
+    )
+    return str(draw_audit_section(SimpleNamespace(audits=audits)))
 
 
 def text(page: str) -> str:
@@ -190,4 +191,4 @@ def test_an_audit_of_another_format_is_linked_and_its_numbers_are_not_quoted(sch
 
 
 def test_a_report_without_an_audit_says_how_to_make_one():
-    assert "gristmill audit --in RUN" in text(str(audited(SimpleNamespace(audits=()))))
+    assert "gristmill audit --in RUN" in text(str(draw_audit_section(SimpleNamespace(audits=()))))

@@ -22,9 +22,9 @@ from gristmill.runs.finished import LEDGER, MANIFEST, find_latest, list_runs, op
 from gristmill.runs.ledger import Entry, Tally, ledger_table, totals
 from gristmill.runs.run import start_run
 from reports.chain import command as report_command
-from reports.chain.collect import collect, withhold
-from reports.chain.page import page
-from reports.chain.reasons import conditions
+from reports.chain.collect import collect_report, withhold_secrets
+from reports.chain.page import draw_page
+from reports.chain.reasons import list_conditions
 
 PERSONAL = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("type", pa.string())]))
 DOCUMENTS = DOCUMENT_SCHEMA.append(pa.field("personal", PERSONAL, nullable=False))
@@ -290,7 +290,7 @@ def audited(chain):
 
 
 def test_the_whole_chain_of_one_run_is_collected(audited, tmp_path):
-    facts = collect([audited], tmp_path / "report.html")
+    facts = collect_report([audited], tmp_path / "report.html")
     assert [(run.step, run.depth, len(run.parents)) for run in facts.runs] == [
         ("crawl", 0, 0),
         ("annotate", 1, 1),
@@ -312,14 +312,14 @@ def test_the_whole_chain_of_one_run_is_collected(audited, tmp_path):
 
 
 def test_a_quarantined_record_names_its_file_without_the_folders_of_the_machine(audited, tmp_path):
-    found = collect([audited], tmp_path / "report.html").quarantined
+    found = collect_report([audited], tmp_path / "report.html").quarantined
     assert [(q.step, q.file, q.offset, q.reason, q.error) for q in found] == [
         ("annotate", "00000.warc.gz", 12, "bad_item", NASTY)
     ]
 
 
 def test_the_audit_is_linked_as_seen_from_the_page(audited, tmp_path):
-    links = collect([audited], tmp_path / "site" / "report.html").audits[0].links
+    links = collect_report([audited], tmp_path / "site" / "report.html").audits[0].links
     assert links == (
         ("audit.html", f"../runs/{audited.id}/audit.html"),
         ("audit.json", f"../runs/{audited.id}/audit.json"),
@@ -335,7 +335,7 @@ def test_secret_settings_are_withheld_at_any_depth():
         "list": [{"password": "s"}],
         "key": 5,
     }
-    assert withhold(config) == {
+    assert withhold_secrets(config) == {
         "author_key": "(withheld)",
         "keys": "shown",
         "monkey": "shown",
@@ -348,7 +348,7 @@ def test_secret_settings_are_withheld_at_any_depth():
 def test_a_foreign_tokenizer_brings_its_chain_but_not_its_numbers(chain, tmp_path):
     foreign = chain.tokenizer(chain.decide(chain.annotate(word="other"), word="other"))
     own = chain.decide(chain.annotate(word="own"))
-    facts = collect([chain.pack(own, foreign)], tmp_path / "report.html")
+    facts = collect_report([chain.pack(own, foreign)], tmp_path / "report.html")
     assert [(run.step, run.main) for run in facts.runs] == [
         ("annotate", True),
         ("decide", True),
@@ -365,7 +365,7 @@ def test_runs_of_several_corpora_are_refused(chain, tmp_path):
     annotated = chain.annotate()
     ends = [chain.decide(annotated), chain.decide(annotated, word="other")]
     with pytest.raises(UserError, match="several corpora") as caught:
-        collect(ends, tmp_path / "report.html")
+        collect_report(ends, tmp_path / "report.html")
     assert all(end.id in str(caught.value) for end in ends)
 
 
@@ -375,14 +375,14 @@ def test_a_run_whose_source_was_redone_is_refused(chain, tmp_path):
     manifest = storage.read_json(annotated.path / MANIFEST)
     storage.commit_json(annotated.path / MANIFEST, {**manifest, "counts": {"kept": 4}})
     with pytest.raises(RunError, match="redone"):
-        collect([decided], tmp_path / "report.html")
+        collect_report([decided], tmp_path / "report.html")
 
 
 # ---- the page of a real chain
 
 
 def test_the_page_holds_what_every_step_recorded(audited, tmp_path):
-    drawn = page(collect([audited], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([audited], tmp_path / "report.html"))
     headline = "1 document from 1 source in English, and a causal model and a BERT trained on them"
     for words in (
         headline,
@@ -403,7 +403,7 @@ def test_the_page_holds_what_every_step_recorded(audited, tmp_path):
 def test_nothing_of_the_crawled_text_becomes_markup_and_no_secret_or_machine_path_is_told(
     audited, tmp_path
 ):
-    drawn = page(collect([audited], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([audited], tmp_path / "report.html"))
     assert "<script" not in drawn and drawn.count("&lt;script&gt;") >= 6
     assert "a@b.org" not in drawn and "[email]" in drawn
     assert "only we know this" not in drawn and "(withheld)" in drawn
@@ -411,14 +411,16 @@ def test_nothing_of_the_crawled_text_becomes_markup_and_no_secret_or_machine_pat
 
 
 def test_the_same_runs_give_the_same_bytes(audited, tmp_path):
-    first, second = (page(collect([audited], tmp_path / "report.html")) for _ in range(2))
+    first, second = (
+        draw_page(collect_report([audited], tmp_path / "report.html")) for _ in range(2)
+    )
     assert first == second
 
 
 @pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "tokenizer", "pack", "pretrain"])
 def test_every_step_can_be_the_last(audited, tmp_path, step):
     end = find_latest(audited.path.parent, step)
-    drawn = page(collect([end], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([end], tmp_path / "report.html"))
     assert end.id in drawn and "Not part of this chain: " in drawn
 
 
@@ -427,7 +429,7 @@ def test_a_decide_run_without_its_documents_is_told_of_by_its_ledger(chain, tmp_
     alone = tmp_path / "alone" / decided.id
     alone.parent.mkdir()
     decided.path.rename(alone)
-    drawn = page(collect([open_run(alone)], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([open_run(alone)], tmp_path / "report.html"))
     assert "<code>exact_duplicate</code>" in drawn
     assert "This chain has no documents beside it" in drawn
 
@@ -468,7 +470,7 @@ def test_without_a_run_the_newest_corpus_is_told_of_with_all_its_models_and_its_
     monkeypatch.chdir(tmp_path)
     models = [run.id for run in list_runs("runs", "pretrain")]
     packed = find_latest("runs", "pack")
-    assert sorted(run.id for run in report_command.newest(Path("runs"))) == sorted(
+    assert sorted(run.id for run in report_command.find_newest(Path("runs"))) == sorted(
         [packed.id, *models, audited.id]
     )
     later = chain.audit(find_latest("runs", "pretrain"))
@@ -485,7 +487,7 @@ def test_runs_of_another_corpus_are_left_out_and_named(audited, chain, capsys):
     packed = chain.pack(other, find_latest(chain.out, "tokenizer"))
     model = chain.pretrain(packed, "other")
     stray = chain.annotate(word="newest")
-    assert [run.id for run in report_command.newest(chain.out)] == [packed.id, model.id]
+    assert [run.id for run in report_command.find_newest(chain.out)] == [packed.id, model.id]
     told = capsys.readouterr().err
     assert f"left out, newer but not of this corpus: {stray.id}" in told and audited.id not in told
 
@@ -493,7 +495,7 @@ def test_runs_of_another_corpus_are_left_out_and_named(audited, chain, capsys):
 def test_an_audit_of_a_run_that_was_redone_since_is_left_out(audited, chain):
     for place in chain.out.glob("pretrain-*/manifest.json"):
         storage.commit_json(place, {**storage.read_json(place), "exit_code": 0, "version": "other"})
-    assert [run.step for run in report_command.newest(chain.out)] == [
+    assert [run.step for run in report_command.find_newest(chain.out)] == [
         "pack",
         "pretrain",
         "pretrain",
@@ -509,14 +511,14 @@ def test_without_a_pack_run_the_furthest_step_of_a_corpus_is_taken(chain, step):
         decided = chain.decide(annotated)
     if step == "pack":
         chain.pack(decided, chain.tokenizer(decided))
-    assert [run.step for run in report_command.newest(chain.out)] == [step]
+    assert [run.step for run in report_command.find_newest(chain.out)] == [step]
 
 
 def test_an_empty_folder_or_a_folder_as_page_is_refused_with_a_way_out(audited, tmp_path):
     with pytest.raises(RunError, match="gristmill report RUN"):
-        report_command.newest(tmp_path / "nothing")
+        report_command.find_newest(tmp_path / "nothing")
     with pytest.raises(UserError, match=re.escape("--out ")):
-        report_command.write([audited], tmp_path)
+        report_command.write_page([audited], tmp_path)
 
 
 def test_the_command_needs_neither_arrow_nor_frameworks_to_be_offered():
@@ -563,7 +565,7 @@ def test_a_data_file_that_is_gone_or_cut_is_named_with_what_to_do(
 def test_runs_without_their_bookkeeping_are_told_of_by_the_rest(audited, chain, tmp_path, name):
     for place in chain.out.glob(f"*/{name}"):
         place.unlink()
-    drawn = page(collect([audited], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([audited], tmp_path / "report.html"))
     assert audited.id in drawn and "CC0-1.0" in drawn
 
 
@@ -577,7 +579,7 @@ def test_an_unfinished_run_is_refused_with_what_to_do(audited, tmp_path):
 def test_a_run_that_was_deleted_leaves_a_page_about_the_others(audited, chain, tmp_path, gone):
     for place in chain.out.glob(f"{gone}-*"):
         place.rename(tmp_path / place.name)
-    drawn = page(collect([audited], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([audited], tmp_path / "report.html"))
     assert (
         audited.id in drawn and "Not part of this chain: " in drawn
         if gone != "tokenizer"
@@ -646,12 +648,12 @@ def hostile(chain):
 
 
 def test_no_place_that_others_fill_lets_markup_through(hostile, tmp_path):
-    drawn = page(collect([hostile], tmp_path / "report.html"))
+    drawn = draw_page(collect_report([hostile], tmp_path / "report.html"))
     assert "<script" not in drawn and drawn.count("&lt;script&gt;") > 40
 
 
 def test_hostile_words_change_no_sum(hostile, tmp_path, tables):
-    found = tables(page(collect([hostile], tmp_path / "report.html")))
+    found = tables(draw_page(collect_report([hostile], tmp_path / "report.html")))
     assert [row[2:] for row in found["What each step read, and what became of it"][1:]] == [
         ["6", "4", "1", "1"],
         ["2", "2", "0", "0"],
@@ -664,7 +666,7 @@ def test_hostile_words_change_no_sum(hostile, tmp_path, tables):
 @pytest.mark.parametrize("step", ["crawl", "annotate", "decide", "pack"])
 def test_the_page_says_of_each_step_what_its_manifest_says(audited, chain, tmp_path, tables, step):
     counts = find_latest(chain.out, step).counts
-    found = tables(page(collect([audited], tmp_path / "report.html")))
+    found = tables(draw_page(collect_report([audited], tmp_path / "report.html")))
     (row,) = [row for row in found["What each step read, and what became of it"] if row[0] == step]
     assert [int(cell) for cell in row[2:]] == [
         counts[name] for name in ("read", "kept", "dropped", "quarantined")
@@ -672,7 +674,7 @@ def test_the_page_says_of_each_step_what_its_manifest_says(audited, chain, tmp_p
 
 
 def test_the_page_counts_tokens_and_models_as_the_manifests_do(audited, chain, tmp_path, tables):
-    found = tables(page(collect([audited], tmp_path / "report.html")))
+    found = tables(draw_page(collect_report([audited], tmp_path / "report.html")))
     assert found["Splits"][1] == [
         "train",
         "1",
@@ -717,8 +719,8 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path, tables)
             check=False,
         )
         assert done.returncode in (0, 3), done.stderr
-    facts = collect([find_latest(out, "decide")], tmp_path / "report.html")
-    drawn = page(facts)
+    facts = collect_report([find_latest(out, "decide")], tmp_path / "report.html")
+    drawn = draw_page(facts)
     assert "The ledger balances" in drawn
     assert facts.corpus is not None and facts.corpus.documents == 3
     assert {reason.name: reason.first for reason in facts.corpus.reasons if reason.first} == {
@@ -737,7 +739,7 @@ def test_what_annotate_and_decide_really_write_can_be_reported(tmp_path, tables)
         prose.split()
     )
     decide = facts.last("decide")
-    known = conditions(decide, facts.corpus.signals)
+    known = list_conditions(decide, facts.corpus.signals)
     assert [one.name for one in known] == decide.details["reasons"]
     assert [one.name for one in known if "not recorded" in one.drops_if] == []
     assert [

@@ -9,6 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports.chain.report_data import (
+    ClusterSample,
+    DuplicateSummary,
+    LicenceCount,
+    ReasonCount,
+    TextSample,
+)
 
 from gristmill.config import Config
 from gristmill.corpus.document import DOCUMENT_SCHEMA
@@ -18,13 +25,12 @@ from gristmill.runs import storage
 from gristmill.runs.run import start_run
 from reports.chain import corpus as corpus_module
 from reports.chain.corpus import scan_corpus
-from reports.chain.facts import Cluster, Duplicates, Licence, Reason, Sample
-from reports.chain.models import curves, metrics, thinned
-from reports.chain.texts import Place, masked, sample
-from reports.chain.tokens import length_counts
+from reports.chain.models import collect_curves, parse_metrics, thin_points
+from reports.chain.texts import RowLocation, make_sample, mask_personal
+from reports.chain.tokens import count_lengths
 from reports.clusters.members import keep_smallest
-from reports.clusters.sampling import Clusters
-from reports.drawing.text_diff import compare
+from reports.clusters.sampling import ClusterSizes
+from reports.drawing.text_diff import compare_texts
 
 PERSONAL = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("type", pa.string())]))
 DOCUMENTS = DOCUMENT_SCHEMA.append(pa.field("personal", PERSONAL, nullable=False))
@@ -105,9 +111,9 @@ def test_licences_are_counted_by_source_with_the_documents_that_show_each_eviden
         [[decision(), decision(keep=False, reasons=4)], [decision(), decision()]],
     )
     assert found.licences == (
-        Licence("news", "MIT", 2, 1, {"rel=license": 2}),
-        Licence("news", "unknown", 1, 1, {}),
-        Licence("wiki", "MIT", 1, 1, {}),
+        LicenceCount("news", "MIT", 2, 1, {"rel=license": 2}),
+        LicenceCount("news", "unknown", 1, 1, {}),
+        LicenceCount("wiki", "MIT", 1, 1, {}),
     )
     assert found.documents == 4
 
@@ -156,9 +162,15 @@ def test_a_text_whose_rights_do_not_allow_it_is_not_shown(tmp_path):
     )
     origin = ("news", "en")
     assert found.reasons == (
-        Reason("opt_out", 1, 1, 0, (Sample("1", *origin, None, "a.warc.gz, offset 7, item 1"),)),
-        Reason(
-            "too_short", 1, 2, 1, (Sample("2", *origin, "Open.", "a.warc.gz, offset 7, item 1"),)
+        ReasonCount(
+            "opt_out", 1, 1, 0, (TextSample("1", *origin, None, "a.warc.gz, offset 7, item 1"),)
+        ),
+        ReasonCount(
+            "too_short",
+            1,
+            2,
+            1,
+            (TextSample("2", *origin, "Open.", "a.warc.gz, offset 7, item 1"),),
         ),
     )
 
@@ -195,24 +207,24 @@ def test_the_largest_clusters_show_the_kept_text_and_the_least_similar_dropped_o
     found = scan(tmp_path, shards, decisions).duplicates
 
     def shown(id, text):
-        return Sample(id, "news", "en", text, "a.warc.gz, offset 7, item 1")
+        return TextSample(id, "news", "en", text, "a.warc.gz, offset 7, item 1")
 
-    assert found == Duplicates(
+    assert found == DuplicateSummary(
         {2: 1, 3: 1},
         (
-            Cluster(
+            ClusterSample(
                 3,
                 0.75,
                 shown("b", "kept of three"),
                 shown("d", "least similar"),
-                compare("kept of three", "least similar"),
+                compare_texts("kept of three", "least similar"),
             ),
-            Cluster(
+            ClusterSample(
                 2,
                 1.0,
                 shown("a", "kept of two"),
                 shown("e", "copy of two"),
-                compare("kept of two", "copy of two"),
+                compare_texts("kept of two", "copy of two"),
             ),
         ),
     )
@@ -239,7 +251,9 @@ def test_copies_are_compared_over_their_whole_text_with_personal_data_masked(tmp
     ).duplicates
     assert found is not None
     (cluster,) = found.largest
-    assert cluster.comparison == compare(f"{body}mail [email] now", f"{body}mail [email] then")
+    assert cluster.comparison == compare_texts(
+        f"{body}mail [email] now", f"{body}mail [email] then"
+    )
     assert cluster.comparison.places[0].before == 394 and "@" not in repr(cluster)
 
 
@@ -250,7 +264,7 @@ def test_the_meaning_of_signals_is_read_from_the_documents_own_files(tmp_path):
 
 
 def test_only_the_largest_clusters_are_held():
-    clusters = Clusters()
+    clusters = ClusterSizes()
     size = np.arange(2, 102, dtype=np.int32)
     table = {
         "cluster": np.arange(100),
@@ -266,12 +280,12 @@ def test_only_the_largest_clusters_are_held():
 def test_without_a_decide_run_documents_are_counted_and_nothing_is_said_of_reasons(tmp_path):
     found = scan(tmp_path, [[document("1"), document("2")]])
     assert (found.documents, found.decided, found.reasons, found.duplicates) == (2, False, (), None)
-    assert found.licences == (Licence("news", "MIT", 2, 2, {}),)
+    assert found.licences == (LicenceCount("news", "MIT", 2, 2, {}),)
 
 
 def test_an_empty_shard_is_no_harm(tmp_path):
     found = scan(tmp_path, [[], [document("1")]], [[], [decision()]])
-    assert (found.documents, found.duplicates) == (1, Duplicates({}, ()))
+    assert (found.documents, found.duplicates) == (1, DuplicateSummary({}, ()))
 
 
 def test_batches_do_not_change_what_is_found(tmp_path, monkeypatch):
@@ -309,9 +323,9 @@ def test_the_lowest_bit_is_the_first_reason():
 
 @given(st.lists(st.text(max_size=3), unique=True), st.integers(1, 4))
 def test_keeping_the_smallest_is_sorting_and_cutting(ids, most):
-    found: list[tuple[str, Place]] = []
+    found: list[tuple[str, RowLocation]] = []
     for id in ids:
-        keep_smallest(found, (id, Place(0, 0)), most)
+        keep_smallest(found, (id, RowLocation(0, 0)), most)
     assert [id for id, _ in found] == sorted(ids)[:most]
 
 
@@ -321,7 +335,7 @@ def test_personal_data_is_masked_by_its_bytes():
         {"start": len("é: a@b.org, 电话 ".encode()), "end": len(text.encode()), "type": "phone"},
         {"start": 4, "end": 11, "type": "email"},
     ]
-    assert masked(text, spans) == "é: [email], 电话 [phone]"
+    assert mask_personal(text, spans) == "é: [email], 电话 [phone]"
 
 
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6)
@@ -331,13 +345,15 @@ SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=6)
 def test_all_and_only_what_lies_inside_a_span_is_masked(length, pairs):
     spans = [{"start": min(pair), "end": max(pair), "type": "x"} for pair in pairs]
     covered = {at for span in spans for at in range(span["start"], span["end"])}
-    assert len(masked("o" * length, spans).replace("[x]", "")) == len(set(range(length)) - covered)
+    assert len(mask_personal("o" * length, spans).replace("[x]", "")) == len(
+        set(range(length)) - covered
+    )
 
 
 @given(st.text(), SPANS)
 def test_spans_that_cut_a_character_in_two_are_no_harm(text, pairs):
     assert (
-        masked(
+        mask_personal(
             text, [{"start": min(pair), "end": max(pair), "type": "x"} for pair in pairs]
         ).encode()[:1]
         or not text
@@ -345,7 +361,7 @@ def test_spans_that_cut_a_character_in_two_are_no_harm(text, pairs):
 
 
 def test_a_long_text_is_cut_after_masking():
-    shown = sample(
+    shown = make_sample(
         document(
             "1",
             "mail a@b.org " + "word " * 200,
@@ -358,11 +374,11 @@ def test_a_long_text_is_cut_after_masking():
 
 
 def test_a_document_without_capture_has_no_origin():
-    assert sample(document("1", capture=None)).capture == ""
+    assert make_sample(document("1", capture=None)).capture == ""
 
 
 def test_lengths_are_counted_by_powers_of_two():
-    assert length_counts(np.array([0, 1, 2, 3, 4, 7, 8, 1024]))[:11].tolist() == [
+    assert count_lengths(np.array([0, 1, 2, 3, 4, 7, 8, 1024]))[:11].tolist() == [
         2,
         2,
         2,
@@ -379,28 +395,28 @@ def test_lengths_are_counted_by_powers_of_two():
 
 @given(st.lists(st.integers(1, 2**31 - 1)))
 def test_every_length_is_counted_in_the_power_that_holds_it(lengths):
-    counts = length_counts(np.array(lengths, np.int64))
+    counts = count_lengths(np.array(lengths, np.int64))
     assert counts.tolist() == [sum(2**i <= n < 2 ** (i + 1) for n in lengths) for i in range(40)]
 
 
 def test_curves_have_training_first_and_skip_what_is_no_number():
-    rows = metrics(
+    rows = parse_metrics(
         '{"step": 0, "validation_loss": 3.0}\n{"step": 1, "loss": 2.0, "mlm_loss": NaN, "lr": 0.1}\n\n',
         "run",
     )
-    assert curves(rows) == {"loss": [(1, 2.0)], "validation_loss": [(0, 3.0)]}
+    assert collect_curves(rows) == {"loss": [(1, 2.0)], "validation_loss": [(0, 3.0)]}
 
 
 def test_garbled_metrics_are_refused_by_name():
     with pytest.raises(RunError, match="pretrain-1"):
-        metrics('{"step": 0', "pretrain-1")
+        parse_metrics('{"step": 0', "pretrain-1")
     with pytest.raises(RunError, match="pretrain-1"):
-        metrics(json.dumps([1]), "pretrain-1")
+        parse_metrics(json.dumps([1]), "pretrain-1")
 
 
 @given(st.lists(st.tuples(st.integers(), st.integers()), max_size=2000))
 def test_thinning_keeps_the_ends_and_the_order(points):
-    kept = thinned(points)
+    kept = thin_points(points)
     assert len(kept) <= 302
     assert kept[:1] == points[:1]
     assert kept[-1:] == points[-1:]

@@ -12,31 +12,31 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reports.chain.report_data import (
+    AuditSummary,
+    ClusterSample,
+    CorpusSummary,
+    DuplicateSummary,
+    LicenceCount,
+    QuarantinedRecord,
+    ReasonCount,
+    ReportData,
+    RunSummary,
+    TextSample,
+    TokenCounts,
+    TokenSlice,
+    TrainingSummary,
+)
 
 from gristmill.runs.ledger import Entry
-from reports.chain.duplicates import size_bars
-from reports.chain.facts import (
-    Audit,
-    Cluster,
-    Corpus,
-    Duplicates,
-    Facts,
-    Licence,
-    Quarantined,
-    Reason,
-    RunFacts,
-    Sample,
-    Slice,
-    Tokens,
-    Training,
-)
-from reports.chain.health_checks import Check, checks, unbalanced
-from reports.chain.page import page
-from reports.chain.provenance import by_id
-from reports.chain.summary import chain, headline, tiles, verdict
+from reports.chain.duplicates import make_size_bars
+from reports.chain.health_checks import HealthCheck, check_health, find_imbalances
+from reports.chain.page import draw_page
+from reports.chain.provenance import write_lookup_command
+from reports.chain.summary import draw_chain, draw_verdict, list_tiles, write_headline
 from reports.drawing import blocks, stacks
 from reports.drawing.style import CSS
-from reports.drawing.text_diff import Comparison, Piece, Place
+from reports.drawing.text_diff import Comparison, DifferingPlace, DiffPiece
 
 Words = Callable[[str], str]
 STEPS = {
@@ -69,7 +69,7 @@ def entries(step: str, w: Words) -> tuple[Entry, ...]:
     )
 
 
-def run(step: str, w: Words = plain, **changes) -> RunFacts:
+def run(step: str, w: Words = plain, **changes) -> RunSummary:
     rows = entries(step, w)
     counts = {"read": sum(row.documents for row in rows)} if rows else {}
     for row in rows:
@@ -90,7 +90,7 @@ def run(step: str, w: Words = plain, **changes) -> RunFacts:
         "tokenizer": {"vocab_size": 99, "sample_documents": 7, "sample_bytes": 700},
         "pretrain": {"objective": "causal"},
     }.get(step, {})
-    made = RunFacts(
+    made = RunSummary(
         id=f"{step}-0123456789ab",
         step=step,
         version=w("0.1"),
@@ -164,41 +164,41 @@ def audit_json(w: Words) -> dict:
     }
 
 
-def facts(w: Words = plain, **changes) -> Facts:
-    sample = Sample(w("0f"), w("news"), w("en"), w("A text."), w("a.warc.gz, offset 1, item 0"))
-    reason = Reason(w("decide-rule"), 2, 3, 1, (sample, replace(sample, text=None)))
+def facts(w: Words = plain, **changes) -> ReportData:
+    sample = TextSample(w("0f"), w("news"), w("en"), w("A text."), w("a.warc.gz, offset 1, item 0"))
+    reason = ReasonCount(w("decide-rule"), 2, 3, 1, (sample, replace(sample, text=None)))
     places = (
-        Place(
+        DifferingPlace(
             3,
-            (Piece(w("same "), False), Piece(w("one"), True)),
-            (Piece(w("same "), False), Piece(w("two"), True)),
+            (DiffPiece(w("same "), False), DiffPiece(w("one"), True)),
+            (DiffPiece(w("same "), False), DiffPiece(w("two"), True)),
         ),
     )
     compared = Comparison(4, 5, 1, places, False)
-    made = Facts(
+    made = ReportData(
         folder=w("runs"),
         ends=("audit-0123456789ab",),
         runs=tuple(run(step, w) for step in STEPS),
-        corpus=Corpus(
+        corpus=CorpusSummary(
             9,
             True,
-            (Licence(w("news"), w("MIT"), 9, 7, {w("rel=license"): 9}),),
+            (LicenceCount(w("news"), w("MIT"), 9, 7, {w("rel=license"): 9}),),
             {(w("news"), w("noai")): 1},
             {w("email"): 2},
             (reason,),
-            Duplicates({2: 3, 7: 1}, (Cluster(7, 0.8, sample, sample, compared),)),
+            DuplicateSummary({2: 3, 7: 1}, (ClusterSample(7, 0.8, sample, sample, compared),)),
             {"words": w("a count")},
         ),
-        quarantined=(Quarantined("annotate", w("a.gz"), 12, w("bad"), w("an error")),),
-        tokens=Tokens(
+        quarantined=(QuarantinedRecord("annotate", w("a.gz"), 12, w("bad"), w("an error")),),
+        tokens=TokenCounts(
             "pack-0123456789ab",
             99,
             w("7e"),
-            (Slice("train", w("news"), w("en"), 7, 280, 700),),
+            (TokenSlice("train", w("news"), w("en"), 7, 280, 700),),
             (0, 3, 4),
         ),
         trainings=(
-            Training(
+            TrainingSummary(
                 "pretrain-0123456789ab",
                 "causal",
                 {"parameters": 1000, "steps": 2, "tokens": 64},
@@ -210,7 +210,7 @@ def facts(w: Words = plain, **changes) -> Facts:
                 "continuation",
                 ({"prompt": w("Once"), "text": w(" upon")},),
             ),
-            Training(
+            TrainingSummary(
                 "pretrain-ba9876543210",
                 "mlm_nsp",
                 {},
@@ -231,7 +231,7 @@ def facts(w: Words = plain, **changes) -> Facts:
             ),
         ),
         audits=(
-            Audit(
+            AuditSummary(
                 "audit-0123456789ab",
                 audit_json(w),
                 (w("corpus: fine"),),
@@ -272,13 +272,13 @@ class Outline(HTMLParser):
 # ---- nothing from outside becomes markup
 
 NASTY = st.text(st.characters(codec=None) | st.sampled_from("<>&\"'=/`;-! "), max_size=20)
-CLEAN = Outline(page(facts()))
+CLEAN = Outline(draw_page(facts()))
 
 
 @settings(max_examples=60)
 @given(NASTY)
 def test_no_text_from_outside_changes_the_outline_of_the_page(words):
-    drawn = page(facts(lambda name: f"{name}{words}"))
+    drawn = draw_page(facts(lambda name: f"{name}{words}"))
     drawn.encode()
     assert Outline(drawn).elements == CLEAN.elements
 
@@ -294,19 +294,19 @@ def test_no_text_from_outside_changes_the_outline_of_the_page(words):
     ],
 )
 def test_known_attacks_stay_text(attack):
-    drawn = page(facts(lambda name: name + attack))
+    drawn = draw_page(facts(lambda name: name + attack))
     assert attack not in drawn
     assert Outline(drawn).elements == CLEAN.elements
 
 
 def test_control_characters_and_lone_surrogates_are_replaced():
-    drawn = page(facts(lambda name: name + "\x00\x1b\ud800"))
+    drawn = draw_page(facts(lambda name: name + "\x00\x1b\ud800"))
     assert not re.search("[\x00-\x08\x0b-\x1f\ud800-\udfff]", drawn)
     assert "A text.\ufffd\ufffd\ufffd" in drawn
 
 
 def test_the_page_allows_itself_its_own_style_and_nothing_else():
-    drawn = page(facts())
+    drawn = draw_page(facts())
     style = re.search("<style>(.*?)</style>", drawn, re.S)
     assert style is not None
     digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
@@ -332,23 +332,23 @@ def test_no_link_or_style_leads_to_the_network():
 
 
 def test_equal_facts_give_equal_bytes():
-    assert page(facts()) == page(facts())
+    assert draw_page(facts()) == draw_page(facts())
 
 
 @pytest.mark.parametrize("name", list(NOTHING))
 def test_any_part_may_be_missing(name):
-    Outline(page(facts(**{name: NOTHING[name]})))
+    Outline(draw_page(facts(**{name: NOTHING[name]})))
 
 
 @pytest.mark.parametrize("step", list(STEPS))
 def test_any_single_run_makes_a_page(step):
-    drawn = page(facts(runs=(run(step),), ends=(f"{step}-0123456789ab",), **NOTHING))
+    drawn = draw_page(facts(runs=(run(step),), ends=(f"{step}-0123456789ab",), **NOTHING))
     assert f"<code>{step}-0123456789ab</code>" in drawn
     assert drawn.count("Not part of this chain: ") >= 4
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it():
-    drawn = page(facts(runs=(run("decide"),), **NOTHING))
+    drawn = draw_page(facts(runs=(run("decide"),), **NOTHING))
     for command in (
         "gristmill crawl",
         "gristmill prepare",
@@ -361,7 +361,7 @@ def test_what_is_missing_is_named_with_the_command_that_makes_it():
 
 def test_an_audit_in_another_format_is_linked_and_not_read():
     audit = replace(facts().audits[0], content={"schema": "gristmill.audit/1"})
-    drawn = page(facts(audits=(audit,)))
+    drawn = draw_page(facts(audits=(audit,)))
     assert "another format" in drawn and 'href="runs/audit/audit.html"' in drawn
 
 
@@ -382,7 +382,7 @@ def test_ids_are_unique_and_every_link_inside_the_page_has_its_place():
 
 
 def test_every_table_has_a_caption_and_scrolls_in_its_own_box():
-    drawn = page(facts())
+    drawn = draw_page(facts())
     tables = drawn.count("<table>")
     assert tables > 10
     assert drawn.count("<table><caption>") == tables
@@ -397,7 +397,7 @@ def test_every_table_has_a_caption_and_scrolls_in_its_own_box():
 
 
 def test_every_chart_has_a_title_and_its_numbers_in_words():
-    drawn = page(facts())
+    drawn = draw_page(facts())
     titled = re.findall(
         '<svg height="[0-9]+" role="img" [^>]*><title>[^<]+</title><desc>[^<]+</desc>', drawn
     )
@@ -446,7 +446,7 @@ def test_a_table_has_numbers_to_the_right_and_row_heads():
 
 
 def test_a_sample_shows_its_text_and_where_it_came_from():
-    assert blocks.sample(Sample("0f", "news", "en", "<b>\nx", "a.gz, offset 1, item 0")) == (
+    assert blocks.sample(TextSample("0f", "news", "en", "<b>\nx", "a.gz, offset 1, item 0")) == (
         '<figure class="sample"><blockquote dir="auto" lang="en" class="text">&lt;b&gt;\nx</blockquote>'
         '<figcaption><div class="origin"><code>0f</code> · news · English (en) · a.gz, offset 1, item 0</div>'
         "</figcaption></figure>"
@@ -454,14 +454,14 @@ def test_a_sample_shows_its_text_and_where_it_came_from():
 
 
 def test_a_withheld_text_leaves_its_id():
-    assert blocks.sample(Sample("0f", "news", "en", None, "")) == (
+    assert blocks.sample(TextSample("0f", "news", "en", None, "")) == (
         '<figure class="sample"><p class="note">Its text is withheld.</p>'
         '<figcaption><div class="origin"><code>0f</code> · news · English (en)</div></figcaption></figure>'
     )
 
 
 def test_the_verdict_says_its_level_in_words():
-    assert verdict([Check("look", "a < b")]) == (
+    assert draw_verdict([HealthCheck("look", "a < b")]) == (
         '<ul class="verdict" aria-label="Verdict"><li class="look"><b>Look</b> <span>a &lt; b</span></li></ul>'
     )
 
@@ -472,7 +472,7 @@ def test_runs_stand_in_columns_right_of_what_they_read():
         run("pretrain", depth=1),
         run("pretrain", depth=1, id="pretrain-ba9876543210"),
     )
-    found = re.findall("<li>.*?</li>", chain(facts(runs=two)))
+    found = re.findall("<li>.*?</li>", draw_chain(facts(runs=two)))
     assert [re.findall("<b>(.*?)</b><code>(.*?)</code>", column) for column in found] == [
         [("pack", "0123456789ab")],
         [("pretrain", "0123456789ab"), ("pretrain", "ba9876543210")],
@@ -481,12 +481,12 @@ def test_runs_stand_in_columns_right_of_what_they_read():
 
 def test_the_headline_says_how_much_of_what_and_the_models():
     assert (
-        headline(facts())
+        write_headline(facts())
         == "7 documents from 1 source in English, and a causal model and a BERT trained on them"
     )
-    assert headline(facts(trainings=())) == "7 documents from 1 source in English"
+    assert write_headline(facts(trainings=())) == "7 documents from 1 source in English"
     assert (
-        headline(facts(runs=(run("pretrain"),), **NOTHING))
+        write_headline(facts(runs=(run("pretrain"),), **NOTHING))
         == "A chain of 1 run, without a corpus beside it"
     )
 
@@ -499,11 +499,11 @@ def test_a_language_of_less_than_one_document_in_a_hundred_is_not_in_the_headlin
     )
     counts = {"read": 1009, "kept": 1000}
     only = facts(runs=(run("pack", entries=rows, counts=counts),), trainings=())
-    assert headline(only) == "1,000 documents from 1 source mostly in English"
+    assert write_headline(only) == "1,000 documents from 1 source mostly in English"
 
 
 def test_the_tiles_carry_what_stands_behind_their_figures():
-    assert list(tiles(facts())) == [
+    assert list(list_tiles(facts())) == [
         ("Documents kept", "7", "77.8 % of 9 judged"),
         ("Tokens", "280", "700 B of text, vocabulary 99"),
         ("Duplicates dropped", "0", "0.0 % of 9"),
@@ -513,31 +513,31 @@ def test_the_tiles_carry_what_stands_behind_their_figures():
 
 
 def test_the_command_that_prints_a_document_is_one_line_of_python():
-    command = by_id("runs", "annotate-1", "0f")
+    command = write_lookup_command("runs", "annotate-1", "0f")
     assert command.startswith('python -c "') and command.endswith('"')
     compile(command.removeprefix('python -c "').removesuffix('"'), "command", "exec")
 
 
 def test_settings_are_shown_as_json():
-    assert "<pre>{\n &quot;key&quot;: &quot;value&quot;\n}</pre>" in page(facts())
+    assert "<pre>{\n &quot;key&quot;: &quot;value&quot;\n}</pre>" in draw_page(facts())
     assert json.loads('{\n "key": "value"\n}') == {"key": "value"}
 
 
 def test_clusters_are_drawn_in_ranges_up_to_the_largest():
-    assert [(bar.label, bar.value) for bar in size_bars({2: 3, 7: 1, 12: 2})] == [
+    assert [(bar.label, bar.value) for bar in make_size_bars({2: 3, 7: 1, 12: 2})] == [
         ("2 documents", 3),
         ("3 documents", 0),
         ("4 documents", 0),
         ("5 to 9 documents", 1),
         ("10 to 19 documents", 2),
     ]
-    assert [bar.label for bar in size_bars({5000: 1})][-1] == "1,000 or more documents"
+    assert [bar.label for bar in make_size_bars({5000: 1})][-1] == "1,000 or more documents"
 
 
 @given(st.lists(st.lists(st.integers(0, 10**9), min_size=3, max_size=3), min_size=1, max_size=5))
 def test_stacked_bars_have_the_length_of_their_shares(rows):
-    drawn = stacks.stacked_bars(
-        "t", ["a", "b", "c"], [stacks.Stack(f"r{i}", row) for i, row in enumerate(rows)]
+    drawn = stacks.draw_stacked_bars(
+        "t", ["a", "b", "c"], [stacks.StackedBar(f"r{i}", row) for i, row in enumerate(rows)]
     )
     widths = [float(w) for w in re.findall(r'width="([\d.]+)%" height="15"', drawn)]
     shares = [value / sum(row) for row in rows if sum(row) for value in row if value]
@@ -545,7 +545,7 @@ def test_stacked_bars_have_the_length_of_their_shares(rows):
 
 
 def test_the_parts_of_a_stacked_bar_are_named_below_it_under_their_numbers():
-    drawn = stacks.stacked_bars("t", ["kept", "a<b"], [stacks.Stack("r", [3, 1])])
+    drawn = stacks.draw_stacked_bars("t", ["kept", "a<b"], [stacks.StackedBar("r", [3, 1])])
     legend = '<ul class="legend"><li><b class="c1">1</b> kept</li><li><b class="c2">2</b> a&lt;b</li></ul>'
     assert drawn.endswith(f"</svg>{legend}</div>")
     assert re.findall(r'class="on" text-anchor="middle">(\d)<', drawn) == ["1", "2"]
@@ -553,7 +553,7 @@ def test_the_parts_of_a_stacked_bar_are_named_below_it_under_their_numbers():
 
 def test_stacked_bars_without_values_say_so():
     assert (
-        stacks.stacked_bars("t <", ["a"], [stacks.Stack("r", [0])])
+        stacks.draw_stacked_bars("t <", ["a"], [stacks.StackedBar("r", [0])])
         == '<p class="chart-empty">t &lt;: nothing to draw.</p>'
     )
 
@@ -561,11 +561,11 @@ def test_stacked_bars_without_values_say_so():
 # ---- the verdict
 
 
-def levels(found: Facts) -> dict[str, str]:
-    return {check.words: check.level for check in checks(found)}
+def levels(found: ReportData) -> dict[str, str]:
+    return {check.words: check.level for check in check_health(found)}
 
 
-def with_run(step: str, **changes) -> Facts:
+def with_run(step: str, **changes) -> ReportData:
     found = facts()
     return replace(
         found,
@@ -574,7 +574,7 @@ def with_run(step: str, **changes) -> Facts:
 
 
 def test_a_sound_chain_is_said_to_balance_with_what_needs_a_look():
-    assert [(check.level, check.words) for check in checks(facts())] == [
+    assert [(check.level, check.words) for check in check_health(facts())] == [
         (
             "good",
             "The ledger balances: read = kept + dropped + quarantined in crawl, annotate, decide and pack. "
@@ -590,7 +590,7 @@ def test_a_sound_chain_is_said_to_balance_with_what_needs_a_look():
     ]
 
 
-def sound() -> Facts:
+def sound() -> ReportData:
     """Facts without a quarantine."""
     found = facts(quarantined=())
     kept = (Entry("news", "en", "kept", "", 9, 900),)
@@ -608,8 +608,8 @@ def test_a_lost_record_is_wrong():
             for r in sound().runs
         ),
     )
-    assert unbalanced(lost) == ["crawl-0123456789ab read 10 records, but 9 have a fate"]
-    assert checks(lost)[0].level == "wrong"
+    assert find_imbalances(lost) == ["crawl-0123456789ab read 10 records, but 9 have a fate"]
+    assert check_health(lost)[0].level == "wrong"
 
 
 def test_a_step_that_did_not_read_what_the_one_before_kept_is_wrong():
@@ -618,7 +618,7 @@ def test_a_step_that_did_not_read_what_the_one_before_kept_is_wrong():
         replace(r, entries=rows, counts={"read": 8, "kept": 8}) if r.step == "annotate" else r
         for r in sound().runs
     )
-    assert unbalanced(replace(sound(), runs=other)) == [
+    assert find_imbalances(replace(sound(), runs=other)) == [
         "decide-0123456789ab did not read what annotate-0123456789ab kept",
         "pack-0123456789ab did not read what annotate-0123456789ab kept",
     ]
@@ -629,7 +629,7 @@ def test_decision_files_that_disagree_with_the_ledger_are_wrong():
     assert found.corpus is not None
     reasons = (replace(found.corpus.reasons[0], first=3),)
     other = replace(found, corpus=replace(found.corpus, reasons=reasons))
-    assert unbalanced(other) == [
+    assert find_imbalances(other) == [
         "decide-rule decided 3 documents in the files of decide-0123456789ab, but 2 in its ledger"
     ]
 
@@ -638,7 +638,9 @@ def test_shards_that_disagree_with_the_ledger_are_wrong():
     found = sound()
     assert found.tokens is not None
     other = replace(found, tokens=replace(found.tokens, slices=()))
-    assert unbalanced(other) == ["the shards of pack-0123456789ab hold 0 documents, its ledger 7"]
+    assert find_imbalances(other) == [
+        "the shards of pack-0123456789ab hold 0 documents, its ledger 7"
+    ]
 
 
 @pytest.mark.parametrize("why", ["mixture", "upweight"])
@@ -664,9 +666,9 @@ def test_documents_that_are_written_several_times_are_counted_as_they_were_writt
         )
 
     other = replace(found, runs=tuple(map(changed, found.runs)))
-    assert not [told for told in unbalanced(other) if told.startswith("the shards")]
+    assert not [told for told in find_imbalances(other) if told.startswith("the shards")]
     details["splits"]["train"]["documents"] += 1
-    assert [told for told in unbalanced(other) if told.startswith("the shards")] == [
+    assert [told for told in find_imbalances(other) if told.startswith("the shards")] == [
         f"the shards of pack-0123456789ab hold {written} documents, its ledger {written + 1}"
     ]
 
@@ -690,7 +692,7 @@ def test_no_quarantine_is_good_and_a_broken_budget_wrong():
 def test_unknown_licences_and_ignored_opt_outs_need_a_look():
     found = sound()
     assert found.corpus is not None
-    rows = (Licence("news", "unknown", 3, 2, {}), *found.corpus.licences)
+    rows = (LicenceCount("news", "unknown", 3, 2, {}), *found.corpus.licences)
     ignored = tuple(
         replace(r, config={"rights": {"honour_opt_outs": False}}) if r.step == "decide" else r
         for r in found.runs
@@ -724,9 +726,9 @@ def test_a_failed_gate_is_wrong():
 
 def test_runs_of_a_foreign_tokenizer_are_listed_and_not_told_of():
     foreign = replace(run("decide"), id="decide-ba9876543210", main=False, counts={"read": 99})
-    drawn = page(replace(sound(), runs=(foreign, *sound().runs)))
+    drawn = draw_page(replace(sound(), runs=(foreign, *sound().runs)))
     assert (
         "The tokenizer was trained on another corpus: its chain (1 run) is listed, not told of."
         in drawn
     )
-    assert unbalanced(replace(sound(), runs=(foreign, *sound().runs))) == []
+    assert find_imbalances(replace(sound(), runs=(foreign, *sound().runs))) == []

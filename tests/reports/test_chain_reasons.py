@@ -8,10 +8,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports.chain.report_data import ReportData, RunSummary
 
 from gristmill.runs.ledger import Entry, totals
-from reports.chain.facts import Facts, RunFacts
-from reports.chain.reasons import MEANINGS, bounds, conditions, failures, meaning, units
+from reports.chain.reasons import (
+    MEANINGS,
+    explain_reason,
+    explain_units,
+    format_bounds,
+    format_failures,
+    list_conditions,
+)
 from reports.drawing.glossary import TERMS, anchor, glossary, term
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +30,7 @@ RULE = {"name": "r", "preset": "gopher", "signal": "words"}
 
 def run(step, entries=(), **changes):
     counts = {"read": sum(entry.documents for entry in entries), **totals(entries)}
-    made = RunFacts(
+    made = RunSummary(
         id=f"{step}-0",
         step=step,
         version="1",
@@ -46,7 +53,7 @@ def run(step, entries=(), **changes):
 
 
 def facts(*runs):
-    return Facts("runs", (), tuple(runs), None, (), None, (), ())
+    return ReportData("runs", (), tuple(runs), None, (), None, (), ())
 
 
 def entry(fate, reason, number):
@@ -82,13 +89,13 @@ def test_every_reason_that_crawl_and_preparation_give_is_said_in_words():
     sources = [path for room in ("crawlers", "pipelines") for path in (ROOT / room).rglob("*.py")]
     given_ = set().union(*map(words_given, sources))
     assert {"not_content", "bad_item", "cut_record"} <= given_
-    assert sorted(word for word in given_ if not meaning(word)) == []
+    assert sorted(word for word in given_ if not explain_reason(word)) == []
 
 
 def test_a_status_of_a_server_is_said_with_its_number_and_an_unknown_reason_not_at_all():
-    assert meaning("http_404") == "the server answered with status 404"
-    assert meaning("http_status") == MEANINGS["http_status"]
-    assert meaning("http_") == meaning("never heard of") == ""
+    assert explain_reason("http_404") == "the server answered with status 404"
+    assert explain_reason("http_status") == MEANINGS["http_status"]
+    assert explain_reason("http_") == explain_reason("never heard of") == ""
 
 
 def test_failures_are_named_by_reason_the_most_frequent_first():
@@ -98,8 +105,8 @@ def test_failures_are_named_by_reason_the_most_frequent_first():
         entry("quarantined", "z", 3),
         entry("kept", "", 9),
     ]
-    assert failures(run("crawl", rows)) == "z 3, a 1, b 1"
-    assert failures(run("crawl", [entry("kept", "", 9)])) == ""
+    assert format_failures(run("crawl", rows)) == "z 3, a 1, b 1"
+    assert format_failures(run("crawl", [entry("kept", "", 9)])) == ""
 
 
 # ---- rules of decide
@@ -128,13 +135,13 @@ def test_failures_are_named_by_reason_the_most_frequent_first():
     ],
 )
 def test_a_rule_is_said_as_a_comparison_with_its_exceptions(rule, said):
-    assert bounds({**RULE, **rule}) == said
+    assert format_bounds({**RULE, **rule}) == said
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_the_thresholds_said_are_those_applied(low, high):
     below, above = re.fullmatch(
-        r"words < (\S+) or > (\S+)", bounds({**RULE, "min": low, "max": high})
+        r"words < (\S+) or > (\S+)", format_bounds({**RULE, "min": low, "max": high})
     ).groups()
     assert (float(below), float(above)) == (
         pytest.approx(low, rel=1e-5),
@@ -144,14 +151,16 @@ def test_the_thresholds_said_are_those_applied(low, high):
 
 def condition(name, **config):
     details = {"reasons": [name]}
-    (found,) = conditions(run("decide", details=details, config=config), {})
+    (found,) = list_conditions(run("decide", details=details, config=config), {})
     return found.drops_if
 
 
 def test_rules_stand_in_the_order_in_which_they_count_with_preset_kinds_and_the_signals_meaning():
     details = {"reasons": ["opt_out", "r"], "rules": [{**RULE, "min": 50}]}
     config = {"presets": {"wiki": ["gopher"], "news": ["gopher", "c4"], "social": ["social"]}}
-    found = conditions(run("decide", details=details, config=config), {"words": "how many words"})
+    found = list_conditions(
+        run("decide", details=details, config=config), {"words": "how many words"}
+    )
     assert [(one.name, one.place) for one in found] == [("opt_out", 1), ("r", 2)]
     assert (found[1].drops_if, found[1].signal, found[1].origin) == (
         "words < 50",
@@ -162,14 +171,14 @@ def test_rules_stand_in_the_order_in_which_they_count_with_preset_kinds_and_the_
 
 def test_a_rule_of_a_preset_no_kind_uses_and_a_signal_without_words_are_said_shortly():
     details = {"reasons": ["r"], "rules": [{**RULE, "min": 50}]}
-    (found,) = conditions(run("decide", details=details), {})
+    (found,) = list_conditions(run("decide", details=details), {})
     assert (found.signal, found.origin) == ("", "preset gopher")
 
 
 def test_a_run_that_recorded_no_thresholds_says_so():
     assert condition("too_few_words") == "not recorded by the version that made this run"
     assert condition("near_duplicate") == "not recorded by the version that made this run"
-    assert conditions(run("decide"), {}) == []
+    assert list_conditions(run("decide"), {}) == []
 
 
 @pytest.mark.parametrize(
@@ -236,7 +245,7 @@ def annotate(kept=548, listings=21, empty=3, broken=2, **changes):
 
 
 def test_the_way_from_items_to_records_is_a_sum_that_adds_up():
-    first, second = units(facts(crawl(), annotate()))
+    first, second = explain_units(facts(crawl(), annotate()))
     assert first == (
         "crawl stored 293 answers of servers (captures). It counts items: a web page is one, and one answer of an interface "
         "(API) holds many articles or posts. Of 558 items it kept 541, dropped 13, and 4 could not be fetched or were broken."
@@ -256,7 +265,9 @@ def test_the_way_from_items_to_records_is_a_sum_that_adds_up():
     st.integers(0, 9),
 )
 def test_whatever_the_ledgers_say_the_sum_adds_up(kept, opt_out, made, listings, broken):
-    said = list(units(facts(crawl(kept, opt_out), annotate(made, listings, broken=broken))))[1]
+    said = list(
+        explain_units(facts(crawl(kept, opt_out), annotate(made, listings, broken=broken)))
+    )[1]
     total, terms = re.search(r"anew: ([\d,]+) records? = (.*)\. It made", said).groups()
     terms = re.sub(r"\([^)]*\)", "", terms)
     plus = [int(n.replace(",", "")) for n in re.findall(r"(?:^|\+ )([\d,]+)", terms)]
@@ -265,7 +276,7 @@ def test_whatever_the_ledgers_say_the_sum_adds_up(kept, opt_out, made, listings,
 
 
 def test_several_crawls_are_counted_together():
-    first, second = units(facts(crawl(), crawl(), annotate(1096, 42, 6, 4)))
+    first, second = explain_units(facts(crawl(), crawl(), annotate(1096, 42, 6, 4)))
     assert (
         first.startswith("crawl stored 586 answers")
         and "Of 1,116 items it kept 1,082, dropped 26, and 8" in first
@@ -274,9 +285,11 @@ def test_several_crawls_are_counted_together():
 
 
 def test_files_of_strangers_have_no_items_to_compare_with():
-    (said,) = units(facts(annotate(files_read=("a.jsonl",))))
+    (said,) = explain_units(facts(annotate(files_read=("a.jsonl",))))
     assert said == "annotate read 574 records of its input files and made 548 documents of them."
-    assert "input files" in list(units(facts(crawl(), annotate(files_read=("a.jsonl",)))))[1]
+    assert (
+        "input files" in list(explain_units(facts(crawl(), annotate(files_read=("a.jsonl",)))))[1]
+    )
 
 
 def test_decide_and_pack_count_the_same_documents_twice():
@@ -285,14 +298,14 @@ def test_decide_and_pack_count_the_same_documents_twice():
         "pack",
         [entry("kept", "", 482), entry("dropped", "decided", 65), entry("dropped", "empty", 1)],
     )
-    assert list(units(facts(decide, pack))) == [
+    assert list(explain_units(facts(decide, pack))) == [
         "decide judged 548 documents, one for one what annotate kept.",
         "pack read the same 548 documents once more, left out the 65 that decide had dropped, and put 482 into the shards.",
     ]
 
 
 def test_a_chain_without_a_corpus_has_nothing_to_explain():
-    assert list(units(facts(run("pretrain")))) == []
+    assert list(explain_units(facts(run("pretrain")))) == []
 
 
 # ---- the glossary

@@ -8,41 +8,41 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports.chain.report_data import (
+    AuditSummary,
+    ClusterSample,
+    CorpusSummary,
+    DuplicateSummary,
+    LicenceCount,
+    QuarantinedRecord,
+    ReasonCount,
+    ReportData,
+    RunSummary,
+    TextSample,
+    TokenCounts,
+    TokenSlice,
+    TrainingSummary,
+)
 
 from gristmill.config import Config
 from gristmill.runs import storage
 from gristmill.runs.ledger import Entry, totals
 from gristmill.runs.run import start_run
 from reports.chain.collect import MOST_QUARANTINED, read_quarantine
-from reports.chain.duplicates import duplicates
-from reports.chain.facts import (
-    Audit,
-    Cluster,
-    Corpus,
-    Duplicates,
-    Facts,
-    Licence,
-    Quarantined,
-    Reason,
-    RunFacts,
-    Sample,
-    Slice,
-    Tokens,
-    Training,
-)
-from reports.chain.funnel import funnel
-from reports.chain.health_checks import checks
-from reports.chain.provenance import example, followed
-from reports.chain.sources import crawled, spoken
-from reports.chain.summary import figures, headline, tiles
-from reports.chain.texts import Place, read_pairs, read_rows, read_samples
-from reports.chain.training import tokens, trained
+from reports.chain.duplicates import draw_duplicates_section
+from reports.chain.funnel import draw_funnel_section
+from reports.chain.health_checks import check_health
+from reports.chain.provenance import choose_example, draw_provenance_section
+from reports.chain.sources import draw_crawl_section, draw_languages_section
+from reports.chain.summary import describe_run, list_tiles, write_headline
+from reports.chain.texts import RowLocation, read_pairs, read_rows, read_samples
+from reports.chain.training import draw_tokens_section, draw_training_section
 from reports.drawing.blocks import table
 from reports.drawing.style import CSS
-from reports.drawing.text_diff import compare
+from reports.drawing.text_diff import compare_texts
 
 NASTY = '<img src=x onerror="alert(1)">&'
-SAMPLE = Sample("0f", "news", "en", "The mill.", "a.gz, offset 1, item 0")
+SAMPLE = TextSample("0f", "news", "en", "The mill.", "a.gz, offset 1, item 0")
 
 
 class Settings(Config):
@@ -55,7 +55,7 @@ def run(step, rows=(), **changes):
     entries = tuple(
         Entry("news", lang, fate, reason, number, 10) for lang, fate, reason, number in rows
     )
-    made = RunFacts(
+    made = RunSummary(
         id=f"{step}-0",
         step=step,
         version="1",
@@ -80,15 +80,17 @@ def run(step, rows=(), **changes):
 
 
 def facts(*runs_, **changes):
-    return replace(Facts("runs", (), tuple(runs_), None, (), None, (), ()), **changes)
+    return replace(ReportData("runs", (), tuple(runs_), None, (), None, (), ()), **changes)
 
 
 def corpus(**changes):
-    return replace(Corpus(10, True, (), {}, {}, (), None, {}), **changes)
+    return replace(CorpusSummary(10, True, (), {}, {}, (), None, {}), **changes)
 
 
 def clusters(*found, sizes=None):
-    return facts(corpus=corpus(duplicates=Duplicates({2: 1} if sizes is None else sizes, found)))
+    return facts(
+        corpus=corpus(duplicates=DuplicateSummary({2: 1} if sizes is None else sizes, found))
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,9 +107,13 @@ def clusters(*found, sizes=None):
 )
 def test_text_that_was_cut_is_told_of_by_kind(line, span, said):
     found = {"documents": 3, "repeated_line": line, "repeated_paragraph": 0, "repeated_span": span}
-    drawn = duplicates(replace(clusters(), runs=(run("decide", details={"repeated": found}),)))
+    drawn = draw_duplicates_section(
+        replace(clusters(), runs=(run("decide", details={"repeated": found}),))
+    )
     assert said in str(drawn)
-    assert "Repeated text" not in str(duplicates(replace(clusters(), runs=(run("decide"),))))
+    assert "Repeated text" not in str(
+        draw_duplicates_section(replace(clusters(), runs=(run("decide"),)))
+    )
 
 
 # ---- near copies side by side
@@ -115,8 +121,10 @@ def test_text_that_was_cut_is_told_of_by_kind(line, span, said):
 
 def test_near_copies_stand_side_by_side_with_what_differs_marked():
     other = replace(SAMPLE, id="1e", text="The church.")
-    drawn = duplicates(
-        clusters(Cluster(2, 0.75, SAMPLE, other, compare("The old mill.", "The new mill.")))
+    drawn = draw_duplicates_section(
+        clusters(
+            ClusterSample(2, 0.75, SAMPLE, other, compare_texts("The old mill.", "The new mill."))
+        )
     )
     assert "<h4>2 documents, estimated similarity 0.75</h4>" in drawn
     assert (
@@ -132,23 +140,27 @@ def test_near_copies_stand_side_by_side_with_what_differs_marked():
 
 
 def test_copies_that_differ_in_white_space_show_their_text_once():
-    drawn = duplicates(
-        clusters(Cluster(2, 1.0, SAMPLE, SAMPLE, compare("The mill.", "The  mill.")))
+    drawn = draw_duplicates_section(
+        clusters(ClusterSample(2, 1.0, SAMPLE, SAMPLE, compare_texts("The mill.", "The  mill.")))
     )
     assert "2 of 2 words" in drawn and "they differ in white space at most." in drawn
     assert drawn.count("<blockquote") == 1 and "The mill." in drawn
 
 
 def test_where_one_side_has_nothing_it_says_so():
-    drawn = duplicates(clusters(Cluster(2, 0.9, SAMPLE, SAMPLE, compare("", "The mill."))))
+    drawn = draw_duplicates_section(
+        clusters(ClusterSample(2, 0.9, SAMPLE, SAMPLE, compare_texts("", "The mill.")))
+    )
     assert "(nothing stands here)" in drawn and "<mark>The mill.</mark>" in drawn
 
 
 def test_hostile_copies_stay_text():
-    found = compare(f"{NASTY} one", f"{NASTY} two")
-    drawn = duplicates(
+    found = compare_texts(f"{NASTY} one", f"{NASTY} two")
+    drawn = draw_duplicates_section(
         clusters(
-            Cluster(2, 0.9, replace(SAMPLE, lang=NASTY), replace(SAMPLE, capture=NASTY), found)
+            ClusterSample(
+                2, 0.9, replace(SAMPLE, lang=NASTY), replace(SAMPLE, capture=NASTY), found
+            )
         )
     )
     assert "<img" not in drawn and drawn.count("&lt;img") >= 3
@@ -156,14 +168,14 @@ def test_hostile_copies_stay_text():
 
 def test_words_alike_that_are_passed_over_are_counted():
     words = " ".join(map(str, range(20)))
-    drawn = duplicates(
-        clusters(Cluster(2, None, SAMPLE, SAMPLE, compare(f"{words} a", f"{words} b")))
+    drawn = draw_duplicates_section(
+        clusters(ClusterSample(2, None, SAMPLE, SAMPLE, compare_texts(f"{words} a", f"{words} b")))
     )
     assert "<h4>2 documents</h4>" in drawn and "… after 12 more words alike:" in drawn
 
 
 def test_a_cluster_whose_copies_are_not_here_shows_the_kept_text_alone():
-    drawn = duplicates(clusters(Cluster(3, None, SAMPLE, None, None)))
+    drawn = draw_duplicates_section(clusters(ClusterSample(3, None, SAMPLE, None, None)))
     assert (
         "<h4>3 documents</h4>" in drawn
         and drawn.count("<blockquote") == 1
@@ -172,8 +184,8 @@ def test_a_cluster_whose_copies_are_not_here_shows_the_kept_text_alone():
 
 
 def test_a_corpus_without_duplicates_says_so():
-    assert "No duplicates among 10 documents." in duplicates(clusters(sizes={}))
-    assert "Not part of this chain: " in duplicates(facts())
+    assert "No duplicates among 10 documents." in draw_duplicates_section(clusters(sizes={}))
+    assert "Not part of this chain: " in draw_duplicates_section(facts())
 
 
 # ---- what was read
@@ -181,17 +193,17 @@ def test_a_corpus_without_duplicates_says_so():
 
 def test_opt_outs_are_listed_by_source_and_personal_data_by_type():
     found = corpus(opt_outs={("news", NASTY): 2}, personal={"email": 3, "phone": 1})
-    drawn = crawled(facts(corpus=found))
+    drawn = draw_crawl_section(facts(corpus=found))
     assert '<tr><th scope="row">news</th><td>&lt;img' in drawn
     assert (
         "4 spans (email 3, phone 1); they are marked, and masked where text is shown here." in drawn
     )
-    masked = crawled(facts(run("pack", config={"mask_personal": True}), corpus=found))
+    masked = draw_crawl_section(facts(run("pack", config={"mask_personal": True}), corpus=found))
     assert "(email 3, phone 1); pack masked them." in masked
 
 
 def test_no_opt_out_and_no_personal_data_are_sentences():
-    drawn = crawled(facts(corpus=corpus()))
+    drawn = draw_crawl_section(facts(corpus=corpus()))
     assert "No document states an opt-out." in drawn and "in kept documents: 0 spans." in drawn
 
 
@@ -201,14 +213,14 @@ def test_failures_of_a_crawl_stay_text_and_are_cut():
         [("en", "quarantined", "http_500", 1)],
         details={"failures": [NASTY + "x" * 400] * 60},
     )
-    drawn = crawled(facts(crawl))
+    drawn = draw_crawl_section(facts(crawl))
     assert "<img" not in drawn and drawn.count("<blockquote") == 50
     assert "<summary>Failures: 60 lines</summary>" in drawn and "x" * 300 not in drawn
 
 
 def test_a_licence_is_called_a_claim_and_shows_its_evidence():
-    row = Licence("news", "MIT", 3, 2, {"a": 1, NASTY: 2})
-    drawn = crawled(
+    row = LicenceCount("news", "MIT", 3, 2, {"a": 1, NASTY: 2})
+    drawn = draw_crawl_section(
         facts(corpus=corpus(licences=(row, replace(row, licence="unknown", evidence={}))))
     )
     assert "A licence is a claim of the source: nobody has checked it." in drawn
@@ -218,11 +230,11 @@ def test_a_licence_is_called_a_claim_and_shows_its_evidence():
 
 def test_languages_come_from_the_furthest_step_and_unnamed_ones_stay_codes():
     annotate, pack = run("annotate", [("en", "kept", "", 5)]), run("pack", [("xx", "kept", "", 2)])
-    assert "2 documents in the shards" in spoken(facts(annotate, pack))
-    assert ">xx</th>" in spoken(facts(annotate, pack)) and "5 documents read" in spoken(
-        facts(annotate)
-    )
-    assert "Not part of this chain: " in spoken(facts(run("crawl")))
+    assert "2 documents in the shards" in draw_languages_section(facts(annotate, pack))
+    assert ">xx</th>" in draw_languages_section(
+        facts(annotate, pack)
+    ) and "5 documents read" in draw_languages_section(facts(annotate))
+    assert "Not part of this chain: " in draw_languages_section(facts(run("crawl")))
 
 
 # ---- the opening
@@ -240,24 +252,24 @@ def test_languages_come_from_the_furthest_step_and_unnamed_ones_stay_codes():
     ],
 )
 def test_each_run_of_the_chain_says_the_numbers_that_matter(made, said):
-    assert list(figures(made)) == said
+    assert list(describe_run(made)) == said
 
 
 def test_without_decisions_the_tiles_count_the_documents_read():
     assert list(
-        tiles(facts(run("annotate", [("en", "kept", "", 5), ("en", "dropped", "no_text", 1)])))
+        list_tiles(facts(run("annotate", [("en", "kept", "", 5), ("en", "dropped", "no_text", 1)])))
     ) == [("Documents", "5", "of 6 records read")]
 
 
 def test_an_unknown_objective_is_named_in_the_headline():
-    model = Training("pretrain-0", "span", {}, {}, {}, {}, {}, {}, "", ())
-    assert headline(facts(run("pack", [("en", "kept", "", 1)]), trainings=(model,))) == (
+    model = TrainingSummary("pretrain-0", "span", {}, {}, {}, {}, {}, {}, "", ())
+    assert write_headline(facts(run("pack", [("en", "kept", "", 1)]), trainings=(model,))) == (
         "1 document from 1 source in English, and a model (span) trained on them"
     )
 
 
 def said(found):
-    return {(check.level, check.words) for check in checks(found)}
+    return {(check.level, check.words) for check in check_health(found)}
 
 
 def test_a_failed_fetch_is_not_called_unreadable():
@@ -276,7 +288,7 @@ def test_a_failed_fetch_is_not_called_unreadable():
 
 
 def test_licences_are_said_to_be_stated_by_the_input():
-    known, unknown = Licence("a", "MIT", 5, 4, {}), Licence("a", "unknown", 2, 1, {})
+    known, unknown = LicenceCount("a", "MIT", 5, 4, {}), LicenceCount("a", "unknown", 2, 1, {})
     assert said(facts(corpus=corpus(licences=(known,)))) == {
         ("good", "All 4 kept documents have a licence, as stated by the input.")
     }
@@ -290,7 +302,11 @@ def test_licences_are_said_to_be_stated_by_the_input():
 def test_an_audit_is_only_called_good_where_a_gate_could_have_failed():
     def told(gate):
         return said(
-            facts(audits=(Audit("audit-0", {"models": [], "gate": {"measurable": gate}}, (), ()),))
+            facts(
+                audits=(
+                    AuditSummary("audit-0", {"models": [], "gate": {"measurable": gate}}, (), ()),
+                )
+            )
         )
 
     assert told(0.5) == {("good", "The audit ran, and no gate failed.")}
@@ -302,17 +318,19 @@ def test_an_audit_is_only_called_good_where_a_gate_could_have_failed():
 
 
 def test_reasons_show_their_samples_and_withhold_what_is_not_ours_to_show():
-    reason = Reason("too_short", 1, 2, 1, (replace(SAMPLE, text=NASTY), replace(SAMPLE, text=None)))
+    reason = ReasonCount(
+        "too_short", 1, 2, 1, (replace(SAMPLE, text=NASTY), replace(SAMPLE, text=None))
+    )
     decide = run("decide", [("en", "dropped", "too_short", 1)])
-    drawn = funnel(facts(decide, corpus=corpus(reasons=(reason,))))
+    drawn = draw_funnel_section(facts(decide, corpus=corpus(reasons=(reason,))))
     assert "<summary><code>too_short</code> – dropped 1 document, holds for 2</summary>" in drawn
     assert "<img" not in drawn and "Its text is withheld." in drawn
 
 
 def test_the_quarantine_names_place_meaning_and_error_and_how_many_are_not_shown(tables):
     annotate = run("annotate", [("en", "kept", "", 1), ("und", "quarantined", "bad_json", 3)])
-    found = (Quarantined("annotate", "a.jsonl", 4096, "bad_json", NASTY),)
-    drawn = funnel(facts(annotate, quarantined=found))
+    found = (QuarantinedRecord("annotate", "a.jsonl", 4096, "bad_json", NASTY),)
+    drawn = draw_funnel_section(facts(annotate, quarantined=found))
     assert tables(drawn)["Quarantined records"][1] == [
         "annotate",
         "a.jsonl",
@@ -328,7 +346,7 @@ def test_the_quarantine_names_place_meaning_and_error_and_how_many_are_not_shown
 
 
 def test_an_empty_quarantine_says_so_whatever_crawl_could_not_fetch():
-    drawn = funnel(facts(run("crawl", [("en", "quarantined", "http_404", 3)])))
+    drawn = draw_funnel_section(facts(run("crawl", [("en", "quarantined", "http_404", 3)])))
     assert "Every record that lay there could be read." in drawn
 
 
@@ -407,19 +425,21 @@ def test_documents_are_found_by_their_place_each_once_whatever_the_order(tmp_pat
             path,
             row_group_size=2,
         )
-    found = list(read_rows(made, [Place(*place) for place in places]))
+    found = list(read_rows(made, [RowLocation(*place) for place in places]))
     assert [(place, row["id"]) for place, row in found] == [
-        (Place(*p), f"{p[0]}{p[1]}") for p in sorted(set(places))
+        (RowLocation(*p), f"{p[0]}{p[1]}") for p in sorted(set(places))
     ]
 
 
 def test_samples_and_pairs_are_read_from_any_shard(shards):
-    one, other = Place(0, 4), Place(1, 0)
+    one, other = RowLocation(0, 4), RowLocation(1, 0)
     assert {place: found.text for place, found in read_samples(shards, [other, one]).items()} == {
         one: "text 0 4",
         other: "text 1 0",
     }
-    assert read_pairs(shards, [(one, other)]) == {(one, other): compare("text 0 4", "text 1 0")}
+    assert read_pairs(shards, [(one, other)]) == {
+        (one, other): compare_texts("text 0 4", "text 1 0")
+    }
     assert read_pairs(shards, []) == {}
 
 
@@ -427,7 +447,7 @@ def test_samples_and_pairs_are_read_from_any_shard(shards):
 
 
 def test_what_models_say_is_marked_and_stays_text():
-    causal = Training(
+    causal = TrainingSummary(
         "p-0",
         "causal",
         {},
@@ -450,7 +470,7 @@ def test_what_models_say_is_marked_and_stays_text():
     bert = replace(
         causal, run="p-1", objective="mlm_nsp", samples_kind="fill_mask", samples=guesses
     )
-    drawn = trained(facts(trainings=(causal, bert)))
+    drawn = draw_training_section(facts(trainings=(causal, bert)))
     assert "<img" not in drawn and drawn.count("Once<mark>&lt;img") == 5
     assert (
         "<summary>2 more</summary>" in drawn
@@ -460,7 +480,7 @@ def test_what_models_say_is_marked_and_stays_text():
 
 
 def test_the_proof_of_an_export_is_told_where_there_is_one():
-    model = Training(
+    model = TrainingSummary(
         "p-0",
         "causal",
         {},
@@ -472,17 +492,19 @@ def test_the_proof_of_an_export_is_told_where_there_is_one():
         "",
         (),
     )
-    drawn = trained(facts(trainings=(model,)))
+    drawn = draw_training_section(facts(trainings=(model,)))
     assert (
         "at most 4e-06; its tokenizer gave equal ids on 1 text." in drawn
         and "Validation over at most 128 sequences." in drawn
     )
-    assert "logits" not in trained(facts(trainings=(replace(model, export={}),)))
+    assert "logits" not in draw_training_section(facts(trainings=(replace(model, export={}),)))
 
 
 def test_lengths_are_drawn_from_the_shortest_document_on():
-    found = Tokens("pack-0", 99, "7e", (Slice("train", "a", "en", 3, 40, 90),), (0, 0, 0, 2, 1))
-    drawn = tokens(facts(tokens=found))
+    found = TokenCounts(
+        "pack-0", 99, "7e", (TokenSlice("train", "a", "en", 3, 40, 90),), (0, 0, 0, 2, 1)
+    )
+    drawn = draw_tokens_section(facts(tokens=found))
     assert re.findall(r"<title>(\d[^<]* tokens)</title>", drawn) == [
         "8 to 15 tokens",
         "16 to 31 tokens",
@@ -495,9 +517,9 @@ def test_lengths_are_drawn_from_the_shortest_document_on():
 
 def test_the_command_to_try_names_a_document_that_the_page_shows():
     withheld, shown_ = replace(SAMPLE, id="00", text=None), replace(SAMPLE, id="0b")
-    found = corpus(reasons=(Reason("a", 1, 1, 1, (withheld, SAMPLE, shown_)),))
-    assert example(facts(corpus=found)) == "0b" and example(facts()) == "ID"
-    assert "&#x27;0b&#x27;" in followed(facts(run("annotate"), corpus=found))
+    found = corpus(reasons=(ReasonCount("a", 1, 1, 1, (withheld, SAMPLE, shown_)),))
+    assert choose_example(facts(corpus=found)) == "0b" and choose_example(facts()) == "ID"
+    assert "&#x27;0b&#x27;" in draw_provenance_section(facts(run("annotate"), corpus=found))
 
 
 def test_columns_of_numbers_and_of_prose_have_their_style_and_plain_ones_none():

@@ -7,25 +7,32 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports.chain.report_data import (
+    CorpusSummary,
+    DuplicateSummary,
+    LicenceCount,
+    ReasonCount,
+    ReportData,
+    RunSummary,
+    TokenCounts,
+    TokenSlice,
+    TrainingSummary,
+)
 
 from gristmill.runs.ledger import Entry, totals
-from reports.chain.duplicates import duplicates
-from reports.chain.facts import (
-    Corpus,
-    Duplicates,
-    Facts,
-    Licence,
-    Reason,
-    RunFacts,
-    Slice,
-    Tokens,
-    Training,
+from reports.chain.duplicates import draw_duplicates_section
+from reports.chain.funnel import count_losses, draw_funnel_section
+from reports.chain.page import draw_page
+from reports.chain.provenance import draw_limits_section, draw_provenance_section
+from reports.chain.sources import (
+    MOST_FILES,
+    MOST_ROWS,
+    draw_crawl_section,
+    draw_languages_section,
+    draw_share_bar,
+    long_table,
 )
-from reports.chain.funnel import funnel, losses
-from reports.chain.page import page
-from reports.chain.provenance import followed, limits
-from reports.chain.sources import MOST_FILES, MOST_ROWS, crawled, long_table, share_bar, spoken
-from reports.chain.training import tokens, trained
+from reports.chain.training import draw_tokens_section, draw_training_section
 
 FATES = st.sampled_from(
     [("kept", ""), ("dropped", "rule_a"), ("dropped", "rule_b"), ("quarantined", "bad_item")]
@@ -54,7 +61,7 @@ def run(step, rows=(), **changes):
     entries = tuple(
         Entry(source, lang, *fate, number, size) for source, lang, fate, number, size in rows
     )
-    made = RunFacts(
+    made = RunSummary(
         id=f"{step}-0",
         step=step,
         version="1",
@@ -81,11 +88,11 @@ def run(step, rows=(), **changes):
 
 
 def facts(*runs, **changes):
-    return replace(Facts("runs", (), tuple(runs), None, (), None, (), ()), **changes)
+    return replace(ReportData("runs", (), tuple(runs), None, (), None, (), ()), **changes)
 
 
 def corpus(**changes):
-    return replace(Corpus(10, True, (), {}, {}, (), None, {}), **changes)
+    return replace(CorpusSummary(10, True, (), {}, {}, (), None, {}), **changes)
 
 
 def number(cell):
@@ -106,7 +113,7 @@ def column(rows, name):
 def test_each_step_shows_its_counts_and_they_add_up(tables, ledgers):
     steps = [step for step in ("crawl", "annotate", "decide", "pack") if step in ledgers]
     runs = [run(step, ledgers[step]) for step in steps]
-    rows = tables(funnel(facts(*runs)))["What each step read, and what became of it"]
+    rows = tables(draw_funnel_section(facts(*runs)))["What each step read, and what became of it"]
     assert [row[0] for row in rows[1:]] == steps
     for row, made in zip(rows[1:], runs, strict=True):
         read, kept, dropped, failed = map(number, row[2:])
@@ -119,7 +126,7 @@ def test_each_step_shows_its_counts_and_they_add_up(tables, ledgers):
 @given(LEDGERS)
 def test_the_reasons_of_a_step_add_up_to_what_it_did_not_keep(ledgers):
     runs = [run(step, rows) for step, rows in ledgers.items()]
-    found = losses(runs)
+    found = count_losses(runs)
     for made in runs:
         own = [one for one in found if one.step == made.step]
         for fate in ("dropped", "quarantined"):
@@ -130,7 +137,7 @@ def test_the_reasons_of_a_step_add_up_to_what_it_did_not_keep(ledgers):
 @given(LEDGERS)
 def test_the_two_tables_of_reasons_together_tell_of_every_loss(tables, ledgers):
     runs = [run(step, rows) for step, rows in ledgers.items()]
-    drawn = tables(funnel(facts(*runs)))
+    drawn = tables(draw_funnel_section(facts(*runs)))
     around = drawn.get("Reasons of the steps around decide", [["number"]])
     rules = [
         row
@@ -151,7 +158,7 @@ def test_the_two_tables_of_reasons_together_tell_of_every_loss(tables, ledgers):
 @given(ROWS)
 def test_decide_by_source_and_by_language_adds_up_across_and_down(tables, rows):
     decide = run("decide", rows)
-    drawn = tables(funnel(facts(decide)))
+    drawn = tables(draw_funnel_section(facts(decide)))
     for name in ("source", "language"):
         found = drawn[f"Documents of decide-0 by {name} and first reason"]
         assert sum(column(found, "read")) == decide.counts["read"]
@@ -169,14 +176,14 @@ def test_what_pack_repeats_of_decide_is_no_new_loss():
         ("news", "en", ("dropped", "decided"), 3, 0),
         ("news", "en", ("dropped", "empty"), 1, 0),
     ]
-    assert [(one.reason, one.number, one.part) for one in losses([run("pack", rows)])] == [
+    assert [(one.reason, one.number, one.part) for one in count_losses([run("pack", rows)])] == [
         ("empty", 1, "11.1 %")
     ]
 
 
 def test_crawls_of_one_chain_are_shown_each_and_their_reasons_together(tables):
     rows = [("news", "en", ("kept", ""), 5, 0), ("news", "en", ("dropped", "robots"), 1, 0)]
-    drawn = tables(funnel(facts(run("crawl", rows), run("crawl", rows))))
+    drawn = tables(draw_funnel_section(facts(run("crawl", rows), run("crawl", rows))))
     assert len(drawn["What each step read, and what became of it"]) == 3
     assert drawn["Reasons of the steps around decide"][1] == [
         "robots",
@@ -191,9 +198,9 @@ def test_crawls_of_one_chain_are_shown_each_and_their_reasons_together(tables):
 
 def test_a_rule_shows_its_condition_and_what_it_holds_for_and_holds_for_alone(tables):
     rows = [("news", "en", ("kept", ""), 8, 0), ("news", "en", ("dropped", "rule_a"), 2, 0)]
-    reasons = (Reason("rule_a", 2, 3, 1, ()), Reason("rule_b", 0, 2, 0, ()))
+    reasons = (ReasonCount("rule_a", 2, 3, 1, ()), ReasonCount("rule_b", 0, 2, 0, ()))
     drawn = tables(
-        funnel(
+        draw_funnel_section(
             facts(
                 run("decide", rows), corpus=corpus(reasons=reasons, signals={"words": "how many"})
             )
@@ -218,7 +225,9 @@ def test_a_rule_shows_its_condition_and_what_it_holds_for_and_holds_for_alone(ta
 
 
 def test_without_the_documents_nothing_is_said_of_what_a_rule_holds_for(tables):
-    drawn = tables(funnel(facts(run("decide", [("news", "en", ("dropped", "rule_a"), 2, 0)]))))
+    drawn = tables(
+        draw_funnel_section(facts(run("decide", [("news", "en", ("dropped", "rule_a"), 2, 0)])))
+    )
     assert drawn["Rules that hold for a document"][1][5:] == ["–", "–"]
 
 
@@ -226,7 +235,7 @@ def test_a_run_without_recorded_thresholds_says_so_and_still_counts(tables):
     decide = run(
         "decide", [("news", "en", ("dropped", "rule_a"), 2, 0)], details={"reasons": ["rule_a"]}
     )
-    drawn = funnel(facts(decide))
+    drawn = draw_funnel_section(facts(decide))
     assert "did not record thresholds" in drawn
     assert tables(drawn)["Rules that hold for a document"][1][2:5] == [
         "2",
@@ -236,7 +245,7 @@ def test_a_run_without_recorded_thresholds_says_so_and_still_counts(tables):
 
 
 def test_where_nothing_was_dropped_the_page_says_so():
-    drawn = funnel(facts(run("decide", [("news", "en", ("kept", ""), 2, 0)])))
+    drawn = draw_funnel_section(facts(run("decide", [("news", "en", ("kept", ""), 2, 0)])))
     assert "Nothing was dropped." in drawn and "No rule dropped a document." in drawn
 
 
@@ -246,7 +255,7 @@ def test_where_nothing_was_dropped_the_page_says_so():
 @given(ROWS, st.dictionaries(st.sampled_from(["news", "wiki", "down"]), st.integers(0, 9999)))
 def test_the_sources_of_a_crawl_add_up_to_its_last_row(tables, rows, fetched):
     crawl = run("crawl", rows, details={"fetched": fetched})
-    found = tables(crawled(facts(crawl)))["Sources of crawl-0"]
+    found = tables(draw_crawl_section(facts(crawl)))["Sources of crawl-0"]
     for place in range(1, 5):
         assert sum(number(row[place]) for row in found[1:-1]) == number(found[-1][place])
     assert list(map(number, found[-1][1:])) == [
@@ -264,9 +273,10 @@ def test_the_sources_of_a_crawl_add_up_to_its_last_row(tables, rows, fetched):
 )
 def test_the_licences_add_up_to_the_documents(tables, pairs):
     rows = tuple(
-        Licence(f"s{i}", "MIT", kept + dropped, kept, {}) for i, (kept, dropped) in enumerate(pairs)
+        LicenceCount(f"s{i}", "MIT", kept + dropped, kept, {})
+        for i, (kept, dropped) in enumerate(pairs)
     )
-    drawn = tables(crawled(facts(corpus=corpus(licences=rows))))
+    drawn = tables(draw_crawl_section(facts(corpus=corpus(licences=rows))))
     found = drawn["Documents by source and licence"]
     found += drawn.get("Documents by source and licence, continued", [[]])[1:]
     assert sum(column(found, "documents")) == sum(map(sum, pairs))
@@ -276,14 +286,14 @@ def test_the_licences_add_up_to_the_documents(tables, pairs):
 @given(ROWS)
 def test_languages_and_sources_add_up_to_what_was_kept(tables, rows):
     made = run("pack", rows)
-    drawn = tables(spoken(facts(made)))
+    drawn = tables(draw_languages_section(facts(made)))
     for name in ("By language", "By source"):
         assert sum(column(drawn[name], "documents")) == made.counts["kept"]
 
 
 @given(st.dictionaries(st.text("abcdefghij", min_size=1), st.integers(0, 10**6), max_size=20))
 def test_a_bar_of_shares_loses_nothing_to_its_last_part(values):
-    drawn = share_bar("t", {"documents": Counter(values)}, str)
+    drawn = draw_share_bar("t", {"documents": Counter(values)}, str)
     if not sum(values.values()):
         assert "nothing to draw" in drawn
         return
@@ -314,7 +324,7 @@ def test_input_files_are_listed_one_by_one_where_the_manifest_names_them(tables)
         files_read=("*.jsonl",),
         details={"input_files": files, "passed_over": ["notes.txt"]},
     )
-    drawn = crawled(facts(made))
+    drawn = draw_crawl_section(facts(made))
     assert tables(drawn)["Input files of annotate-0"][1:] == [
         ["a<b.jsonl", "2 MB", "12,000"],
         ["c", "5 B", "0"],
@@ -330,7 +340,9 @@ def test_input_files_are_listed_one_by_one_where_the_manifest_names_them(tables)
 @given(st.integers(1, MOST_FILES + 20))
 def test_of_very_many_input_files_the_first_are_listed_and_all_counted(tables, number_):
     files = [{"name": f"{i}.jsonl", "bytes": 10, "records": 1} for i in range(number_)]
-    drawn = crawled(facts(run("annotate", files_read=("*",), details={"input_files": files})))
+    drawn = draw_crawl_section(
+        facts(run("annotate", files_read=("*",), details={"input_files": files}))
+    )
     assert len(tables(drawn)["Input files of annotate-0"]) == 1 + min(number_, MOST_FILES)
     assert f"<summary>{number_} input file" in drawn
     assert ("in the manifest." in drawn) == (number_ > MOST_FILES)
@@ -338,7 +350,7 @@ def test_of_very_many_input_files_the_first_are_listed_and_all_counted(tables, n
 
 @pytest.mark.parametrize("details", [{}, {"input_files": []}, {"input_files": None}])
 def test_a_manifest_that_names_no_files_is_told_of_by_its_pattern(details):
-    drawn = crawled(facts(run("annotate", files_read=("*.jsonl",), details=details)))
+    drawn = draw_crawl_section(facts(run("annotate", files_read=("*.jsonl",), details=details)))
     assert "The corpus was read from files: <code>*.jsonl</code>." in drawn
 
 
@@ -352,10 +364,12 @@ def test_a_manifest_that_names_no_files_is_told_of_by_its_pattern(details):
 )
 def test_duplicates_say_how_many_clusters_there_are_and_what_they_cost(tables, sizes, exact, near):
     reasons = (
-        Reason("exact_duplicate", exact, exact, exact, ()),
-        Reason("near_duplicate", near, near, near, ()),
+        ReasonCount("exact_duplicate", exact, exact, exact, ()),
+        ReasonCount("near_duplicate", near, near, near, ()),
     )
-    drawn = duplicates(facts(corpus=corpus(reasons=reasons, duplicates=Duplicates(sizes, ()))))
+    drawn = draw_duplicates_section(
+        facts(corpus=corpus(reasons=reasons, duplicates=DuplicateSummary(sizes, ())))
+    )
     assert column(tables(drawn)["Documents dropped as duplicates"], "documents") == [exact, near]
     assert re.search(rf": {exact + near} documents? dropped for another that is kept", drawn)
     number_ = sum(sizes.values())
@@ -364,7 +378,7 @@ def test_duplicates_say_how_many_clusters_there_are_and_what_they_cost(tables, s
 
 SLICES = st.lists(
     st.builds(
-        Slice,
+        TokenSlice,
         st.sampled_from(["train", "validation", "test"]),
         st.sampled_from(["a", "b"]),
         st.sampled_from(["en", "zh"]),
@@ -380,7 +394,9 @@ SLICES = st.lists(
 
 @given(SLICES)
 def test_tokens_add_up_alike_by_split_by_language_and_by_source(tables, slices):
-    drawn = tables(tokens(facts(tokens=Tokens("pack-0", 99, "7e", tuple(slices), (1,)))))
+    drawn = tables(
+        draw_tokens_section(facts(tokens=TokenCounts("pack-0", 99, "7e", tuple(slices), (1,))))
+    )
     for name in ("Splits", "Tokens by language", "Tokens by source"):
         assert sum(column(drawn[name], "documents")) == sum(one.documents for one in slices)
         assert sum(column(drawn[name], "tokens")) == sum(one.tokens for one in slices)
@@ -391,7 +407,7 @@ def test_a_model_shows_what_its_run_counted_and_its_first_and_last_validation(ta
         {"step": 0, "validation_loss": 3.5, "bits_per_byte": 4.0},
         {"step": 2, "validation_loss": 2.25, "bits_per_byte": 3.0},
     )
-    model = Training(
+    model = TrainingSummary(
         "pretrain-0",
         "causal",
         {"parameters": 12_000, "steps": 2, "tokens": 640},
@@ -403,7 +419,7 @@ def test_a_model_shows_what_its_run_counted_and_its_first_and_last_validation(ta
         "continuation",
         (),
     )
-    drawn = tables(trained(facts(trainings=(model,))))
+    drawn = tables(draw_training_section(facts(trainings=(model,))))
     assert drawn["Models"][1] == ["pretrain-0", "causal", "12,000", "2", "640", "2.250", "3.000"]
     assert drawn["pretrain-0, first and last validation"][1:] == [
         ["step", "0", "2"],
@@ -413,8 +429,8 @@ def test_a_model_shows_what_its_run_counted_and_its_first_and_last_validation(ta
 
 
 def test_a_model_that_was_never_validated_shows_dashes(tables):
-    model = Training("pretrain-0", "mlm_nsp", {}, {}, {}, {}, {}, {}, "fill_mask", ())
-    assert tables(trained(facts(trainings=(model,))))["Models"][1] == [
+    model = TrainingSummary("pretrain-0", "mlm_nsp", {}, {}, {}, {}, {}, {}, "fill_mask", ())
+    assert tables(draw_training_section(facts(trainings=(model,))))["Models"][1] == [
         "pretrain-0",
         "mlm_nsp",
         "0",
@@ -431,7 +447,7 @@ def test_the_trail_names_every_run_with_what_it_was_made_from(tables):
         parents=("annotate-0", "x-0"),
         telemetry={"seconds": 61, "sealed": 0.0, "peak_memory_mb": 1200},
     )
-    drawn = tables(followed(facts(run("crawl"), made)))
+    drawn = tables(draw_provenance_section(facts(run("crawl"), made)))
     assert drawn["Runs"][1:] == [
         ["crawl-0", "the web", "3", "2.05 kB", "–", "–", "–"],
         [
@@ -448,12 +464,12 @@ def test_the_trail_names_every_run_with_what_it_was_made_from(tables):
 
 
 def test_the_limits_name_each_part_that_is_missing():
-    drawn = limits(facts(run("decide")))
+    drawn = draw_limits_section(facts(run("decide")))
     for name in ("crawl", "documents beside it", "pack run", "pretrain run", "audit"):
         assert f"This chain has no {name}: what it would tell is missing above, not zero." in drawn
 
 
 @given(LEDGERS)
 def test_a_page_of_any_ledgers_can_be_drawn(ledgers):
-    drawn = page(facts(*(run(step, rows) for step, rows in ledgers.items())))
+    drawn = draw_page(facts(*(run(step, rows) for step, rows in ledgers.items())))
     assert drawn.endswith("</html>\n")

@@ -15,15 +15,15 @@ from reports.drawing.charts import (
     NARROWEST,
     RIGHT,
     ROW,
-    Bar,
-    Interval,
-    Line,
-    bar_chart,
+    ChartBar,
+    ChartInterval,
+    ChartLine,
     compact,
-    forest_plot,
-    histogram,
+    draw_bar_chart,
+    draw_forest_plot,
+    draw_histogram,
+    draw_line_chart,
     label,
-    line_chart,
     row_head,
     scale,
     ticks,
@@ -46,10 +46,14 @@ def words(chart: str) -> str:
 @pytest.fixture(params=["bar", "line", "forest", "histogram"])
 def chart(request) -> str:
     return {
-        "bar": bar_chart(NASTY, [Bar(NASTY, 3, NASTY), Bar("b", 1)], unit=NASTY),
-        "line": line_chart(NASTY, [Line(NASTY, [(0, 1), (1, 2)])], x_label=NASTY, y_label=NASTY),
-        "forest": forest_plot(NASTY, [Interval(NASTY, 0.6, 0.5, 0.7, 10)], null=0.5, unit=NASTY),
-        "histogram": histogram(NASTY, [0, 1, 2], [3, 4], x_label=NASTY),
+        "bar": draw_bar_chart(NASTY, [ChartBar(NASTY, 3, NASTY), ChartBar("b", 1)], unit=NASTY),
+        "line": draw_line_chart(
+            NASTY, [ChartLine(NASTY, [(0, 1), (1, 2)])], x_label=NASTY, y_label=NASTY
+        ),
+        "forest": draw_forest_plot(
+            NASTY, [ChartInterval(NASTY, 0.6, 0.5, 0.7, 10)], null=0.5, unit=NASTY
+        ),
+        "histogram": draw_histogram(NASTY, [0, 1, 2], [3, 4], x_label=NASTY),
     }[request.param]
 
 
@@ -81,7 +85,9 @@ def share(value: str | None) -> float:
 
 
 def test_bars_are_as_long_as_their_values():
-    drawn = parse(bar_chart("t", [Bar("a", 4), Bar("b", 1), Bar("c", 0)])).iter(f"{SVG}rect")
+    drawn = parse(draw_bar_chart("t", [ChartBar("a", 4), ChartBar("b", 1), ChartBar("c", 0)])).iter(
+        f"{SVG}rect"
+    )
     assert [share(r.get("width")) for r in drawn] == [100, 25, 0]
 
 
@@ -111,18 +117,18 @@ def test_a_name_and_its_figures_fit_into_one_line_of_the_narrowest_screen(name, 
 
 def test_bars_name_value_unit_and_note():
     assert "1,204 documents (12 %)" in words(
-        bar_chart("t", [Bar("kept", 1204, "(12 %)")], unit="documents")
+        draw_bar_chart("t", [ChartBar("kept", 1204, "(12 %)")], unit="documents")
     )
 
 
 @pytest.mark.parametrize(
     "empty",
     [
-        bar_chart("t<", []),
-        line_chart("t<", [], x_label="x", y_label="y"),
-        line_chart("t<", [Line("a", [(0, math.nan)])], x_label="x", y_label="y"),
-        forest_plot("t<", [], null=0, unit="u"),
-        histogram("t<", [0, 1], [0], x_label="x"),
+        draw_bar_chart("t<", []),
+        draw_line_chart("t<", [], x_label="x", y_label="y"),
+        draw_line_chart("t<", [ChartLine("a", [(0, math.nan)])], x_label="x", y_label="y"),
+        draw_forest_plot("t<", [], null=0, unit="u"),
+        draw_histogram("t<", [0, 1], [0], x_label="x"),
     ],
 )
 def test_a_chart_without_numbers_says_so(empty):
@@ -131,9 +137,9 @@ def test_a_chart_without_numbers_says_so(empty):
 
 def test_lines_differ_in_dash_and_not_only_in_colour():
     svg = parse(
-        line_chart(
+        draw_line_chart(
             "t",
-            [Line("a", [(0, 1), (9, 2)]), Line("b", [(0, 2), (9, 1)])],
+            [ChartLine("a", [(0, 1), (9, 2)]), ChartLine("b", [(0, 2), (9, 1)])],
             x_label="x",
             y_label="y",
         )
@@ -148,7 +154,9 @@ def test_lines_differ_in_dash_and_not_only_in_colour():
 
 def test_a_line_leaves_out_points_that_are_not_numbers():
     svg = parse(
-        line_chart("t", [Line("a", [(0, 1), (1, math.nan), (2, 3)])], x_label="x", y_label="y")
+        draw_line_chart(
+            "t", [ChartLine("a", [(0, 1), (1, math.nan), (2, 3)])], x_label="x", y_label="y"
+        )
     )
     (line,) = svg.iter(f"{SVG}polyline")
     assert len((line.get("points") or "").split()) == 2
@@ -156,14 +164,16 @@ def test_a_line_leaves_out_points_that_are_not_numbers():
 
 def test_a_line_of_one_point_is_drawn_as_a_dot():
     assert list(
-        parse(line_chart("t", [Line("a", [(5, 5)])], x_label="x", y_label="y")).iter(f"{SVG}circle")
+        parse(draw_line_chart("t", [ChartLine("a", [(5, 5)])], x_label="x", y_label="y")).iter(
+            f"{SVG}circle"
+        )
     )
 
 
 def test_a_falling_line_goes_down_the_page():
-    (line,) = parse(line_chart("t", [Line("a", [(0, 9), (1, 1)])], x_label="x", y_label="y")).iter(
-        f"{SVG}polyline"
-    )
+    (line,) = parse(
+        draw_line_chart("t", [ChartLine("a", [(0, 9), (1, 1)])], x_label="x", y_label="y")
+    ).iter(f"{SVG}polyline")
     first, last = [
         tuple(map(float, point.split(","))) for point in (line.get("points") or "").split()
     ]
@@ -172,9 +182,9 @@ def test_a_falling_line_goes_down_the_page():
 
 def test_an_interval_that_excludes_no_difference_is_drawn_as_a_square():
     svg = parse(
-        forest_plot(
+        draw_forest_plot(
             "t",
-            [Interval("a", 0.6, 0.55, 0.7, 9), Interval("b", 0.6, 0.4, 0.7, 9)],
+            [ChartInterval("a", 0.6, 0.55, 0.7, 9), ChartInterval("b", 0.6, 0.4, 0.7, 9)],
             null=0.5,
             unit="u",
         )
@@ -184,7 +194,9 @@ def test_an_interval_that_excludes_no_difference_is_drawn_as_a_square():
 
 
 def test_the_blind_range_is_shaded_evenly_about_the_line():
-    svg = parse(forest_plot("t", [Interval("a", 0.6, 0.4, 0.7, 9, blind=0.1)], null=0.5, unit="u"))
+    svg = parse(
+        draw_forest_plot("t", [ChartInterval("a", 0.6, 0.4, 0.7, 9, blind=0.1)], null=0.5, unit="u")
+    )
     (band,) = [r for r in svg.iter(f"{SVG}rect") if r.get("class") == "band"]
     (line,) = [found for found in svg.iter(f"{SVG}line") if found.get("class") == "null"]
     assert share(band.get("x")) + share(band.get("width")) / 2 == pytest.approx(
@@ -193,8 +205,8 @@ def test_the_blind_range_is_shaded_evenly_about_the_line():
 
 
 def test_a_logarithmic_forest_puts_double_and_half_equally_far_from_one():
-    rows = [Interval("a", 2, 2, 2, 9), Interval("b", 0.5, 0.5, 0.5, 9)]
-    svg = parse(forest_plot("t", rows, null=1, unit="ratio", logarithmic=True))
+    rows = [ChartInterval("a", 2, 2, 2, 9), ChartInterval("b", 0.5, 0.5, 0.5, 9)]
+    svg = parse(draw_forest_plot("t", rows, null=1, unit="ratio", logarithmic=True))
     (line,) = [found for found in svg.iter(f"{SVG}line") if found.get("class") == "null"]
     places = [share(r.get("x")) for r in svg.iter(f"{SVG}rect")]
     assert sum(places) / 2 == pytest.approx(share(line.get("x1")), abs=0.02)
@@ -202,24 +214,24 @@ def test_a_logarithmic_forest_puts_double_and_half_equally_far_from_one():
 
 @pytest.mark.parametrize(("null", "anchor"), [(0, None), (0.5, "middle"), (1, "end")])
 def test_the_words_under_the_line_of_no_difference_stay_inside_the_chart(null, anchor):
-    svg = parse(forest_plot("t", [Interval("a", 0.5, 0, 1, 9)], null=null, unit="u"))
+    svg = parse(draw_forest_plot("t", [ChartInterval("a", 0.5, 0, 1, 9)], null=null, unit="u"))
     (words_,) = [t for t in svg.iter(f"{SVG}text") if (t.text or "").endswith("= no difference")]
     assert words_.get("text-anchor") == anchor  # none: it begins there
 
 
 def test_a_forest_row_states_value_interval_and_n():
     assert "0.6 [0.5, 0.7] 1,234" in words(
-        forest_plot("t", [Interval("a", 0.6, 0.5, 0.7, 1234)], null=0.5, unit="u")
+        draw_forest_plot("t", [ChartInterval("a", 0.6, 0.5, 0.7, 1234)], null=0.5, unit="u")
     )
 
 
 def test_a_histogram_needs_one_edge_more_than_counts():
     with pytest.raises(ValueError, match="2 counts need 3 edges, got 2"):
-        histogram("t", [0, 1], [1, 2], x_label="x")
+        draw_histogram("t", [0, 1], [1, 2], x_label="x")
 
 
 def test_histogram_columns_are_as_high_as_their_counts():
-    columns = list(parse(histogram("t", [0, 1, 2], [2, 8], x_label="x")).iter(f"{SVG}rect"))
+    columns = list(parse(draw_histogram("t", [0, 1, 2], [2, 8], x_label="x")).iter(f"{SVG}rect"))
     low, high = (float(column.get("height", 0)) for column in columns)
     assert high == pytest.approx(4 * low, rel=0.01)
 
@@ -275,10 +287,10 @@ TRIPLES = st.tuples(NUMBERS, NUMBERS, NUMBERS).map(sorted)
 )
 def test_every_mark_of_a_forest_stays_inside_its_chart(rows, null):
     intervals = [
-        Interval(f"r{i}", at, low, high, n, blind)
+        ChartInterval(f"r{i}", at, low, high, n, blind)
         for i, ((low, at, high), n, blind) in enumerate(rows)
     ]
-    svg = parse(forest_plot("t", intervals, null=null, unit="u"))
+    svg = parse(draw_forest_plot("t", intervals, null=null, unit="u"))
     places = [
         share(mark.get(name))
         for mark in svg.iter()
@@ -296,8 +308,11 @@ def test_every_mark_of_a_forest_stays_inside_its_chart(rows, null):
 @given(st.lists(TRIPLES, min_size=1, max_size=6), NUMBERS)
 def test_an_interval_begins_and_ends_around_its_value(rows, null):
     svg = parse(
-        forest_plot(
-            "t", [Interval("r", at, low, high, 9) for low, at, high in rows], null=null, unit="u"
+        draw_forest_plot(
+            "t",
+            [ChartInterval("r", at, low, high, 9) for low, at, high in rows],
+            null=null,
+            unit="u",
         )
     )
     lines = [line for line in svg.iter(f"{SVG}line") if line.get("class") != "null"]
@@ -309,7 +324,7 @@ def test_an_interval_begins_and_ends_around_its_value(rows, null):
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=20))
 def test_every_point_of_a_line_stays_inside_its_box(points):
-    svg = parse(line_chart("t", [Line("a", points)], x_label="x", y_label="y"))
+    svg = parse(draw_line_chart("t", [ChartLine("a", points)], x_label="x", y_label="y"))
     box = next(found for found in svg.iter(f"{SVG}svg") if found.get("viewBox"))
     _, _, wide, high = map(float, (box.get("viewBox") or "").split())
     (line,) = box.iter(f"{SVG}polyline")
@@ -319,7 +334,7 @@ def test_every_point_of_a_line_stays_inside_its_box(points):
 
 
 def test_a_line_is_stretched_to_the_width_but_its_stroke_is_not():
-    svg = parse(line_chart("t", [Line("a", [(0, 1), (1, 2)])], x_label="x", y_label="y"))
+    svg = parse(draw_line_chart("t", [ChartLine("a", [(0, 1), (1, 2)])], x_label="x", y_label="y"))
     box = next(found for found in svg.iter(f"{SVG}svg") if found.get("viewBox"))
     assert (box.get("x"), box.get("width"), box.get("preserveAspectRatio")) == (
         f"{LEFT:g}%",
@@ -331,9 +346,9 @@ def test_a_line_is_stretched_to_the_width_but_its_stroke_is_not():
 
 @given(st.lists(st.floats(0, 1e12), min_size=1, max_size=12))
 def test_bars_have_the_length_of_their_share_of_the_longest(values):
-    rects = parse(bar_chart("t", [Bar(str(i), value) for i, value in enumerate(values)])).iter(
-        f"{SVG}rect"
-    )
+    rects = parse(
+        draw_bar_chart("t", [ChartBar(str(i), value) for i, value in enumerate(values)])
+    ).iter(f"{SVG}rect")
     longest = max(values) or 1.0
     assert [share(r.get("width")) for r in rects] == pytest.approx(
         [100 * value / longest for value in values], abs=0.006
@@ -342,7 +357,7 @@ def test_bars_have_the_length_of_their_share_of_the_longest(values):
 
 @given(st.lists(st.integers(0, 1000), min_size=1, max_size=20))
 def test_the_columns_of_a_histogram_stand_in_order_without_touching(counts):
-    drawn = histogram("t", list(range(len(counts) + 1)), counts, x_label="x")
+    drawn = draw_histogram("t", list(range(len(counts) + 1)), counts, x_label="x")
     if not any(counts):
         assert "nothing to draw" in drawn
         return
@@ -353,7 +368,7 @@ def test_the_columns_of_a_histogram_stand_in_order_without_touching(counts):
 
 
 def test_rows_follow_each_other_and_the_chart_is_high_enough_for_all():
-    svg = parse(bar_chart("t", [Bar(str(i), i) for i in range(5)]))
+    svg = parse(draw_bar_chart("t", [ChartBar(str(i), i) for i in range(5)]))
     tops = [float(r.get("y", 0)) for r in svg.iter(f"{SVG}rect")]
     assert tops == [19 + i * ROW for i in range(5)]
     assert float(svg.get("height", 0)) == 5 * ROW > tops[-1] + 12

@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports.clusters.cluster_report import (
+    ClusterCard,
+    ClusterReport,
+    DocumentRecord,
+    DroppedDocument,
+    TextPair,
+)
 from typer.testing import CliRunner
 
 from gristmill import cli
 from gristmill.errors import RunError, UserError
 from gristmill.runs.finished import find_latest
-from reports.clusters.collect import Wish, collect, open_corpus
-from reports.clusters.facts import Card, ClusterFacts, Dropped, Pair, Record
-from reports.clusters.page import found, headline, isolated, page
-from reports.drawing.text_diff import compare
+from reports.clusters.collect import ClusterQuery, collect_clusters, open_corpus
+from reports.clusters.page import compute_candidate_probability, draw_page, isolated, write_headline
+from reports.drawing.text_diff import compare_texts
 
 NASTY = '<script>alert("1")</script>\u202e\u2069'
 NEAR = {"bands": 14, "rows": 8, "min_similarity": 0.7}
@@ -33,11 +39,11 @@ def record(id="0f", **changes):
         "url": "https://e.org/1",
         "date": "2020-01-02",
     }
-    return Record(**(given | changes))
+    return DocumentRecord(**(given | changes))
 
 
 def card(kept_text="The old mill.", dropped_text="The new mill.", **changes):
-    kept, dropped = record(), Dropped(record("1e"), "near_duplicate", 0.75)
+    kept, dropped = record(), DroppedDocument(record("1e"), "near_duplicate", 0.75)
     given = {
         "label": 7,
         "size": 2,
@@ -46,10 +52,16 @@ def card(kept_text="The old mill.", dropped_text="The new mill.", **changes):
         "kept": (kept,),
         "listed": (dropped,),
         "pairs": (
-            Pair("the least similar", kept, dropped, compare(kept_text, dropped_text), kept_text),
+            TextPair(
+                "the least similar",
+                kept,
+                dropped,
+                compare_texts(kept_text, dropped_text),
+                kept_text,
+            ),
         ),
     }
-    return Card(**(given | changes))
+    return ClusterCard(**(given | changes))
 
 
 def facts(*largest, **changes):
@@ -72,7 +84,7 @@ def facts(*largest, **changes):
         "largest": largest,
         "sample": (),
     }
-    return ClusterFacts(**(given | changes))
+    return ClusterReport(**(given | changes))
 
 
 def gristmill(*arguments):
@@ -96,7 +108,7 @@ class Elements(HTMLParser):
 
 
 def test_the_head_says_how_many_clusters_there_are_and_what_they_cost(tables):
-    drawn = page(
+    drawn = draw_page(
         facts(
             card(),
             dropped={"exact_duplicate": 3, "url_duplicate": 2, "near_duplicate": 1},
@@ -117,7 +129,7 @@ def test_the_head_says_how_many_clusters_there_are_and_what_they_cost(tables):
 
 def test_copies_by_address_are_not_told_of_where_there_are_none(tables):
     assert [
-        row[0] for row in tables(page(facts(card())))["Documents dropped as duplicates"][1:]
+        row[0] for row in tables(draw_page(facts(card())))["Documents dropped as duplicates"][1:]
     ] == [
         "exact_duplicate",
         "near_duplicate",
@@ -125,16 +137,16 @@ def test_copies_by_address_are_not_told_of_where_there_are_none(tables):
 
 
 def test_the_histogram_begins_where_there_are_documents():
-    assert "1 values from 0.75 to 1.0" in page(facts(card()))
+    assert "1 values from 0.75 to 1.0" in draw_page(facts(card()))
 
 
 def test_documents_without_a_similarity_are_counted():
-    assert "n = 1. " in page(facts(card())) and "not recorded." not in page(facts(card()))
-    assert "Of 5 documents it is not recorded." in page(facts(card(), unmeasured=5))
+    assert "n = 1. " in draw_page(facts(card())) and "not recorded." not in draw_page(facts(card()))
+    assert "Of 5 documents it is not recorded." in draw_page(facts(card(), unmeasured=5))
 
 
 def test_each_setting_has_its_value_and_how_to_read_it(tables):
-    rows = tables(page(facts(card(), prefer=("wiki", "news"))))["Settings of decide"]
+    rows = tables(draw_page(facts(card(), prefer=("wiki", "news"))))["Settings of decide"]
     assert [row[:2] for row in rows[1:]] == [
         ["near.bands", "14"],
         ["near.rows", "8"],
@@ -146,23 +158,23 @@ def test_each_setting_has_its_value_and_how_to_read_it(tables):
 
 
 def test_addresses_and_how_many_stay_are_told_of_where_they_count(tables):
-    drawn = page(facts(card(), url={"max_documents": 100, "min_similarity": 0.3}, keeps=2))
+    drawn = draw_page(facts(card(), url={"max_documents": 100, "min_similarity": 0.3}, keeps=2))
     rows = tables(drawn)["Settings of decide"]
     assert [row[:2] for row in rows[4:]] == [
         ["url.min_similarity", "0.3"],
         ["keep_per_cluster", "2"],
     ]
     assert "of which there are 100 at most" in rows[4][2]
-    assert "url." not in page(facts(card(), url={"max_documents": 0, "min_similarity": 0.3}))
+    assert "url." not in draw_page(facts(card(), url={"max_documents": 0, "min_similarity": 0.3}))
 
 
 def test_texts_in_which_personal_data_were_not_looked_for_are_said_to_be_so():
-    assert "were not looked for" in page(facts(card(), masked=False))
-    assert "were not looked for" not in page(facts(card()))
+    assert "were not looked for" in draw_page(facts(card(), masked=False))
+    assert "were not looked for" not in draw_page(facts(card()))
 
 
 def test_settings_that_a_run_does_not_name_are_left_out(tables):
-    assert "Settings of decide" not in tables(page(facts(card(), near={})))
+    assert "Settings of decide" not in tables(draw_page(facts(card(), near={})))
 
 
 @given(st.floats(0, 1), st.integers(1, 30), st.integers(1, 12))
@@ -170,20 +182,22 @@ def test_a_pair_is_found_as_often_as_one_of_its_bands_is_equal(similarity, bands
     missed = 1.0
     for _ in range(bands):
         missed *= 1 - similarity**rows
-    assert found(similarity, {"bands": bands, "rows": rows}) == pytest.approx(1 - missed, abs=1e-12)
+    assert compute_candidate_probability(
+        similarity, {"bands": bands, "rows": rows}
+    ) == pytest.approx(1 - missed, abs=1e-12)
 
 
 def test_without_duplicates_the_page_says_so_and_has_no_cards():
     none = facts(sizes={}, dropped={}, bins=(0,) * 40)
-    assert headline(none) == "No duplicates among 10 documents"
-    assert "<article" not in page(none) and "The largest clusters" not in page(none)
+    assert write_headline(none) == "No duplicates among 10 documents"
+    assert "<article" not in draw_page(none) and "The largest clusters" not in draw_page(none)
 
 
 # ---- cards
 
 
 def test_a_card_tells_its_size_its_kept_document_and_its_members(tables):
-    drawn = page(facts(card()))
+    drawn = draw_page(facts(card()))
     assert '<h3 id="largest-7">2 documents: 1 kept, 1 dropped (1 as near_duplicate)</h3>' in drawn
     assert (
         "<h4>Kept and dropped text, the least similar: near_duplicate, similarity 0.75</h4>"
@@ -200,7 +214,7 @@ def test_a_card_tells_its_size_its_kept_document_and_its_members(tables):
 
 def test_texts_stand_side_by_side_with_what_differs_marked():
     sides = re.findall(
-        r'<p class="side">(\w+)</p><blockquote [^>]*>(.*?)</blockquote>', page(facts(card()))
+        r'<p class="side">(\w+)</p><blockquote [^>]*>(.*?)</blockquote>', draw_page(facts(card()))
     )
     assert sides == [
         ("kept", "The <mark>old </mark>mill."),
@@ -209,7 +223,7 @@ def test_texts_stand_side_by_side_with_what_differs_marked():
 
 
 def test_chinese_differs_by_character():
-    drawn = page(facts(card("磨坊比教堂还要古老。", "磨坊比寺庙还要古老。")))
+    drawn = draw_page(facts(card("磨坊比教堂还要古老。", "磨坊比寺庙还要古老。")))
     assert (
         "磨坊比<mark>教堂</mark>还要古老。" in drawn
         and "磨坊比<mark>寺庙</mark>还要古老。" in drawn
@@ -218,8 +232,8 @@ def test_chinese_differs_by_character():
 
 def test_further_pairs_are_folded():
     first = card().pairs[0]
-    second = Pair("the most similar", first.kept, first.dropped, first.comparison, "")
-    drawn = page(facts(card(pairs=(first, second))))
+    second = TextPair("the most similar", first.kept, first.dropped, first.comparison, "")
+    drawn = draw_page(facts(card(pairs=(first, second))))
     assert (
         "<details><summary>Kept and dropped text, the most similar: near_duplicate, similarity 0.75</summary>"
         in drawn
@@ -228,28 +242,28 @@ def test_further_pairs_are_folded():
 
 
 def test_what_is_not_listed_is_counted():
-    drawn = page(facts(card(size=100, keeps=9, dropped={"near_duplicate": 91})))
+    drawn = draw_page(facts(card(size=100, keeps=9, dropped={"near_duplicate": 91})))
     assert "… and 98 more." in drawn and "… and 8 more kept" in drawn
 
 
 def test_several_kept_documents_are_all_described():
-    drawn = page(facts(card(keeps=2, size=3, kept=(record("0f"), record("2d", title="")))))
+    drawn = draw_page(facts(card(keeps=2, size=3, kept=(record("0f"), record("2d", title="")))))
     assert drawn.count("<b>Kept: </b>") == 2 and "<em>no title</em>" in drawn
 
 
 def test_a_cluster_that_lost_nothing_says_so():
-    drawn = page(facts(card(dropped={}, keeps=2, pairs=(), listed=())))
+    drawn = draw_page(facts(card(dropped={}, keeps=2, pairs=(), listed=())))
     assert "2 documents: 2 kept, none dropped" in drawn and "<mark>" not in drawn
 
 
 def test_an_unknown_similarity_is_said_to_be_unknown():
-    unknown = Dropped(record("1e"), "url_duplicate", None)
+    unknown = DroppedDocument(record("1e"), "url_duplicate", None)
     (first,) = card().pairs
-    drawn = page(
+    drawn = draw_page(
         facts(
             card(
                 listed=(unknown,),
-                pairs=(Pair(first.which, first.kept, unknown, first.comparison, ""),),
+                pairs=(TextPair(first.which, first.kept, unknown, first.comparison, ""),),
             )
         )
     )
@@ -257,22 +271,22 @@ def test_an_unknown_similarity_is_said_to_be_unknown():
 
 
 def test_empty_texts_are_said_to_be_empty():
-    assert "Both texts are empty." in page(facts(card("", "")))
-    assert "(nothing stands here)" in page(facts(card("The mill.", "")))
+    assert "Both texts are empty." in draw_page(facts(card("", "")))
+    assert "(nothing stands here)" in draw_page(facts(card("The mill.", "")))
 
 
 def test_texts_equal_but_for_white_space_show_how_they_begin():
-    drawn = page(facts(card("The mill.", "The  mill.")))
+    drawn = draw_page(facts(card("The mill.", "The  mill.")))
     assert "they differ in white space at most." in drawn and ">The mill.</blockquote>" in drawn
 
 
 def test_one_huge_word_is_shown_by_its_beginning():
-    drawn = page(facts(card("x" * 1_000_000, f"y{' ' * 100_000}z")))
+    drawn = draw_page(facts(card("x" * 1_000_000, f"y{' ' * 100_000}z")))
     assert len(drawn) < 60_000
 
 
 def test_a_text_from_right_to_left_has_its_own_direction():
-    drawn = page(facts(card(f"{HEBREW} a", f"{HEBREW} b", kept=(record(title=HEBREW),))))
+    drawn = draw_page(facts(card(f"{HEBREW} a", f"{HEBREW} b", kept=(record(title=HEBREW),))))
     assert f'dir="auto" lang="en" class="text">{HEBREW} <mark>a</mark>' in drawn
     assert f"<bdi>{HEBREW}</bdi>" in drawn
 
@@ -316,7 +330,7 @@ def test_the_command_writes_the_page_and_prints_its_path_last(decided, tmp_path)
 
 
 def test_hostile_documents_stay_text(decided):
-    drawn = page(collect(open_corpus(decided), Wish()))
+    drawn = draw_page(collect_clusters(open_corpus(decided), ClusterQuery()))
     elements = Elements(drawn)
     assert not {"script", "img", "iframe"} & set(elements.names) and "javascript:" not in " ".join(
         re.findall(r'href="([^"]*)"', drawn)
@@ -327,7 +341,7 @@ def test_hostile_documents_stay_text(decided):
 
 
 def test_a_named_cluster_may_be_among_the_largest_too(decided):
-    drawn = page(collect(open_corpus(decided), Wish(named=("b",))))
+    drawn = draw_page(collect_clusters(open_corpus(decided), ClusterQuery(named=("b",))))
     ids = Elements(drawn).ids
     assert {"named-0", "largest-0"} <= set(ids) and len(ids) == len(set(ids))
 

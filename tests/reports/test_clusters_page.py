@@ -7,23 +7,23 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports.clusters.cluster_report import DocumentRecord, DroppedDocument
 
 from gristmill.errors import RunError, UserError
 from gristmill.hashing import key64
 from gristmill.runs.finished import find_latest
-from reports.chain.texts import Place
+from reports.chain.texts import RowLocation
 from reports.clusters import members as members_module
-from reports.clusters.collect import EXTENT, Wish, collect, open_corpus
-from reports.clusters.facts import Dropped, Record
-from reports.clusters.members import KEPT, LISTED, Member, Members
-from reports.clusters.sampling import BINS, Clusters, Draw, Losses
-from reports.drawing.text_diff import compare
+from reports.clusters.collect import EXTENT, ClusterQuery, collect_clusters, open_corpus
+from reports.clusters.members import KEPT, LISTED, ClusterMembers, DroppedMember
+from reports.clusters.sampling import BINS, ClusterSizes, DropCounts, Reservoir
+from reports.drawing.text_diff import compare_texts
 
 LEGEND = ["opt_out", "exact_duplicate", "url_duplicate", "near_duplicate", "too_short"]
 
 
 def told(run, **wish):
-    return collect(open_corpus(run), Wish(**wish))
+    return collect_clusters(open_corpus(run), ClusterQuery(**wish))
 
 
 def pair(name):
@@ -138,7 +138,7 @@ def test_drawing_by_batches_is_sorting_all_and_taking_the_first(rows, most, batc
             ),
         }
     )
-    draw = Draw(most, 9)
+    draw = Reservoir(most, 9)
     for start in range(0, len(rows), batch):
         draw.add(table.slice(start, batch))
     lost = {label for label, dropped in rows if dropped}
@@ -154,7 +154,7 @@ def test_no_more_clusters_are_held_than_are_shown():
             "kept_id": [f"{i}" for i in range(n)],
         }
     )
-    clusters, draw = Clusters(3), Draw(4, 0)
+    clusters, draw = ClusterSizes(3), Reservoir(4, 0)
     clusters.add(table, 0, 0)
     draw.add(table)
     assert clusters.top == [(-8, 6), (-8, 13), (-8, 20)]
@@ -164,7 +164,7 @@ def test_no_more_clusters_are_held_than_are_shown():
 @given(st.lists(st.one_of(st.none(), st.integers(0, 112)), min_size=1, max_size=50))
 def test_every_copy_is_counted_in_the_bin_of_its_similarity_or_as_unmeasured(agreed):
     likeness = [None if n is None else n / 112 for n in agreed]
-    losses = Losses(LEGEND)
+    losses = DropCounts(LEGEND)
     losses.add(
         pa.table(
             {
@@ -182,7 +182,7 @@ def test_every_copy_is_counted_in_the_bin_of_its_similarity_or_as_unmeasured(agr
 
 
 def member(likeness, id, reason="near_duplicate"):
-    return Member(likeness, id, Place(0, 0), reason, "k")
+    return DroppedMember(likeness, id, RowLocation(0, 0), reason, "k")
 
 
 @given(
@@ -194,7 +194,7 @@ def member(likeness, id, reason="near_duplicate"):
     st.floats(0, 1),
 )
 def test_the_document_at_a_share_has_the_likeness_that_sorting_all_would_give(pairs, share):
-    found = Members()
+    found = ClusterMembers()
     for likeness, id in pairs:
         found.add_dropped(1, [member(likeness, f"{id:02d}")], shown=True)
     ordered = sorted(likeness for likeness, _ in pairs)
@@ -239,11 +239,15 @@ def test_a_document_is_described_by_its_columns_and_mail_addresses_are_masked(fa
     family.columns["b"] = {"published": 1262304000000, "title": "t" * 500}
     (card,) = told(family.make([("a", "A"), ("b", "A", "a", 0.5)])).largest
     assert card.kept == (
-        Record("a", "news", "zh", "Write to [email]", "https://e.org/[email]", "10000-01-02"),
+        DocumentRecord(
+            "a", "news", "zh", "Write to [email]", "https://e.org/[email]", "10000-01-02"
+        ),
     )
     assert card.listed == (
-        Dropped(
-            Record("b", "news", "en", "t" * 199 + "…", "", "2010-01-01"), "near_duplicate", 0.5
+        DroppedDocument(
+            DocumentRecord("b", "news", "en", "t" * 199 + "…", "", "2010-01-01"),
+            "near_duplicate",
+            0.5,
         ),
     )
 
@@ -258,7 +262,9 @@ def test_texts_are_compared_whole_with_personal_data_masked(family):
         "personal": [{"start": 5, "end": 12, "type": "email"}],
     }
     (card,) = told(family.make([("a", "A"), ("b", "A", "a", 0.5)])).largest
-    assert card.pairs[0].comparison == compare("mail [email] now", "mail [email] then", EXTENT)
+    assert card.pairs[0].comparison == compare_texts(
+        "mail [email] now", "mail [email] then", EXTENT
+    )
     assert card.pairs[0].beginning == "mail [email] now"
 
 

@@ -57,13 +57,13 @@ def test_a_missing_package_says_how_to_get_it_and_only_a_base_one_is_an_error(
 
 
 def test_an_installed_package_has_a_version_and_an_unknown_one_has_none():
-    assert re.match(r"\d+\.", doctor.installed("pyarrow"))
-    assert doctor.installed("no-such-package-of-ours") is None
+    assert re.match(r"\d+\.", doctor.find_version("pyarrow"))
+    assert doctor.find_version("no-such-package-of-ours") is None
 
 
 def test_the_machine_is_told_in_whole_figures():
     pattern = r"Python 3\.\d+\.\d+\S*, \d+ cores, \d+ GB of memory, \d+ GB free on this disk"
-    assert re.fullmatch(pattern, doctor.machine()[0])
+    assert re.fullmatch(pattern, doctor.describe_machine()[0])
 
 
 def test_the_engines_are_those_that_this_version_runs_on_and_the_decision_is_named(
@@ -80,4 +80,4 @@ def test_the_engines_are_those_that_this_version_runs_on_and_the_decision_is_nam
 
 
 def test_lines_about_the_machine_are_not_broken_where_the_output_is_no_terminal(examined):
-    assert set(doctor.machine()) <= set(examined()[1].splitlines())
+    assert set(doctor.describe_machine()) <= set(examined()[1].splitlines())

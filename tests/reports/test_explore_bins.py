@@ -7,20 +7,29 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reports.explore.bins import BINS, ROOM, Axis, Extent, axis, bend, borders, rounded
+from reports.explore.bins import (
+    BINS,
+    ROOM,
+    HistogramAxis,
+    ValueExtent,
+    bend_value,
+    find_borders,
+    make_axis,
+    round_bound,
+)
 
 F4, F8, I4 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int32)
 INF = math.inf
 
 
 def extent_of(values):
-    found = Extent()
+    found = ValueExtent()
     found.add(values)
     return found
 
 
 def axis_of(values, low=-INF, high=INF):
-    return axis(low, high, extent_of(values), values.dtype)
+    return make_axis(low, high, extent_of(values), values.dtype)
 
 
 shares = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=80).map(
@@ -56,7 +65,7 @@ def test_every_value_lies_in_exactly_one_bin(values, low, high):
 def test_a_bin_holds_either_kept_or_dropped_values_and_knows_which(values, low, high):
     assume(low <= high)
     found = axis_of(values, low, high)
-    beyond = (values < rounded(low, values.dtype)) | (values > rounded(high, values.dtype))
+    beyond = (values < round_bound(low, values.dtype)) | (values > round_bound(high, values.dtype))
     bins = np.searchsorted(found.edges, values.astype(np.float64), side="right") - 1
     kept = [found.keeps(edge) for edge in found.edges[:-1]]
     assert [not kept[place] for place in bins.tolist()] == beyond.tolist()
@@ -84,7 +93,7 @@ def test_places_rise_from_zero_to_one(values, low, high):
 def test_the_bounds_lie_inside_the_axis_whatever_the_values(values, low, high):
     assume(low <= high)
     found = axis_of(values, low, high)
-    marks = [mark for mark in borders(low, high, values.dtype) if math.isfinite(mark)]
+    marks = [mark for mark in find_borders(low, high, values.dtype) if math.isfinite(mark)]
     assert set(marks) <= set(found.edges)
 
 
@@ -96,7 +105,7 @@ def test_the_edges_of_whole_numbers_are_whole(values, low, high):
 
 @given(parts=st.lists(shares, min_size=1, max_size=5))
 def test_an_extent_gathered_in_parts_is_that_of_the_whole(parts):
-    found = Extent()
+    found = ValueExtent()
     for part in parts:
         found.add(part)
     found.add(np.zeros(0, np.float32))
@@ -117,13 +126,13 @@ def test_an_extent_gathered_in_parts_is_that_of_the_whole(parts):
     ],
 )
 def test_the_first_value_kept_and_the_first_dropped_again(low, high, kind, expected):
-    assert borders(low, high, kind) == expected
+    assert find_borders(low, high, kind) == expected
 
 
 def test_a_bound_is_compared_as_its_column_holds_it():
-    assert rounded(0.3, F4) == float(np.float32(0.3)) != 0.3
-    assert rounded(0.3, F8) == 0.3 and rounded(50, I4) == 50.0
-    assert rounded(INF, F4) == INF
+    assert round_bound(0.3, F4) == float(np.float32(0.3)) != 0.3
+    assert round_bound(0.3, F8) == 0.3 and round_bound(50, I4) == 50.0
+    assert round_bound(INF, F4) == INF
 
 
 def test_shares_stand_on_a_linear_axis():
@@ -181,7 +190,9 @@ def test_a_single_value_has_an_axis_of_some_width(value):
 
 
 def test_no_values_fill_no_bin():
-    assert Axis((0.0, 1.0, 2.0), None, (-INF, INF)).count(np.zeros(0, np.float32)).tolist() == [
+    assert HistogramAxis((0.0, 1.0, 2.0), None, (-INF, INF)).count(
+        np.zeros(0, np.float32)
+    ).tolist() == [
         0,
         0,
     ]
@@ -189,8 +200,11 @@ def test_no_values_fill_no_bin():
 
 @given(value=st.floats(-1e12, 1e12), unit=st.one_of(st.none(), st.floats(1e-3, 1e3)))
 def test_bending_keeps_zero_and_the_sign(value, unit):
-    assert bend(0.0, unit) == 0
-    assert math.copysign(1, bend(value, unit)) == math.copysign(1, value) or bend(value, unit) == 0
+    assert bend_value(0.0, unit) == 0
+    assert (
+        math.copysign(1, bend_value(value, unit)) == math.copysign(1, value)
+        or bend_value(value, unit) == 0
+    )
 
 
 def test_where_only_zero_is_kept_its_bar_is_as_wide_as_one_can_see():

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.explore.nearest import MOST, NEAR, Nearest
+from reports.explore.nearest import MOST, NEAR, NearestDocuments
 
 documents = st.lists(
     st.tuples(st.integers(-6, 6).map(lambda v: v / 2), st.integers(0, 3), st.integers(0, 7)),
@@ -37,7 +37,7 @@ def reference(bound, shards, most):
     step=st.integers(1, 9),
 )
 def test_the_nearest_are_those_of_a_plain_sort(shards, bound, most, step):
-    near = Nearest(bound, most)
+    near = NearestDocuments(bound, most)
     for shard, found in enumerate(shards):
         for start in range(0, len(found), step):
             part = found[start : start + step]
@@ -48,7 +48,7 @@ def test_the_nearest_are_those_of_a_plain_sort(shards, bound, most, step):
 @given(found=documents, data=st.data())
 def test_the_order_in_which_documents_arrive_does_not_matter(found, data):
     order = data.draw(st.permutations(range(len(found))))
-    one, other = Nearest(0.5, 5), Nearest(0.5, 5)
+    one, other = NearestDocuments(0.5, 5), NearestDocuments(0.5, 5)
     offer(one, 0, range(len(found)), found)
     for place in order:
         offer(other, 0, [place], [found[place]])
@@ -56,13 +56,13 @@ def test_the_order_in_which_documents_arrive_does_not_matter(found, data):
 
 
 def test_nothing_offered_is_nothing_found():
-    near = Nearest(1.0)
+    near = NearestDocuments(1.0)
     offer(near, 0, [], [])
     assert len(near.found) == 0 and near.found.dtype == NEAR
 
 
 def test_no_more_are_held_than_asked_for_however_many_pass_by():
-    near = Nearest(0.0)
+    near = NearestDocuments(0.0)
     rng = np.random.default_rng(1)
     for shard in range(5):
         values = rng.random(10_000, np.float32)
@@ -72,7 +72,7 @@ def test_no_more_are_held_than_asked_for_however_many_pass_by():
 
 
 def test_of_many_equally_near_the_smallest_keys_are_shown():
-    near = Nearest(0.0, 3)
+    near = NearestDocuments(0.0, 3)
     keys = np.array([9, 4, 7, 1, 8, 2], np.int64)
     near.add(np.zeros(6, np.float32), keys, 2, np.arange(6), np.arange(6, dtype=np.uint64))
     assert near.found["key"].tolist() == [1, 2, 4]
@@ -80,7 +80,7 @@ def test_of_many_equally_near_the_smallest_keys_are_shown():
 
 
 def test_a_nearer_one_that_comes_late_displaces_the_farthest():
-    near = Nearest(10.0, 2)
+    near = NearestDocuments(10.0, 2)
     offer(near, 0, [0, 1, 2], [(3.0, 1, 0), (8.0, 1, 0), (15.0, 1, 0)])
     assert near.found["value"].tolist() == [8.0, 15.0]
     offer(near, 1, [0], [(11.0, 9, 0)])

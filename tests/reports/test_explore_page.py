@@ -12,14 +12,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reports.explore.explore_report import (
+    BoundSide,
+    ExploreReport,
+    NearExample,
+    RuleReport,
+    ThresholdReport,
+)
 
 from pipelines.decide.rules import Rule
 from reports.drawing import charts
 from reports.drawing.markup import FORBIDDEN
-from reports.explore.bins import Axis, Extent, axis
-from reports.explore.chart import APART, BOTTOM, TOP, draw, heights, is_steep, ticks
-from reports.explore.facts import Example, Explored, RuleFacts, Side, Threshold
-from reports.explore.page import headline, page
+from reports.explore.bins import HistogramAxis, ValueExtent, make_axis
+from reports.explore.chart import (
+    APART,
+    BOTTOM,
+    TOP,
+    choose_heights,
+    choose_ticks,
+    draw_threshold,
+    is_steep,
+)
+from reports.explore.page import draw_page, write_headline
 
 INF = math.inf
 HOSTILE = [
@@ -38,7 +52,7 @@ VOID = {"meta", "br", "hr", "col"}
 
 
 def example(value=49.0, text="A text.", **changes):
-    made = Example(
+    made = NearExample(
         value=value,
         id="0f",
         title="A title",
@@ -51,12 +65,14 @@ def example(value=49.0, text="A text.", **changes):
 
 
 def threshold_of(values, low=-INF, high=INF, **changes):
-    extent = Extent()
+    extent = ValueExtent()
     extent.add(values)
-    found = axis(low, high, extent, values.dtype)
+    found = make_axis(low, high, extent, values.dtype)
     counts = tuple(found.count(values).tolist())
     dropped = int(((values < low) | (values > high)).sum())
-    made = Threshold(low, high, {"en": len(values)}, len(values), 0, dropped, found, counts, ())
+    made = ThresholdReport(
+        low, high, {"en": len(values)}, len(values), 0, dropped, found, counts, ()
+    )
     return replace(made, **changes)
 
 
@@ -68,15 +84,15 @@ def rule_facts(name="too_few_words", w=str, **changes):
     both = (
         example(50.0, w("Just kept."), title=w("One"), source=w("here"), others=(w("ellipses"),)),
     )
-    side = Side("min", 50.0, both, (example(49.0, w("Just dropped."), lang=w("en")),))
+    side = BoundSide("min", 50.0, both, (example(49.0, w("Just dropped."), lang=w("en")),))
     thresholds = (threshold_of(WORDS, low=50.0, languages={w("en"): 8}, sides=(side,)),)
     return replace(
-        RuleFacts(rule, (w("wiki"),), w("words"), w("a paper"), 8, 3, 2, 1, thresholds), **changes
+        RuleReport(rule, (w("wiki"),), w("words"), w("a paper"), 8, 3, 2, 1, thresholds), **changes
     )
 
 
 def facts(*rules, **changes):
-    made = Explored(
+    made = ExploreReport(
         run="decide-0123456789ab",
         version="0.1",
         decided=True,
@@ -145,7 +161,7 @@ def bar_counts(drawn):
 
 
 def test_the_bars_hold_all_documents():
-    drawn = draw("A title", threshold_of(WORDS, low=50), "words")
+    drawn = draw_threshold("A title", threshold_of(WORDS, low=50), "words")
     assert sum(bar_counts(drawn)) == len(WORDS)
 
 
@@ -158,7 +174,7 @@ def test_bars_are_inside_the_chart_and_coloured_by_what_happens_to_their_documen
     values, low, more
 ):
     threshold = threshold_of(np.array(values, np.int32), low=float(low), high=float(low + more))
-    drawn = draw("t", threshold, "words")
+    drawn = draw_threshold("t", threshold, "words")
     by_ink = {"var(--chart-1)": 0, "var(--chart-2)": 0}
     for one, count in zip(rects(drawn), bar_counts(drawn), strict=True):
         by_ink[one.get("fill")] += count
@@ -182,7 +198,7 @@ def test_bars_are_inside_the_chart_and_coloured_by_what_happens_to_their_documen
     ],
 )
 def test_every_bound_is_marked_and_what_lies_beyond_it_is_shaded(low, high, said, grounds):
-    drawn = draw("t", threshold_of(WORDS, low=low, high=high), "words")
+    drawn = draw_threshold("t", threshold_of(WORDS, low=low, high=high), "words")
     lines = [one for one in svg(drawn).iter() if one.get("class") == "null"]
     texts = [one.text for one in svg(drawn).iter() if one.tag.endswith("text")]
     assert len(lines) == len(said) == grounds == len(rects(drawn, "band"))
@@ -190,7 +206,7 @@ def test_every_bound_is_marked_and_what_lies_beyond_it_is_shaded(low, high, said
 
 
 def test_kept_bars_stand_beside_the_shaded_ground_and_dropped_ones_on_it():
-    drawn = draw("t", threshold_of(WORDS, low=50), "words")
+    drawn = draw_threshold("t", threshold_of(WORDS, low=50), "words")
     [ground] = rects(drawn, "band")
     end = share(ground, "x") + share(ground, "width")
     for one in rects(drawn):
@@ -200,7 +216,7 @@ def test_kept_bars_stand_beside_the_shaded_ground_and_dropped_ones_on_it():
 
 def test_a_value_at_its_bound_is_drawn_as_kept_in_the_precision_of_its_column():
     values = np.array([0.3, 0.3, np.nextafter(np.float32(0.3), np.float32(1))], np.float32)
-    drawn = draw("t", threshold_of(values, high=0.3), "dup_line_ratio")
+    drawn = draw_threshold("t", threshold_of(values, high=0.3), "dup_line_ratio")
     assert {one.get("fill"): n for one, n in zip(rects(drawn), bar_counts(drawn), strict=True)} == {
         "var(--chart-1)": 2,
         "var(--chart-2)": 1,
@@ -209,18 +225,18 @@ def test_a_value_at_its_bound_is_drawn_as_kept_in_the_precision_of_its_column():
 
 def test_titles_and_signals_cannot_become_markup():
     for words in HOSTILE[:6]:
-        drawn = draw(words, threshold_of(WORDS, low=50), words)
+        drawn = draw_threshold(words, threshold_of(WORDS, low=50), words)
         assert svg(drawn)[0].text == words
         assert "<script" not in drawn and "<img" not in drawn
 
 
 def test_no_number_at_all_is_said_instead_of_drawn():
-    assert "nothing to draw" in draw(
+    assert "nothing to draw" in draw_threshold(
         "t", replace(threshold_of(WORDS), axis=None, counts=()), "words"
     )
 
 
-LINE = Axis((0.0, 1.0, 2.0, 3.0, 4.0), None, (-INF, 3.0))
+LINE = HistogramAxis((0.0, 1.0, 2.0, 3.0, 4.0), None, (-INF, 3.0))
 
 
 @pytest.mark.parametrize(
@@ -239,7 +255,7 @@ def test_heights_turn_logarithmic_where_bars_would_vanish(counts, steep):
 
 @given(most=st.integers(1, 10**9), steep=st.booleans())
 def test_heights_rise_with_the_count_and_one_document_is_seen_on_a_steep_axis(most, steep):
-    steps, height = heights(most, steep)
+    steps, height = choose_heights(most, steep)
     assert steps[-1] >= most and height(steps[-1]) == pytest.approx(TOP)
     assert height(most) <= height(max(1, most // 2)) <= BOTTOM
     if steep:
@@ -249,20 +265,20 @@ def test_heights_rise_with_the_count_and_one_document_is_seen_on_a_steep_axis(mo
 @given(values=st.lists(st.integers(0, 10**9), min_size=1, max_size=50), low=st.integers(1, 10**6))
 def test_numbers_below_the_axis_lie_on_it_apart_from_each_other(values, low):
     found = threshold_of(np.array(values, np.int32), low=float(low)).axis
-    places = [found.place(value) for value in ticks(found)]
+    places = [found.place(value) for value in choose_ticks(found)]
     assert places == sorted(places) and all(0 <= place <= 1 for place in places)
     assert all(b - a >= APART - 1e-9 for a, b in itertools.pairwise(places))
 
 
 def test_a_logarithmic_axis_names_zero_and_powers_of_ten():
     values = np.array([0, 60, 20_000], np.int32)
-    assert ticks(threshold_of(values, low=50).axis) == [0, 100, 1000, 10_000]
+    assert choose_ticks(threshold_of(values, low=50).axis) == [0, 100, 1000, 10_000]
 
 
 @pytest.mark.parametrize("words", HOSTILE)
 def test_hostile_text_stays_text_everywhere(words):
-    plain = read(page(facts()))
-    found = read(page(facts(rule_facts(w=lambda _: words), kind=words, version=words)))
+    plain = read(draw_page(facts()))
+    found = read(draw_page(facts(rule_facts(w=lambda _: words), kind=words, version=words)))
     assert [name for name, _ in found.seen] == [name for name, _ in plain.seen]
     assert [key for _, attrs in found.seen for key in attrs if key.startswith("on")] == []
     links = {attrs["href"] for attrs in names(found, "a")}
@@ -272,26 +288,26 @@ def test_hostile_text_stays_text_everywhere(words):
 @settings(max_examples=30, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_shown_whole_and_leaves_the_page_as_it_is(words):
-    found = page(facts(rule_facts(w=lambda given: given if given != "Just kept." else words)))
+    found = draw_page(facts(rule_facts(w=lambda given: given if given != "Just kept." else words)))
     reader = read(found)
-    assert [name for name, _ in reader.seen] == [name for name, _ in read(page(facts())).seen]
+    assert [name for name, _ in reader.seen] == [name for name, _ in read(draw_page(facts())).seen]
     shown = re.findall(r"<blockquote[^>]*>(.*?)</blockquote>", found, re.DOTALL)[0]
     assert html.unescape(shown) == FORBIDDEN.sub("\ufffd", words)
 
 
 def test_the_page_loads_and_runs_nothing():
-    reader = read(page(facts()))
+    reader = read(draw_page(facts()))
     assert not {"script", "link", "iframe", "img", "object", "form", "base"} & {
         name for name, _ in reader.seen
     }
     assert all(attrs["href"].startswith("#") for attrs in names(reader, "a"))
     [rule] = [attrs["content"] for attrs in names(reader, "meta") if attrs.get("http-equiv")]
     assert rule.startswith("default-src 'none'; style-src 'sha256-")
-    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page(facts()))
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", draw_page(facts()))
 
 
 def test_texts_stay_folded_until_somebody_opens_them():
-    text = page(facts())
+    text = draw_page(facts())
     assert text.count("<details>") == 2 and "<details open" not in text
     folded = "".join(re.findall(r"<details>.*?</details>", text, re.DOTALL))
     assert folded.count("<blockquote") == text.count("<blockquote") == 2
@@ -299,7 +315,7 @@ def test_texts_stay_folded_until_somebody_opens_them():
 
 
 def test_links_lead_to_sections_that_are_there_and_ids_occur_once():
-    reader = read(page(facts(rule_facts(), rule_facts("bullets", holds=0))))
+    reader = read(draw_page(facts(rule_facts(), rule_facts("bullets", holds=0))))
     ids = [attrs["id"] for _, attrs in reader.seen if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {attrs["href"][1:] for attrs in names(reader, "a")} <= set(ids)
@@ -315,7 +331,7 @@ def cells(text):
 
 def test_the_table_gives_every_rule_with_its_counts_most_often_true_first():
     rules = rule_facts("bullets", judged=0, holds=0, first=0, alone=0, thresholds=()), rule_facts()
-    assert [[html.unescape(cell) for cell in row] for row in cells(page(facts(*rules)))] == [
+    assert [[html.unescape(cell) for cell in row] for row in cells(draw_page(facts(*rules)))] == [
         ["Rule", "Holds for", "Drops a document if", "Judged", "Share", "Came first", "Alone"],
         ["too_few_words", "3", "words < 50", "8", "37.5 %", "2", "1"],
         ["bullets", "0", "words < 50", "0", "–", "0", "0"],
@@ -323,7 +339,7 @@ def test_the_table_gives_every_rule_with_its_counts_most_often_true_first():
 
 
 def test_a_section_tells_definition_counts_and_both_sides():
-    words = " ".join(read(page(facts())).words)
+    words = " ".join(read(draw_page(facts())).words)
     for said in (
         "Preset gopher, for wiki.",
         "It judges 8 documents and holds for 3 of them (37.5 %). It came first for 2 documents; for 1 it is the only reason.",
@@ -337,13 +353,13 @@ def test_a_section_tells_definition_counts_and_both_sides():
 
 
 def test_a_rule_without_documents_says_so():
-    text = page(facts(rule_facts(judged=0, holds=0, thresholds=())))
+    text = draw_page(facts(rule_facts(judged=0, holds=0, thresholds=())))
     assert "No document here is judged by it." in text and "<svg" not in text
 
 
 def test_a_side_without_a_document_says_so_and_one_without_a_number_is_counted():
-    empty = threshold_of(WORDS, low=50.0, unmeasured=3, sides=(Side("max", 0.3, (), ()),))
-    text = page(facts(rule_facts(thresholds=(empty,))))
+    empty = threshold_of(WORDS, low=50.0, unmeasured=3, sides=(BoundSide("max", 0.3, (), ()),))
+    text = draw_page(facts(rule_facts(thresholds=(empty,))))
     assert "Passed: at or below 0.3, no document to show." in text
     assert "Dropped: above 0.3, no document to show." in text
     assert "3 documents without a number" in text
@@ -351,7 +367,9 @@ def test_a_side_without_a_document_says_so_and_one_without_a_number_is_counted()
 
 def test_many_languages_are_named_by_size_and_slips_of_the_identifier_counted():
     languages = {"zh": 900, "en": 90, "wuu": 3, "eo": 1}
-    text = page(facts(rule_facts(thresholds=(threshold_of(WORDS, low=50.0, languages=languages),))))
+    text = draw_page(
+        facts(rule_facts(thresholds=(threshold_of(WORDS, low=50.0, languages=languages),)))
+    )
     assert "Chinese, English and 2 other languages: 8 documents" in text
 
 
@@ -372,15 +390,17 @@ def test_many_languages_are_named_by_size_and_slips_of_the_identifier_counted():
 )
 def test_the_headline_says_how_many_rules_drop_how_many_of_how_many(changes, said):
     found = facts(**changes)
-    assert headline(found) == said
-    assert f"<h1>{html.escape(said)}</h1>" in page(found)
+    assert write_headline(found) == said
+    assert f"<h1>{html.escape(said)}</h1>" in draw_page(found)
 
 
 def test_what_was_not_decided_yet_is_said_to_be_so():
-    assert "is an annotate run: these are the default rules" in page(facts(decided=False))
-    assert "the rules of the configuration given" in page(facts(decided=False, configured=True))
-    assert "is an annotate run" not in page(facts())
+    assert "is an annotate run: these are the default rules" in draw_page(facts(decided=False))
+    assert "the rules of the configuration given" in draw_page(
+        facts(decided=False, configured=True)
+    )
+    assert "is an annotate run" not in draw_page(facts())
 
 
 def test_equal_facts_give_equal_bytes():
-    assert page(facts()) == page(facts())
+    assert draw_page(facts()) == draw_page(facts())

@@ -25,9 +25,9 @@ from pipelines.decide.graph import DECISION_SCHEMA
 from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 from pipelines.document_shards import DECIDED
 from reports.explore import source as source_module
-from reports.explore.collect import SHOWN, Choice, collect
+from reports.explore.collect import SHOWN, ExploreChoice, collect_rules
 from reports.explore.nearest import MOST
-from reports.explore.source import batches, open_source, read_rule
+from reports.explore.source import iter_batches, open_source, read_rule
 
 SCHEMA = pa.schema([*DOCUMENT_SCHEMA, *SIGNAL_FIELDS])
 GOOD = {
@@ -126,7 +126,7 @@ def decided(out, shards, config=CONFIG, more=None):
 
 
 def look(run, **choice):
-    return collect(open_source(run), Choice(**choice))
+    return collect_rules(open_source(run), ExploreChoice(**choice))
 
 
 def rule_of(found, name):
@@ -428,16 +428,19 @@ def test_reasons_that_the_rules_do_not_give_are_refused(tmp_path):
 
 def test_an_annotate_run_is_shown_with_the_rules_of_a_configuration(tmp_path):
     run = annotated(tmp_path, [[document(number, words=number) for number in (9, 29, 30, 49, 50)]])
-    default = collect(open_source(run), Choice(rule="too_few_words"))
+    default = collect_rules(open_source(run), ExploreChoice(rule="too_few_words"))
     assert (default.dropped, default.configured) == (4, False)
     config = DecideConfig(
         thresholds={"too_few_words": Bound(min=30)},
         rules={"thin": CustomRule(signal="words", max=29)},
     )
-    found = collect(open_source(run, config), Choice(rule="too_few_words"))
+    found = collect_rules(open_source(run, config), ExploreChoice(rule="too_few_words"))
     assert (found.dropped, found.configured, found.decided) == (2, True, False)
     assert [(t.low, t.holds) for t in rule_of(found, "too_few_words").thresholds] == [(30.0, 2)]
-    assert rule_of(collect(open_source(run, config), Choice(rule="thin")), "thin").holds == 3
+    assert (
+        rule_of(collect_rules(open_source(run, config), ExploreChoice(rule="thin")), "thin").holds
+        == 3
+    )
 
 
 def test_a_configured_look_is_what_decide_then_finds(tmp_path):
@@ -445,7 +448,7 @@ def test_a_configured_look_is_what_decide_then_finds(tmp_path):
         [document(10 * shard + place, words=10 * place) for place in range(9)] for shard in range(2)
     ]
     config = DecideConfig(thresholds={"too_few_words": Bound(min=33)})
-    before = collect(open_source(annotated(tmp_path / "a", shards), config), Choice())
+    before = collect_rules(open_source(annotated(tmp_path / "a", shards), config), ExploreChoice())
     after = look(decided(tmp_path / "b", shards, config))
     assert before.dropped == after.dropped == 8
     for one, other in zip(before.rules, after.rules, strict=True):
@@ -487,7 +490,7 @@ def test_the_command_takes_a_configuration_and_changes_to_it(tmp_path, capsys):
 
 def test_only_the_columns_asked_for_are_read(tmp_path):
     source = open_source(decided(tmp_path, [[document(1), document(2)]]))
-    [batch] = batches(source, ["words"])
+    [batch] = iter_batches(source, ["words"])
     assert batch.table.column_names == ["words", "kind", "lang"]
     assert batch.rows.tolist() == [0, 1]
 

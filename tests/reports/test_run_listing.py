@@ -72,9 +72,9 @@ def test_a_finished_run_is_listed_with_date_size_and_what_it_read(tmp_path):
     run = finished(
         tmp_path, inputs=[crawl.as_input(), FILES], seconds=2_000, sealed={"counts": {"kept": 3}}
     )
-    first, second = run_list.find(tmp_path)
+    first, second = run_list.find_runs(tmp_path)
     assert (first.path, first.step, first.parents) == (crawl.path, "crawl", ())
-    assert second == run_list.Listed(
+    assert second == run_list.ListedRun(
         run.path,
         "annotate",
         "finished",
@@ -93,7 +93,11 @@ def test_runs_are_listed_newest_last_whatever_their_state(tmp_path):
         finished(tmp_path, "crawl", seconds=1_000),
     )
     between = unfinished(tmp_path, seconds=2_000)
-    assert [run.path for run in run_list.find(tmp_path)] == [early.path, between.path, late.path]
+    assert [run.path for run in run_list.find_runs(tmp_path)] == [
+        early.path,
+        between.path,
+        late.path,
+    ]
 
 
 def test_the_newest_listed_run_of_a_step_is_the_one_that_the_next_step_reads(tmp_path):
@@ -101,12 +105,14 @@ def test_the_newest_listed_run_of_a_step_is_the_one_that_the_next_step_reads(tmp
     finished(tmp_path, config=Settings(word="new"), seconds=2_000)
     with start_run("annotate", out=tmp_path, config=Settings(word="old")):
         pass
-    assert run_list.find(tmp_path)[-1].path == find_latest(tmp_path, "annotate").path == old.path
+    assert (
+        run_list.find_runs(tmp_path)[-1].path == find_latest(tmp_path, "annotate").path == old.path
+    )
 
 
 def test_an_unfinished_run_tells_since_when_and_how_many_receipts_of_all_its_stages(tmp_path):
     run = unfinished(tmp_path, splits=[("keys", 0), ("keys", 1), ("decisions", 0)], seconds=5_000)
-    (found,) = run_list.find(tmp_path)
+    (found,) = run_list.find_runs(tmp_path)
     assert (found.path, found.step, found.state, found.changed) == (
         run.path,
         "decide",
@@ -120,41 +126,41 @@ def test_an_unfinished_run_tells_since_when_and_how_many_receipts_of_all_its_sta
 def test_continuing_a_run_does_not_change_since_when_it_is_being_written(tmp_path):
     unfinished(tmp_path, seconds=5_000)
     unfinished(tmp_path)
-    assert run_list.find(tmp_path)[0].changed == 5_000.0
+    assert run_list.find_runs(tmp_path)[0].changed == 5_000.0
 
 
 def test_a_run_whose_lock_is_held_is_running_and_looking_does_not_take_the_lock_away(tmp_path):
     with start_run("decide", out=tmp_path, config=Settings()) as run:
-        (found,) = run_list.find(tmp_path)
+        (found,) = run_list.find_runs(tmp_path)
         assert (found.state, found.told_state()) == ("running", "running, 0 receipts")
         with open(run.path / ".lock", "rb") as file, pytest.raises(OSError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert run_list.find(tmp_path)[0].state == "unfinished"
+    assert run_list.find_runs(tmp_path)[0].state == "unfinished"
 
 
 def test_a_run_without_a_lock_file_is_not_running(tmp_path):
     run = unfinished(tmp_path, splits=[("keys", 0)])
     (run.path / ".lock").unlink()
-    assert [found.state for found in run_list.find(tmp_path)] == ["unfinished"]
+    assert [found.state for found in run_list.find_runs(tmp_path)] == ["unfinished"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"format": 99}'])
 def test_a_damaged_run_is_listed_as_such_and_hides_no_other(tmp_path, content):
     run, whole = finished(tmp_path, "crawl"), finished(tmp_path, "pack")
     (run.path / "manifest.json").write_bytes(content)
-    states = {found.path: found.told_state() for found in run_list.find(tmp_path)}
+    states = {found.path: found.told_state() for found in run_list.find_runs(tmp_path)}
     assert states == {run.path: "damaged", whole.path: "finished"}
 
 
 def test_a_run_that_ended_with_a_code_tells_it(tmp_path):
     finished(tmp_path, sealed={"exit_code": 3})
-    assert run_list.find(tmp_path)[0].told_state() == "finished, exit code 3"
+    assert run_list.find_runs(tmp_path)[0].told_state() == "finished, exit code 3"
 
 
 def test_runs_one_folder_deeper_are_found_and_those_below_are_not(tmp_path):
     deep = finished(tmp_path / "demo")
     finished(tmp_path / "one" / "two")
-    assert [run.path for run in run_list.find(tmp_path)] == [deep.path]
+    assert [run.path for run in run_list.find_runs(tmp_path)] == [deep.path]
 
 
 @pytest.mark.parametrize(
@@ -162,19 +168,19 @@ def test_runs_one_folder_deeper_are_found_and_those_below_are_not(tmp_path):
 )
 def test_a_strangers_folder_is_passed_over(tmp_path, name):
     storage.commit_json(tmp_path / name / "manifest.json", {"short_name": "a page"})
-    assert run_list.find(tmp_path) == []
+    assert run_list.find_runs(tmp_path) == []
 
 
 def test_a_folder_named_like_a_run_without_anything_of_ours_is_passed_over(tmp_path):
     (tmp_path / "annotate-0123456789ab").mkdir()
-    assert run_list.find(tmp_path) == []
+    assert run_list.find_runs(tmp_path) == []
 
 
 @pytest.mark.parametrize("place", ["none", "file"])
 def test_a_folder_that_is_not_there_is_the_users_error(tmp_path, place):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(RunError, match="there is no such folder of runs"):
-        run_list.find(tmp_path / place)
+        run_list.find_runs(tmp_path / place)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,7 @@ def test_a_folder_that_is_not_there_is_the_users_error(tmp_path, place):
     ],
 )
 def test_a_name_is_shortened_only_where_it_is_a_runs(name, told):
-    assert run_list.short(name) == told
+    assert run_list.shorten_name(name) == told
 
 
 # ---- the command

@@ -20,8 +20,8 @@ from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun
 from gristmill.runs.run import start_run
 from training.config import PretrainConfig
-from training.corpus import Corpus, open_corpus
-from training.data import Split
+from training.corpus import PackedCorpus, open_corpus
+from training.data import TokenSplit
 
 PEOPLE = [
     "Mara",
@@ -267,12 +267,12 @@ def pack(make_pack: PackMaker, tmp_path_factory: pytest.TempPathFactory) -> Fini
 
 
 @pytest.fixture(scope="session")
-def corpus(pack: FinishedRun) -> Corpus:
+def corpus(pack: FinishedRun) -> PackedCorpus:
     """That run, opened for training."""
     return open_corpus(pack)
 
 
-def split_of(documents: Sequence[Sequence[Sequence[int]]], *, batch_rows: int = 2) -> Split:
+def split_of(documents: Sequence[Sequence[Sequence[int]]], *, batch_rows: int = 2) -> TokenSplit:
     """A split from documents given as sentences of token ids; every token stands for two bytes."""
     schema = shard_schema(512, {})
     rows = [
@@ -288,11 +288,11 @@ def split_of(documents: Sequence[Sequence[Sequence[int]]], *, batch_rows: int = 
     ]
     groups = [rows[first : first + batch_rows] for first in range(0, len(rows), batch_rows)]
     batches = [pa.RecordBatch.from_pylist(group, schema=schema) for group in groups]
-    return Split("train", [pa.Table.from_batches(batches, schema=schema)])
+    return TokenSplit("train", [pa.Table.from_batches(batches, schema=schema)])
 
 
 @pytest.fixture(scope="session")
-def make_split() -> Callable[..., Split]:
+def make_split() -> Callable[..., TokenSplit]:
     """The function `split_of`."""
     return split_of
 

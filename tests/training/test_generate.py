@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from training.data import FIRST_TEXT_ID, Special
-from training.generate import Sampling, continue_ids, guesses, report_samples
+from training.generate import Sampling, continue_ids, fill_masks, report_samples
 from training.objectives import build_model
 
 
@@ -47,7 +47,7 @@ def test_text_beyond_the_models_length_is_continued_from_its_end():
 
 
 def test_every_mask_gets_its_likeliest_tokens():
-    found = guesses(always(77), [4, Special.MASK, 30, Special.MASK, 5], count=3)
+    found = fill_masks(always(77), [4, Special.MASK, 30, Special.MASK, 5], count=3)
     assert len(found) == 2
     assert [row[0] for row in found] == [(77, 1.0), (77, 1.0)]
     assert [len(row) for row in found] == [3, 3]

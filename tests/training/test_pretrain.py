@@ -185,18 +185,18 @@ def test_a_bert_run_fills_masks_in_its_samples(make_config, pack, tmp_path):
 
 
 def test_generate_continues_a_prompt_the_same_way_for_the_same_seed(whole):
-    from training.generate_text import speak
+    from training.generate_text import generate_text
 
-    spoken = speak(whole.path, "Mara painted", tokens=6, seed=3)
+    spoken = generate_text(whole.path, "Mara painted", tokens=6, seed=3)
     assert spoken.startswith("Mara painted")
-    assert speak(whole.path / "export", "Mara painted", tokens=6, seed=3) == spoken
+    assert generate_text(whole.path / "export", "Mara painted", tokens=6, seed=3) == spoken
 
 
 def test_generate_refuses_a_folder_without_a_model(tmp_path):
-    from training.generate_text import speak
+    from training.generate_text import generate_text
 
     with pytest.raises(InputError, match="there is no model here"):
-        speak(tmp_path, "Mara", tokens=1, seed=1)
+        generate_text(tmp_path, "Mara", tokens=1, seed=1)
 
 
 def test_the_commands_are_listed_without_loading_torch():

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.annotate.kernels.normalize import normal_texts
-from pipelines.kernels.buffers import text_buffers
+from pipelines.annotate.kernels.normalize import normalize_texts
+from pipelines.kernels.buffers import get_text_buffers
 
 _LINE_BREAKS = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ufff9-\ufffb\ud800-\udfff]")
@@ -38,7 +38,7 @@ def normalize(text: str) -> str:
 
 def normalize_column(text: pa.Array) -> pa.Array:
     """`normalize` of every text of a `string` column; a null becomes an empty text."""
-    data, ends, unsafe = normal_texts(*text_buffers(text))
+    data, ends, unsafe = normalize_texts(*get_text_buffers(text))
     column = pa.Array.from_buffers(
         pa.string(), len(text), [None, pa.py_buffer(ends), pa.py_buffer(data)]
     )

@@ -241,7 +241,7 @@ def _cut_block(points, a, b, words, score, step, back, starts, ends, count):  # 
 
 
 @njit(nogil=True, cache=True)
-def cut_chinese(points, flags, chars, words, score, step, back, starts, ends):  # type: ignore[no-untyped-def]
+def segment_chinese(points, flags, chars, words, score, step, back, starts, ends):  # type: ignore[no-untyped-def]
     """Cut `chars` code points into jieba's words without white space; returns how many.
 
     `flags` are those of kernels.token_classes. `words` is `chinese_words()`. Fills `starts` and `ends` with places among the
@@ -344,7 +344,7 @@ def _hidden_model(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def chinese_words() -> tuple[Any, ...]:
+def load_chinese_words() -> tuple[Any, ...]:
     """What `cut_chinese` looks up, read from jieba's files: 9 MB. Its code is never imported."""
     folder = package_folder("jieba")
     return (
@@ -353,7 +353,7 @@ def chinese_words() -> tuple[Any, ...]:
     )
 
 
-def no_words() -> tuple[Any, ...]:
+def make_empty_chinese_words() -> tuple[Any, ...]:
     """Tables of the same types without content, where no document is Chinese."""
     none = np.zeros(0)
     return none, np.zeros(0, np.uint64), none, 0.0, none, np.zeros((0, 0)), np.zeros((0, 0))

@@ -8,7 +8,7 @@ from numba import njit
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ExternalTokens:
     """Document i has the tokens cuts[i] to cuts[i + 1]: int32 `starts` and `ends` among its own code points."""
 
     starts: np.ndarray
@@ -16,24 +16,26 @@ class Given:
     cuts: np.ndarray
 
 
-def given_tokens(documents: Iterable[tuple[np.ndarray, np.ndarray]]) -> Given:
+def join_external_tokens(documents: Iterable[tuple[np.ndarray, np.ndarray]]) -> ExternalTokens:
     """The starts and ends of every document, one after the other."""
     found = list(documents)
     none = np.zeros(0, np.int32)
     starts, ends = (
         np.concatenate([none, *(pair[side] for pair in found)]).astype(np.int32) for side in (0, 1)
     )
-    return Given(starts, ends, np.cumsum([0, *(len(pair[0]) for pair in found)], dtype=np.int64))
+    return ExternalTokens(
+        starts, ends, np.cumsum([0, *(len(pair[0]) for pair in found)], dtype=np.int64)
+    )
 
 
-def none_given(documents: int) -> Given:
+def make_empty_tokens(documents: int) -> ExternalTokens:
     """No tokens for any of so many documents."""
     none = np.zeros(0, np.int32)
-    return Given(none, none, np.zeros(documents + 1, np.int64))
+    return ExternalTokens(none, none, np.zeros(documents + 1, np.int64))
 
 
 @njit(nogil=True, cache=True)
-def take_given(given_starts, given_ends, first, last, starts, ends):  # type: ignore[no-untyped-def]
+def copy_external_tokens(given_starts, given_ends, first, last, starts, ends):  # type: ignore[no-untyped-def]
     """Copy the tokens `first` to `last` into `starts` and `ends`; returns how many."""
     for i in range(first, last):
         starts[i - first], ends[i - first] = given_starts[i], given_ends[i]

@@ -8,7 +8,7 @@ softmax, hierarchical softmax or a sigmoid for each label. Words are cut at ASCI
 import numpy as np
 from numba import float32, njit, uint32, uint64
 
-from pipelines.kernels.words import hash_of_word
+from pipelines.kernels.words import hash_word
 
 EMPTY_SLOT = np.uint64(0)
 """Marks a free slot of the table of words: no word has this hash."""
@@ -25,9 +25,9 @@ _END = np.frombuffer(b"</s>", np.uint8)
 
 
 @njit(nogil=True, cache=True)
-def token_hash(token):  # type: ignore[no-untyped-def]
+def hash_token(token):  # type: ignore[no-untyped-def]
     """uint64: the hash by which a word's bytes are looked up; never EMPTY_SLOT."""
-    return hash_of_word(token) | uint64(1)
+    return hash_word(token) | uint64(1)
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -78,7 +78,7 @@ def _add_ngrams(hidden, marked, vectors, words, shortest, longest, ngram_rows, p
 
 @njit(nogil=True, cache=True, inline="always")
 def _word_row(token, slots, rows):  # type: ignore[no-untyped-def]
-    key = token_hash(token)
+    key = hash_token(token)
     mask = slots.shape[0] - 1
     at = np.int64(key & uint64(mask))
     while slots[at] != EMPTY_SLOT:
@@ -312,7 +312,7 @@ def classify(
 
 
 @njit(nogil=True, cache=True)
-def probabilities(
+def score_label(
     data,
     offsets,
     most_chars,

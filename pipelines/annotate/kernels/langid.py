@@ -7,7 +7,7 @@ are scaled by the square root of the text's length before softmax, as py3langid 
 import numpy as np
 from numba import float32, njit
 
-from pipelines.kernels.words import decode
+from pipelines.kernels.words import decode_point
 
 
 @njit(nogil=True, cache=True, inline="always")
@@ -76,7 +76,7 @@ def has_letters(data, offsets, most_chars, fewest, flags, letter, found):  # typ
     for d in range(offsets.shape[0] - 1):
         at, chars, letters = offsets[d], 0, 0
         while at < offsets[d + 1] and chars < most_chars and letters < fewest:
-            code, size = decode(data, at)
+            code, size = decode_point(data, at)
             letters += code < flags.shape[0] and (flags[code] & letter) != 0
             chars, at = chars + 1, at + size
         found[d] = letters >= fewest

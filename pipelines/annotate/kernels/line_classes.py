@@ -22,10 +22,10 @@ ABBREVIATED = 8
 
 
 @lru_cache(maxsize=1)
-def line_table() -> np.ndarray:
+def build_line_table() -> np.ndarray:
     """uint16 of shape (LAST,): the flags of every code point below LAST."""
     table = np.zeros(unicode.LAST, np.uint16)
-    source = tokens.flag_table()
+    source = tokens.build_flag_table()
     for ours, theirs in (
         (BEFORE_DOT, tokens.BEFORE_DOT),
         (UPPER, tokens.UPPER),
@@ -35,8 +35,8 @@ def line_table() -> np.ndarray:
         (END, tokens.TERMINAL),
     ):
         table[(source & theirs) != 0] |= ours
-    table[unicode.class_table() == unicode.SPACE] |= SPACE
-    table[unicode.class_table() == unicode.SINGLE] |= ALONE
+    table[unicode.build_class_table() == unicode.SPACE] |= SPACE
+    table[unicode.build_class_table() == unicode.SINGLE] |= ALONE
     for code in range(0x32400):
         if unicodedata.category(chr(code))[0] == "P":
             table[code] |= PUNCTUATION
@@ -46,7 +46,7 @@ def line_table() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def abbreviations() -> np.ndarray:
+def encode_abbreviations() -> np.ndarray:
     """uint64, sorted: the bytes of every abbreviation of kernels.token_classes and of `Ph.`, as one number each."""
     words = [
         *tokens.ABBREVIATIONS,
@@ -56,7 +56,7 @@ def abbreviations() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def sign_table() -> np.ndarray:
+def build_sign_table() -> np.ndarray:
     """uint8 (256,): 1 for the bytes that are signs of code."""
     table = np.zeros(256, np.uint8)
     table[[ord(char) for char in SIGNS]] = 1

@@ -23,12 +23,12 @@ from pipelines.annotate.kernels.line_classes import (
     SPACE,
     UPPER,
     WIDE,
-    abbreviations,
-    line_table,
-    sign_table,
+    build_line_table,
+    build_sign_table,
+    encode_abbreviations,
 )
-from pipelines.annotate.kernels.phrases import Automaton
-from pipelines.kernels.words import decode
+from pipelines.annotate.kernels.phrases import PhraseAutomaton
+from pipelines.kernels.words import decode_point
 
 LINE_FIELDS = (
     "c4_sentences",
@@ -96,7 +96,7 @@ def prose(data, start, stop, table, abbreviations):  # type: ignore[no-untyped-d
     core, size, before, before2 = uint64(0), 0, np.uint16(0), np.uint16(0)
     at = start
     while at < stop:
-        code, width = decode(data, at)
+        code, width = decode_point(data, at)
         flags = table[code] if code < table.shape[0] else np.uint16(0)
         if code == _OPENING:
             cut = citation(data, at, stop)
@@ -305,7 +305,7 @@ def _line_signals(
         )
 
 
-class Heads(NamedTuple):
+class CodeHeads(NamedTuple):
     """Words that lines of code begin with: all bytes, where each is cut, and how many of the first leave no doubt."""
 
     data: np.ndarray
@@ -313,15 +313,15 @@ class Heads(NamedTuple):
     sure: int
 
 
-def heads_of(sure: Sequence[str], maybe: Sequence[str]) -> Heads:
+def encode_heads(sure: Sequence[str], maybe: Sequence[str]) -> CodeHeads:
     """The words as the kernel wants them."""
     words = [word.encode() for word in (*sure, *maybe)]
     cuts = np.cumsum([0, *map(len, words)]).astype(np.int64)
-    return Heads(np.frombuffer(b"".join(words), np.uint8), cuts, len(sure))
+    return CodeHeads(np.frombuffer(b"".join(words), np.uint8), cuts, len(sure))
 
 
-def line_signals(
-    data: np.ndarray, offsets: np.ndarray, phrases: Automaton, heads: Heads
+def measure_lines(
+    data: np.ndarray, offsets: np.ndarray, phrases: PhraseAutomaton, heads: CodeHeads
 ) -> np.ndarray:
     """float64 (n, len(LINE_FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1)."""
     out = np.zeros((len(offsets) - 1, len(LINE_FIELDS)), np.float64)
@@ -329,10 +329,10 @@ def line_signals(
         data,
         np.asarray(offsets, np.int64),
         out,
-        line_table(),
-        abbreviations(),
+        build_line_table(),
+        encode_abbreviations(),
         *phrases,
-        sign_table(),
+        build_sign_table(),
         *heads,
     )
     return out

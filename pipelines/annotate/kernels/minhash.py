@@ -8,7 +8,7 @@ five words have no signature: for them only exact duplicates count.
 import numpy as np
 from numba import njit, uint32, uint64
 
-from pipelines.kernels.unicode import class_table, lower_table
+from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import mix64, split_words
 
 SHINGLE = 5
@@ -26,7 +26,7 @@ def _fmix32(h):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def shingle_hashes(words, count, out):  # type: ignore[no-untyped-def]
+def hash_shingles(words, count, out):  # type: ignore[no-untyped-def]
     """Hash every run of SHINGLE word hashes to 32 bits; returns how many."""
     shingles = max(0, count - SHINGLE + 1)
     for i in range(shingles):
@@ -73,11 +73,11 @@ def _signatures(data, offsets, classes, lower, a, b, out, counts):  # type: igno
         words, _ = split_words(
             data, offsets[d], offsets[d + 1], classes, lower, starts, ends, lengths, hashes, letters
         )
-        counts[d] = shingle_hashes(hashes, words, shingles)
+        counts[d] = hash_shingles(hashes, words, shingles)
         minima(shingles, counts[d], a, b, out[d])
 
 
-def permutations(size: int, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def draw_permutations(size: int, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """The (a, b) of datasketch for `size` permutations, uint32 each, a odd. `size` must be a multiple of four.
 
     Drawn as datasketch draws them, from NumPy's frozen RandomState: importing it takes half a second and 13 MB.
@@ -89,17 +89,24 @@ def permutations(size: int, *, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return half * np.uint32(2) + np.uint32(1), draw(0, 1 << 32, size, np.uint32)
 
 
-def signatures(
+def compute_signatures(
     data: np.ndarray, offsets: np.ndarray, size: int, *, seed: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """Signatures of documents in UTF-8 `data` (uint8) cut by `offsets` (n + 1).
 
     Returns uint32 (n, size) and the shingle counts int64 (n,); a row with count 0 has no signature.
     """
-    a, b = permutations(size, seed=seed)
+    a, b = draw_permutations(size, seed=seed)
     documents = len(offsets) - 1
     out, counts = np.empty((documents, size), np.uint32), np.zeros(documents, np.int64)
     _signatures(
-        data, np.asarray(offsets, np.int64), class_table(), lower_table(), a, b, out, counts
+        data,
+        np.asarray(offsets, np.int64),
+        build_class_table(),
+        build_lower_table(),
+        a,
+        b,
+        out,
+        counts,
     )
     return out, counts

@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
-from pipelines.kernels.words import decode
+from pipelines.kernels.words import decode_point
 
 KEPT, BLANK, BREAK, REMOVED, UNSAFE = range(5)
 """What becomes of a character: kept, white space within a line, a line break, left out, or for Python to decide."""
@@ -33,7 +33,7 @@ _LAST = 0x32400
 
 
 @lru_cache(maxsize=1)
-def tables() -> tuple[np.ndarray, np.ndarray]:
+def build_normal_tables() -> tuple[np.ndarray, np.ndarray]:
     """uint8 of every code point below _LAST: what becomes of it; and its canonical combining class."""
     kinds, classes = np.zeros(_LAST, np.uint8), np.zeros(_LAST, np.uint8)
     for code in range(_LAST):
@@ -78,7 +78,7 @@ def _copy_normal(data, start, stop, kinds, classes, out, to):  # type: ignore[no
     """Write the normal form of data[start:stop] to out[to:]; returns where it ends, or -1 where it is UNSAFE."""
     first, at, blank, breaks, last = to, start, False, 0, np.uint8(0)
     while at < stop:
-        code, size = decode(data, at)
+        code, size = decode_point(data, at)
         kind, order = (
             (kinds[code], classes[code]) if code < kinds.shape[0] else (np.uint8(KEPT), np.uint8(0))
         )
@@ -122,12 +122,12 @@ def _normal(data, offsets, kinds, classes, out, ends, unsafe):  # type: ignore[n
         ends[d + 1] = to
 
 
-def normal_texts(
+def normalize_texts(
     data: np.ndarray, offsets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The normal forms of n texts in UTF-8 `data` cut by `offsets`: bytes, int32 offsets (n + 1), and bool: UNSAFE, left empty."""
     documents = len(offsets) - 1
     out = np.empty(int(offsets[-1]) - int(offsets[0]), np.uint8)
     ends, unsafe = np.zeros(documents + 1, np.int32), np.zeros(documents, np.bool_)
-    _normal(data, np.asarray(offsets, np.int64), *tables(), out, ends, unsafe)
+    _normal(data, np.asarray(offsets, np.int64), *build_normal_tables(), out, ends, unsafe)
     return out[: ends[-1]], ends, unsafe

@@ -223,7 +223,7 @@ def _candidates(data, offsets, out):  # type: ignore[no-untyped-def]
     return count
 
 
-def candidates(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def find_candidates(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """int64 (n, 5): the COLUMNS of every place where personal data may be, document by document.
 
     The documents are UTF-8 in `data`, cut by `offsets`.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Automaton(NamedTuple):
+class PhraseAutomaton(NamedTuple):
     """Tables of the automaton; state 0 has read nothing that begins a phrase.
 
     `symbols` uint8 (256,): the column of a byte; `step` int32 (states, columns): the next state; `found` uint8 (states,):
@@ -24,7 +24,9 @@ class Automaton(NamedTuple):
     whole: np.ndarray
 
 
-def automaton(phrases: Mapping[int, Sequence[str]], *, whole_kind: int) -> Automaton:
+def build_phrase_automaton(
+    phrases: Mapping[int, Sequence[str]], *, whole_kind: int
+) -> PhraseAutomaton:
     """The automaton of the phrases of each kind; a kind is one bit of a byte."""
     words = [(phrase.lower().encode(), kind) for kind, group in phrases.items() for phrase in group]
     symbols = _symbols({byte for word, _ in words for byte in word})
@@ -42,7 +44,7 @@ def automaton(phrases: Mapping[int, Sequence[str]], *, whole_kind: int) -> Autom
         found[state] |= kind
         whole[state] = max(whole[state], len(word) if kind == whole_kind else 0)
     step = _steps(branches, int(symbols.max()) + 1, found, whole)
-    return Automaton(symbols, step, np.array(found, np.uint8), np.array(whole, np.int32))
+    return PhraseAutomaton(symbols, step, np.array(found, np.uint8), np.array(whole, np.int32))
 
 
 def _symbols(used: set[int]) -> np.ndarray:

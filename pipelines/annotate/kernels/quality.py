@@ -8,16 +8,25 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.annotate.kernels.chinese import chinese_words, cut_chinese
-from pipelines.annotate.kernels.chinese import no_words as no_chinese_words
-from pipelines.annotate.kernels.external_tokens import Given, none_given, take_given
+from pipelines.annotate.kernels.chinese import load_chinese_words, segment_chinese
+from pipelines.annotate.kernels.chinese import make_empty_chinese_words as no_chinese_words
+from pipelines.annotate.kernels.external_tokens import (
+    ExternalTokens,
+    copy_external_tokens,
+    make_empty_tokens,
+)
 from pipelines.annotate.kernels.repetition import ngram_chars, repeated_spans, table_size
-from pipelines.annotate.kernels.thai import cut_thai, thai_words
-from pipelines.annotate.kernels.thai import no_words as no_thai_words
-from pipelines.annotate.kernels.token_classes import TERMINAL, arabic_flag_table
-from pipelines.annotate.kernels.tokens import describe, read_points, split_tokens, token_tables
-from pipelines.kernels.unicode import DIGIT, SPACE, class_table
-from pipelines.kernels.words import BASIS, PRIME, among, decode, mix64
+from pipelines.annotate.kernels.thai import load_thai_words, segment_thai
+from pipelines.annotate.kernels.thai import make_empty_thai_words as no_thai_words
+from pipelines.annotate.kernels.token_classes import TERMINAL, build_arabic_flag_table
+from pipelines.annotate.kernels.tokens import (
+    build_token_tables,
+    describe_tokens,
+    read_code_points,
+    split_tokens,
+)
+from pipelines.kernels.unicode import DIGIT, SPACE, build_class_table
+from pipelines.kernels.words import BASIS, PRIME, contains, decode_point, mix64
 
 FIELDS = (
     "chars",
@@ -52,7 +61,7 @@ FIELDS = (
 )
 """The columns of `quality`, in order."""
 
-SPACED, CHINESE, THAI, GIVEN, ARABIC = range(5)
+SPACED, CHINESE, THAI, EXTERNAL, ARABIC = range(5)
 """What a document is cut by: `split_tokens`, `cut_chinese`, `cut_thai`, a library (`Given`), `split_tokens` with the flags for Arabic."""
 
 SHORT_LINE = 30
@@ -97,14 +106,14 @@ def _scan(
     at = start
     previous_end = False
     while at <= stop:
-        code, size = (10, 1) if at == stop else decode(data, at)
+        code, size = (10, 1) if at == stop else decode_point(data, at)
         kind = classes[code] if code < classes.shape[0] else 0
         if code == 10:
             newlines += at < stop
             if chars:
                 line_hash[lines], line_chars[lines] = mix64(h), chars
                 lines += 1
-                bullets += among(first, _BULLETS)
+                bullets += contains(first, _BULLETS)
                 ellipses += last == 0x2026 or dots >= 3
                 terminals += last < flags.shape[0] and (flags[last] & TERMINAL) != 0
                 shorts += chars <= SHORT_LINE
@@ -126,7 +135,7 @@ def _scan(
             dotted += code == 0x2026 or (code == 0x2E and dots == 3)
             digits += kind == DIGIT
             braces += code == 0x7B
-            is_end = among(np.uint32(code), _SENTENCE_END)
+            is_end = contains(np.uint32(code), _SENTENCE_END)
             ends += is_end and not previous_end
             previous_end = is_end
         at += size
@@ -144,7 +153,7 @@ def _scan(
     return lines, parts, newlines
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """Arrays to work in, as long as the longest document: its characters, tokens, lines, paragraphs, n-grams."""
 
     points: np.ndarray
@@ -169,7 +178,7 @@ class Room(NamedTuple):
     table: np.ndarray
 
 
-def _room_for(size: int) -> Room:
+def _room_for(size: int) -> Workspace:
     """Room for a document of `size` bytes; what is not used is never touched, and so costs no memory."""
     others = {
         "flags": "u2",
@@ -185,10 +194,10 @@ def _room_for(size: int) -> Room:
         "keys": "u8",
     }
     sizes = {"back": 4 * (size + 2), "table": table_size(size + 2)}
-    return Room(
+    return Workspace(
         **{
             name: np.empty(sizes.get(name, size + 2), others.get(name, "i4"))
-            for name in Room._fields
+            for name in Workspace._fields
         }
     )
 
@@ -198,13 +207,13 @@ def _cut(cutter, chars, given, first, last, tables, chinese, thai, room):  # typ
     """Fill the starts and ends of a document's tokens; returns how many."""
     points, flags, starts, ends = room.points, room.flags, room.starts, room.ends
     if cutter == CHINESE:
-        return cut_chinese(
+        return segment_chinese(
             points, flags, chars, chinese, room.score, room.held, room.back, starts, ends
         )
     if cutter == THAI:
-        return cut_thai(points, flags, chars, thai, starts, ends)
-    if cutter == GIVEN:
-        return take_given(given[0], given[1], first, last, starts, ends)
+        return segment_thai(points, flags, chars, thai, starts, ends)
+    if cutter == EXTERNAL:
+        return copy_external_tokens(given[0], given[1], first, last, starts, ends)
     return split_tokens(points, flags, chars, tables, starts, ends, room.held)
 
 
@@ -252,11 +261,11 @@ def _quality(
     for d in range(offsets.shape[0] - 1):
         row = out[d]
         flags = arabic if cutters[d] == ARABIC else tables[0]
-        chars = read_points(data, offsets[d], offsets[d + 1], flags, room.points, room.flags)
+        chars = read_code_points(data, offsets[d], offsets[d + 1], flags, room.points, room.flags)
         tokens = _cut(
             cutters[d], chars, given, given[2][d], given[2][d + 1], tables, chinese, thai, room
         )
-        describe(
+        describe_tokens(
             room.points,
             room.flags,
             room.starts,
@@ -286,13 +295,13 @@ def _quality(
         _repetitions(row, chars, tokens, lines, parts, newlines, room)
 
 
-def quality(
+def measure_quality(
     data: np.ndarray,
     offsets: np.ndarray,
     languages: np.ndarray,
     stop_lists: list[np.ndarray],
     cutters: np.ndarray,
-    given: Given | None = None,
+    given: ExternalTokens | None = None,
 ) -> np.ndarray:
     """float64 (n, len(FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1).
 
@@ -302,7 +311,10 @@ def quality(
     out = np.zeros((len(offsets) - 1, len(FIELDS)), np.float64)
     stops = np.concatenate([np.zeros(0, np.uint64), *stop_lists])
     cuts = np.cumsum([0, *map(len, stop_lists)])
-    tokens, room = given or none_given(len(out)), _room_for(int(np.diff(offsets).max(initial=0)))
+    tokens, room = (
+        given or make_empty_tokens(len(out)),
+        _room_for(int(np.diff(offsets).max(initial=0))),
+    )
     _quality(
         data,
         np.asarray(offsets, np.int64),
@@ -311,11 +323,11 @@ def quality(
         np.asarray(languages, np.int64),
         np.asarray(cutters, np.uint8),
         (tokens.starts, tokens.ends, tokens.cuts),
-        class_table(),
-        token_tables(),
-        chinese_words() if CHINESE in cutters else no_chinese_words(),
-        thai_words() if THAI in cutters else no_thai_words(),
-        arabic_flag_table(),
+        build_class_table(),
+        build_token_tables(),
+        load_chinese_words() if CHINESE in cutters else no_chinese_words(),
+        load_thai_words() if THAI in cutters else no_thai_words(),
+        build_arabic_flag_table(),
         room,
         out,
     )

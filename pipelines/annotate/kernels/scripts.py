@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from pipelines.kernels.unicode import LAST
-from pipelines.kernels.words import decode
+from pipelines.kernels.words import decode_point
 
 NO_SCRIPT = "Zyyy"
 KANA_SHARE = 10
@@ -23,7 +23,7 @@ Of 15,819 articles of the Chinese Wikipedia 24 have as many, of 2,427 reports of
 """
 
 
-class Scripts(NamedTuple):
+class ScriptTable(NamedTuple):
     """The codes, `Zyyy` first and the others in order; uint8 (LAST,), the place of each code point's script there."""
 
     codes: tuple[str, ...]
@@ -31,7 +31,7 @@ class Scripts(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def scripts() -> Scripts:
+def load_scripts() -> ScriptTable:
     """The scripts of scripts.toml, Hangul as Kore, and Jpan, which no letter is in alone."""
     letters = tomllib.loads((Path(__file__).parent / "scripts.toml").read_text(encoding="utf-8"))
     letters["Kore"] = letters.pop("Hang")
@@ -41,7 +41,7 @@ def scripts() -> Scripts:
         for span in text.split():
             first, _, last = span.partition("-")
             table[int(first, 16) : int(last or first, 16) + 1] = codes.index(code)
-    return Scripts(codes, table)
+    return ScriptTable(codes, table)
 
 
 @njit(nogil=True, cache=True)
@@ -55,28 +55,28 @@ def _count(data, offsets, table, latin, counts):  # type: ignore[no-untyped-def]
                 ascii_letters += np.uint8((byte | 0x20) - 0x61) < 26
                 at += 1
             else:
-                code, size = decode(data, at)
+                code, size = decode_point(data, at)
                 if code < table.shape[0]:
                     row[table[code]] += 1
                 at += size
         row[latin] += ascii_letters
 
 
-def script_counts(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def count_scripts(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """int64 (n, scripts) for n documents in UTF-8 `data` cut by `offsets` (n + 1): letters; column 0 means nothing."""
-    codes, table = scripts()
+    codes, table = load_scripts()
     counts = np.zeros((len(offsets) - 1, len(codes)), np.int64)
     _count(data, np.asarray(offsets, np.int64), table, codes.index("Latn"), counts)
     return counts
 
 
-def main_scripts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def choose_main_scripts(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """int64 (n,) place of the script most letters are in, and float64 (n,) its share of them; 0 and 0 without letters.
 
     `counts` are `script_counts`. Han, Hiragana and Katakana are one script, Jpan, where Kana are one in KANA_SHARE or
     more of them. Of equals the first in the order of codes is taken.
     """
-    codes = scripts().codes
+    codes = load_scripts().codes
     japanese, han, hira, kana = (codes.index(code) for code in ("Jpan", "Hani", "Hira", "Kana"))
     counts = counts.copy()
     counts[:, 0] = 0

@@ -343,7 +343,7 @@ def _strip(flags, starts, stops, count):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def cut_thai(points, flags, chars, words, starts, stops):  # type: ignore[no-untyped-def]
+def segment_thai(points, flags, chars, words, starts, stops):  # type: ignore[no-untyped-def]
     """Cut `chars` code points into PyThaiNLP's words without white space around them; returns how many.
 
     `flags` are those of kernels.token_classes. `words` is `thai_words()`. Fills `starts` and `stops` with places among the
@@ -399,7 +399,7 @@ def _step(
     return tuple(going), False
 
 
-def cluster_automaton() -> tuple[np.ndarray, np.ndarray]:
+def build_cluster_automaton() -> tuple[np.ndarray, np.ndarray]:
     """Kinds of the Thai characters, uint8 (128,), and int16 (states, kinds): 2 * the next state + whether a cluster ends.
 
     Kind 0 is in no cluster, the last kind is the end of the text. State 0 is none, 1 the beginning.
@@ -463,15 +463,15 @@ def read_words(text: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=1)
-def thai_words() -> tuple[Any, ...]:
+def load_thai_words() -> tuple[Any, ...]:
     """What `cut_thai` looks up, from PyThaiNLP's list of words: 1.5 MB. Its code is never imported."""
     folder = package_folder("pythainlp")
     text = (folder / "corpus/words_th.txt").read_text(encoding="utf-8-sig")
     zeros = [code for code in range(LAST) if unicodedata.decimal(chr(code), -1) == 0]
-    return (*read_words(text), *cluster_automaton(), np.array(zeros, np.int32))
+    return (*read_words(text), *build_cluster_automaton(), np.array(zeros, np.int32))
 
 
-def no_words() -> tuple[Any, ...]:
+def make_empty_thai_words() -> tuple[Any, ...]:
     """Tables of the same types without content, where no document is Thai."""
     none, numbers = np.zeros(0, np.uint8), np.zeros(0, np.int32)
     return none, numbers, np.zeros(0, np.uint16), none, np.zeros((0, 0), np.int16), numbers

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from pipelines.kernels.unicode import LAST, SINGLE, class_table
+from pipelines.kernels.unicode import LAST, SINGLE, build_class_table
 
 SPACE, ALPHA, DIGIT, UPPER, LOWER, PREFIX, SUFFIX, QUOTE = 1, 2, 4, 8, 16, 32, 64, 128
 CURRENCY, HYPHEN, SYMBOL, ALONE, MARK, BEFORE_DOT, ICON, TERMINAL = (
@@ -159,7 +159,7 @@ _PRONOUNS = (
 )
 
 
-def contractions() -> dict[str, int]:
+def list_contractions() -> dict[str, int]:
     """Lower-case chunks (with a straight apostrophe) that are cut before their last n characters."""
     found = {f"{stem}n't": 3 for stem in _NEGATED} | {"cannot": 3}
     found |= {
@@ -173,12 +173,12 @@ def contractions() -> dict[str, int]:
 
 
 @lru_cache(maxsize=1)
-def flag_table() -> np.ndarray:
+def build_flag_table() -> np.ndarray:
     """uint16 of shape (LAST,): the flags of every code point below LAST."""
     table = np.zeros(LAST, np.uint16)
     for code in range(0x32400):
         table[code] = _flags(chr(code))
-    table[class_table() == SINGLE] |= ALONE
+    table[build_class_table() == SINGLE] |= ALONE
     for bit, chars in (
         (PREFIX, _PUNCTUATION + _QUOTES + _CURRENCIES + "§%=—–"),
         (SUFFIX, _PUNCTUATION + _QUOTES + "—–"),
@@ -198,9 +198,9 @@ def flag_table() -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def arabic_flag_table() -> np.ndarray:
+def build_arabic_flag_table() -> np.ndarray:
     """The same by spaCy's Arabic tokenizer: a dot is cut off behind two letters only, and no dash at an end."""
-    table = flag_table() & ~np.uint16(BEFORE_DOT)
+    table = build_flag_table() & ~np.uint16(BEFORE_DOT)
     for first, last in UNCASED:
         table[first : last + 1] ^= LOWER | UPPER
     table[[ord(char) for char in "—–"]] &= ~np.uint16(SUFFIX)

@@ -29,11 +29,11 @@ from pipelines.annotate.kernels.token_classes import (
     SYMBOL,
     UNITS,
     UPPER,
-    contractions,
-    flag_table,
+    build_flag_table,
+    list_contractions,
 )
-from pipelines.kernels.unicode import lower_table
-from pipelines.kernels.words import BASIS, PRIME, among, decode, hash_of_word, mix64
+from pipelines.kernels.unicode import build_lower_table
+from pipelines.kernels.words import BASIS, PRIME, contains, decode_point, hash_word, mix64
 
 _DOT, _COMMA, _PLUS, _COLON, _SLASH, _STRAIGHT, _CURLY = 0x2E, 0x2C, 0x2B, 0x3A, 0x2F, 0x27, 0x2019
 _INFIX_NUMBER = np.array([ord(c) for c in "+-*^"], np.int32)
@@ -68,7 +68,7 @@ def _special(points, flags, a, b, lower, whole, split, tails):  # type: ignore[n
     if last == _DOT:
         if size == 2 and 97 <= points[a] <= 122:
             return 0
-        if _find(whole, hash_of_word(points[a:b])) >= 0:
+        if _find(whole, hash_word(points[a:b])) >= 0:
             return 0
     apostrophe = False
     for i in range(max(a, b - 3), b):
@@ -130,7 +130,7 @@ def _suffix(points, flags, a, b, units):  # type: ignore[no-untyped-def]
         return 1
     for size in range(4, 0, -1):
         behind_digit = b - size > a and flags[b - size - 1] & DIGIT and not flags[b - size] & DIGIT
-        if behind_digit and _find(units, hash_of_word(points[b - size : b])) >= 0:
+        if behind_digit and _find(units, hash_word(points[b - size : b])) >= 0:
             return size
     if last == _DOT:
         if flags[b - 2] & BEFORE_DOT:
@@ -154,7 +154,7 @@ def _infix(points, flags, a, i, b):  # type: ignore[no-untyped-def]
         return 1
     if (
         left & DIGIT
-        and among(code, _INFIX_NUMBER)
+        and contains(code, _INFIX_NUMBER)
         and i + 1 < b
         and (right & DIGIT or points[i + 1] == 0x2D)
     ):
@@ -168,7 +168,7 @@ def _infix(points, flags, a, i, b):  # type: ignore[no-untyped-def]
         while at < b and points[at] == code and at - i < 3 and (code == 0x2D or code == 0x2014):
             at += 1
         return at - i if at < b and flags[at] & ALPHA else 0
-    return 1 if among(code, _INFIX_WORD) and left & (ALPHA | DIGIT) and right & ALPHA else 0
+    return 1 if contains(code, _INFIX_WORD) and left & (ALPHA | DIGIT) and right & ALPHA else 0
 
 
 @njit(nogil=True, cache=True)
@@ -233,11 +233,11 @@ def _cut_chunk(points, flags, a, b, lower, whole, split, tails, units, starts, e
 
 
 @njit(nogil=True, cache=True)
-def read_points(data, start, stop, table, points, flags):  # type: ignore[no-untyped-def]
+def read_code_points(data, start, stop, table, points, flags):  # type: ignore[no-untyped-def]
     """Fill `points` and `flags` with the code points of data[start:stop] (UTF-8) and their flags; returns how many."""
     chars, at = 0, start
     while at < stop:
-        code, size = decode(data, at)
+        code, size = decode_point(data, at)
         points[chars] = code
         flags[chars] = table[code] if code < table.shape[0] else 0
         chars += 1
@@ -317,7 +317,7 @@ def split_tokens(points, flags, chars, tables, starts, ends, held):  # type: ign
 
 
 @njit(nogil=True, cache=True)
-def describe(points, flags, starts, ends, count, lengths, hashes, letters, symbols):  # type: ignore[no-untyped-def]
+def describe_tokens(points, flags, starts, ends, count, lengths, hashes, letters, symbols):  # type: ignore[no-untyped-def]
     """Fill what is known of every token: characters, hash, whether one is alphabetic, whether all are symbols."""
     for i in range(count):
         some, only = False, True
@@ -325,31 +325,31 @@ def describe(points, flags, starts, ends, count, lengths, hashes, letters, symbo
             some |= (flags[at] & ALPHA) != 0
             only &= (flags[at] & SYMBOL) != 0
         lengths[i], letters[i], symbols[i] = ends[i] - starts[i], some, only
-        hashes[i] = hash_of_word(points[starts[i] : ends[i]])
+        hashes[i] = hash_word(points[starts[i] : ends[i]])
 
 
 @lru_cache(maxsize=1)
-def token_tables() -> tuple[Any, ...]:
+def build_token_tables() -> tuple[Any, ...]:
     """What `split_tokens` looks up: flags, lower case, abbreviations, contractions with their cuts, units."""
-    cuts = contractions()
-    order = sorted(cuts, key=token_hash)
+    cuts = list_contractions()
+    order = sorted(cuts, key=hash_token)
     tails = np.array([cuts[word] for word in order], np.int64)
-    split = np.array([token_hash(word) for word in order], np.uint64)
+    split = np.array([hash_token(word) for word in order], np.uint64)
     return (
-        flag_table(),
-        lower_table(),
-        token_hashes(ABBREVIATIONS),
+        build_flag_table(),
+        build_lower_table(),
+        hash_tokens(ABBREVIATIONS),
         split,
         tails,
-        token_hashes(UNITS),
+        hash_tokens(UNITS),
     )
 
 
-def token_hash(token: str) -> int:
+def hash_token(token: str) -> int:
     """The hash that `describe` gives a token of these characters."""
-    return int(hash_of_word(np.array([ord(char) for char in token], np.int32)))
+    return int(hash_word(np.array([ord(char) for char in token], np.int32)))
 
 
-def token_hashes(tokens: list[str]) -> np.ndarray:
+def hash_tokens(tokens: list[str]) -> np.ndarray:
     """uint64, sorted: the hashes of `tokens`."""
-    return np.sort(np.array([token_hash(token) for token in tokens], np.uint64))
+    return np.sort(np.array([hash_token(token) for token in tokens], np.uint64))

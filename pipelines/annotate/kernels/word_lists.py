@@ -10,8 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.unicode import DIGIT, LETTER, MARK, SPACE, class_table, lower_table
-from pipelines.kernels.words import decode, mix64
+from pipelines.kernels.unicode import (
+    DIGIT,
+    LETTER,
+    MARK,
+    SPACE,
+    build_class_table,
+    build_lower_table,
+)
+from pipelines.kernels.words import decode_point, mix64
 
 _JOINS, _EXTENDS, _BLANK = 1, 2, 4
 _SPACE, _CURLY, _STRAIGHT, _EMOJI_STYLE = 0x20, 0x2019, 0x27, 0xFE0F
@@ -20,7 +27,7 @@ _BITS = np.uint64(21)
 
 
 @dataclass(frozen=True, slots=True)
-class Automaton:
+class WordAutomaton:
     """The trie of a list; node 0 is its root."""
 
     keys: np.ndarray
@@ -47,7 +54,7 @@ def _fold(data, start, stop, classes, lower, points, kinds):  # type: ignore[no-
     """Fill `points` with lower-case code points, a run of white space as one, and `kinds` with what each does to words."""
     at, count = start, 0
     while at < stop:
-        code, size = decode(data, at)
+        code, size = decode_point(data, at)
         at += size
         kind = classes[code] if code < classes.shape[0] else 0
         if code == _EMOJI_STYLE or (kind == SPACE and count and kinds[count - 1] & _BLANK):
@@ -164,7 +171,7 @@ def _shares(data, offsets, classes, lower, keys, targets, fails, depths, ends, s
         out[d] = listed / chars
 
 
-def build(entries: list[str]) -> Automaton:
+def build_word_automaton(entries: list[str]) -> WordAutomaton:
     """The automaton of a list of words and phrases, none of them blank."""
     raw = [np.frombuffer(entry.strip().encode(), np.uint8) for entry in entries]
     room = sum(map(len, raw))
@@ -172,7 +179,16 @@ def build(entries: list[str]) -> Automaton:
     for entry in raw:
         at = cuts[-1]
         cuts.append(
-            at + _fold(entry, 0, len(entry), class_table(), lower_table(), points[at:], kinds[at:])
+            at
+            + _fold(
+                entry,
+                0,
+                len(entry),
+                build_class_table(),
+                build_lower_table(),
+                points[at:],
+                kinds[at:],
+            )
         )
     slots, most = 1 << (2 * (cuts[-1] + 1)).bit_length(), cuts[-1] + 1
     keys, targets = np.zeros(slots, np.uint64), np.zeros(slots, np.int32)
@@ -181,13 +197,22 @@ def build(entries: list[str]) -> Automaton:
     nodes = _grow(points, np.array(cuts, np.int64), keys, targets, parents, labels, depths, ends)
     order = np.argsort(depths[:nodes], kind="stable")[1:].astype(np.int32)
     _link(order, keys, targets, parents, labels, ends, fails, shorter)
-    return Automaton(keys, targets, fails[:nodes], depths[:nodes], ends[:nodes], shorter[:nodes])
+    return WordAutomaton(
+        keys, targets, fails[:nodes], depths[:nodes], ends[:nodes], shorter[:nodes]
+    )
 
 
-def listed_shares(data: np.ndarray, offsets: np.ndarray, automaton: Automaton) -> np.ndarray:
+def measure_listed_shares(
+    data: np.ndarray, offsets: np.ndarray, automaton: WordAutomaton
+) -> np.ndarray:
     """float32 (n,): the share of characters but white space that belong to an entry, for n documents in UTF-8 `data`."""
     out = np.zeros(len(offsets) - 1, np.float32)
     _shares(
-        data, np.asarray(offsets, np.int64), class_table(), lower_table(), *automaton.arrays, out
+        data,
+        np.asarray(offsets, np.int64),
+        build_class_table(),
+        build_lower_table(),
+        *automaton.arrays,
+        out,
     )
     return out

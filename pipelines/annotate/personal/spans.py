@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipelines.annotate.kernels import personal as kernel
 from pipelines.annotate.personal import keys, numbers, phones
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 TYPES = ("email", "key", "ip", "iban", "resident_id", "card", "phone")
 """In order of precedence where spans overlap: the more a form proves, the earlier."""
@@ -62,7 +62,7 @@ def find_personal(text: bytes) -> list[PersonalSpan]:
 
 def compute_spans_column(text: pa.Array) -> pa.Array:
     """The spans of every document of a batch, as list<struct<start, end, type>>."""
-    counts, spans = _find_all(*text_buffers(text))
+    counts, spans = _find_all(*get_text_buffers(text))
     starts, ends, types = zip(*spans, strict=True) if spans else ((), (), ())
     columns = [
         pa.array(starts, pa.int32()),
@@ -79,7 +79,9 @@ def _find_all(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, list[P
     counts = np.zeros(len(offsets) - 1, np.int64)
     everything: list[PersonalSpan] = []
     raw = data.data
-    for document, places in groupby(kernel.candidates(data, offsets).tolist(), key=itemgetter(0)):
+    for document, places in groupby(
+        kernel.find_candidates(data, offsets).tolist(), key=itemgetter(0)
+    ):
         bounds = int(offsets[document]), int(offsets[document + 1])
         spans = [span for place in places for span in _read_candidate(raw, bounds, place)]
         kept = _merge_overlaps(sorted(spans))

@@ -22,7 +22,7 @@ from pipelines.annotate.readers.records import (
     Split,
     make_capture_column,
 )
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 ROWS, TEXT_BYTES = 1000, 8 << 20
 
@@ -141,7 +141,7 @@ def _make_batch(
 def _make_ids(
     text: pa.Array, source: pa.Array, locator: pa.Array, at: np.ndarray, file: str
 ) -> pa.Array:
-    data, cuts = text_buffers(text)
+    data, cuts = get_text_buffers(text)
     raw = data.data
     contents = [raw[first:last] for first, last in pairwise(cuts.tolist())]
     places = [

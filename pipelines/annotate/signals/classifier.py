@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from gristmill.errors import ConfigError
 from pipelines.annotate.config import ClassifierConfig
-from pipelines.annotate.kernels.fasttext import probabilities
+from pipelines.annotate.kernels.fasttext import score_label
 from pipelines.annotate.signals.fasttext_model import LABEL, FastTextModel, read_model
 from pipelines.annotate.signals.from_file import Score
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 
 def meaning(settings: ClassifierConfig) -> str:
@@ -41,10 +41,10 @@ def load(settings: ClassifierConfig, key: str) -> Score:
     nodes, rights = model.path(label)
 
     def score(text: pa.Array) -> np.ndarray:
-        data, offsets = text_buffers(text)
+        data, offsets = get_text_buffers(text)
         out = np.empty(len(text), np.float32)
         cuts = np.asarray(offsets, np.int64)
-        probabilities(
+        score_label(
             data, cuts, settings.max_chars, *model.arrays, label, nodes, rights, model.separate, out
         )
         return out

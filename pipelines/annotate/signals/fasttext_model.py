@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gristmill.errors import InputError
-from pipelines.annotate.kernels.fasttext import EMPTY_SLOT, token_hash
+from pipelines.annotate.kernels.fasttext import EMPTY_SLOT, hash_token
 
 MAGIC, VERSION = 793712314, 12
 HIERARCHICAL, NEGATIVE, SOFTMAX, SEPARATE = 1, 2, 3, 4
@@ -189,7 +189,7 @@ def _build_word_table(words: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     room = 1 << (2 * max(1, len(words))).bit_length()
     slots, rows = np.full(room, EMPTY_SLOT, np.uint64), np.zeros(room, np.int32)
     for row, word in enumerate(words):
-        key = token_hash(np.frombuffer(word, np.uint8))
+        key = hash_token(np.frombuffer(word, np.uint8))
         at = int(key) & (room - 1)
         while slots[at] != EMPTY_SLOT:
             at = (at + 1) & (room - 1)

@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipelines.annotate.kernels.external_tokens import Given, given_tokens, none_given
-from pipelines.annotate.kernels.token_classes import SPACE, flag_table
+from pipelines.annotate.kernels.external_tokens import (
+    ExternalTokens,
+    join_external_tokens,
+    make_empty_tokens,
+)
+from pipelines.annotate.kernels.token_classes import SPACE, build_flag_table
 
 MOST_BYTES = 40_000
 """Bytes of text that are cut at once, as in datatrove: Sudachi refuses more than 49,149."""
@@ -23,12 +27,12 @@ _here = threading.local()
 _opening = threading.Lock()
 
 
-def tokenize_japanese(text: pa.Array, wanted: np.ndarray) -> Given:
+def tokenize_japanese(text: pa.Array, wanted: np.ndarray) -> ExternalTokens:
     """The tokens of those documents of a batch that are `wanted` (bool, one each), none for the others."""
     if not wanted.any():
-        return none_given(len(text))
+        return make_empty_tokens(len(text))
     none = np.zeros(0, np.int32)
-    return given_tokens(
+    return join_external_tokens(
         find_tokens(value.as_py()) if mine else (none, none)
         for value, mine in zip(text, wanted, strict=True)
     )
@@ -84,7 +88,7 @@ def _list_token_starts(chunk: str) -> list[int]:
 
 def _strip_token_spaces(text: str, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Starts and ends between neighbouring `bounds`, without the white space at either end."""
-    table, points = flag_table(), np.frombuffer(text.encode("utf-32-le"), "<u4")
+    table, points = build_flag_table(), np.frombuffer(text.encode("utf-32-le"), "<u4")
     is_ink = table[np.minimum(points, len(table) - 1)] & SPACE == 0
     ink = np.flatnonzero(is_ink)
     before = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_ink)])[

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.annotate.kernels import fasttext, langid
-from pipelines.annotate.kernels.token_classes import ALPHA, flag_table
+from pipelines.annotate.kernels.token_classes import ALPHA, build_flag_table
 from pipelines.annotate.signals.fasttext_model import FastTextModel, read_model
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 UNSURE = "und"
 LOOK_AT = 1200
@@ -79,7 +79,7 @@ def classify_with_fasttext(
     text: pa.Array, model: FastTextModel, most_chars: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) label numbers and float32 (n,) probabilities of a fastText model for a batch of texts."""
-    data, offsets = text_buffers(text)
+    data, offsets = get_text_buffers(text)
     found, probability = np.empty(len(text), np.int32), np.empty(len(text), np.float32)
     cuts = np.asarray(offsets, np.int64)
     fasttext.classify(data, cuts, most_chars, *model.arrays, model.tree, found, probability)
@@ -88,7 +88,7 @@ def classify_with_fasttext(
 
 def classify_with_langid(texts: Sequence[str], model: LangidModel) -> tuple[np.ndarray, np.ndarray]:
     """int32 (n,) class numbers and float32 (n,) probabilities of py3langid's model for texts."""
-    data, offsets = text_buffers(
+    data, offsets = get_text_buffers(
         pa.array([_prepare_for_langid(text) for text in texts], pa.string())
     )
     found, probability = np.empty(len(texts), np.int32), np.empty(len(texts), np.float32)
@@ -104,9 +104,9 @@ def _prepare_for_langid(text: str) -> str:
 def compute_language_columns(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """`lang` (ISO 639, two letters where there is such a code) and `lang_score` of a batch; ("und", 0) without letters."""
     model, letters = load_identifier(), np.empty(len(text), np.bool_)
-    data, offsets = text_buffers(text)
+    data, offsets = get_text_buffers(text)
     langid.has_letters(
-        data, np.asarray(offsets, np.int64), LOOK_AT, FEWEST, flag_table(), ALPHA, letters
+        data, np.asarray(offsets, np.int64), LOOK_AT, FEWEST, build_flag_table(), ALPHA, letters
     )
     found, score = classify_with_fasttext(text, model, LOOK_AT)
     names = np.array(model.labels, object)[found]

@@ -12,11 +12,11 @@ from pipelines.annotate.kernels.lines import (
     MENU,
     NOTE,
     POLICY,
-    Heads,
-    heads_of,
-    line_signals,
+    CodeHeads,
+    encode_heads,
+    measure_lines,
 )
-from pipelines.annotate.kernels.phrases import Automaton, automaton
+from pipelines.annotate.kernels.phrases import PhraseAutomaton, build_phrase_automaton
 
 
 def load_line_words() -> dict[str, dict[str, list[str]]]:
@@ -25,7 +25,7 @@ def load_line_words() -> dict[str, dict[str, list[str]]]:
 
 
 @lru_cache(maxsize=1)
-def build_tables() -> tuple[Automaton, Heads]:
+def build_tables() -> tuple[PhraseAutomaton, CodeHeads]:
     """The lists as the kernel wants them."""
     words = load_line_words()
     c4, code = words["c4"], words["code"]
@@ -36,9 +36,11 @@ def build_tables() -> tuple[Automaton, Heads]:
         NOTE: [*words["notices"]["en"], *words["notices"]["zh"]],
         MENU: [*words["menus"]["en"], *words["menus"]["zh"]],
     }
-    return automaton(kinds, whole_kind=MENU), heads_of(code["sure"], code["maybe"])
+    return build_phrase_automaton(kinds, length_kind=MENU), encode_heads(
+        code["sure"], code["maybe"]
+    )
 
 
 def compute_line_numbers(data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """float64 (n, len(LINE_FIELDS)) for n documents in UTF-8 `data` cut by `offsets` (n + 1)."""
-    return line_signals(data, offsets, *build_tables())
+    return measure_lines(data, offsets, *build_tables())

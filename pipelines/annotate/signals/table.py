@@ -12,15 +12,23 @@ import pyarrow.compute as pc
 import xxhash
 
 from pipelines.annotate.kernels.lines import LINE_FIELDS
-from pipelines.annotate.kernels.minhash import signatures
-from pipelines.annotate.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
-from pipelines.annotate.kernels.tokens import token_hashes
+from pipelines.annotate.kernels.minhash import compute_signatures
+from pipelines.annotate.kernels.quality import (
+    ARABIC,
+    CHINESE,
+    EXTERNAL,
+    FIELDS,
+    SPACED,
+    THAI,
+    measure_quality,
+)
+from pipelines.annotate.kernels.tokens import hash_tokens
 from pipelines.annotate.personal.spans import SPANS, compute_spans_column
 from pipelines.annotate.signals.japanese import tokenize_japanese
 from pipelines.annotate.signals.lines import compute_line_numbers
 from pipelines.annotate.signals.urls import URL_HASH, hash_urls
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import Folded, folded_texts
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import FoldedTexts, fold_texts
 from pipelines.signatures import PERMUTATIONS
 
 GOPHER, C4, FINEWEB = "Rae et al. 2021", "Raffel et al. 2020", "Penedo et al. 2024"
@@ -119,7 +127,7 @@ SEGMENTERS = {
     "zh": CHINESE,
     "wuu": CHINESE,
     "yue": CHINESE,
-    "ja": GIVEN,
+    "ja": EXTERNAL,
     "th": THAI,
     "ar": ARABIC,
     "arz": ARABIC,
@@ -189,7 +197,7 @@ def load_stop_words() -> dict[str, list[str]]:
 def _load_stop_lists() -> tuple[dict[str, int], list[np.ndarray]]:
     """Index by language, and the sorted hash lists; list 0 is empty, for languages without one."""
     table = load_stop_words()
-    lists = [np.zeros(0, np.uint64), *(token_hashes(words) for words in table.values())]
+    lists = [np.zeros(0, np.uint64), *(hash_tokens(words) for words in table.values())]
     return {lang: place for place, lang in enumerate(table, start=1)}, lists
 
 
@@ -206,8 +214,8 @@ def compute_signal_columns(
 
 def compute_hash_columns(text: pa.Array, url: pa.Array | None = None) -> list[pa.Array]:
     """The columns of HASH_FIELDS for a batch of texts and their addresses."""
-    data, offsets = text_buffers(text)
-    folded = folded_texts(data, offsets)
+    data, offsets = get_text_buffers(text)
+    folded = fold_texts(data, offsets)
     columns = [pc.binary_length(text), hash_texts(folded)]
     columns.append(pa.nulls(len(text), URL_HASH) if url is None else hash_urls(url))
     return [*columns, hash_lines(folded), compute_signature_column(data, offsets)]
@@ -215,15 +223,15 @@ def compute_hash_columns(text: pa.Array, url: pa.Array | None = None) -> list[pa
 
 def compute_number_columns(text: pa.Array, lang: pa.Array) -> list[pa.Array]:
     """The columns of NUMBERS, which rules bound, for a batch of texts and their languages."""
-    data, offsets = text_buffers(text)
+    data, offsets = get_text_buffers(text)
     index, lists = _load_stop_lists()
     codes = lang.to_pylist()
     languages = np.array([index.get(code, 0) for code in codes], np.int64)
     cutters = np.array([SEGMENTERS.get(code, SPACED) for code in codes], np.int8)
-    given = tokenize_japanese(text, cutters == GIVEN)
+    given = tokenize_japanese(text, cutters == EXTERNAL)
     numbers = np.hstack(
         [
-            quality(data, offsets, languages, lists, cutters, given),
+            measure_quality(data, offsets, languages, lists, cutters, given),
             compute_line_numbers(data, offsets),
         ]
     )
@@ -237,7 +245,7 @@ def _get_numpy_type(field: pa.Field) -> type[np.generic]:
     return np.int32 if field.type == pa.int32() else np.float32
 
 
-def hash_texts(folded: Folded) -> pa.Array:
+def hash_texts(folded: FoldedTexts) -> pa.Array:
     """The hash of every text of a batch."""
     text = folded.text.data
     return pa.array(
@@ -246,14 +254,14 @@ def hash_texts(folded: Folded) -> pa.Array:
     )
 
 
-def hash_lines(folded: Folded) -> pa.Array:
+def hash_lines(folded: FoldedTexts) -> pa.Array:
     """The hashes of the lines of a batch as lists."""
     return pa.ListArray.from_arrays(pa.array(folded.ends), pa.array(folded.hashes))
 
 
 def compute_signature_column(data: np.ndarray, offsets: np.ndarray) -> pa.Array:
     """The MinHash signatures of a batch as fixed-size binary; null where there is none."""
-    matrix, counts = signatures(data, offsets, PERMUTATIONS)
+    matrix, counts = compute_signatures(data, offsets, PERMUTATIONS)
     valid = pa.array(counts > 0).buffers()[1]
     return pa.Array.from_buffers(
         SIGNATURE, len(counts), [valid, pa.py_buffer(np.ascontiguousarray(matrix, "<u4"))]

@@ -13,9 +13,9 @@ import pyarrow as pa
 from gristmill.errors import InputError
 from pipelines.annotate.config import WordListConfig
 from pipelines.annotate.extract.normalize import normalize
-from pipelines.annotate.kernels.word_lists import build, listed_shares
+from pipelines.annotate.kernels.word_lists import build_word_automaton, measure_listed_shares
 from pipelines.annotate.signals.from_file import Score
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 
 def meaning(settings: WordListConfig) -> str:
@@ -30,10 +30,10 @@ def files(settings: WordListConfig) -> list[str]:
 
 def load(settings: WordListConfig, key: str) -> Score:
     """The share of a text that is on the list; raises InputError for one that is empty or not in UTF-8."""
-    automaton = build(read_list(settings.path, key))
+    automaton = build_word_automaton(read_list(settings.path, key))
 
     def score(text: pa.Array) -> np.ndarray:
-        return listed_shares(*text_buffers(text), automaton)
+        return measure_listed_shares(*get_text_buffers(text), automaton)
 
     return score
 

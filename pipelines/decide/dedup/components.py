@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from pipelines.decide.dedup.groups import places_in_groups, unique_rows
-from pipelines.decide.kernels.union_find import union, unite_labels
+from pipelines.decide.kernels.union_find import merge_components, resolve_roots
 
 NODES = 1 << 20
 """Nodes whose labels are given out at a time."""
@@ -95,8 +95,8 @@ def union_labels(pieces: Iterable[np.ndarray], shard_rows: Sequence[int]) -> Ite
         np.zeros(starts[-1], np.bool_),
     )
     for rows in pieces:
-        union(parent, met, starts[rows >> 32] + (rows & 0xFFFFFFFF))
-    unite_labels(parent)
+        merge_components(parent, met, starts[rows >> 32] + (rows & 0xFFFFFFFF))
+    resolve_roots(parent)
     for begin in range(0, len(parent), NODES):
         found = begin + np.flatnonzero(met[begin : begin + NODES])
         yield np.column_stack(

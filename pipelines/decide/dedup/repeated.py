@@ -33,15 +33,15 @@ from pipelines.decide.kernels.repeats import (
     LINE,
     PARAGRAPH,
     SPAN,
-    Lines,
-    chosen_runs,
-    fingerprints,
+    LineSpans,
+    collect_runs,
+    hash_paragraphs,
     label_bytes,
-    line_spans,
-    paragraph_hashes,
+    locate_lines,
+    select_fingerprints,
 )
 from pipelines.engine.exchange import sort_rows
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 REASONS = ("repeated_line", "repeated_paragraph", "repeated_span")
 """Reasons of cuts, LINE, PARAGRAPH and SPAN in the kernel; the first that holds for a byte is given."""
@@ -62,7 +62,7 @@ CUTS = pa.list_(pa.struct([("start", pa.int32()), ("end", pa.int32()), ("reason"
 class Units:
     """The lines of a batch, and its paragraphs of two lines and more."""
 
-    lines: Lines
+    lines: LineSpans
     hashes: np.ndarray
     """uint64 (lines,): of the lines, below 2 ** 63."""
     paragraphs: np.ndarray
@@ -84,7 +84,7 @@ class Units:
 
 def units_of(batch: pa.RecordBatch) -> Units:
     """The units of documents with `text` and `line_hashes`; raises ValueError where these do not belong together."""
-    lines, listed = line_spans(*text_buffers(batch["text"])), batch["line_hashes"]
+    lines, listed = locate_lines(*get_text_buffers(batch["text"])), batch["line_hashes"]
     counts = pc.list_value_length(listed).to_numpy(zero_copy_only=False)
     if (counts != np.diff(lines.cuts)).any():
         place = int(np.flatnonzero(counts != np.diff(lines.cuts))[0])
@@ -92,7 +92,7 @@ def units_of(batch: pa.RecordBatch) -> Units:
             f"{counts[place]} line hashes for {np.diff(lines.cuts)[place]} lines in document {place}"
         )
     hashes = np.asarray(listed.flatten().to_numpy(zero_copy_only=False), np.uint64) >> np.uint64(1)
-    paragraphs, firsts, ends = paragraph_hashes(hashes, lines.opens)
+    paragraphs, firsts, ends = hash_paragraphs(hashes, lines.opens)
     return Units(lines, hashes, paragraphs >> np.uint64(1), firsts, ends)
 
 
@@ -193,7 +193,7 @@ def repeated_units(
 
 def fingerprint_rows(batch: pa.RecordBatch, span: int) -> np.ndarray:
     """int64 (m, FINGERPRINT): the fingerprints of a batch and how often each was selected."""
-    found = fingerprints(*text_buffers(batch["text"]), span)
+    found = select_fingerprints(*get_text_buffers(batch["text"]), span)
     values, counts = np.unique(found.values, return_counts=True)
     return np.column_stack([values.astype(np.int64), counts])
 
@@ -208,9 +208,9 @@ def run_rows(
     batch: pa.RecordBatch, span: int, listed: HashList, ranks: np.ndarray, nodes: np.ndarray
 ) -> Iterator[np.ndarray]:
     """The runs whose fingerprint is `listed`, int64 (<= CARRIED, RUN), by the rank (n, 3) and node (n,) of their documents."""
-    data, offsets = text_buffers(batch["text"])
-    found = fingerprints(data, offsets, span)
-    values, documents, places = chosen_runs(
+    data, offsets = get_text_buffers(batch["text"])
+    found = select_fingerprints(data, offsets, span)
+    values, documents, places = collect_runs(
         data, offsets, span, found, listed.contains(found.values)
     )
     for at in range(0, len(values), CARRIED):
@@ -286,7 +286,7 @@ def cuts_of(
     batch: pa.RecordBatch, line_reasons: np.ndarray, units: Units, words: np.ndarray
 ) -> Cuts:
     """The cuts of a batch: of its lines by `line_reasons` uint8 (lines,), and of `words` (r, 3): document, first, end."""
-    data, offsets = text_buffers(batch["text"])
+    data, offsets = get_text_buffers(batch["text"])
     edges = np.asarray(offsets, np.int64)
     run_cuts = np.searchsorted(words[:, 0], np.arange(len(edges)))
     runs = np.ascontiguousarray(words[:, 1:])

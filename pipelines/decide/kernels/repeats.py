@@ -11,18 +11,18 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.line_hashes import BREAK
-from pipelines.kernels.unicode import SPACE, class_table, lower_table
-from pipelines.kernels.words import decode, mix64, split_words
+from pipelines.kernels.line_hashes import NEWLINE
+from pipelines.kernels.unicode import SPACE, build_class_table, build_lower_table
+from pipelines.kernels.words import decode_point, mix64, split_words
 
-WHOLE, LINE, PARAGRAPH, SPAN = range(4)
+UNCUT, LINE, PARAGRAPH, SPAN = range(4)
 """What a byte is: it stays, or goes with a repeated line, a repeated paragraph or a repeated run of words."""
 
 FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _OF_PARAGRAPHS, _OF_RUNS = np.uint64(0x70617261), np.uint64(0x72756E73)
 
 
-class Lines(NamedTuple):
+class LineSpans(NamedTuple):
     """The lines of a batch that are not blank."""
 
     starts: np.ndarray
@@ -51,8 +51,8 @@ class Fingerprints(NamedTuple):
 @njit(nogil=True, cache=True)
 def _is_blank(data, at, stop, classes):  # type: ignore[no-untyped-def]
     """Whether the line that begins at `at` is white space up to its break, and the place up to which that is known."""
-    while at < stop and data[at] != BREAK:
-        code, size = decode(data, at)
+    while at < stop and data[at] != NEWLINE:
+        code, size = decode_point(data, at)
         if code >= classes.shape[0] or classes[code] != SPACE:
             return False, at
         at += size
@@ -67,7 +67,7 @@ def _line_spans(data, offsets, classes, starts, ends, opens, cuts):  # type: ign
         while start < stop:
             blank, at = _is_blank(data, start, stop, classes)
             if not blank:
-                while at < stop and data[at] != BREAK:
+                while at < stop and data[at] != NEWLINE:
                     at += 1
                 starts[count], ends[count], opens[count] = start, at, fresh
                 count += 1
@@ -76,18 +76,18 @@ def _line_spans(data, offsets, classes, starts, ends, opens, cuts):  # type: ign
         cuts[d + 1] = count
 
 
-def line_spans(data: np.ndarray, offsets: np.ndarray) -> Lines:
+def locate_lines(data: np.ndarray, offsets: np.ndarray) -> LineSpans:
     """The lines that are not blank of documents in UTF-8 `data` (uint8), cut by `offsets` (n + 1)."""
     edges = np.asarray(offsets, np.int64)
-    room = int(np.count_nonzero(data[edges[0] : edges[-1]] == BREAK)) + len(edges) - 1
+    room = int(np.count_nonzero(data[edges[0] : edges[-1]] == NEWLINE)) + len(edges) - 1
     starts, ends, opens = (
         np.empty(room, np.int64),
         np.empty(room, np.int64),
         np.empty(room, np.bool_),
     )
     cuts = np.zeros(len(edges), np.int64)
-    _line_spans(data, edges, class_table(), starts, ends, opens, cuts)
-    return Lines(starts[: cuts[-1]], ends[: cuts[-1]], opens[: cuts[-1]], cuts)
+    _line_spans(data, edges, build_class_table(), starts, ends, opens, cuts)
+    return LineSpans(starts[: cuts[-1]], ends[: cuts[-1]], opens[: cuts[-1]], cuts)
 
 
 @njit(nogil=True, cache=True)
@@ -99,7 +99,7 @@ def _paragraph_hashes(hashes, firsts, ends, out):  # type: ignore[no-untyped-def
         out[p] = h
 
 
-def paragraph_hashes(
+def hash_paragraphs(
     hashes: np.ndarray, opens: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Paragraphs of two lines and more: uint64 hashes over those of their lines, int64 first lines and ends (p,)."""
@@ -172,14 +172,16 @@ def _fingerprints(data, offsets, classes, lower, span, values, firsts, cuts, cou
         counts[d] = words
 
 
-def fingerprints(data: np.ndarray, offsets: np.ndarray, span: int) -> Fingerprints:
+def select_fingerprints(data: np.ndarray, offsets: np.ndarray, span: int) -> Fingerprints:
     """What winnowing selects for runs of `span` words, at least 4, in documents in UTF-8 `data` cut by `offsets` (n + 1)."""
     edges = np.asarray(offsets, np.int64)
     documents = len(edges) - 1
     room = int(edges[-1] - edges[0]) // 2 + documents
     values, firsts = np.empty(room, np.uint64), np.empty(room, np.int64)
     cuts, counts = np.zeros(documents + 1, np.int64), np.zeros(documents, np.int64)
-    _fingerprints(data, edges, class_table(), lower_table(), span, values, firsts, cuts, counts)
+    _fingerprints(
+        data, edges, build_class_table(), build_lower_table(), span, values, firsts, cuts, counts
+    )
     return Fingerprints(values[: cuts[-1]], firsts[: cuts[-1]], cuts, counts)
 
 
@@ -229,7 +231,7 @@ def _chosen_runs(
                 count += 1
 
 
-def chosen_runs(
+def collect_runs(
     data: np.ndarray, offsets: np.ndarray, span: int, found: Fingerprints, chosen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The runs of `span` words that selected a chosen fingerprint; `found` are those of the batch, `chosen` bool (m,).
@@ -245,7 +247,7 @@ def chosen_runs(
         np.empty(room, np.int64),
         np.empty(room, np.int64),
     )
-    edges, tables = np.asarray(offsets, np.int64), (class_table(), lower_table())
+    edges, tables = np.asarray(offsets, np.int64), (build_class_table(), build_lower_table())
     _chosen_runs(
         data, edges, *tables, span, found.firsts, found.cuts, chosen, values, documents, places
     )
@@ -259,10 +261,10 @@ def _mark_emptied(line_starts, line_ends, reasons, first, stop, starts, words, l
     for line in range(first, stop):
         had, left = False, False
         while word < words and starts[word] < line_ends[line]:
-            had, left = True, left or labels[starts[word] - base] == WHOLE
+            had, left = True, left or labels[starts[word] - base] == UNCUT
             word += 1
         within = had or labels[line_starts[line] - base] == SPAN
-        if reasons[line] == WHOLE and within and not left:
+        if reasons[line] == UNCUT and within and not left:
             reasons[line] = SPAN
 
 
@@ -270,7 +272,7 @@ def _mark_emptied(line_starts, line_ends, reasons, first, stop, starts, words, l
 def _breaks(data, start, stop):  # type: ignore[no-untyped-def]
     count = 0
     for i in range(start, stop):
-        count += data[i] == BREAK
+        count += data[i] == NEWLINE
     return count
 
 
@@ -285,8 +287,8 @@ def _bounds(data, start, stop, line_starts, line_ends, first, end, i, j, labels,
     if j == end:
         return line_ends[i - 1], line_ends[j - 1]
     before, after = (
-        labels[line_ends[i - 1] - base] != WHOLE,
-        labels[line_ends[j - 1] - base] != WHOLE,
+        labels[line_ends[i - 1] - base] != UNCUT,
+        labels[line_ends[j - 1] - base] != UNCUT,
     )
     wider = _breaks(data, line_ends[j - 1], line_starts[j]) > _breaks(
         data, line_ends[i - 1], line_starts[i]
@@ -302,7 +304,7 @@ def _label_lines(data, start, stop, line_starts, line_ends, reasons, first, end,
     i = first
     while i < end:
         j = i
-        while j < end and reasons[j] != WHOLE:
+        while j < end and reasons[j] != UNCUT:
             j += 1
         if j > i:
             at, last = _bounds(
@@ -356,7 +358,7 @@ def _labels(
 def label_bytes(
     data: np.ndarray,
     offsets: np.ndarray,
-    lines: Lines,
+    lines: LineSpans,
     reasons: np.ndarray,
     runs: np.ndarray,
     run_cuts: np.ndarray,
@@ -370,7 +372,7 @@ def label_bytes(
     """
     edges = np.asarray(offsets, np.int64)
     labels = np.zeros(int(edges[-1] - edges[0]), np.uint8)
-    tables = (class_table(), lower_table())
+    tables = (build_class_table(), build_lower_table())
     _labels(
         data,
         edges,

@@ -34,11 +34,11 @@ def _settle(parent):  # type: ignore[no-untyped-def]
         parent[x] = parent[parent[x]]
 
 
-def union(parent: np.ndarray, met: np.ndarray, edges: np.ndarray) -> None:
+def merge_components(parent: np.ndarray, met: np.ndarray, edges: np.ndarray) -> None:
     """Unite the ends of `edges` int64 (n, 2) in `parent` int32 or int64 (documents,), and mark them in `met` bool (documents,)."""
     _union(parent, met, np.ascontiguousarray(edges, np.int64))
 
 
-def unite_labels(parent: np.ndarray) -> None:
+def resolve_roots(parent: np.ndarray) -> None:
     """Make every parent a root: no parent is above its child, so in ascending order one look is enough."""
     _settle(parent)

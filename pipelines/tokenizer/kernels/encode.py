@@ -13,10 +13,10 @@ rounding can make up there; elsewhere it is worked out again from the sum so far
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.words import decode, mix64
+from pipelines.kernels.words import decode_point, mix64
 from pipelines.tokenizer.kernels.merges import ESCAPED, SPACE, merge_segment, spell_bytes
 from pipelines.tokenizer.kernels.sentences import mark_sentences
-from pipelines.tokenizer.kernels.viterbi import RESET, lead_of_segment, walk_segment
+from pipelines.tokenizer.kernels.viterbi import RESET, measure_lead, walk_segment
 
 KEY_WORDS = 6
 ROW_WORDS = 8
@@ -38,7 +38,7 @@ def point_at(text, at):  # type: ignore[no-untyped-def]
     byte = uint64(text[at])
     if byte < uint64(0x80):
         return byte, 1
-    code, size = decode(text, at)
+    code, size = decode_point(text, at)
     if code == ESCAPED:
         return uint64(SPACE), size
     return uint64(code), size
@@ -256,7 +256,7 @@ def _walked_segment(text, words, at, end, row, found, total, model, table, work,
     """Append the ids of a segment behind a sum of `total`, and keep those it has by itself in `row`; returns sum and count."""
     rows, more, leads = table
     if not found and end - at <= LONGEST:
-        lead, lowest, count = lead_of_segment(text, at, end, out, written, model, work)
+        lead, lowest, count = measure_lead(text, at, end, out, written, model, work)
         if 0 <= count <= MOST:
             _fill_row(rows, more, row, words, at, end - at, out, written, count)
             leads[row, 0], leads[row, 1] = lead, lowest

@@ -7,7 +7,7 @@ symbol) holds the pairs; one whose symbols have changed since is recognized by i
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.words import decode, mix64
+from pipelines.kernels.words import decode_point, mix64
 
 _GONE = -2
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -147,7 +147,7 @@ def _merge(text, start, stop, out, written, model, symbols, begins, after, befor
     symbol_of, pairs, vocabulary, byte_ids, byte_fallback, unknown = model
     count, at = 0, start
     while at < stop:
-        code, size = decode(text, at)
+        code, size = decode_point(text, at)
         symbols[count] = symbol_of[SPACE if code == ESCAPED else code]
         begins[count] = at
         count += 1

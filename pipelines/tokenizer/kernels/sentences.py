@@ -6,7 +6,7 @@ A sentence ends at `.`, `!` or `?`, closing quotes and a space; at `。`, `！` 
 import numpy as np
 from numba import njit
 
-from pipelines.kernels.words import decode
+from pipelines.kernels.words import decode_point
 
 _LINE, _SPACE = 0x0A, 0x20
 _ENDS = (0x2E, 0x21, 0x3F)
@@ -52,18 +52,18 @@ def _after_narrow_end(text, at, stop):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _after_wide_end(text, at, stop):  # type: ignore[no-untyped-def]
     """As `_after_narrow_end`, for the character of three bytes at `at`, which may be none that ends a sentence."""
-    code, size = decode(text, at)
+    code, size = decode_point(text, at)
     at += size
     if code not in _WIDE_ENDS:
         return 0, at
     if at < stop and text[at] >= 0xE2:
-        code, size = decode(text, at)
+        code, size = decode_point(text, at)
         at += size if code in _WIDE_CLOSERS else 0
     return at, at
 
 
 @njit(nogil=True, cache=True)
-def next_sentence(text, at, stop):  # type: ignore[no-untyped-def]
+def find_next_sentence(text, at, stop):  # type: ignore[no-untyped-def]
     """Where the first sentence behind `at` starts in the UTF-8 bytes `text[:stop]`; `stop` where none does."""
     while True:
         while at < stop and not _MAY_END[text[at]]:
@@ -92,7 +92,7 @@ def _token_end(text, at, characters):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def token_ends(text, stop, ids, begin, end, sizes, places):  # type: ignore[no-untyped-def]
+def locate_token_ends(text, stop, ids, begin, end, sizes, places):  # type: ignore[no-untyped-def]
     """Fill in where each of the tokens `ids[begin:end]` of `text[:stop]` ends; returns False where that is not known.
 
     `sizes` (2, vocabulary) are every piece's characters (0 of a byte, -1 of the unknown one) and its bytes with a space for
@@ -126,8 +126,8 @@ def mark_sentences(text, first, stop, ids, begin, end, sizes, places, starts, co
         return count
     starts[count] = 0
     count += 1
-    start = next_sentence(text, first, stop)
-    if start == stop or not token_ends(text, stop, ids, begin, end, sizes, places):
+    start = find_next_sentence(text, first, stop)
+    if start == stop or not locate_token_ends(text, stop, ids, begin, end, sizes, places):
         return count
     token = 0
     while start < stop:
@@ -140,7 +140,7 @@ def mark_sentences(text, first, stop, ids, begin, end, sizes, places, starts, co
         if token > starts[count - 1]:
             starts[count] = token
             count += 1
-        start = next_sentence(text, start, stop)
+        start = find_next_sentence(text, start, stop)
     return count
 
 

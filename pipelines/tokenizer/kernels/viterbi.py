@@ -8,7 +8,7 @@ the same order with the same roundings.
 import numpy as np
 from numba import njit, uint64
 
-from pipelines.kernels.words import decode
+from pipelines.kernels.words import decode_point
 from pipelines.tokenizer.kernels.merges import ESCAPED, SPACE, look_up, spell_bytes
 
 _NONE = np.uint64(0xFFFFFFFFFFFFFFFF)
@@ -29,7 +29,7 @@ def _points(text, start, stop, points, begins):  # type: ignore[no-untyped-def]
     """Fill in the characters and where they begin; returns how many."""
     count, at = 0, start
     while at < stop:
-        code, size = decode(text, at)
+        code, size = decode_point(text, at)
         points[count] = SPACE if code == ESCAPED else code
         begins[count] = at
         count += 1
@@ -144,7 +144,7 @@ def _smallest_lead(count, best, second, origins):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, cache=True)
-def lead_of_segment(text, start, stop, out, written, model, work):  # type: ignore[no-untyped-def]
+def measure_lead(text, start, stop, out, written, model, work):  # type: ignore[no-untyped-def]
     """Append the ids of a short segment taken alone; returns its lead a character, its lowest sum and how many ids, -1 with one unknown."""
     points, begins, origins, pieces, path, _, best, second = work
     count = _points(text, start, stop, points, begins)

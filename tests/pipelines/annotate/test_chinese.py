@@ -11,9 +11,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.kernels.chinese import chinese_words, cut_chinese, no_words, read_dictionary
+from pipelines.annotate.kernels.chinese import (
+    load_chinese_words,
+    make_empty_chinese_words,
+    read_dictionary,
+    segment_chinese,
+)
 from pipelines.annotate.kernels.quality import FIELDS
-from pipelines.annotate.kernels.token_classes import flag_table
+from pipelines.annotate.kernels.token_classes import build_flag_table
 from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns
 from pipelines.decide.rules import all_rules
 
@@ -85,13 +90,13 @@ TEXTS = st.one_of(
 
 def words(text, tables=None):
     points = np.frombuffer(text.encode("utf-32-le"), "<i4").copy()
-    known = np.minimum(points, len(flag_table()) - 1)
-    flags = np.where(points == known, flag_table()[known], 0).astype(np.uint16)
+    known = np.minimum(points, len(build_flag_table()) - 1)
+    flags = np.where(points == known, build_flag_table()[known], 0).astype(np.uint16)
     room = len(points) + 1
     score, back = np.empty(room), np.empty(4 * room, np.uint8)
     step, starts, ends = (np.empty(room, np.int32) for _ in range(3))
-    tables = tables or chinese_words()
-    count = cut_chinese(points, flags, len(points), tables, score, step, back, starts, ends)
+    tables = tables or load_chinese_words()
+    count = segment_chinese(points, flags, len(points), tables, score, step, back, starts, ends)
     return [text[first:last] for first, last in zip(starts[:count], ends[:count], strict=True)]
 
 
@@ -159,7 +164,7 @@ def test_weights_are_logarithms_of_shares_and_beginnings_have_none():
 
 
 def test_of_paths_of_equal_weight_the_longer_word_wins_and_of_words_said_twice_the_last_counts():
-    tables = chinese_words()
+    tables = load_chinese_words()
     # 4 of 16 for 甲, 乙 each and 1 of 16 for 甲乙: equal weights.
     assert words("甲乙", (*read_dictionary("甲 4\n乙 4\n甲乙 1\n丙 7\n"), *tables[4:])) == ["甲乙"]
     assert words("甲乙", (*read_dictionary("甲 5\n乙 5\n甲乙 1\n丙 5\n"), *tables[4:])) == [
@@ -191,7 +196,7 @@ def test_a_batch_may_hold_chinese_beside_other_languages():
 def test_tables_without_content_have_the_types_of_full_ones():
     shapes = [
         [(getattr(t, "dtype", float), getattr(t, "ndim", 0)) for t in tables()]
-        for tables in (chinese_words, no_words)
+        for tables in (load_chinese_words, make_empty_chinese_words)
     ]
     assert shapes[0] == shapes[1]
 

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.kernels.quality import FIELDS
-from pipelines.annotate.kernels.token_classes import SPACE, flag_table
+from pipelines.annotate.kernels.token_classes import SPACE, build_flag_table
 from pipelines.annotate.signals.japanese import (
     MOST_BYTES,
     _dictionary,
@@ -204,7 +204,7 @@ def test_a_million_characters_without_a_space_take_linear_time(text):
 
 
 def test_white_space_is_what_python_strips():
-    table = flag_table()
+    table = build_flag_table()
     spaces = {code for code in range(0x110000) if chr(code).isspace()}
     assert {code for code in range(len(table)) if table[code] & SPACE} == spaces
     assert not table[-1] & SPACE  # it stands for all characters beyond the table

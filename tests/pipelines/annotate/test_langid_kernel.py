@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from pipelines.annotate.kernels.langid import has_letters
-from pipelines.annotate.kernels.token_classes import ALPHA, flag_table
+from pipelines.annotate.kernels.token_classes import ALPHA, build_flag_table
 from pipelines.annotate.signals.language import _load_second_model, classify_with_langid
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def test_no_texts_have_no_answers():
 
 
 def letters_seen(texts, most, fewest):
-    data, offsets = text_buffers(pa.array(texts, pa.string()))
+    data, offsets = get_text_buffers(pa.array(texts, pa.string()))
     found = np.empty(len(texts), np.bool_)
-    has_letters(data, offsets.astype(np.int64), most, fewest, flag_table(), ALPHA, found)
+    has_letters(data, offsets.astype(np.int64), most, fewest, build_flag_table(), ALPHA, found)
     return found.tolist()
 
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.signals.table import LINE_HASHES, hash_lines
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import fold_table, folded_texts, xxh64
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import build_fold_table, fold_texts, hash_xxh64
 
 MILLION = 10**6
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=80)
@@ -37,14 +37,14 @@ def expected(text):
 
 
 def hashed(*texts):
-    column = hash_lines(folded_texts(*text_buffers(pa.array(texts, pa.string()))))
+    column = hash_lines(fold_texts(*get_text_buffers(pa.array(texts, pa.string()))))
     assert column.type == LINE_HASHES and column.null_count == 0
     column.validate(full=True)
     return column.to_pylist()
 
 
 def fold_whole(*texts):
-    made = folded_texts(*text_buffers(pa.array(texts, pa.string())))
+    made = fold_texts(*get_text_buffers(pa.array(texts, pa.string())))
     return [
         made.text[made.cuts[i] : made.cuts[i + 1]].tobytes().decode() for i in range(len(texts))
     ]
@@ -70,14 +70,14 @@ def test_the_kernels_hash_is_that_of_the_xxhash_package_for_every_length(size):
         size // 8 + 1, 0xFFFF_FFFF_FFFF_FFFF, np.uint64
     )  # what lies behind the end must not count
     words.view(np.uint8)[:size] = data
-    assert int(xxh64(words, size)) == xxhash.xxh64_intdigest(data.tobytes())
+    assert int(hash_xxh64(words, size)) == xxhash.xxh64_intdigest(data.tobytes())
 
 
 def test_the_published_values_of_the_hash_are_met():
     words = np.zeros(8, np.uint64)
-    assert int(xxh64(words, 0)) == 0xEF46DB3751D8E999
+    assert int(hash_xxh64(words, 0)) == 0xEF46DB3751D8E999
     words.view(np.uint8)[:3] = list(b"abc")
-    assert int(xxh64(words, 3)) == 0x44BC2CF5AD770999
+    assert int(hash_xxh64(words, 3)) == 0x44BC2CF5AD770999
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_tricky_characters_are_folded_as_by_a_plain_loop(data, tricky):
 
 def test_the_lines_of_a_slice_and_of_nulls_are_their_own():
     column = pa.array(["skipped\nlines", "A\nb", None, "c"], pa.string()).slice(1)
-    assert hash_lines(folded_texts(*text_buffers(column))).to_pylist() == [
+    assert hash_lines(fold_texts(*get_text_buffers(column))).to_pylist() == [
         expected("a\nb"),
         [],
         expected("c"),
@@ -130,7 +130,7 @@ def test_the_lines_of_a_slice_and_of_nulls_are_their_own():
 
 
 def test_no_documents_have_no_lines():
-    made = folded_texts(*text_buffers(pa.array([], pa.string())))
+    made = fold_texts(*get_text_buffers(pa.array([], pa.string())))
     assert (len(made.hashes), made.ends.tolist(), len(made.text), made.cuts.tolist()) == (
         0,
         [0],
@@ -154,7 +154,7 @@ def test_a_million_lines_are_hashed_in_order():
 
 
 def test_no_character_grows_by_more_than_the_room_that_is_made_for_it():
-    table = fold_table()
+    table = build_fold_table()
     codes = [code for code in range(len(table)) if not 0xD800 <= code < 0xE000]
     grown = [
         code for code in codes if 2 * len(chr(table[code]).encode()) > 3 * len(chr(code).encode())
@@ -163,5 +163,5 @@ def test_no_character_grows_by_more_than_the_room_that_is_made_for_it():
 
 
 def test_characters_that_are_copied_unseen_have_neither_case_nor_space():
-    table = fold_table()
+    table = build_fold_table()
     assert all(table[code] == code for code in range(0x4000, 0xA000))

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.kernels.lines import LINE_FIELDS
-from pipelines.annotate.kernels.phrases import automaton
+from pipelines.annotate.kernels.phrases import build_phrase_automaton
 from pipelines.annotate.kernels.token_classes import (
     ABBREVIATIONS,
     BEFORE_DOT,
@@ -19,10 +19,10 @@ from pipelines.annotate.kernels.token_classes import (
     QUOTE,
     TERMINAL,
     UPPER,
-    flag_table,
+    build_flag_table,
 )
 from pipelines.annotate.signals.lines import compute_line_numbers, load_line_words
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 CITATION = re.compile(r"\[[0-9]*]|\[edit]|\[citation needed]")
 WIDE, CLOSERS, SIGNS = "。！？｡．", "”’」』）》】〉〕)", "{}<>=;&\\$^~_"
@@ -30,12 +30,12 @@ WORDS = load_line_words()
 
 
 def signals(text):
-    row = compute_line_numbers(*text_buffers(pa.array([text], pa.string())))[0]
+    row = compute_line_numbers(*get_text_buffers(pa.array([text], pa.string())))[0]
     return dict(zip(LINE_FIELDS, row.tolist(), strict=True))
 
 
 def has(char, flag):
-    return ord(char) < len(flag_table()) and bool(flag_table()[ord(char)] & flag)
+    return ord(char) < len(build_flag_table()) and bool(build_flag_table()[ord(char)] & flag)
 
 
 def ends_sentences(char):
@@ -353,9 +353,9 @@ def test_an_empty_text_is_zero_in_every_column():
 
 def test_a_document_does_not_depend_on_its_neighbours_or_slice(prose):
     texts = ["", prose(1, 50), "Home", prose(2, 3, lang="zh"), "{"]
-    together = compute_line_numbers(*text_buffers(pa.array(["pad {", *texts]).slice(1)))
+    together = compute_line_numbers(*get_text_buffers(pa.array(["pad {", *texts]).slice(1)))
     assert together.tolist() == [
-        compute_line_numbers(*text_buffers(pa.array([text])))[0].tolist() for text in texts
+        compute_line_numbers(*get_text_buffers(pa.array([text])))[0].tolist() for text in texts
     ]
 
 
@@ -377,7 +377,7 @@ def test_lists_hold_each_phrase_once_without_what_parts_a_line():
 )
 def test_an_automaton_finds_what_ends_at_every_byte(phrases, text):
     groups = {1: phrases[::2], 2: phrases[1::2]}
-    symbols, step, found, whole = automaton(groups, whole_kind=2)
+    symbols, step, found, whole = build_phrase_automaton(groups, length_kind=2)
     state, data = 0, low(text).encode()
     for at, byte in enumerate(text.encode(), start=1):
         state = step[state, symbols[byte]]

@@ -10,23 +10,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.document import as_text
-from pipelines.annotate.kernels.minhash import SHINGLE, permutations, shingle_hashes, signatures
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.unicode import lower_table
-from pipelines.kernels.words import hash_of_word
+from pipelines.annotate.kernels.minhash import (
+    SHINGLE,
+    compute_signatures,
+    draw_permutations,
+    hash_shingles,
+)
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.unicode import build_lower_table
+from pipelines.kernels.words import hash_word
 
 SIZE = 112
 
 
 def word_hashes(words):
-    lower = lower_table()
+    lower = build_lower_table()
     points = [lower[[ord(char) for char in word.replace("’", "'")]] for word in words]
-    return np.array([hash_of_word(point) for point in points], np.uint64)
+    return np.array([hash_word(point) for point in points], np.uint64)
 
 
 def hashes_of(words):
     out = np.empty(max(1, len(words)), np.uint32)
-    count = shingle_hashes(word_hashes(words), len(words), out)
+    count = hash_shingles(word_hashes(words), len(words), out)
     return out[:count].copy()
 
 
@@ -40,7 +45,7 @@ def by_datasketch(words, size=SIZE, seed=1):
 
 
 def by_kernel(texts, size=SIZE, seed=1):
-    return signatures(*text_buffers(pa.array(texts, pa.string())), size, seed=seed)
+    return compute_signatures(*get_text_buffers(pa.array(texts, pa.string())), size, seed=seed)
 
 
 @settings(max_examples=60, deadline=None)
@@ -109,8 +114,10 @@ def test_a_document_of_fewer_than_five_words_has_no_signature(text):
 )
 def test_a_slice_has_the_signatures_of_its_rows(rows, start, length):
     array = pa.array(rows, pa.string())
-    whole, counts = signatures(*text_buffers(array), SIZE)
-    part, part_counts = signatures(*text_buffers(array.slice(min(start, len(rows)), length)), SIZE)
+    whole, counts = compute_signatures(*get_text_buffers(array), SIZE)
+    part, part_counts = compute_signatures(
+        *get_text_buffers(array.slice(min(start, len(rows)), length)), SIZE
+    )
     assert part_counts.tolist() == counts[start : start + length].tolist()
     signed = part_counts > 0
     assert (part[signed] == whole[start : start + length][signed]).all()
@@ -126,7 +133,7 @@ def test_other_string_columns_have_the_same_signatures_after_the_border(prose):
         pa.array([value.encode() for value in text]),
         pa.chunked_array([text[:1], text[1:]]),
     ):
-        assert (signatures(*text_buffers(as_text(column)), SIZE)[0] == plain).all()
+        assert (compute_signatures(*get_text_buffers(as_text(column)), SIZE)[0] == plain).all()
 
 
 def test_a_document_does_not_depend_on_its_neighbours(prose):
@@ -139,11 +146,11 @@ def test_a_document_does_not_depend_on_its_neighbours(prose):
 @pytest.mark.parametrize("size", [0, -4, 3, 113])
 def test_an_impossible_number_of_permutations_is_refused(size):
     with pytest.raises(ValueError, match="positive multiple of 4"):
-        permutations(size)
+        draw_permutations(size)
 
 
 def test_permutations_are_those_of_datasketch_and_depend_on_the_seed():
-    a, b = permutations(112)
+    a, b = draw_permutations(112)
     theirs = datasketch.MinHash(num_perm=112, seed=1, scheme="affine32").permutations
     assert a.tolist() == theirs[0].tolist() and b.tolist() == theirs[1].tolist()
-    assert permutations(112, seed=2)[0].tolist() != a.tolist()
+    assert draw_permutations(112, seed=2)[0].tolist() != a.tolist()

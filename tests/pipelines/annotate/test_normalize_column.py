@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.extract.normalize import normalize, normalize_column
-from pipelines.annotate.kernels.normalize import normal_texts, tables
-from pipelines.kernels.buffers import text_buffers
+from pipelines.annotate.kernels.normalize import build_normal_tables, normalize_texts
+from pipelines.kernels.buffers import get_text_buffers
 
 MESS = "\x00\x08\t\n\x0b\x0c\r\x1c\x1f \x7f\x85\xa0\u200b\u2028\u2029\u2060\u3000\ufeff\ufff9e\u0301\u0323\u212b가\u1100\u1161\u11a8a中\U000e0100"
 TEXT = st.one_of(
@@ -26,7 +26,7 @@ def forms(texts):
 
 
 def left_to_python(texts):
-    return normal_texts(*text_buffers(pa.array(texts, pa.string())))[2].tolist()
+    return normalize_texts(*get_text_buffers(pa.array(texts, pa.string())))[2].tolist()
 
 
 @settings(max_examples=1000, deadline=None)
@@ -65,7 +65,7 @@ def test_no_character_that_composes_or_moves_is_taken_for_safe():
 
 
 def test_characters_that_are_copied_unseen_are_kept_alone_and_never_move():
-    kinds, classes = tables()
+    kinds, classes = build_normal_tables()
     copied = [*range(0x21, 0x7F), *range(0x4000, 0xA000)]
     assert not kinds[copied].any() and not classes[copied].any()
 

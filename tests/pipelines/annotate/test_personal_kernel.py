@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pipelines.annotate.kernels import personal as kernel
 from pipelines.annotate.personal.checksums import IBAN_LENGTHS
 from pipelines.annotate.personal.spans import compute_spans_column, find_personal
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 NUMBER = re.compile(rb"\d(?:(?:[ .()-]|[()][ .()-]|[ .()-][()])?\d)*")
 DATE = re.compile(rb"(?:1\d|20)\d\d(?:.(?:1\d|20)\d\d|(.)\d\d\1\d\d)", re.DOTALL)
@@ -23,7 +23,7 @@ def candidates(raw, *others):
     """The candidates of the last of some documents as (kind, start, end)."""
     documents = [*others, raw]
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in documents])]).astype(np.int32)
-    found = kernel.candidates(np.frombuffer(b"".join(documents), np.uint8), offsets).tolist()
+    found = kernel.find_candidates(np.frombuffer(b"".join(documents), np.uint8), offsets).tolist()
     return {
         (kind, a - offsets[-2], b - offsets[-2]) for n, a, b, kind, _ in found if n == len(others)
     }
@@ -149,7 +149,7 @@ def test_a_slice_of_a_batch_counts_from_its_own_documents():
         compute_spans_column(whole[1:3]).to_pylist() == compute_spans_column(whole).to_pylist()[1:3]
     )
     assert compute_spans_column(whole[:0]).to_pylist() == []
-    assert text_buffers(whole[1:3])[1].tolist()[0] > 0
+    assert get_text_buffers(whole[1:3])[1].tolist()[0] > 0
 
 
 def iban_by_hand(raw, start, end):

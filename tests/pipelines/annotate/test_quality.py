@@ -10,22 +10,30 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.kernels.external_tokens import given_tokens
-from pipelines.annotate.kernels.quality import ARABIC, CHINESE, FIELDS, GIVEN, SPACED, THAI, quality
-from pipelines.annotate.kernels.token_classes import SYMBOL, TERMINAL, flag_table
-from pipelines.annotate.kernels.tokens import token_hashes
+from pipelines.annotate.kernels.external_tokens import join_external_tokens
+from pipelines.annotate.kernels.quality import (
+    ARABIC,
+    CHINESE,
+    EXTERNAL,
+    FIELDS,
+    SPACED,
+    THAI,
+    measure_quality,
+)
+from pipelines.annotate.kernels.token_classes import SYMBOL, TERMINAL, build_flag_table
+from pipelines.annotate.kernels.tokens import hash_tokens
 from pipelines.annotate.signals.japanese import find_tokens
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 BULLETS, ENDS = "•‣▪◦●○·*-–", ".!?。！？؟۔।…"
 STOPS = ["the", "of", "and", "a", "的", "be", "の"]
 
 
 def signals(text, stops=STOPS, cutter=SPACED):
-    lists = [np.zeros(0, np.uint64), token_hashes(stops)]
-    given = given_tokens([find_tokens(text)]) if cutter == GIVEN else None
-    row = quality(
-        *text_buffers(pa.array([text], pa.string())),
+    lists = [np.zeros(0, np.uint64), hash_tokens(stops)]
+    given = join_external_tokens([find_tokens(text)]) if cutter == EXTERNAL else None
+    row = measure_quality(
+        *get_text_buffers(pa.array([text], pa.string())),
         np.array([1]),
         lists,
         np.array([cutter]),
@@ -86,7 +94,7 @@ def expected(text, tokens_of, char_kind, stops=STOPS):
 
 
 def has(char, flag):
-    return ord(char) < len(flag_table()) and bool(flag_table()[ord(char)] & flag)
+    return ord(char) < len(build_flag_table()) and bool(build_flag_table()[ord(char)] & flag)
 
 
 def share(part, whole):
@@ -210,7 +218,7 @@ def test_every_column_equals_its_definition_on_assembled_texts(
     assert_equal("".join(pieces), lambda text: tokens_of(text, arabic=True), char_kind, ARABIC)
     assert_equal("".join(pieces), pythainlp_words, char_kind, THAI)
     assert_equal("".join(pieces), jieba_words, char_kind, CHINESE)
-    assert_equal("".join(pieces), sudachi_words, char_kind, GIVEN)
+    assert_equal("".join(pieces), sudachi_words, char_kind, EXTERNAL)
 
 
 @settings(max_examples=200, deadline=None)
@@ -280,9 +288,9 @@ def test_a_column_by_example(text, column, value):
 
 
 def test_stop_words_are_counted_by_the_list_of_the_documents_language():
-    lists = [np.zeros(0, np.uint64), token_hashes(["the"]), token_hashes(["der", "die"])]
-    data, offsets = text_buffers(pa.array(["the der die"] * 3))
-    found = quality(data, offsets, np.array([0, 1, 2]), lists, np.full(3, SPACED))[
+    lists = [np.zeros(0, np.uint64), hash_tokens(["the"]), hash_tokens(["der", "die"])]
+    data, offsets = get_text_buffers(pa.array(["the der die"] * 3))
+    found = measure_quality(data, offsets, np.array([0, 1, 2]), lists, np.full(3, SPACED))[
         :, FIELDS.index("stop_words")
     ]
     assert found.tolist() == [0, 1, 2]
@@ -295,13 +303,13 @@ def test_up_to_64_stop_words_are_told_apart():
 
 def test_a_document_does_not_depend_on_its_neighbours_or_slice(prose):
     texts = ["", prose(1, 50), "x\nx", prose(2, 3, lang="zh"), "{"]
-    lists, cutters = [token_hashes(STOPS)], np.array([SPACED, THAI, CHINESE, CHINESE, ARABIC])
-    together = quality(
-        *text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, cutters
+    lists, cutters = [hash_tokens(STOPS)], np.array([SPACED, THAI, CHINESE, CHINESE, ARABIC])
+    together = measure_quality(
+        *get_text_buffers(pa.array(["pad", *texts]).slice(1)), np.zeros(5, np.int64), lists, cutters
     )
     for place, text in enumerate(texts):
-        alone = quality(
-            *text_buffers(pa.array([text])),
+        alone = measure_quality(
+            *get_text_buffers(pa.array([text])),
             np.zeros(1, np.int64),
             lists,
             cutters[place : place + 1],

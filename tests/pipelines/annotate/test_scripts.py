@@ -9,9 +9,14 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.kernels.scripts import KANA_SHARE, main_scripts, script_counts, scripts
+from pipelines.annotate.kernels.scripts import (
+    KANA_SHARE,
+    choose_main_scripts,
+    count_scripts,
+    load_scripts,
+)
 from pipelines.annotate.signals.script import compute_script_columns
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 MILLION = 10**6
 BY_NAME = {
@@ -147,13 +152,13 @@ def test_any_batch_is_told_as_by_the_names_of_its_letters(texts):
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), max_size=4))
 def test_any_text_has_a_code_and_a_share_of_its_letters(texts):
     for script, share in told(*texts):
-        assert script in scripts().codes and 0.0 <= share <= 1.0
+        assert script in load_scripts().codes and 0.0 <= share <= 1.0
         assert (script == "Zyyy") == (share == 0.0)
 
 
 def test_the_letters_of_every_script_are_those_of_another_implementation():
     """`regex` has its own tables; only code points that both it and this Python know are compared."""
-    codes, table = scripts()
+    codes, table = load_scripts()
     known = [
         chr(code)
         for code in range(len(table))
@@ -172,7 +177,7 @@ def test_the_letters_of_every_script_are_those_of_another_implementation():
 
 
 def test_names_of_letters_begin_with_their_script():
-    codes, table = scripts()
+    codes, table = load_scripts()
     for code in range(0x20000):
         first = unicodedata.name(chr(code), "").split(" ")[0]
         if unicodedata.category(chr(code)).startswith("L") and first in BY_NAME and table[code]:
@@ -180,24 +185,24 @@ def test_names_of_letters_begin_with_their_script():
 
 
 def test_shared_letters_and_what_is_no_letter_are_in_no_script():
-    table = scripts().table
+    table = load_scripts().table
     for char in "ー𝒜ʼ1\u0301\u0e31 .":
         assert table[ord(char)] == 0, char
 
 
 def test_counts_are_letters_by_script():
-    codes = scripts().codes
-    counts = script_counts(*text_buffers(pa.array(["abé 中", None, "я"], pa.string())))
+    codes = load_scripts().codes
+    counts = count_scripts(*get_text_buffers(pa.array(["abé 中", None, "я"], pa.string())))
     assert counts.shape == (3, len(codes))
     assert {codes[i]: int(n) for i, n in enumerate(counts[0]) if n and i} == {"Latn": 3, "Hani": 1}
     assert counts[1].sum() == 0 and counts[2][codes.index("Cyrl")] == 1
     before = counts.copy()
-    main_scripts(counts)
+    choose_main_scripts(counts)
     assert (counts == before).all()
 
 
 def test_codes_are_of_iso_15924_in_order_and_fit_a_byte():
-    codes = scripts().codes
+    codes = load_scripts().codes
     assert codes[0] == "Zyyy" and list(codes[1:]) == sorted(set(codes[1:])) and len(codes) < 256
     assert all(len(code) == 4 and code.isalpha() and code.istitle() for code in codes)
     assert {"Latn", "Hani", "Jpan", "Kore", "Cyrl", "Arab", "Thai", "Deva", "Grek", "Hebr"} < set(
@@ -219,6 +224,6 @@ def test_a_slice_and_no_documents_are_told_alone():
 def test_a_million_characters_are_counted_exactly(char, script):
     assert told(char * MILLION + "7") == [(script, 0.0 if script == "Zyyy" else 1.0)]
     assert (
-        np.asarray(script_counts(*text_buffers(pa.array([char * MILLION]))))[0].sum()
+        np.asarray(count_scripts(*get_text_buffers(pa.array([char * MILLION]))))[0].sum()
         == (char != "\x00") * MILLION
     )

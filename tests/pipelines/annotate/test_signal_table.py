@@ -18,7 +18,7 @@ from pipelines.annotate.signals.table import (
     compute_signature_column,
     view_signature_matrix,
 )
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 
 TEXTS = [
     "The old mill stood beside the river and the door was shut.",
@@ -111,7 +111,7 @@ def test_a_signature_is_null_under_five_words():
 )
 def test_the_matrix_of_any_slice_is_the_slice_of_the_matrix(sizes, start, length):
     texts = [" ".join(f"w{place}x{i}" for i in range(size)) for place, size in enumerate(sizes)]
-    column = compute_signature_column(*text_buffers(pa.array(texts)))
+    column = compute_signature_column(*get_text_buffers(pa.array(texts)))
     matrix = view_signature_matrix(column)
     assert matrix.shape == (len(texts), PERMUTATIONS)
     part = column.slice(min(start, len(column)), length)
@@ -125,7 +125,7 @@ def test_the_matrix_of_any_slice_is_the_slice_of_the_matrix(sizes, start, length
 
 
 def test_signatures_survive_parquet():
-    column = compute_signature_column(*text_buffers(pa.array(TEXTS)))
+    column = compute_signature_column(*get_text_buffers(pa.array(TEXTS)))
     file = io.BytesIO()
     pq.write_table(pa.table({"signature": column}), file, row_group_size=2)
     back = pq.read_table(file)["signature"].combine_chunks()

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from pipelines.annotate.kernels.quality import FIELDS
 from pipelines.annotate.kernels.thai import (
-    cluster_automaton,
-    cut_thai,
-    no_words,
+    build_cluster_automaton,
+    load_thai_words,
+    make_empty_thai_words,
     read_words,
-    thai_words,
+    segment_thai,
 )
-from pipelines.annotate.kernels.token_classes import flag_table
+from pipelines.annotate.kernels.token_classes import build_flag_table
 from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns, load_stop_words
 from pipelines.decide.rules import all_rules
 
@@ -136,20 +136,20 @@ LONG_TEXTS = st.lists(
 
 def points_of(text):
     points = np.frombuffer(text.encode("utf-32-le"), "<i4").copy()
-    known = np.minimum(points, len(flag_table()) - 1)
-    return points, np.where(points == known, flag_table()[known], 0).astype(np.uint16)
+    known = np.minimum(points, len(build_flag_table()) - 1)
+    return points, np.where(points == known, build_flag_table()[known], 0).astype(np.uint16)
 
 
 def words(text, tables=None):
     points, flags = points_of(text)
     starts, ends = (np.empty(len(points) + 1, np.int32) for _ in range(2))
-    count = cut_thai(points, flags, len(points), tables or thai_words(), starts, ends)
+    count = segment_thai(points, flags, len(points), tables or load_thai_words(), starts, ends)
     return [text[first:last] for first, last in zip(starts[:count], ends[:count], strict=True)]
 
 
 def dictionary(*entries):
     """Tables that know these words only."""
-    return (*read_words("\n".join(entries)), *thai_words()[3:])
+    return (*read_words("\n".join(entries)), *load_thai_words()[3:])
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_clusters_are_those_of_pythainlps_expressions(text, pythainlp):
 
 def clusters(text):
     """By the automaton, step by step."""
-    kinds, steps = cluster_automaton()
+    kinds, steps = build_cluster_automaton()
     last = len(text) - text.endswith("\n")
     found, first = [], 0
     while first < len(text):
@@ -319,7 +319,8 @@ def test_a_batch_may_hold_thai_beside_chinese_and_other_languages():
 
 def test_tables_without_content_have_the_types_of_full_ones():
     shapes = [
-        [(table.dtype, table.ndim) for table in tables()] for tables in (thai_words, no_words)
+        [(table.dtype, table.ndim) for table in tables()]
+        for tables in (load_thai_words, make_empty_thai_words)
     ]
     assert shapes[0] == shapes[1]
 

@@ -13,18 +13,22 @@ from gristmill.errors import ConfigError
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.hugging_face import (
     UnequalError,
+    build_fast_tokenizer,
     check_equal,
-    fast_tokenizer,
     write_tokenizer,
 )
-from pipelines.tokenizer.sentences import sentence_starts, surface_lengths, token_starts
+from pipelines.tokenizer.sentences import (
+    find_sentence_starts,
+    locate_sentence_tokens,
+    measure_pieces,
+)
 from pipelines.tokenizer.training import (
     LONGEST_LINE,
     QUANTUM,
     SPECIAL,
     cut_line,
+    iter_training_lines,
     train,
-    training_lines,
 )
 
 CONFIG = TokenizerConfig(vocab_size=700, threads=1)
@@ -60,7 +64,7 @@ def auto(model, tmp_path_factory):
     import transformers
 
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(folder, model, fast_tokenizer(model))
+    write_tokenizer(folder, model, build_fast_tokenizer(model))
     return transformers.AutoTokenizer.from_pretrained(folder)
 
 
@@ -79,7 +83,7 @@ def test_scores_of_a_unigram_model_are_multiples_of_the_quantum(texts):
 def test_a_unigram_model_that_could_take_text_for_a_special_piece_has_no_other_form(texts):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(training_lines(texts)),
+        sentence_iterator=iter(iter_training_lines(texts)),
         model_writer=model,
         model_type="unigram",
         vocab_size=500,
@@ -95,12 +99,12 @@ def test_a_unigram_model_that_could_take_text_for_a_special_piece_has_no_other_f
         minloglevel=2,
     )
     with pytest.raises(UnequalError, match="has no pieces for"):
-        fast_tokenizer(model.getvalue())
+        build_fast_tokenizer(model.getvalue())
 
 
 def test_equal_ways_are_chosen_alike_in_texts_of_any_length(model):
     tokenizer, processor = (
-        fast_tokenizer(model),
+        build_fast_tokenizer(model),
         sentencepiece.SentencePieceProcessor(model_proto=model),
     )
     tokenizer.encode_special_tokens = True
@@ -183,7 +187,7 @@ ADVERSARIAL = [
 @pytest.mark.parametrize("number", range(len(ADVERSARIAL)))
 def test_all_forms_give_equal_ids_on_adversarial_text(number, model, processor, auto):
     text = ADVERSARIAL[number]
-    assert check_equal(model, fast_tokenizer(model), [text]) == 1
+    assert check_equal(model, build_fast_tokenizer(model), [text]) == 1
     assert auto(text, add_special_tokens=False)["input_ids"] == processor.encode(text)
 
 
@@ -211,7 +215,7 @@ def test_what_is_encoded_decodes_to_the_same_text(text, processor, auto):
 
 
 def test_a_form_that_differs_is_refused(model, texts, config):
-    other = fast_tokenizer(train([text[::-1] for text in texts], config))
+    other = build_fast_tokenizer(train([text[::-1] for text in texts], config))
     with pytest.raises(UnequalError, match="ids differ from token"):
         check_equal(model, other, texts)
 
@@ -234,7 +238,7 @@ def test_the_folder_says_its_special_tokens(auto):
 )
 def test_training_lines_lose_nothing_but_breaks_and_blank_lines(lines, long):
     text = "\n".join([*lines, "中 a" * long])
-    made = list(training_lines([text]))
+    made = list(iter_training_lines([text]))
     assert all(piece.strip() and len(piece.encode()) <= LONGEST_LINE for piece in made)
     assert re.sub(r"\s", "", "".join(made)) == re.sub(r"\s", "", text)
 
@@ -296,7 +300,7 @@ SOUP = st.lists(
 @given(text=SOUP)
 def test_sentences_start_where_the_plain_reference_says(text):
     expected = [len(text[:at].encode()) for at in slow_sentence_starts(text)]
-    assert sentence_starts(text.encode()).tolist() == expected
+    assert find_sentence_starts(text.encode()).tolist() == expected
 
 
 @settings(max_examples=300, deadline=None)
@@ -304,7 +308,7 @@ def test_sentences_start_where_the_plain_reference_says(text):
 def test_a_sentences_first_token_holds_the_space_before_it_or_its_first_byte(text, processor):
     raw = text.encode()
     ids = np.array(processor.encode(text), np.int64)
-    found = token_starts(ids, sentence_starts(raw), surface_lengths(processor), raw)
+    found = locate_sentence_tokens(ids, find_sentence_starts(raw), measure_pieces(processor), raw)
     assert found.dtype == np.uint32
     if not len(ids):
         assert found.tolist() == []
@@ -320,7 +324,7 @@ def test_a_sentences_first_token_holds_the_space_before_it_or_its_first_byte(tex
     assert found.tolist() == sorted(
         {
             owner[at - (raw[at - 1 : at] == b" ")] if at else 0
-            for at in sentence_starts(raw).tolist()
+            for at in find_sentence_starts(raw).tolist()
         }
     )
 
@@ -337,4 +341,6 @@ def piece_bytes(processor, number):
 def test_a_document_with_a_literal_space_mark_counts_as_one_sentence(processor):
     raw = "One. ▁ Two. Three.".encode()
     ids = np.array(processor.encode(raw.decode()), np.int64)
-    assert token_starts(ids, sentence_starts(raw), surface_lengths(processor), raw).tolist() == [0]
+    assert locate_sentence_tokens(
+        ids, find_sentence_starts(raw), measure_pieces(processor), raw
+    ).tolist() == [0]

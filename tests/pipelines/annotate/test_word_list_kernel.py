@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate.kernels.word_lists import build, listed_shares
-from pipelines.kernels.buffers import text_buffers
+from pipelines.annotate.kernels.word_lists import build_word_automaton, measure_listed_shares
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.unicode import NO_SPACES
 
 
 def shares(entries, *texts):
-    found = listed_shares(*text_buffers(pa.array(texts, pa.string())), build(list(entries)))
+    found = measure_listed_shares(
+        *get_text_buffers(pa.array(texts, pa.string())), build_word_automaton(list(entries))
+    )
     assert found.dtype == np.float32
     return found.tolist()
 
@@ -116,9 +118,13 @@ def test_words_stand_alone_where_there_are_spaces_and_anywhere_where_there_are_n
 
 def test_slices_nulls_and_texts_without_a_character_are_read_as_they_are():
     column = pa.array(["arse", "an arse", None, "", " \n "])
-    found = listed_shares(*text_buffers(column.slice(1)), build(["arse"]))
+    found = measure_listed_shares(
+        *get_text_buffers(column.slice(1)), build_word_automaton(["arse"])
+    )
     assert found.tolist() == [np.float32(4 / 6), 0, 0, 0]
-    assert listed_shares(*text_buffers(pa.array([], pa.string())), build(["arse"])).shape == (0,)
+    assert measure_listed_shares(
+        *get_text_buffers(pa.array([], pa.string())), build_word_automaton(["arse"])
+    ).shape == (0,)
 
 
 def test_time_is_linear_where_every_place_begins_most_of_an_entry():

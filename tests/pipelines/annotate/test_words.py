@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.kernels.buffers import text_buffers
+from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.unicode import (
     DIGIT,
     LAST,
@@ -17,18 +17,18 @@ from pipelines.kernels.unicode import (
     OTHER,
     SINGLE,
     SPACE,
-    class_table,
-    lower_table,
+    build_class_table,
+    build_lower_table,
 )
-from pipelines.kernels.words import decode, hash_of_word
+from pipelines.kernels.words import decode_point, hash_word
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 
 
 def word_hashes(words):
-    lower = lower_table()
+    lower = build_lower_table()
     points = [lower[[ord(char) for char in word.replace("’", "'")]] for word in words]
-    return np.array([hash_of_word(point) for point in points], np.uint64)
+    return np.array([hash_word(point) for point in points], np.uint64)
 
 
 def texts(tricky):
@@ -85,7 +85,7 @@ def test_spans_lengths_letters_and_hashes_agree_with_the_reference(
     assert letters.tolist() == [any(char_kind(c) in "LS" for c in text[a:b]) for a, b in spans]
     assert chars == len(text)
     points = [np.array([ord(char) for char in word], np.uint32) for word in words_of(text)]
-    assert hashes.tolist() == [int(hash_of_word(point)) for point in points]
+    assert hashes.tolist() == [int(hash_word(point)) for point in points]
 
 
 @settings(max_examples=200, deadline=None)
@@ -111,18 +111,18 @@ def test_upper_and_lower_case_and_both_apostrophes_are_one_word():
 @given(char=st.characters(exclude_categories=["Cs"]))
 def test_a_code_point_is_decoded_with_its_size(char):
     raw = np.frombuffer(b"x" + char.encode() + b"y", np.uint8)
-    assert decode(raw, 1) == (ord(char), len(char.encode()))
+    assert decode_point(raw, 1) == (ord(char), len(char.encode()))
 
 
 def test_every_letter_of_the_scripts_without_spaces_is_a_word_of_its_own():
-    table = class_table()
+    table = build_class_table()
     for char in "中々〇あンー가ㄱกำລំကខ\uf900\uff76\U00020000\U0002a6d6":
         expected = LETTER if char in "가ㄱ" else MARK if char == "ំ" else SINGLE
         assert table[ord(char)] == expected, char
 
 
 def test_the_class_table_knows_the_plain_cases():
-    table = class_table()
+    table = build_class_table()
     cases = {
         "a": LETTER,
         "Я": LETTER,
@@ -135,11 +135,11 @@ def test_the_class_table_knows_the_plain_cases():
     }
     cases |= {"\x85": SPACE, ",": OTHER, "。": OTHER, "👍": OTHER, "\x00": OTHER, "\u200b": OTHER}
     assert {char: int(table[ord(char)]) for char in cases} == cases
-    assert table.shape == lower_table().shape == (LAST,)
+    assert table.shape == build_lower_table().shape == (LAST,)
 
 
 def test_lower_case_keeps_one_character_for_one():
-    lower = lower_table()
+    lower = build_lower_table()
     for char in "AZÉДΣ\U00010400Ⓐ":
         assert chr(lower[ord(char)]) == char.lower()
     for char in "azß中İ1 ":
@@ -154,7 +154,7 @@ def test_lower_case_keeps_one_character_for_one():
 )
 def test_buffers_of_any_slice_give_its_texts_and_nulls_are_empty(rows, start, length):
     array = pa.array(rows, pa.string()).slice(min(start, len(rows)), length)
-    data, offsets = text_buffers(array)
+    data, offsets = get_text_buffers(array)
     found = [data[a:b].tobytes().decode() for a, b in itertools.pairwise(offsets)]
     assert found == [value or "" for value in array.to_pylist()]
 
@@ -163,7 +163,7 @@ def test_a_null_over_bytes_reads_as_an_empty_document():
     whole = pa.array(["abc", "def", "ghi"])
     validity = pa.array([True, False, True]).buffers()[1]
     masked = pa.Array.from_buffers(pa.string(), 3, [validity, *whole.buffers()[1:]])
-    data, offsets = text_buffers(masked)
+    data, offsets = get_text_buffers(masked)
     assert [data[a:b].tobytes() for a, b in itertools.pairwise(offsets)] == [b"abc", b"", b"ghi"]
 
 
@@ -173,11 +173,11 @@ def test_an_empty_column_has_one_offset():
         pa.array(["a"]).slice(1),
         pa.array([], pa.large_string()).cast(pa.string()),
     ):
-        _data, offsets = text_buffers(empty)
+        _data, offsets = get_text_buffers(empty)
         assert offsets.tolist()[-1] - offsets.tolist()[0] == 0 and len(offsets) == 1
 
 
 @pytest.mark.parametrize("kind", [pa.large_string(), pa.binary(), pa.string_view()])
 def test_kernels_refuse_other_types_than_string(kind):
     with pytest.raises(TypeError, match="kernels take `string`"):
-        text_buffers(pa.array(["a"]).cast(kind))
+        get_text_buffers(pa.array(["a"]).cast(kind))

@@ -24,7 +24,7 @@ from pipelines.decide.graph import (
 )
 from pipelines.decide.rules import FIXED_REASONS, chosen_rules, legend
 from pipelines.signatures import PERMUTATIONS
-from pipelines.tokenizer.graph import WIDTH, choose, stratum_key, stratum_weights
+from pipelines.tokenizer.graph import CANDIDATE_WIDTH, choose_nodes, hash_stratum, weigh_strata
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.
 When a new owner arrived in spring, she cleaned the channel by hand and counted every broken paddle.
@@ -241,12 +241,14 @@ CANDIDATES = st.lists(
 
 
 def candidates(rows):
-    return np.array([(*row, node) for node, row in enumerate(rows)], np.int64).reshape(-1, WIDTH)
+    return np.array([(*row, node) for node, row in enumerate(rows)], np.int64).reshape(
+        -1, CANDIDATE_WIDTH
+    )
 
 
 def test_a_sample_keeps_its_size_where_the_corpus_exceeds_what_64_bits_can_multiply():
     rows = np.array([[0, key, 1 << 30, key] for key in range(64)], np.int64)
-    assert len(choose(rows, 1 << 31, {})) == 2
+    assert len(choose_nodes(rows, 1 << 31, {})) == 2
 
 
 @settings(max_examples=200, deadline=None)
@@ -255,11 +257,11 @@ def test_a_sample_does_not_depend_on_the_order_of_candidates_and_takes_the_small
     rows, sample, data
 ):
     made = candidates(rows)
-    chosen = choose(made, sample, {}).tolist()
+    chosen = choose_nodes(made, sample, {}).tolist()
     assert (
         chosen
         == sorted(set(chosen))
-        == choose(made[data.draw(st.permutations(range(len(made))))], sample, {}).tolist()
+        == choose_nodes(made[data.draw(st.permutations(range(len(made))))], sample, {}).tolist()
     )
     for stratum in {row[0] for row in rows}:
         mine = sorted(
@@ -273,7 +275,7 @@ def test_a_sample_does_not_depend_on_the_order_of_candidates_and_takes_the_small
 def test_a_sample_has_about_its_bytes_in_the_proportions_of_the_strata():
     rng = np.random.default_rng(1)
     rows = [(int(i % 10 == 0), int(rng.integers(0, 2**62)), 100) for i in range(5000)]
-    chosen = choose(candidates(rows), 100_000, {})
+    chosen = choose_nodes(candidates(rows), 100_000, {})
     assert abs(len(chosen) - 1000) <= 2
     assert abs(sum(rows[node][0] for node in chosen) - 100) <= 1
 
@@ -281,20 +283,20 @@ def test_a_sample_has_about_its_bytes_in_the_proportions_of_the_strata():
 def test_a_weight_is_a_factor_on_a_strata_share_of_the_sample():
     rng = np.random.default_rng(1)
     rows = [(int(i % 2 == 0), int(rng.integers(0, 2**62)), 100) for i in range(5000)]
-    chosen = choose(candidates(rows), 100_000, {1: 3.0})
+    chosen = choose_nodes(candidates(rows), 100_000, {1: 3.0})
     assert abs(sum(rows[node][0] for node in chosen) - 750) <= 1 and abs(len(chosen) - 1000) <= 2
-    assert {rows[node][0] for node in choose(candidates(rows), 100_000, {1: 0.0})} == {0}
-    assert choose(candidates(rows), 100_000, {0: 0.0, 1: 0.0}).tolist() == []
+    assert {rows[node][0] for node in choose_nodes(candidates(rows), 100_000, {1: 0.0})} == {0}
+    assert choose_nodes(candidates(rows), 100_000, {0: 0.0, 1: 0.0}).tolist() == []
 
 
 def test_weights_of_source_and_language_multiply_and_one_that_names_nothing_is_refused():
     names = [("w", "zh"), ("w", "en"), ("n", "zh")]
-    found = stratum_weights(names, {"lang=zh": 2.0, "source=w": 3.0})
-    assert [found[stratum_key(*name)] for name in names] == [6.0, 3.0, 2.0]
+    found = weigh_strata(names, {"lang=zh": 2.0, "source=w": 3.0})
+    assert [found[hash_stratum(*name)] for name in names] == [6.0, 3.0, 2.0]
     with pytest.raises(InputError, match="lang=de"):
-        stratum_weights(names, {"lang=de": 2.0})
+        weigh_strata(names, {"lang=de": 2.0})
 
 
 def test_a_sample_as_large_as_the_corpus_is_the_corpus():
-    assert choose(candidates([(0, 5, 10), (1, 3, 10)]), 20, {}).tolist() == [0, 1]
-    assert choose(candidates([]), 20, {}).tolist() == []
+    assert choose_nodes(candidates([(0, 5, 10), (1, 3, 10)]), 20, {}).tolist() == [0, 1]
+    assert choose_nodes(candidates([]), 20, {}).tolist() == []

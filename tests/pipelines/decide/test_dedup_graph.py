@@ -12,7 +12,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from gristmill.corpus.document import MOMENT
 from gristmill.runs.run import SPILL
-from pipelines.annotate.signals.table import hash_texts, compute_signature_column
+from pipelines.annotate.signals.table import compute_signature_column, hash_texts
 from pipelines.decide import graph as deciding
 from pipelines.decide.config import DecideConfig, NearConfig, UrlConfig
 from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
@@ -25,8 +25,8 @@ from pipelines.decide.dedup.graph import (
     settled_members,
 )
 from pipelines.decide.dedup.keys import id_of
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import folded_texts
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import fold_texts
 from pipelines.signatures import PERMUTATIONS
 
 SHARDS, ROWS = 3, 8
@@ -57,7 +57,7 @@ def documents(tmp_path_factory):
     every = texts()
     for shard in range(SHARDS):
         numbers = range(shard * ROWS, shard * ROWS + ROWS)
-        buffers = text_buffers(pa.array([every[n] for n in numbers]))
+        buffers = get_text_buffers(pa.array([every[n] for n in numbers]))
         old = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
         table = pa.table(
             {
@@ -65,7 +65,7 @@ def documents(tmp_path_factory):
                 "source": ["s"] * ROWS,
                 "kind": ["web"] * ROWS,
                 "published": pa.array([old if n == 2 else None for n in numbers], MOMENT),
-                "text_hash": hash_texts(folded_texts(*buffers)),
+                "text_hash": hash_texts(fold_texts(*buffers)),
                 "url_hash": pa.array(
                     [addresses[n] * 16 if n in addresses else None for n in numbers], pa.binary(16)
                 ),

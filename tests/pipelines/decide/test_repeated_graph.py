@@ -34,8 +34,8 @@ from pipelines.decide.dedup.repeats_graph import (
 )
 from pipelines.engine.exchange import Pieces
 from pipelines.final_text import final_text
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import folded_texts
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import fold_texts
 
 RUN = " ".join(f"word{number}" for number in range(20))
 MENU = "Home | News | Contact | Imprint of this page"
@@ -93,7 +93,7 @@ def write(folder, shards, *, row_group=2):
             for name in ("text", "url", "published", "source", "kind")
         }
         table = pa.table({"id": pa.array(ids, pa.string()), **columns})
-        hashes = hash_lines(folded_texts(*text_buffers(columns["text"])))
+        hashes = hash_lines(fold_texts(*get_text_buffers(columns["text"])))
         path = folder / "documents" / f"part-{shard:05d}.parquet"
         pq.write_table(table.append_column("line_hashes", hashes), path, row_group_size=row_group)
         np.savez(

@@ -13,14 +13,14 @@ from pipelines.decide.kernels.repeats import (
     LINE,
     PARAGRAPH,
     SPAN,
-    chosen_runs,
-    fingerprints,
+    collect_runs,
+    hash_paragraphs,
     label_bytes,
-    line_spans,
-    paragraph_hashes,
+    locate_lines,
+    select_fingerprints,
 )
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import folded_texts
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import fold_texts
 
 LINES = st.text(st.sampled_from("aB \n\n\u3000\x85中é\t\r"), max_size=30)
 WORDS = st.lists(st.sampled_from("ab"), max_size=30).map(" ".join)
@@ -29,7 +29,7 @@ NO_RUNS = np.zeros((0, 2), np.int64)
 
 
 def buffers(*texts):
-    return text_buffers(pa.array(texts, pa.string()))
+    return get_text_buffers(pa.array(texts, pa.string()))
 
 
 def is_blank(line):
@@ -52,14 +52,14 @@ def reference_lines(text):
 @example(texts=["", "a", "\n", "a\n\nb\n"])
 def test_lines_are_those_of_a_plain_loop_and_one_to_one_with_their_hashes(texts):
     data, offsets = buffers(*texts)
-    lines = line_spans(data, offsets)
+    lines = locate_lines(data, offsets)
     found = list(zip(lines.starts.tolist(), lines.ends.tolist(), lines.opens.tolist(), strict=True))
     expected = [
         [(a + int(at), b + int(at), o) for a, b, o in reference_lines(t)]
         for t, at in zip(texts, offsets[:-1], strict=True)
     ]
     assert [found[i:j] for i, j in itertools.pairwise(lines.cuts.tolist())] == expected
-    folded = folded_texts(data, offsets)
+    folded = fold_texts(data, offsets)
     assert folded.ends.tolist() == lines.cuts.tolist() and len(folded.hashes) == len(found)
 
 
@@ -67,17 +67,17 @@ def test_lines_are_those_of_a_plain_loop_and_one_to_one_with_their_hashes(texts)
 @given(text=st.text(max_size=60))
 def test_lines_of_any_text_are_as_many_as_their_hashes(text):
     data, offsets = buffers(text)
-    hashes = folded_texts(data, offsets).hashes
-    lines = line_spans(data, offsets)
+    hashes = fold_texts(data, offsets).hashes
+    lines = locate_lines(data, offsets)
     assert len(hashes) == len(lines.starts)
     assert all(data[s:e].tobytes().decode() for s, e in zip(lines.starts, lines.ends, strict=True))
 
 
 def test_a_slice_and_nulls_have_their_own_lines():
-    data, offsets = text_buffers(
+    data, offsets = get_text_buffers(
         pa.array(["skipped\n\nlines", "a\nb", None, "c"], pa.string()).slice(1)
     )
-    lines = line_spans(data, offsets)
+    lines = locate_lines(data, offsets)
     texts = [data[s:e].tobytes() for s, e in zip(lines.starts, lines.ends, strict=True)]
     assert (texts, lines.cuts.tolist()) == ([b"a", b"b", b"c"], [0, 2, 2, 3])
 
@@ -85,15 +85,15 @@ def test_a_slice_and_nulls_have_their_own_lines():
 def test_paragraphs_have_two_lines_and_more_and_their_hash_depends_on_lines_and_order():
     hashes = np.array([5, 6, 7, 6, 5, 5, 6, 7], np.uint64)
     opens = np.array([True, False, True, True, False, True, False, False])
-    found, firsts, ends = paragraph_hashes(hashes, opens)
+    found, firsts, ends = hash_paragraphs(hashes, opens)
     assert (firsts.tolist(), ends.tolist()) == ([0, 3, 5], [2, 5, 8])
     assert len(set(found.tolist())) == 3
-    again, _, _ = paragraph_hashes(hashes[:2], opens[:2])
+    again, _, _ = hash_paragraphs(hashes[:2], opens[:2])
     assert again[0] == found[0]
 
 
 def test_no_lines_have_no_paragraphs():
-    found = paragraph_hashes(np.zeros(0, np.uint64), np.zeros(0, np.bool_))
+    found = hash_paragraphs(np.zeros(0, np.uint64), np.zeros(0, np.bool_))
     assert [len(part) for part in found] == [0, 0, 0]
 
 
@@ -103,7 +103,7 @@ def test_no_lines_have_no_paragraphs():
 def test_a_run_selects_the_same_fingerprint_at_the_same_place_wherever_it_occurs(
     texts, span, words_of
 ):
-    found = fingerprints(*buffers(*texts), span)
+    found = select_fingerprints(*buffers(*texts), span)
     words = [words_of(text) for text in texts]
     assert found.words.tolist() == [len(w) for w in words]
     selected = defaultdict(set)
@@ -121,10 +121,10 @@ def test_a_run_selects_the_same_fingerprint_at_the_same_place_wherever_it_occurs
 @settings(max_examples=300, deadline=None)
 @given(texts=st.lists(WORDS | CHINESE, min_size=1, max_size=4), span=st.integers(4, 9))
 def test_the_fingerprints_of_a_run_that_occurs_twice_occur_twice(texts, span, words_of):
-    found = fingerprints(*buffers(*texts), span)
+    found = select_fingerprints(*buffers(*texts), span)
     values, counts = np.unique(found.values, return_counts=True)
     twice = np.isin(found.values, values[counts > 1])
-    hashes, documents, places = chosen_runs(*buffers(*texts), span, found, twice)
+    hashes, documents, places = collect_runs(*buffers(*texts), span, found, twice)
     kept = {(int(d), int(p)) for d, p in zip(documents, places, strict=True)}
     occurrences = defaultdict(list)
     for d, mine in enumerate(words_of(text) for text in texts):
@@ -137,8 +137,8 @@ def test_the_fingerprints_of_a_run_that_occurs_twice_occur_twice(texts, span, wo
 @settings(max_examples=300, deadline=None)
 @given(texts=st.lists(WORDS | CHINESE, min_size=1, max_size=4), span=st.integers(4, 40))
 def test_runs_have_equal_hashes_if_and_only_if_their_words_are_equal(texts, span, words_of):
-    found = fingerprints(*buffers(*texts), span)
-    hashes, documents, places = chosen_runs(
+    found = select_fingerprints(*buffers(*texts), span)
+    hashes, documents, places = collect_runs(
         *buffers(*texts), span, found, np.ones(len(found.values), np.bool_)
     )
     words = [words_of(text) for text in texts]
@@ -157,9 +157,9 @@ def test_runs_have_equal_hashes_if_and_only_if_their_words_are_equal(texts, span
 
 def test_fingerprints_do_not_depend_on_the_batch():
     texts = ["the old mill by the river " * 5, "老磨坊在河边，" * 5, "", "short"]
-    together = fingerprints(*buffers(*texts), 10)
+    together = select_fingerprints(*buffers(*texts), 10)
     for d, text in enumerate(texts):
-        alone = fingerprints(*buffers(text), 10)
+        alone = select_fingerprints(*buffers(text), 10)
         assert (
             alone.values.tolist()
             == together.values[together.cuts[d] : together.cuts[d + 1]].tolist()
@@ -168,7 +168,7 @@ def test_fingerprints_do_not_depend_on_the_batch():
 
 def test_few_of_the_words_of_a_long_text_are_fingerprints():
     text = " ".join(str(number) for number in range(100_000))
-    found = fingerprints(*buffers(text), 50)
+    found = select_fingerprints(*buffers(text), 50)
     assert (
         2 / 26 * 0.97 < len(found.values) / 100_000 < 2 / 26 * 1.03
     )  # the density of winnowing, 2 / (w + 1)
@@ -178,8 +178,8 @@ def test_few_of_the_words_of_a_long_text_are_fingerprints():
 def test_monotonous_text_takes_linear_time(unit, check_linear):
     def work(text):
         data, offsets = buffers(text)
-        found = fingerprints(data, offsets, 50)
-        chosen_runs(data, offsets, 50, found, np.ones(len(found.values), np.bool_))
+        found = select_fingerprints(data, offsets, 50)
+        collect_runs(data, offsets, 50, found, np.ones(len(found.values), np.bool_))
 
     work(unit * 100)
     check_linear(work, unit * 20_000, unit * 160_000)
@@ -210,7 +210,7 @@ def rest_of(text, labels):
 
 def cut_lines(text, reasons):
     data, offsets = buffers(text)
-    lines = line_spans(data, offsets)
+    lines = locate_lines(data, offsets)
     return label_bytes(
         data, offsets, lines, np.array(reasons, np.uint8), NO_RUNS, np.zeros(2, np.int64)
     )
@@ -264,7 +264,7 @@ def test_of_two_equal_gaps_the_one_behind_goes():
 
 def cut_words(text, *runs, lines=()):
     data, offsets = buffers(text)
-    found = line_spans(data, offsets)
+    found = locate_lines(data, offsets)
     reasons = np.zeros(len(found.starts), np.uint8)
     reasons[list(lines)] = LINE
     return label_bytes(

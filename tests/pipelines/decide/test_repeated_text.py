@@ -35,8 +35,8 @@ from pipelines.decide.dedup.repeated import (
 from pipelines.decide.dedup.repeated import CUTS as DECIDED
 from pipelines.engine.exchange import sort_rows
 from pipelines.final_text import final_text
-from pipelines.kernels.buffers import text_buffers
-from pipelines.kernels.line_hashes import folded_texts
+from pipelines.kernels.buffers import get_text_buffers
+from pipelines.kernels.line_hashes import fold_texts
 
 NONE = HashList(())
 
@@ -44,7 +44,7 @@ NONE = HashList(())
 def batch_of(texts):
     column = pa.array(texts, pa.string())
     return pa.RecordBatch.from_arrays(
-        [column, hash_lines(folded_texts(*text_buffers(column)))], ["text", "line_hashes"]
+        [column, hash_lines(fold_texts(*get_text_buffers(column)))], ["text", "line_hashes"]
     )
 
 

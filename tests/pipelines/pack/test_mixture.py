@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from gristmill.errors import ConfigError, InputError
 from pipelines.pack.config import MixtureConfig, QualityConfig
 from pipelines.pack.mixture import (
-    Group,
-    as_lines,
+    MixtureGroup,
     check_quality,
-    columns_of,
     count_groups,
+    describe_left_out,
+    draw_repeats,
+    format_groups,
+    format_written_mixture,
     group_keys,
-    left_out,
-    mixture_lines,
-    plan,
-    qualities,
-    writings,
+    label_qualities,
+    list_group_columns,
+    plan_groups,
 )
 
 
@@ -31,28 +31,31 @@ SIZES = {"lang=en": (90, 9_000), "lang=zh": (10, 1_000)}
 
 
 def times(config, sizes=SIZES):
-    return {group.key: round(group.times, 6) for group in plan(sizes, config)}
+    return {group.key: round(group.times, 6) for group in plan_groups(sizes, config)}
 
 
 def test_without_weights_and_at_temperature_1_every_document_is_written_once():
     assert times(mixture()) == {"lang=en": 1.0, "lang=zh": 1.0}
-    assert [(g.natural, g.planned) for g in plan(SIZES, mixture())] == [(0.9, 0.9), (0.1, 0.1)]
+    assert [(g.natural, g.planned) for g in plan_groups(SIZES, mixture())] == [
+        (0.9, 0.9),
+        (0.1, 0.1),
+    ]
 
 
 def test_a_weight_is_a_factor_on_a_share():
-    [english, chinese] = plan(SIZES, mixture(weights={"lang=zh": 3.0}))
+    [english, chinese] = plan_groups(SIZES, mixture(weights={"lang=zh": 3.0}))
     assert chinese.planned / english.planned == pytest.approx(3 * 1_000 / 9_000)
     assert english.planned + chinese.planned == pytest.approx(1.0)
 
 
 def test_temperature_raises_shares_to_its_inverse():
-    [english, chinese] = plan(SIZES, mixture(temperature=2.0, max_repeats=100))
+    [english, chinese] = plan_groups(SIZES, mixture(temperature=2.0, max_repeats=100))
     assert english.planned / chinese.planned == pytest.approx(3.0)  # the root of 9
 
 
 def test_no_group_is_written_more_often_than_most_and_the_rest_goes_to_the_others():
     sizes = SIZES | {"lang=de": (1, 10)}
-    found = plan(sizes, mixture(temperature=1_000.0, max_repeats=4.0))
+    found = plan_groups(sizes, mixture(temperature=1_000.0, max_repeats=4.0))
     by_key = {group.key: group for group in found}
     assert by_key["lang=de"].times == by_key["lang=zh"].times == 4.0
     written = sum(group.times * group.bytes for group in found)
@@ -76,18 +79,18 @@ def test_a_weight_of_0_leaves_a_group_out():
 
 def test_empty_groups_and_no_groups_are_no_error():
     assert times(mixture(), {"lang=en": (3, 0)}) == {"lang=en": 0.0}
-    assert plan({}, mixture()) == []
+    assert plan_groups({}, mixture()) == []
 
 
 def test_a_weight_that_names_nothing_is_refused_with_what_there_is():
     with pytest.raises(InputError, match="lang=de") as caught:
-        plan(SIZES, mixture(weights={"lang=de": 2.0}))
+        plan_groups(SIZES, mixture(weights={"lang=de": 2.0}))
     assert "lang=en, lang=zh" in str(caught.value)
 
 
 def test_a_mixture_of_nothing_is_refused():
     with pytest.raises(InputError, match="this mixture writes nothing"):
-        plan(SIZES, mixture(weights={"lang=zh": 0, "lang=en": 0}))
+        plan_groups(SIZES, mixture(weights={"lang=zh": 0, "lang=en": 0}))
 
 
 @given(
@@ -100,7 +103,7 @@ def test_shares_are_those_wanted_but_for_capped_groups_and_never_exceed_the_size
     sizes, temperature, size, most
 ):
     config = mixture(temperature=temperature, size=size, max_repeats=most)
-    groups = plan({f"lang={key}": (1, count) for key, count in sizes.items()}, config)
+    groups = plan_groups({f"lang={key}": (1, count) for key, count in sizes.items()}, config)
     assert all(0 <= group.times <= most for group in groups)
     total = sum(group.bytes for group in groups)
     assert sum(group.times * group.bytes for group in groups) <= size * total * (1 + 1e-9)
@@ -119,7 +122,7 @@ def test_groups_are_counted_over_all_tables_with_the_repeats_of_clusters():
         source=["w", "w", "n"], lang=["en", "zh", "en"], text_bytes=[5, 6, 7], repeats=[1, 2, 1]
     )
     two = table(source=["w"], lang=["en"], text_bytes=[100], repeats=[1])
-    assert columns_of(config) == ["source", "lang"]
+    assert list_group_columns(config) == ["source", "lang"]
     assert count_groups([one, two], config) == {
         "source=w\tlang=en": (2, 105),
         "source=w\tlang=zh": (1, 12),
@@ -136,7 +139,7 @@ def test_weights_of_several_parts_multiply():
     config = MixtureConfig(
         by=("source", "lang"), weights={"source=w": 2.0, "lang=zh": 3.0}, max_repeats=100
     )
-    planned = {group.key: group.planned for group in plan(sizes, config)}
+    planned = {group.key: group.planned for group in plan_groups(sizes, config)}
     assert planned == pytest.approx(
         {"source=w\tlang=en": 2 / 11, "source=w\tlang=zh": 6 / 11, "source=n\tlang=zh": 3 / 11}
     )
@@ -144,7 +147,7 @@ def test_weights_of_several_parts_multiply():
 
 def test_qualities_are_told_by_bounds_the_lower_one_belonging_to_the_upper_group():
     values = pa.chunked_array([[0.1, 0.3], [0.69, 0.7, None, float("nan")]])
-    assert qualities(values, (0.3, 0.7)).to_pylist() == [
+    assert label_qualities(values, (0.3, 0.7)).to_pylist() == [
         "quality=<0.3",
         "quality=0.3-0.7",
         "quality=0.3-0.7",
@@ -152,12 +155,15 @@ def test_qualities_are_told_by_bounds_the_lower_one_belonging_to_the_upper_group
         "quality=unknown",
         "quality=unknown",
     ]
-    assert qualities(pa.chunked_array([[1, 5]]), (3,)).to_pylist() == ["quality=<3", "quality=>=3"]
+    assert label_qualities(pa.chunked_array([[1, 5]]), (3,)).to_pylist() == [
+        "quality=<3",
+        "quality=>=3",
+    ]
 
 
 def test_a_quality_is_a_numeric_column_of_the_documents():
     config = MixtureConfig(by=("quality",), quality=QualityConfig(signal="edu", bounds=(2,)))
-    assert columns_of(config) == ["edu"]
+    assert list_group_columns(config) == ["edu"]
     check_quality(config, ["edu"])
     with pytest.raises(ConfigError, match="documents have no such number"):
         check_quality(config, ["words"])
@@ -170,15 +176,15 @@ IDS = [f"{number:032x}" for number in range(20_000)]
 
 @pytest.mark.parametrize("wanted", [0.0, 0.25, 1.0, 2.75])
 def test_documents_are_written_so_often_on_average(wanted):
-    often = writings(IDS, np.full(len(IDS), wanted))
+    often = draw_repeats(IDS, np.full(len(IDS), wanted))
     assert set(often.tolist()) <= {int(wanted), int(wanted) + 1}
     assert often.mean() == pytest.approx(wanted, abs=0.01)
 
 
 def test_who_is_written_stays_when_more_are():
-    few, many = (writings(IDS, np.full(len(IDS), share)) for share in (0.3, 0.8))
+    few, many = (draw_repeats(IDS, np.full(len(IDS), share)) for share in (0.3, 0.8))
     assert (few <= many).all()
-    assert (writings(IDS[:50][::-1], np.full(50, 0.3))[::-1] == few[:50]).all()
+    assert (draw_repeats(IDS[:50][::-1], np.full(50, 0.3))[::-1] == few[:50]).all()
 
 
 @pytest.mark.parametrize(
@@ -199,32 +205,35 @@ def test_impossible_mixtures_are_refused_when_they_are_made(config, told):
 
 
 def test_the_table_shows_the_largest_groups_and_counts_the_rest():
-    lines = as_lines(plan(SIZES, mixture(weights={"lang=zh": 3.0})))
+    lines = format_groups(plan_groups(SIZES, mixture(weights={"lang=zh": 3.0})))
     assert lines == [
         "  group    documents  bytes  share  planned  times",
         "  lang=en         90  9,000  90.0%    75.0%   0.83",
         "  lang=zh         10  1,000  10.0%    25.0%   2.50",
     ]
-    many = as_lines(plan({f"lang={n}": (1, 10 + n) for n in range(30)}, mixture()))
+    many = format_groups(plan_groups({f"lang={n}": (1, 10 + n) for n in range(30)}, mixture()))
     assert len(many) == 22 and many[-1] == "  and 10 smaller groups"
 
 
 def test_what_times_below_1_mean_is_said_with_the_size_that_leaves_nothing_out():
-    groups = plan(SIZES, mixture(weights={"lang=zh": 3.0}))
-    assert left_out(groups, 1.0) == [
+    groups = plan_groups(SIZES, mixture(weights={"lang=zh": 3.0}))
+    assert describe_left_out(groups, 1.0) == [
         "  times below 1: about 15 of 100 documents are left out; pack.mixture.size=1.2 keeps all"
     ]
-    assert left_out(plan(SIZES, mixture(weights={"lang=zh": 3.0}, size=1.2)), 1.2) == []
-    assert left_out(plan(SIZES, mixture()), 1.0) == []
+    assert (
+        describe_left_out(plan_groups(SIZES, mixture(weights={"lang=zh": 3.0}, size=1.2)), 1.2)
+        == []
+    )
+    assert describe_left_out(plan_groups(SIZES, mixture()), 1.0) == []
 
 
 def test_what_was_written_stands_beside_what_was_planned():
-    groups = [Group("source=w\tlang=en", 2, 100, 1.0, 1.0, 1.0)]
+    groups = [MixtureGroup("source=w\tlang=en", 2, 100, 1.0, 1.0, 1.0)]
     rows = [
-        {name: getattr(group, name) for name in Group.__slots__} | {"tokens": 40}
+        {name: getattr(group, name) for name in MixtureGroup.__slots__} | {"tokens": 40}
         for group in groups
     ]
-    assert mixture_lines(rows)[1].split() == [
+    assert format_written_mixture(rows)[1].split() == [
         "source=w",
         "lang=en",
         "2",
@@ -239,7 +248,9 @@ def test_what_was_written_stands_beside_what_was_planned():
 
 def test_near_bounds_have_names_of_their_own():
     bounds = (1_000_000.0, 1_000_001.0, 1_000_002.0)
-    found = qualities(pa.chunked_array([pa.array([1_000_000.5, 1_000_001.5])]), bounds).to_pylist()
+    found = label_qualities(
+        pa.chunked_array([pa.array([1_000_000.5, 1_000_001.5])]), bounds
+    ).to_pylist()
     assert found == ["quality=1000000-1000001", "quality=1000001-1000002"]
 
 

@@ -12,12 +12,12 @@ from pipelines.annotate.personal.spans import SPANS
 from pipelines.decide.dedup.repeated import CUTS
 from pipelines.pack.config import MixtureConfig, PackConfig
 from pipelines.pack.graph import (
+    choose_split,
     encode_table,
-    parts_of,
+    hash_shuffle_key,
     read_decisions,
-    repeated,
-    shuffle_key,
-    split_of,
+    repeat_rows,
+    split_by_bytes,
 )
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import CompiledEncoder
@@ -29,7 +29,7 @@ CONFIG = PackConfig(validation=0.05, test=0.02)
 
 
 def test_splits_have_their_shares():
-    made = [split_of(name, CONFIG) for name in IDS]
+    made = [choose_split(name, CONFIG) for name in IDS]
     assert abs(made.count("validation") / len(IDS) - 0.05) < 0.006
     assert abs(made.count("test") / len(IDS) - 0.02) < 0.004
 
@@ -37,19 +37,19 @@ def test_splits_have_their_shares():
 def test_a_document_keeps_its_split_whatever_the_seed_and_when_the_share_of_validation_grows():
     more = PackConfig(validation=0.2, test=0.02)
     for name in IDS[:3000]:
-        assert split_of(name, CONFIG) == split_of(
+        assert choose_split(name, CONFIG) == choose_split(
             name, PackConfig(validation=0.05, test=0.02, seed=9)
         )
-        if split_of(name, CONFIG) == "validation":
-            assert split_of(name, more) == "validation"
+        if choose_split(name, CONFIG) == "validation":
+            assert choose_split(name, more) == "validation"
 
 
 def test_without_shares_all_documents_are_for_training():
-    assert {split_of(name, PackConfig(validation=0, test=0)) for name in IDS[:500]} == {"train"}
+    assert {choose_split(name, PackConfig(validation=0, test=0)) for name in IDS[:500]} == {"train"}
 
 
 def test_the_order_depends_on_the_seed_and_keys_are_63_bits():
-    one, two = ([shuffle_key(name, seed) for name in IDS[:500]] for seed in (0, 1))
+    one, two = ([hash_shuffle_key(name, seed) for name in IDS[:500]] for seed in (0, 1))
     assert sorted(range(500), key=one.__getitem__) != sorted(range(500), key=two.__getitem__)
     assert all(0 <= key <= KEY_MASK for key in one) and len(set(one)) == 500
 
@@ -178,14 +178,14 @@ def test_a_mixture_multiplies_the_repeats_of_clusters_and_leaves_held_out_docume
 def test_texts_are_encoded_in_parts_of_some_bytes_and_all_of_them(monkeypatch):
     monkeypatch.setattr("pipelines.pack.graph.TEXT_BYTES", 10)
     texts = pa.array(["abcd", "", "efghij", "k" * 30, "l", "m"], pa.string())
-    parts = [part.to_pylist() for part in parts_of(texts)]
+    parts = [part.to_pylist() for part in split_by_bytes(texts)]
     assert [text for part in parts for text in part] == texts.to_pylist() and len(parts) == 3
-    assert [part.to_pylist() for part in parts_of(texts.slice(0, 0))] == [[]]
+    assert [part.to_pylist() for part in split_by_bytes(texts.slice(0, 0))] == [[]]
 
 
 def test_a_held_out_document_is_never_written_twice(processor):
     held = PackConfig(validation=0.5, test=0.499)
-    assert split_of(IDS[0], held) != "train"
+    assert choose_split(IDS[0], held) != "train"
     assert len(encode(processor, ["one."], [True], [[]], [[]], held, [5])[0]) == 1
 
 
@@ -249,4 +249,4 @@ def test_repeats_that_do_not_fit_a_list_column_are_refused_not_wrapped():
     )  # nulls take no memory
     rows = pa.record_batch({"id": ["a"], "input_ids": ids})
     with pytest.raises(ValueError, match="does not fit a list column"):
-        repeated(rows, np.array([0]), np.array([3]), 0)
+        repeat_rows(rows, np.array([0]), np.array([3]), 0)

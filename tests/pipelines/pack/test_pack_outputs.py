@@ -12,7 +12,7 @@ from gristmill.corpus.shards import open_shard
 from gristmill.errors import ConfigError
 from gristmill.runs.finished import FinishedRun, find_latest, list_runs
 from pipelines.export_text.config import ExportTextConfig
-from pipelines.export_text.graph import SCAFFOLD, chosen, json_lines
+from pipelines.export_text.graph import SCAFFOLD, choose_columns, format_json_lines
 
 WORDS = "the mill of stone water that and with have old man said river bread flour door house night road field".split()
 
@@ -291,12 +291,14 @@ def test_columns_are_chosen_and_masking_is_turned_off(out, tmp_path):
 
 def test_a_column_that_is_not_there_is_refused_with_those_that_are():
     schema = pa.schema([("id", pa.string()), ("text", pa.string()), ("signature", pa.binary())])
-    assert chosen(schema, ()) == ["id", "text"] and chosen(schema, ("signature", "text")) == [
+    assert choose_columns(schema, ()) == ["id", "text"] and choose_columns(
+        schema, ("signature", "text")
+    ) == [
         "signature",
         "text",
     ]
     with pytest.raises(ConfigError, match="documents have no such column"):
-        chosen(schema, ("text", "absent"))
+        choose_columns(schema, ("text", "absent"))
     with pytest.raises(ValueError, match="must name `text`"):
         ExportTextConfig(columns=("id",))
 
@@ -314,7 +316,7 @@ def test_json_keeps_what_json_can_hold():
         "l": pa.array([["a"]]),
         "i": pa.array([2**53 - 1]),
     }
-    raw = json_lines(pa.RecordBatch.from_pydict(columns))
+    raw = format_json_lines(pa.RecordBatch.from_pydict(columns))
     assert raw.count(b"\n") == 1
     assert json.loads(raw) == {
         "h": "ffffffffffffffff",

@@ -14,16 +14,16 @@ from pipelines.pack import shuffle
 from pipelines.pack.shuffle import (
     WIDTH,
     Outputs,
-    Shuffle,
-    blocks_of,
-    bytes_of,
-    gather,
-    memory_of,
-    placed,
+    ShuffleJob,
+    batch_blocks,
+    divide_memory,
+    gather_documents,
+    iter_blocks,
+    iter_record_batches,
+    locate_rows,
+    measure_rows,
     plan_outputs,
-    record_batches,
-    several,
-    sorted_rows,
+    sort_encoded_rows,
     write_output,
     write_spill,
 )
@@ -82,7 +82,7 @@ def test_shards_are_numbered_by_split():
 
 def test_the_extreme_keys_go_to_the_first_and_the_last_shard_of_their_split():
     index = np.array([[0, 0, 1], [0, KEY_MASK // 2, 1], [0, KEY_MASK, 1], [2, KEY_MASK, 1]])
-    rows = placed(index, 5, outputs(train=7, validation=0, test=3))
+    rows = locate_rows(index, 5, outputs(train=7, validation=0, test=3))
     assert (rows[:, 0] >> 32).tolist() == [0, 3, 6, 9]
     assert (
         rows[:, 2].tolist() == [5 << 32 | row for row in range(4)]
@@ -96,7 +96,7 @@ def test_the_extreme_keys_go_to_the_first_and_the_last_shard_of_their_split():
 )
 def test_rows_of_the_exchange_are_in_the_order_of_split_and_key(keys, train):
     index = np.array([[split, key, 1] for split, key in sorted(keys)])
-    rows = placed(index, 0, outputs(train=train))
+    rows = locate_rows(index, 0, outputs(train=train))
     assert [tuple(row) for row in rows.tolist()] == sorted(tuple(row) for row in rows.tolist())
     assert all(
         row[0] >> 32 < train
@@ -106,7 +106,7 @@ def test_rows_of_the_exchange_are_in_the_order_of_split_and_key(keys, train):
 
 
 def test_a_spill_is_sorted_by_split_and_key_and_knows_its_bytes():
-    rows, index = sorted_rows(
+    rows, index = sort_encoded_rows(
         rows_of(["a", "b", "c"], [3, 1, 2]), np.array([1, 0, 0]), np.array([5, 9, 7])
     )
     assert rows["id"].to_pylist() == ["c", "b", "a"] and index[:, :2].tolist() == [
@@ -116,8 +116,8 @@ def test_a_spill_is_sorted_by_split_and_key_and_knows_its_bytes():
     ]
     # ids of 2 bytes, one sentence of 4, id, source and lang, an offset for each of the five, and a number
     assert index[:, 2].tolist() == [2 * length + 4 + 1 + 1 + 2 + 5 * 4 + 4 for length in (2, 1, 3)]
-    assert bytes_of(rows.slice(1)).tolist() == index[1:, 2].tolist()
-    assert bytes_of(rows.slice(0, 0)).tolist() == []
+    assert measure_rows(rows.slice(1)).tolist() == index[1:, 2].tolist()
+    assert measure_rows(rows.slice(0, 0)).tolist() == []
 
 
 def sizes_of(blocks):
@@ -138,8 +138,8 @@ def test_batches_end_by_rows_and_bytes_wherever_pieces_end(sizes, cuts):
         patch.setattr(shuffle, "ROWS", 7)
         patch.setattr(shuffle, "BATCH_BYTES", 100)
         pieces = np.split(rows, sorted(min(cut, len(rows)) for cut in cuts))
-        found = list(blocks_of(pieces))
-        assert sizes_of(found) == sizes_of(blocks_of([rows]))
+        found = list(iter_blocks(pieces))
+        assert sizes_of(found) == sizes_of(iter_blocks([rows]))
     assert not found or np.array_equal(np.concatenate(found), rows)
     for block, following in zip(found, [*found[1:], None], strict=False):
         assert len(block) <= 7 and (len(block) == 1 or block[:, 3].sum() <= 100)
@@ -148,7 +148,7 @@ def test_batches_end_by_rows_and_bytes_wherever_pieces_end(sizes, cuts):
 
 def test_blocks_are_gathered_in_lists_of_so_many_bytes_but_one_at_least():
     blocks = [exchange_rows(sizes) for sizes in ([50], [40], [30], [200], [1])]
-    assert [len(some) for some in several(blocks, 100)] == [2, 1, 1, 1]
+    assert [len(some) for some in batch_blocks(blocks, 100)] == [2, 1, 1, 1]
 
 
 @pytest.fixture
@@ -159,9 +159,11 @@ def spilled(tmp_path):
     for shard in range(2):
         ids = [f"{shard}-{number}" for number in range(30)]
         keys, splits = rng.integers(0, KEY_MASK, 30), rng.integers(0, 2, 30)
-        batch, index = sorted_rows(rows_of(ids, rng.integers(0, 50, 30).tolist()), splits, keys)
+        batch, index = sort_encoded_rows(
+            rows_of(ids, rng.integers(0, 50, 30).tolist()), splits, keys
+        )
         write_spill(tmp_path, shard, batch, index)
-        rows.append(placed(index, shard, outputs(train=2)))
+        rows.append(locate_rows(index, shard, outputs(train=2)))
     return tmp_path, np.concatenate(rows)
 
 
@@ -177,12 +179,12 @@ def documents(folder, rows):
 def test_documents_are_gathered_in_the_order_asked_for(spilled):
     folder, rows = spilled
     wanted = rows[np.random.default_rng(1).permutation(len(rows))]
-    batch, places = gather(folder, wanted)
+    batch, places = gather_documents(folder, wanted)
     assert batch.take(pa.array(places))["id"].to_pylist() == documents(folder, wanted)
 
 
 def how(folder, held=1 << 20):
-    return Shuffle(str(folder), 2, outputs(train=2), SCHEMA, 1 << 20, held)
+    return ShuffleJob(str(folder), 2, outputs(train=2), SCHEMA, 1 << 20, held)
 
 
 @pytest.mark.parametrize("held", [1, 500, 1 << 20])
@@ -219,10 +221,10 @@ def test_an_output_shard_without_documents_is_written_too(spilled):
     folder, _ = spilled
     list(write_output(3, Pieces([], limit=100), how=how(folder)))
     assert open_shard(folder / "test/data-00000-of-00001.arrow", rows=0).num_rows == 0
-    assert list(record_batches([], how(folder))) == []
+    assert list(iter_record_batches([], how(folder))) == []
 
 
 def test_workers_share_the_memory():
-    assert memory_of(1 << 30, 1) == (16 << 20, 128 << 20)
-    assert memory_of(1 << 30, 2) == (16 << 20, 64 << 20)
-    assert memory_of(1, 2) == (1 << 17, 1 << 17)
+    assert divide_memory(1 << 30, 1) == (16 << 20, 128 << 20)
+    assert divide_memory(1 << 30, 2) == (16 << 20, 64 << 20)
+    assert divide_memory(1, 2) == (1 << 17, 1 << 17)

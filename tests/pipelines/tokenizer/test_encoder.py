@@ -19,8 +19,8 @@ from pipelines.tokenizer.encoder import (
     CompiledEncoder,
     HuggingFaceEncoder,
     SentencePieceEncoder,
+    find_tokens_at,
     open_encoder,
-    tokens_at,
 )
 from pipelines.tokenizer.encoding_tables import (
     BPE,
@@ -341,8 +341,8 @@ def test_a_tokenizer_json_gives_its_own_ids_but_text_that_spells_a_special_token
 
 def test_the_token_of_a_byte_is_found_by_characters():
     text = "中. é".encode()
-    assert tokens_at(np.array([0, 1, 3]), np.array([0, 5]), text).tolist() == [0, 1]
-    assert tokens_at(np.zeros(0, np.int64), np.array([0]), text).tolist() == []
+    assert find_tokens_at(np.array([0, 1, 3]), np.array([0, 5]), text).tolist() == [0, 1]
+    assert find_tokens_at(np.zeros(0, np.int64), np.array([0]), text).tolist() == []
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), max_size=30))

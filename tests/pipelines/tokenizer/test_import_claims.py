@@ -12,10 +12,10 @@ from tokenizers import AddedToken, models, pre_tokenizers
 
 from gristmill import cli
 from gristmill.errors import ConfigError, InputError, UserError
-from pipelines.tokenizer.hugging_face import UnequalError, check_equal, fast_tokenizer
+from pipelines.tokenizer.hugging_face import UnequalError, build_fast_tokenizer, check_equal
 from pipelines.tokenizer.import_export import export_tokenizer, import_tokenizer
 from pipelines.tokenizer.imports import fast_of_ranks, left_out, spellings
-from pipelines.tokenizer.training import training_lines
+from pipelines.tokenizer.training import iter_training_lines
 
 tiktoken = pytest.importorskip("tiktoken", reason="the extra `dev` brings tiktoken")
 
@@ -28,7 +28,7 @@ PAIRS |= {
 def model_of(texts, **options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(training_lines(texts)),
+        sentence_iterator=iter(iter_training_lines(texts)),
         model_writer=model,
         vocab_size=400,
         hard_vocab_limit=False,
@@ -54,14 +54,16 @@ def one_spaced(texts):
 @pytest.mark.parametrize("rule", ["nmt_nfkc", "nfkc", "nmt_nfkc_cf"])
 def test_a_model_that_replaces_characters_has_no_form(texts, rule):
     with pytest.raises(UnequalError, match=f"it replaces characters \\({rule}\\)"):
-        fast_tokenizer(model_of(texts, normalization_rule_name=rule))
+        build_fast_tokenizer(model_of(texts, normalization_rule_name=rule))
 
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(st.sampled_from(" ▁ab\n\t\u3000<s>")))
 def test_a_model_that_keeps_one_space_of_many_has_an_exact_form(one_spaced, text):
     assert (
-        check_equal(one_spaced, fast_tokenizer(one_spaced), [text, text + " ▁ ", "\n  " + text])
+        check_equal(
+            one_spaced, build_fast_tokenizer(one_spaced), [text, text + " ▁ ", "\n  " + text]
+        )
         == 3
     )
 

@@ -25,7 +25,7 @@ from pipelines.tokenizer.imports import (
     read_ranks,
     special_of,
 )
-from pipelines.tokenizer.training import training_lines
+from pipelines.tokenizer.training import iter_training_lines
 
 tiktoken = pytest.importorskip("tiktoken", reason="the extra `dev` brings tiktoken")
 
@@ -174,7 +174,7 @@ def test_a_tiktoken_file_needs_a_pattern_that_can_be_used(tmp_path, ranks):
 def model_of(texts, **options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(training_lines(texts)),
+        sentence_iterator=iter(iter_training_lines(texts)),
         model_writer=model,
         vocab_size=400,
         hard_vocab_limit=False,
@@ -375,7 +375,7 @@ def test_a_piece_that_is_no_utf8_is_refused(tmp_path, texts):
 
 
 def test_lines_with_a_reserved_character_are_trained_on():
-    assert list(training_lines(["a\u2585b\0c"])) == ["abc"]
+    assert list(iter_training_lines(["a\u2585b\0c"])) == ["abc"]
 
 
 def test_a_vocabulary_with_a_gap_is_measured_and_its_bytes_are_counted(tmp_path):

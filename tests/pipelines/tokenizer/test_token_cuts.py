@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from pipelines.annotate.kernels.token_classes import (
     ALPHA,
     SYMBOL,
-    arabic_flag_table,
-    contractions,
-    flag_table,
+    build_arabic_flag_table,
+    build_flag_table,
+    list_contractions,
 )
 from pipelines.annotate.kernels.tokens import (
-    describe,
-    read_points,
+    build_token_tables,
+    describe_tokens,
+    hash_token,
+    hash_tokens,
+    read_code_points,
     split_tokens,
-    token_hash,
-    token_hashes,
-    token_tables,
 )
 
 
@@ -27,10 +27,10 @@ def arrays(text, table=None):
     room = len(data) + 2
     points, flags = np.empty(room, np.int32), np.empty(room, np.uint16)
     starts, ends, held = (np.empty(room, np.int32) for _ in range(3))
-    chars = read_points(
-        data, 0, len(data), token_tables()[0] if table is None else table, points, flags
+    chars = read_code_points(
+        data, 0, len(data), build_token_tables()[0] if table is None else table, points, flags
     )
-    count = split_tokens(points, flags, chars, token_tables(), starts, ends, held)
+    count = split_tokens(points, flags, chars, build_token_tables(), starts, ends, held)
     return count, chars, points, flags, starts, ends
 
 
@@ -99,7 +99,7 @@ def test_a_text_is_cut_by_example(text, expected):
 )
 def test_a_text_in_arabic_is_cut_by_example(text, expected):
     """These are the tokens of spaCy 3.8's Arabic tokenizer."""
-    assert "|".join(tokens(text, arabic_flag_table())) == expected
+    assert "|".join(tokens(text, build_arabic_flag_table())) == expected
 
 
 ARABIC_PIECES = [
@@ -136,7 +136,7 @@ ARABIC_PIECES = [
 @given(pieces=st.lists(st.sampled_from(ARABIC_PIECES), max_size=12))
 def test_assembled_chunks_in_arabic_are_cut_as_the_reference_cuts_them(pieces, tokens_of):
     text = "".join(pieces)
-    assert tokens(text, arabic_flag_table()) == tokens_of(text, arabic=True)
+    assert tokens(text, build_arabic_flag_table()) == tokens_of(text, arabic=True)
     assert tokens(text) == tokens_of(text)
 
 
@@ -231,25 +231,25 @@ def test_tokens_are_described_by_their_characters():
     count, _, points, flags, starts, ends = arrays("Über 3rd … ab'")
     lengths, hashes = np.empty(count, np.int32), np.empty(count, np.uint64)
     letters, symbols = np.empty(count, bool), np.empty(count, bool)
-    describe(points, flags, starts, ends, count, lengths, hashes, letters, symbols)
+    describe_tokens(points, flags, starts, ends, count, lengths, hashes, letters, symbols)
     assert lengths.tolist() == [4, 3, 1, 2, 1]
     assert letters.tolist() == [True, True, False, True, False]
     assert symbols.tolist() == [False, False, True, False, True]
-    assert hashes.tolist() == [token_hash(token) for token in ("Über", "3rd", "…", "ab", "'")]
+    assert hashes.tolist() == [hash_token(token) for token in ("Über", "3rd", "…", "ab", "'")]
 
 
 def test_hashes_of_a_list_are_sorted_and_told_apart_by_case():
-    found = token_hashes(["the", "The", "be"])
-    assert found.tolist() == sorted({token_hash(word) for word in ("the", "The", "be")})
+    found = hash_tokens(["the", "The", "be"])
+    assert found.tolist() == sorted({hash_token(word) for word in ("the", "The", "be")})
 
 
 def test_a_contraction_is_cut_inside_its_length():
-    assert all(0 < tail < len(word) for word, tail in contractions().items())
-    assert len({token_hash(word) for word in contractions()}) == len(contractions())
+    assert all(0 < tail < len(word) for word, tail in list_contractions().items())
+    assert len({hash_token(word) for word in list_contractions()}) == len(list_contractions())
 
 
 def test_flags_are_those_of_unicode_for_every_letter_and_mark():
-    table = flag_table()
+    table = build_flag_table()
     assert all(bool(table[code] & ALPHA) == chr(code).isalpha() for code in range(0x3000))
     assert table[ord("的")] & ALPHA and table[0x20000] & ALPHA and not table[ord("7")] & ALPHA
     assert all(table[ord(char)] & SYMBOL for char in "!?.,。、()") and not table[ord("$")] & ALPHA

@@ -9,7 +9,7 @@ import sentencepiece
 from gristmill.errors import ConfigError, Stopped
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.training import train
-from pipelines.tokenizer.training_process import pieces_told, train_apart
+from pipelines.tokenizer.training_process import count_logged_pieces, train_apart
 
 
 def answer(first, second):
@@ -61,17 +61,17 @@ def test_the_log_of_a_real_training_tells_its_pieces(tmp_path):
         sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "model")).get_piece_size()
         == 360
     )
-    assert 20 <= pieces_told(tmp_path / "log") <= 360
+    assert 20 <= count_logged_pieces(tmp_path / "log") <= 360
 
 
 def test_the_last_count_in_a_log_is_taken_and_none_is_zero(tmp_path):
     log = tmp_path / "log"
-    assert pieces_told(log) == 0
+    assert count_logged_pieces(log) == 0
     log.write_bytes(
         b"Added: freq=9 size=20 all=77\n"
         + b"x" * 9000
         + b"Added: freq=3 size=140 all=99\nAdded: freq=2 si"
     )
-    assert pieces_told(log) == 140
+    assert count_logged_pieces(log) == 140
     log.write_bytes(b"no such line\n")
-    assert pieces_told(log) == 0
+    assert count_logged_pieces(log) == 0
