@@ -30,8 +30,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dedup_corpus import BANDS, band_of, corpus, files, jaccard
 from peers.environment import peer_python
-from pipelines.annotate.config import AnnotateConfig
 from prepare import Meter
+
+from pipelines.annotate.config import AnnotateConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 GRISTMILL = [sys.executable, "-c", "from gristmill.cli import main; main()"]

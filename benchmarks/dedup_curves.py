@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pipelines.decide.config import choose_min_similarity
-from pipelines.signatures import PERMUTATIONS
 
 from pipelines.annotate.kernels.minhash import SHINGLE
 from pipelines.annotate.signals.table import compute_signature_column, view_signature_matrix
+from pipelines.decide.config import choose_min_similarity
 from pipelines.decide.dedup.keys import band_keys
 from pipelines.decide.dedup.lsh import caught, optimal
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import split_words
+from pipelines.signatures import PERMUTATIONS
 from reports.drawing.charts import ChartLine, draw_line_chart
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data/dedup"

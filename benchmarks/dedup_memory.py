@@ -22,8 +22,6 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pipelines.annotate.config import AnnotateConfig
-from pipelines.signatures import PERMUTATIONS
 
 from gristmill.runs import receipts
 from gristmill.runs.finished import Input, list_runs
@@ -32,7 +30,9 @@ from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import seal_from_receipts, start_run
 from gristmill.steps.code_identity import digest_code
 from pipelines.annotate import graph as annotating
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.table import SIGNATURE
+from pipelines.signatures import PERMUTATIONS
 
 IN_CLUSTERS, GIANT, CHANGED = 0.3, 0.02, 8
 """Shares of documents in clusters and in the giant bucket; elements of a member that are not its cluster's."""

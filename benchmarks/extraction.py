@@ -25,11 +25,11 @@ from typing import Any
 
 import psutil
 import trafilatura
-from pipelines.annotate.config import PageLimits
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding
 from resiliparse.parse.html import HTMLTree
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.html import PageTooBig, extract_page
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
 from pipelines.annotate.readers.warc import decode_page

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import sentencepiece
 import tokenizers
-from pipelines.annotate.config import AnnotateConfig
 
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.chosen import load_custom_columns
 from pipelines.annotate.signals.onnx_model import OnnxModel, open_model
 from pipelines.annotate.signals.perplexity import normalize_text

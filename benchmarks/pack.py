@@ -28,12 +28,12 @@ import tokenizers
 from dedup import Cost, measured, stage
 from dedup_corpus import corpus, files
 from peers.environment import HOME, peer_python
-from pipelines.tokenizer.config import TokenizerConfig
 
 from gristmill.hashing import sha256_bytes
 from gristmill.runs.finished import Input, open_parents, open_run
 from gristmill.runs.run import start_run
 from gristmill.steps.code_identity import digest_code
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.hugging_face import build_fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train

@@ -103,9 +103,6 @@ DOCUMENT_SCHEMA = pa.schema(
     metadata={"gristmill.format": "documents/1"},
 )
 
-KINDS = ("wiki", "news", "social", "web", "book", "docs", "legal", "speech", "other")
-"""The kinds of source that presets know; any other kind of an input becomes `other`."""
-
 MAX_COLUMN_BYTES = (1 << 31) - (1 << 20)
 """Offsets of `string` are signed 32 bits: one column chunk must stay below."""
 

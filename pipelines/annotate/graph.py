@@ -26,11 +26,8 @@ from pipelines.annotate.extract.html import extract_status_text
 from pipelines.annotate.extract.normalize import normalize, normalize_column
 from pipelines.annotate.extract.sandbox import ExtractionError, Sandbox
 from pipelines.annotate.extract.wikitext import extract_wikitext, is_redirect
-from pipelines.annotate.readers.arrow import read_arrow
-from pipelines.annotate.readers.dump import read_dump
 from pipelines.annotate.readers.fields import parse_moment
 from pipelines.annotate.readers.languages import parse_language
-from pipelines.annotate.readers.lines import count_lines, read_lines
 from pipelines.annotate.readers.records import (
     IDENTIFIED,
     QUARANTINE_SCHEMA,
@@ -40,8 +37,8 @@ from pipelines.annotate.readers.records import (
     Quarantined,
     Split,
 )
-from pipelines.annotate.readers.table import ROWS, TEXT_BYTES, read_table
-from pipelines.annotate.readers.warc import read_warc
+from pipelines.annotate.readers.registry import count_expected, read_split
+from pipelines.annotate.readers.table import ROWS, TEXT_BYTES
 from pipelines.annotate.signals.chosen import CustomColumn, load_custom_columns, refuse_edited
 from pipelines.annotate.signals.language import compute_language_columns
 from pipelines.annotate.signals.script import compute_script_columns
@@ -85,7 +82,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def __init__(self, folder: str, config: AnnotateConfig) -> None:
         self.folder, self.config = folder, config
-        self.own_files = {column.name: column.files for column in load_custom_columns(config)}
+        self.custom_files = {column.name: column.files for column in load_custom_columns(config)}
 
     def setup(self) -> None:
         gc.freeze()  # the collector would look through Beam's million objects for every few batches of rows
@@ -94,7 +91,7 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
     def process(self, number: int) -> Iterator[int]:
         if receipts.read_receipt(Path(self.folder), STAGE, number) is None:
-            refuse_edited(load_custom_columns(self.config), self.own_files)
+            refuse_edited(load_custom_columns(self.config), self.custom_files)
             annotate_split(Path(self.folder), self.plan[number], self.config, self.sandbox)
         yield number
 
@@ -104,14 +101,14 @@ class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
 
 def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: Sandbox) -> Receipt:
     """Annotate one split: write its documents, its quarantine and its receipt. Usable without Beam."""
-    tally, broken, reads, own = (
+    tally, quarantined, reads, custom = (
         Tally(),
         list[Quarantined](),
         list[int](),
         load_custom_columns(config),
     )
     name = f"documents/part-{split.number:05d}.parquet"
-    schema = HASHES_SCHEMA if config.only_hashes else extend_schema(own)
+    schema = HASHES_SCHEMA if config.only_hashes else extend_schema(custom)
     coded = (
         choose_hashes_encoding()
         if config.only_hashes
@@ -122,17 +119,17 @@ def annotate_split(folder: Path, split: Split, config: AnnotateConfig, sandbox: 
         pq.ParquetWriter(file, schema, **coded) as writer,
     ):
         rows = 0
-        items = _count_records(read_split(split, config), reads)
+        items = _count_records(read_split(split, config.columns), reads)
         for group in gather_row_groups(
-            annotate_item(item, config, sandbox, tally, broken, own) for item in items
+            annotate_item(item, config, sandbox, tally, quarantined, custom) for item in items
         ):
             writer.write_table(group)
             rows += group.num_rows
     read = sum(reads)
-    expected = count_lines(split) if split.kind == "lines" else split.expected
+    expected = count_expected(split)
     files = [
         describe_file(folder, name, rows=rows),
-        *_write_quarantine(folder, split.number, broken),
+        *_write_quarantine(folder, split.number, quarantined),
     ]
     receipt = Receipt(
         STAGE,
@@ -191,49 +188,24 @@ def gather_row_groups(batches: Iterator[pa.RecordBatch | None]) -> Iterator[pa.T
         yield pa.Table.from_batches(held)
 
 
-def read_split(split: Split, config: AnnotateConfig) -> Iterator[Item]:
-    """The items of a split, by the reader of its kind."""
-    if split.kind == "parquet":
-        return read_table(split, config.columns)
-    if split.kind == "lines":
-        return read_lines(split, config.columns)
-    if split.kind == "remainder":
-        error = f"what follows is unknown: {split.note}"
-        return iter(
-            [
-                Quarantined(
-                    split.input_name,
-                    split.start,
-                    "unknown_remainder",
-                    error,
-                    split.stop,
-                    split.source,
-                )
-            ]
-        )
-    if split.kind == "arrow":
-        return read_arrow(split, config.columns)
-    return read_warc(split) if split.kind == "warc" else read_dump(split)
-
-
 def annotate_item(
     item: Item,
     config: AnnotateConfig,
     sandbox: Sandbox,
     tally: Tally,
-    broken: list[Quarantined],
-    own: Sequence[CustomColumn] = (),
+    quarantined: list[Quarantined],
+    custom: Sequence[CustomColumn] = (),
 ) -> pa.RecordBatch | None:
-    """Extract and annotate a batch; count the fate of every record; collect what is broken."""
+    """Extract and annotate a batch; count the outcome of every record; collect what is quarantined."""
     if isinstance(item, Quarantined):
-        broken.append(item)
+        quarantined.append(item)
         tally.add("quarantined", item.reason, source=item.source, lang="und")
         return None
     if isinstance(item, Dropped):
         tally.add("dropped", item.reason, source=item.source, lang="und")
         return None
-    batch = extract_batch(item, config, sandbox, tally, broken)
-    batch = hash_batch(batch) if config.only_hashes else annotate_batch(batch, own)
+    batch = extract_batch(item, config, sandbox, tally, quarantined)
+    batch = hash_batch(batch) if config.only_hashes else annotate_batch(batch, custom)
     _count_kept(batch, tally)
     return batch
 
@@ -255,7 +227,7 @@ def extract_batch(
     config: AnnotateConfig,
     sandbox: Sandbox,
     tally: Tally,
-    broken: list[Quarantined],
+    quarantined: list[Quarantined],
 ) -> pa.RecordBatch:
     """Plain, normalized text in `text`; rows without any are left out and counted."""
     if (
@@ -269,7 +241,7 @@ def extract_batch(
             reason = extract_row(row, sandbox)
         except ExtractionError as error:
             place = row["capture"]
-            broken.append(
+            quarantined.append(
                 Quarantined(
                     place["file"], place["offset"], error.reason, error.detail, source=row["source"]
                 )
@@ -333,13 +305,13 @@ def make_pseudonym(author: str | None, key: str) -> str | None:
     )
 
 
-def extend_schema(own: Sequence[CustomColumn]) -> pa.Schema:
+def extend_schema(custom: Sequence[CustomColumn]) -> pa.Schema:
     """SCHEMA and the columns of the user."""
-    return pa.schema([*SCHEMA, *(column.field for column in own)], metadata=SCHEMA.metadata)
+    return pa.schema([*SCHEMA, *(column.field for column in custom)], metadata=SCHEMA.metadata)
 
 
-def annotate_batch(batch: pa.RecordBatch, own: Sequence[CustomColumn] = ()) -> pa.RecordBatch:
-    """Add language, script and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and own columns out."""
+def annotate_batch(batch: pa.RecordBatch, custom: Sequence[CustomColumn] = ()) -> pa.RecordBatch:
+    """Add language, script and signals to a batch of extracted records: RECORD_SCHEMA in, SCHEMA and custom columns out."""
     text = batch["text"]
     columns = {name: batch[name] for name in batch.schema.names if name != "media"}
     columns["lang"], columns["lang_score"] = compute_language_columns(text)
@@ -347,10 +319,10 @@ def annotate_batch(batch: pa.RecordBatch, own: Sequence[CustomColumn] = ()) -> p
     signals = compute_signal_columns(text, columns["lang"], batch["url"])
     columns |= dict(zip([field.name for field in SIGNAL_FIELDS], signals, strict=True))
     made = pa.RecordBatch.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
-    if not own:
+    if not custom:
         return made
     return pa.RecordBatch.from_arrays(
-        [*made, *(column.column(made) for column in own)], schema=extend_schema(own)
+        [*made, *(column.column(made) for column in custom)], schema=extend_schema(custom)
     )
 
 
@@ -365,11 +337,11 @@ def hash_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     )
 
 
-def _write_quarantine(folder: Path, number: int, broken: list[Quarantined]) -> list[DataFile]:
-    if not broken:
+def _write_quarantine(folder: Path, number: int, quarantined: list[Quarantined]) -> list[DataFile]:
+    if not quarantined:
         return []
     name = f"quarantine/part-{number:05d}.parquet"
-    table = pa.Table.from_pylist([item.row() for item in broken], QUARANTINE_SCHEMA)
+    table = pa.Table.from_pylist([item.row() for item in quarantined], QUARANTINE_SCHEMA)
     with storage.open_for_commit(folder / name) as file:
         pq.write_table(table, file, compression="zstd")
-    return [describe_file(folder, name, rows=len(broken))]
+    return [describe_file(folder, name, rows=len(quarantined))]

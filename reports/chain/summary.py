@@ -52,7 +52,7 @@ class RunBox:
 
     step: str
     hash: str
-    describe_run: str
+    figures: str
 
 
 def draw_overview(report: ReportData) -> Markup:

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pipelines.decide.config import DecideConfig
 
 from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD
 from gristmill.errors import ConfigError, RunError
 from gristmill.runs.finished import FinishedRun
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.rules import (
     FIXED_REASONS,
     Rule,

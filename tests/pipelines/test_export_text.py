@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.export_text.config import ExportTextConfig
 
 from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest, manifest_digest
 from gristmill.runs.ledger import Tally
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.features import describe_feature, format_readme
 from pipelines.export_text.graph import _tally_rows
 from pipelines.export_text.writers import format_json_lines

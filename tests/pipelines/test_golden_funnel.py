@@ -12,10 +12,10 @@ from pathlib import Path
 import funnel_corpus
 import pyarrow.parquet as pq
 import pytest
-from pipelines.decide.config import PRESETS_OF
 
 from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest
+from pipelines.decide.config import PRESETS_OF
 from pipelines.decide.rules import FIXED_REASONS, all_rules
 
 GOLDEN = Path(__file__).parent / "funnel.json"

@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from pipelines.decide.config import Bound, DecideConfig
 
 from gristmill import cli
 from gristmill.errors import ConfigError
 from pipelines.annotate.graph import SCHEMA
+from pipelines.decide.config import Bound, DecideConfig
 from pipelines.decide.rules import chosen_rules
 from pipelines.lookup_commands import rule_rows
 

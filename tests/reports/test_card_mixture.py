@@ -31,7 +31,7 @@ MIXED = [
     "tokenizer.vocab_size=500",
     'pack.mixture.by=["lang"]',
     "pack.mixture.weights={'lang=zh'=4.0}",
-    "pack.mixture.most=8",
+    "pack.mixture.max_repeats=8",
 ]
 
 

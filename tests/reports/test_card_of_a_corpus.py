@@ -416,7 +416,7 @@ def test_a_mixture_takedowns_pseudonyms_and_refusals_that_were_not_honoured_are_
         "pack.mask_personal=false",
         'pack.mixture.by=["lang"]',
         "pack.mixture.weights={'lang=zh'=4.0}",
-        "pack.mixture.most=8",
+        "pack.mixture.max_repeats=8",
         "decide.rights={honour_opt_outs=false,allow_unknown=true,licences=['CC-*']}",
     ]
     assert (

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pipelines.decide.config import Bound, CustomRule, DecideConfig
 
 from gristmill import cli
 from gristmill.config import Config
@@ -21,6 +20,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 from gristmill.runs.run import start_run
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS
+from pipelines.decide.config import Bound, CustomRule, DecideConfig
 from pipelines.decide.graph import DECISION_SCHEMA
 from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 from pipelines.document_shards import DECIDED

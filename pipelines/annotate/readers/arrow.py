@@ -209,7 +209,7 @@ def _make_options(path: str, columns: InputColumns) -> pa.ipc.IpcReadOptions:
     return pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
 
 
-def _open_at_batch(file: IO[bytes], base: int) -> "_Joined":
+def _open_at_batch(file: IO[bytes], base: int) -> "_HeadThenRest":
     """The stream that begins with the file's head and goes on with the message at `base`."""
     first = next((message for message in iter_messages(file) if message.kind == BATCH), None)
     start, size = _find_bounds(file)

@@ -2,13 +2,15 @@
 
 import datetime
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gristmill.corpus.document import KINDS, MOMENT
+from gristmill.corpus.document import MOMENT
+from gristmill.corpus.source import GENRES, SOURCE_TYPES
 from gristmill.rights.policy import UNKNOWN, normalize_licence
 from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.languages import parse_language
@@ -16,31 +18,52 @@ from pipelines.annotate.readers.languages import parse_language
 SHORT = 256
 """Characters of a statement that is remembered."""
 
-KIND_WORDS = (
-    ("wiki", ("wiki", "encyclop")),
-    ("news", ("news",)),
-    ("social", ("social", "tweet", "chat", "forum", "post")),
-    ("book", ("book", "poetry", "novel", "fiction")),
-    ("legal", ("law", "legal")),
-    ("speech", ("speech", "transcript")),
-    ("docs", ("doc", "manual", "manpage")),
-    ("web", ("web", "html", "page")),
-)
-"""Words by which the type a data set states is recognized as one of our kinds; the first that fits wins."""
+GENRE_WORDS: Mapping[str, frozenset[str]] = {
+    "wiki": frozenset(
+        "wiki wikis mediawiki wikipedia wikinews wikibooks wikihow wikiquote wikisource wikispecies "
+        "wikiversity wikivoyage wiktionary encyclopedia encyclopedias encyclopedic "
+        "encyclopaedia encyclopaedic".split()
+    ),
+    "news": frozenset("news newspaper newspapers newswire newscrawl".split()),
+    "social": frozenset(
+        "social tweet tweets chat chats forum forums post posts blogpost blogposts".split()
+    ),
+    "book": frozenset("book books poetry novel novels fiction".split()),
+    "legal": frozenset("law laws legal".split()),
+    "speech": frozenset("speech speeches transcript transcripts".split()),
+    "docs": frozenset(
+        "doc docs document documents documentation manual manuals manpage manpages".split()
+    ),
+    "web": frozenset("web website websites webpage webpages webtext html page pages".split()),
+}
+"""Whole words by which the type that a data set states is recognized as a genre.
+
+Words, not parts of them: `hackernews` is no news. The first genre with a word of the type wins.
+"""
 
 
 def find_genre(stated: object) -> str:
-    """One of document.KINDS for whatever a data set calls the type of a record."""
-    return _kind(str(stated or "")[:SHORT].lower())
+    """The genre for whatever a data set calls the type of a record; `other` where none is known.
+
+    A genre and a source type (`gristmill.corpus.source`) are taken by name.
+    """
+    return _find_genre(str(stated or "")[:SHORT].lower())
 
 
 @functools.lru_cache(4096)
-def _kind(word: str) -> str:
-    if word in KINDS:
-        return word
-    return next(
-        (kind for kind, parts in KIND_WORDS if any(part in word for part in parts)), "other"
-    )
+def _find_genre(stated: str) -> str:
+    if stated in GENRES:
+        return stated
+    if stated in SOURCE_TYPES:
+        return SOURCE_TYPES[stated]
+    words = re.findall("[a-z]+", stated)
+    for genre, genre_words in GENRE_WORDS.items():
+        if not genre_words.isdisjoint(words):
+            return genre
+    for word in words:
+        if word in SOURCE_TYPES:
+            return SOURCE_TYPES[word]
+    return "other"
 
 
 _short_licence = functools.lru_cache(4096)(normalize_licence)

@@ -15,10 +15,11 @@ from typing import IO, Any
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
+from gristmill.captures.items import BadItem, CaptureItem, NoContent, ParsedItem
+from gristmill.captures.registry import find_format
 from gristmill.hashing import document_id
 from gristmill.runs import storage
 from gristmill.runs.ledger import Unbalanced
-from pipelines.annotate.extract.api import ApiItem, NoContent, mastodon_items, mediawiki_items
 from pipelines.annotate.readers.fields import find_genre, parse_moment
 from pipelines.annotate.readers.http_body import MAX_BODY, BadBody, decode_body
 from pipelines.annotate.readers.languages import parse_language
@@ -28,7 +29,6 @@ from pipelines.annotate.readers.warc_survey import ABOUT_OTHERS, Rights, WarcSur
 from pipelines.annotate.readers.window import Window
 
 READ = (WarcRecordType.response, WarcRecordType.conversion)
-READERS = {"mediawiki-api": mediawiki_items, "mastodon-api": mastodon_items}
 Row = Mapping[str, Any] | Quarantined | Dropped
 
 
@@ -36,7 +36,7 @@ def read_warc(split: Split) -> Iterator[Item]:
     """The records of a part of a WARC file (.warc, .warc.gz, .warc.lz4, .warc.zst), and of a WET file.
 
     Raises Unbalanced where the part has, by a pass of its own over the headers, more or fewer records with content
-    than got a fate here. That an API answer gave all its items is not covered: only reading it can tell their number.
+    than got an outcome here. That an API answer gave all its items is not covered: only reading it can tell their number.
     """
     return iter_batches(_iter_rows(split))
 
@@ -57,7 +57,7 @@ def _iter_rows(split: Split) -> Iterator[Row]:
                 yield _quarantine_piece(run.damaged, size, split.input_name)
         if settled != len(survey.offsets):
             raise Unbalanced(
-                f"{split.input_name}: {len(survey.offsets)} records with content, but {settled} have a fate"
+                f"{split.input_name}: {len(survey.offsets)} records with content, but {settled} have an outcome"
             )
 
 
@@ -80,7 +80,7 @@ class _PieceRun:
 def _iter_run_rows(
     file: IO[bytes], run: _PieceRun, survey: WarcSurvey, name: str
 ) -> Generator[Row, None, int]:
-    """The rows of a run; returns how many of its records got a fate."""
+    """The rows of a run; returns how many of its records got an outcome."""
     settled, number, numbers = 0, run.first, range(run.first, run.first + run.count)
     try:
         for number, record in zip(
@@ -88,13 +88,13 @@ def _iter_run_rows(
         ):
             if (record.headers.get("Content-Length") or "").strip() != str(survey.lengths[number]):
                 raise OSError("the archive reader sees other records here than the first pass")
-            fates = 0
+            outcomes = 0
             for row in _iter_outcomes(
                 record, survey.offsets[number], survey.rights.get(number, {}), name
             ):
                 yield row
-                fates += 1
-            settled += fates > 0
+                outcomes += 1
+            settled += outcomes > 0
     except OSError as error:  # what the first pass took, the archive reader refuses
         for lost in range(number, numbers.stop):
             yield Quarantined(name, survey.offsets[lost], "cut_record", str(error)[:300])
@@ -179,12 +179,12 @@ def _find_drop_reason(record: WarcRecord, body: bytes, about: Mapping[str, Any])
         )
     media = (record.http_content_type or "").lower()
     prose = not media or "html" in media or media == "text/plain"
-    return None if prose or about.get("format") in READERS else "not_text"
+    return None if prose or find_format(str(about.get("format"))) else "not_text"
 
 
 def _make_capture(
     record: WarcRecord, at: int, body: bytes, file: str, source: str, about: Mapping[str, Any]
-) -> "_Capture":
+) -> "_ResponseCapture":
     url = record.headers.get("WARC-Target-URI") or ""
     extracted = record.record_type == WarcRecordType.conversion
     stated = record.http_headers.get("Content-Language") if record.http_headers else None
@@ -219,8 +219,9 @@ class _ResponseCapture:
     about: Mapping[str, Any]
 
     def rows(self) -> Iterator[Row]:
-        if reader := READERS.get(str(self.about.get("format"))):
-            return (self._item(number, item) for number, item in enumerate(reader(self.body)))
+        if format := find_format(str(self.about.get("format"))):
+            items = enumerate(format.iter_items(self.body))
+            return (self._item(number, item) for number, item in items)
         return iter([self._page()])
 
     def _base(self) -> dict[str, Any]:
@@ -259,27 +260,38 @@ class _ResponseCapture:
                 "not_utf8", f"byte {error.start} of the text: {error.reason}"
             ) from None
 
-    def _item(self, number: int, item: ApiItem) -> Row:
+    def _item(self, number: int, item: ParsedItem) -> Row:
         if isinstance(item, NoContent):
             return Dropped("not_content", self.source)
-        if isinstance(item, str):
-            return Quarantined(
-                self.file, self.offset, "bad_item", f"item {number}: {item}", source=self.source
-            )
-        try:
-            json.dumps(item, ensure_ascii=False).encode()  # whatever of it is kept must be UTF-8
-            identity = json.dumps(item["identity"], ensure_ascii=False).encode()
-        except UnicodeEncodeError:
-            return self._item(number, "a lone surrogate")
-        row = self._base() | {key: item[key] for key in ITEM_FIELDS}
-        row["opt_out"] = sorted({*row["opt_out"], *item["opt_out"]})
-        row["evidence"] = [*row["evidence"], *item["evidence"]]
+        if isinstance(item, CaptureItem) and not is_utf8(item):
+            item = BadItem("a lone surrogate")
+        if isinstance(item, BadItem):
+            problem = f"item {number}: {item.problem}"
+            return Quarantined(self.file, self.offset, "bad_item", problem, source=self.source)
+        identity = json.dumps(item.identity, ensure_ascii=False).encode()
+        row = self._base()
+        for name in ITEM_FIELDS:
+            row[name] = getattr(item, name)
+        row["stated_lang"] = parse_language(item.stated_language)
+        row["opt_out"] = sorted({*row["opt_out"], *item.opt_out})
+        row["evidence"] += [entry._asdict() for entry in item.evidence]
         row["capture"]["item"] = number
-        row["published"] = parse_moment(item["published"])
-        return {**row, "id": document_id(self.source, item["url"], identity)}
+        row["published"] = parse_moment(item.published)
+        row["id"] = document_id(self.source, item.url, identity)
+        return row
 
 
-ITEM_FIELDS = ("text", "title", "url", "stated_lang", "author", "media")
+def is_utf8(item: CaptureItem) -> bool:
+    """Whether all strings of an item can be written as UTF-8: JSON may escape lone surrogates."""
+    kept = dataclasses.astuple(dataclasses.replace(item, stated_language=None))
+    try:
+        json.dumps(kept, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+ITEM_FIELDS = ("text", "title", "url", "author", "media")
 
 
 def decode_page(body: bytes, charset: str | None = None) -> str | None:

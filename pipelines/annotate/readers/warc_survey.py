@@ -1,4 +1,4 @@
-"""What a first pass over a WARC file tells: the records that need a fate, the rights of each, and where it may be cut.
+"""What a first pass over a WARC file tells: the records that need an outcome, the rights of each, and where it may be cut.
 
 A statement of rights reaches its capture wherever it lies in the file, so a file is cut only where none is torn from
 its capture. And the reader's own count is held against one that was made without it.
@@ -14,7 +14,7 @@ from pipelines.annotate.readers.http_body import MAX_BODY
 from pipelines.annotate.readers.warc_scan import WarcHeader, WarcPiece, iter_pieces
 
 ABOUT_OTHERS = ("request", "metadata", "warcinfo")
-"""Records that only describe others: they are counted nowhere and need no fate."""
+"""Records that only describe others: they are counted nowhere and need no outcome."""
 
 _NAMING = ("warc-concurrent-to", "warc-refers-to")
 

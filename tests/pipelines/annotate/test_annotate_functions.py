@@ -5,11 +5,11 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipelines.annotate.config import AnnotateConfig
 
 from gristmill.corpus.document import as_text
 from gristmill.runs import receipts
 from gristmill.runs.ledger import Tally
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.html import ExtractedPage
 from pipelines.annotate.extract.sandbox import ExtractionError
 from pipelines.annotate.graph import (
@@ -23,6 +23,7 @@ from pipelines.annotate.graph import (
     gather_row_groups,
     make_pseudonym,
 )
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers.records import (
     QUARANTINE_SCHEMA,
     RECORD_SCHEMA,
@@ -30,7 +31,7 @@ from pipelines.annotate.readers.records import (
     Quarantined,
     Split,
 )
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.splits import make_plan
 
 CONFIG = AnnotateConfig()
 
@@ -137,7 +138,7 @@ def test_the_author_a_page_states_leaves_annotate_only_as_a_keyed_name():
     assert extract_batch(rows, CONFIG, stated, Tally(), [])["author"].to_pylist() == [None, None]
 
 
-def test_every_record_has_one_fate():
+def test_every_record_has_one_outcome():
     tally, broken = Tally(), []
     rows = [
         record("fine text here"),

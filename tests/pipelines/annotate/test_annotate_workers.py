@@ -6,11 +6,11 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipelines.annotate.config import AnnotateConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.records import Split
 from pipelines.annotate.step import choose_worker_mode
 from pipelines.config import PrepareConfig

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.chosen import load_custom_columns
 from pipelines.annotate.signals.fasttext_model import (
     HIERARCHICAL,

@@ -8,16 +8,16 @@ import processes
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipelines.annotate.config import AnnotateConfig
-from pipelines.decide.config import DecideConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, UserError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import SCHEMA, annotate_batch
 from pipelines.annotate.signals.chosen import refuse_edited
 from pipelines.annotate.signals.custom import load_custom_signals
+from pipelines.decide.config import DecideConfig
 from pipelines.decide.rules import FIXED_REASONS, check_signals, chosen_rules, judge, legend
 from pipelines.engine.launch import _told_again
 from reports.explore.source import read_rule

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xxhash
-from pipelines.annotate.config import AnnotateConfig, InputColumns
 
+from pipelines.annotate.config import AnnotateConfig, InputColumns
 from pipelines.annotate.extract.sandbox import Sandbox
 from pipelines.annotate.graph import SCHEMA, annotate_split, list_dictionary_columns, make_pseudonym
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.signals.urls import hash_url
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.splits import make_plan
 
 KEY = "a long secret"
 CONFIG = AnnotateConfig(author_key=KEY)

@@ -7,8 +7,8 @@ import signal
 import time
 
 import pytest
-from pipelines.annotate.config import PageLimits
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract import sandbox as sandbox_module
 from pipelines.annotate.extract.html import (
     ExtractedPage,

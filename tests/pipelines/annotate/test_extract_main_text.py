@@ -5,8 +5,8 @@ import json
 import logging
 
 import pytest
-from pipelines.annotate.config import PageLimits
 
+from pipelines.annotate.config import PageLimits
 from pipelines.annotate.extract.html import MOST_ATTRIBUTES, PageTooBig, check_limits, extract_page
 from pipelines.annotate.extract.main_text import (
     count_visible_characters,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.corpus.document import MOMENT
-from pipelines.annotate.readers.fields import parse_moment, parse_moments
+from pipelines.annotate.readers.fields import find_genre, parse_moment, parse_moments
 
 
 def utc(*parts):
@@ -138,3 +138,31 @@ def test_any_days_become_moments_or_null(days):
 )
 def test_other_columns_are_read_by_value(column, found):
     assert parse_moments(column).to_pylist() == found
+
+
+@pytest.mark.parametrize(
+    ("stated", "genre"),
+    [
+        ("news", "news"),
+        ("News articles", "news"),
+        ("newspaper", "news"),
+        ("wikipedia", "wiki"),
+        ("wiki-news", "wiki"),
+        ("mediawiki", "wiki"),
+        ("mastodon", "social"),
+        ("hackernews", "social"),
+        ("hackernews-comments", "social"),
+        ("bluesky", "social"),
+        ("blog_posts", "social"),
+        ("web page", "web"),
+        ("document", "docs"),
+        ("public domain poetry", "book"),
+    ],
+)
+def test_the_type_of_a_data_set_is_a_genre_by_its_whole_words(stated, genre):
+    assert find_genre(stated) == genre
+
+
+@pytest.mark.parametrize("stated", ["renewsletter", "outlaws", "cobweb", "postal", "", None, 5, []])
+def test_a_part_of_a_word_is_no_genre(stated):
+    assert find_genre(stated) == "other"

@@ -1,4 +1,4 @@
-"""Hostile text: nothing crashes or hangs the annotate step, every record has a fate, and kernels agree with plain references."""
+"""Hostile text: nothing crashes or hangs the annotate step, every record has an outcome, and kernels agree with plain references."""
 
 import importlib.util
 import json
@@ -13,9 +13,9 @@ import pytest
 import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig
 
 from gristmill.runs.ledger import totals
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import MOST_MARKS, normalize
 from pipelines.annotate.graph import SCHEMA, annotate_batch, annotate_split
 from pipelines.annotate.personal.spans import find_personal
@@ -209,7 +209,7 @@ def test_a_language_is_claimed_only_where_there_are_two_letters(text):
 
 
 def fate_of(raw, first):
-    """What must become of a line, by the plain rule: (fate, reason), or None for a blank one."""
+    """What must become of a line, by the plain rule: (outcome, reason), or None for a blank one."""
     if not raw.strip():
         return None
     try:
@@ -228,7 +228,7 @@ def fate_of(raw, first):
 
 
 def annotate_file(folder, data):
-    """(what was read, totals by fate, texts kept) of a JSON Lines file through the whole step."""
+    """(what was read, totals by outcome, texts kept) of a JSON Lines file through the whole step."""
     path = folder / "in.jsonl"
     path.write_bytes(data)
     made = annotate_split(folder, Split(0, "lines", str(path), 0, len(data)), CONFIG, None)
@@ -277,15 +277,16 @@ LINES = st.one_of(
 def test_every_line_of_any_file_has_the_one_fate_it_must_have(lines, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lines")
     read, found, texts = annotate_file(folder, b"".join(raw + b"\n" for raw in lines))
-    fates = [fate for place, raw in enumerate(lines) if (fate := fate_of(raw, place == 0))]
+    outcomes = [outcome for place, raw in enumerate(lines) if (outcome := fate_of(raw, place == 0))]
     expected = {
-        name: sum(fate == name for fate, _ in fates) for name in ("kept", "dropped", "quarantined")
+        name: sum(outcome == name for outcome, _ in outcomes)
+        for name in ("kept", "dropped", "quarantined")
     }
-    for fate, reason in fates:
+    for outcome, reason in outcomes:
         if reason:
-            expected[f"{fate}:{reason}"] = expected.get(f"{fate}:{reason}", 0) + 1
+            expected[f"{outcome}:{reason}"] = expected.get(f"{outcome}:{reason}", 0) + 1
     assert found == expected
-    assert read == len(fates) == found["kept"] + found["dropped"] + found["quarantined"]
+    assert read == len(outcomes) == found["kept"] + found["dropped"] + found["quarantined"]
     assert len(texts) == found["kept"] and all(text == normalize(text) for text in texts)
 
 

@@ -17,12 +17,12 @@ import tokenizers
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import quantize_dynamic
-from pipelines.annotate.config import AnnotateConfig, ClassifierConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, MissingExtra, UserError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig, ClassifierConfig
 from pipelines.annotate.signals import onnx_model
 from pipelines.annotate.signals.chosen import load_custom_columns, refuse_edited, unload_models
 from pipelines.annotate.signals.onnx_classifier import compute_score

@@ -15,12 +15,12 @@ import pytest
 import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, MissingExtra
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import normalize
 from pipelines.annotate.signals.chosen import load_custom_columns
 from pipelines.annotate.signals.perplexity import WRITTEN, normalize_text

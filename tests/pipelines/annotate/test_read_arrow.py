@@ -8,13 +8,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig, InputColumns
 
 from gristmill.errors import InputError
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.config import AnnotateConfig, InputColumns
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers import arrow
 from pipelines.annotate.readers.records import Quarantined
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.readers.registry import read_split
+from pipelines.annotate.splits import make_plan
 
 RUNS = itertools.count()
 WRITERS = {"stream": pa.ipc.new_stream, "file": pa.ipc.new_file}
@@ -40,7 +41,7 @@ def batch(texts, first=0, kind=None):
 def read(path, folder, split_bytes=1 << 24, columns=InputColumns()):
     config = AnnotateConfig(columns=columns).model_copy(update={"split_bytes": split_bytes})
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
-    items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
+    items = list(itertools.chain.from_iterable(read_split(split, config.columns) for split in plan))
     rows = [row for item in items if not isinstance(item, Quarantined) for row in item.to_pylist()]
     return plan, rows, [item for item in items if isinstance(item, Quarantined)]
 
@@ -134,7 +135,7 @@ def test_a_split_reads_the_head_of_the_file_and_its_own_batches_only(tmp_path, m
             return found
 
     monkeypatch.setattr(arrow.storage, "open_input", Counting)
-    items = list(read_split(plan[-1], AnnotateConfig()))
+    items = list(read_split(plan[-1], AnnotateConfig().columns))
     assert sum(item.num_rows for item in items) == plan[-1].expected
     assert sum(taken) < path.stat().st_size / 20 * 6
 
@@ -182,7 +183,7 @@ def test_bytes_that_are_no_utf8_cost_their_row(tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(at=st.integers(0, 6000), value=st.integers(0, 255), form=st.sampled_from(sorted(WRITERS)))
-def test_a_wrong_byte_anywhere_is_no_exception_and_leaves_no_row_without_a_fate(
+def test_a_wrong_byte_anywhere_is_no_exception_and_leaves_no_row_without_an_outcome(
     at, value, form, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp("noise")

@@ -13,9 +13,9 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import InputColumns
 
 from gristmill.errors import RunError
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import compressed
 from pipelines.annotate.readers import lines as reading
 from pipelines.annotate.readers.compressed import READ, inflate

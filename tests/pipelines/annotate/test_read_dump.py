@@ -8,14 +8,15 @@ import tracemalloc
 from collections import Counter
 
 import pytest
-from pipelines.annotate.config import AnnotateConfig
 
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.extract.normalize import normalize
 from pipelines.annotate.extract.wikitext import extract_wikitext, is_redirect
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers import dump_pages
 from pipelines.annotate.readers.records import Dropped, Quarantined
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.readers.registry import read_split
+from pipelines.annotate.splits import make_plan
 
 RUNS = itertools.count()
 
@@ -41,7 +42,7 @@ def dump(*pages, site=SITE, version="0.11"):
 def read(path, folder, config=AnnotateConfig()):
     rows, broken, left = [], [], []
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
-    for item in itertools.chain.from_iterable(read_split(split, config) for split in plan):
+    for item in itertools.chain.from_iterable(read_split(split, config.columns) for split in plan):
         if isinstance(item, Quarantined):
             broken.append(item)
         elif isinstance(item, Dropped):

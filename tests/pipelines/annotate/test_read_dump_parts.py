@@ -11,12 +11,13 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig
 
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.config import AnnotateConfig
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers import dump_pages
 from pipelines.annotate.readers.records import Dropped, Quarantined
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.readers.registry import read_split
+from pipelines.annotate.splits import make_plan
 
 RUNS = itertools.count()
 HEAD = (
@@ -39,7 +40,7 @@ def read(path, folder, split_bytes=1 << 24, slice_bytes=1 << 26):
         update={"split_bytes": split_bytes, "slice_bytes": slice_bytes}
     )
     plan = make_plan(choose_files([str(path)])[0], config, folder / f"run{next(RUNS)}")
-    items = list(itertools.chain.from_iterable(read_split(split, config) for split in plan))
+    items = list(itertools.chain.from_iterable(read_split(split, config.columns) for split in plan))
     rows = [
         row
         for item in items
@@ -198,7 +199,7 @@ def test_a_plain_dump_is_read_by_ranges_and_not_from_its_beginning(tmp_path, mon
             return found
 
     monkeypatch.setattr(dump_pages.storage, "open_input", Counting)
-    assert sum(item.num_rows for item in read_split(plan[-1], AnnotateConfig())) > 10
+    assert sum(item.num_rows for item in read_split(plan[-1], AnnotateConfig().columns)) > 10
     assert sum(taken) < 600_000 < path.stat().st_size
 
 

@@ -8,9 +8,9 @@ import os
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import InputColumns
 
 from gristmill.hashing import document_id
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import lines as reading
 from pipelines.annotate.readers.lines import count_lines, iter_lines, read_lines
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Quarantined, Split

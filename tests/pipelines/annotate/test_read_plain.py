@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import InputColumns
 
 from gristmill.corpus.document import MOMENT
 from gristmill.hashing import document_id
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers import plain
 from pipelines.annotate.readers.fields import parse_moments, read_row_fields
 from pipelines.annotate.readers.plain import (
@@ -169,7 +169,7 @@ def found(batch, columns):
 def test_any_table_gives_the_same_items_by_columns_and_by_rows(batch, columns):
     by_columns = found(batch, columns)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain, "plain_fields", plain.read_fields_by_row)
+        patch.setattr(plain, "read_plain_fields", plain.read_fields_by_row)
         assert found(batch, columns) == by_columns
 
 
@@ -220,7 +220,7 @@ def plain_tables(draw):
 def test_plain_columns_give_what_every_row_says_and_no_row_becomes_a_python_object(batch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            plain, "fields_by_row", lambda *_, **__: pytest.fail("rows were read one by one")
+            plain, "read_fields_by_row", lambda *_, **__: pytest.fail("rows were read one by one")
         )
         records = [
             row
@@ -300,7 +300,7 @@ def test_dates_beside_plain_columns_are_moments():
 
 def test_a_meaning_is_asked_for_once_a_batch(monkeypatch):
     asked = []
-    monkeypatch.setattr(plain, "kind_of", lambda word: asked.append(word) or "web")
+    monkeypatch.setattr(plain, "find_genre", lambda word: asked.append(word) or "web")
     batch = pa.RecordBatch.from_pydict(
         {"text": ["t"] * 1000, "type": ["page", "", None, "doc"] * 250}
     )

@@ -8,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import InputColumns
 
 from gristmill.hashing import document_id
+from pipelines.annotate.config import InputColumns
 from pipelines.annotate.readers.records import RECORD_SCHEMA, Quarantined, Split
 from pipelines.annotate.readers.table import read_table
 

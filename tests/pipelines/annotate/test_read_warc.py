@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pipelines.annotate.readers.warc
+from gristmill.captures.items import CaptureFormat
 from gristmill.runs.ledger import Unbalanced
 from pipelines.annotate.readers.http_body import MAX_BODY, BadBody, dechunk, decode_body
 from pipelines.annotate.readers.records import Dropped, Quarantined, Split
@@ -251,11 +252,11 @@ def test_a_record_that_is_no_response_is_left_out_and_counted(kind, reason, warc
     assert left == [Dropped(reason, "web")] and len(rows) == 1 and broken == []
 
 
-def test_a_record_without_a_fate_is_an_error_of_ours(warc, monkeypatch):
-    monkeypatch.setitem(
-        pipelines.annotate.readers.warc.READERS, "mediawiki-api", lambda body: iter(())
-    )
-    with pytest.raises(Unbalanced, match=r"a\.warc: 2 records with content, but 1 have a fate"):
+def test_a_record_without_an_outcome_is_an_error_of_ours(warc, monkeypatch):
+    silent = CaptureFormat("mediawiki-api", lambda body: iter(()))
+    formats = {"mediawiki-api": silent}
+    monkeypatch.setattr(pipelines.annotate.readers.warc, "find_format", formats.get)
+    with pytest.raises(Unbalanced, match=r"a\.warc: 2 records with content, but 1 have an outcome"):
         warc(*capture(1), *capture(2, format="mediawiki-api"))
 
 

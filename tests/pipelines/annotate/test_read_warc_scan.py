@@ -12,13 +12,14 @@ import zstandard
 from fastwarc.stream_io import Lz4Writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig
 
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.config import AnnotateConfig
+from pipelines.annotate.input_files import choose_files
 from pipelines.annotate.readers import warc_survey
 from pipelines.annotate.readers.records import Dropped, Quarantined
+from pipelines.annotate.readers.registry import read_split
 from pipelines.annotate.readers.warc_scan import detect_packing, iter_pieces
-from pipelines.annotate.splits import choose_files, make_plan
+from pipelines.annotate.splits import make_plan
 
 
 def record(kind, body, fields=(), *, length=None, url="http://x.org/1"):
@@ -68,7 +69,7 @@ def read(path, folder, split_bytes=1 << 24):
     plan = make_plan(choose_files([str(path)])[0], config, folder / "run")
     rows, other = [], []
     for split in plan:
-        for item in read_split(split, config):
+        for item in read_split(split, config.columns):
             if isinstance(item, Quarantined | Dropped):
                 other.append(item)
             else:

@@ -13,21 +13,15 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.annotate.config import AnnotateConfig, InputColumns
 
 from gristmill.errors import InputError
-from pipelines.annotate.graph import read_split
+from pipelines.annotate.config import AnnotateConfig, InputColumns
+from pipelines.annotate.input_files import choose_files, list_inputs
 from pipelines.annotate.readers.lines import count_lines
+from pipelines.annotate.readers.parquet_plan import iter_row_ranges
 from pipelines.annotate.readers.records import Quarantined
-from pipelines.annotate.splits import (
-    _iter_row_ranges,
-    choose_files,
-    find_reader_name,
-    list_inputs,
-    make_plan,
-    read_plan,
-    write_plan,
-)
+from pipelines.annotate.readers.registry import find_input_format, read_split
+from pipelines.annotate.splits import make_plan, read_plan, write_plan
 
 SMALL = AnnotateConfig(split_bytes=1024, slice_bytes=4096)
 
@@ -41,7 +35,7 @@ def lines(rows):
 
 
 def all_texts(plan, config=SMALL):
-    read = [item for split in plan for item in read_split(split, config)]
+    read = [item for split in plan for item in read_split(split, config.columns)]
     return [
         text
         for item in read
@@ -69,13 +63,13 @@ def all_texts(plan, config=SMALL):
     ],
 )
 def test_a_file_is_read_by_its_name(name, kind):
-    assert find_reader_name(f"/x/{name}") == kind
+    assert find_input_format(f"/x/{name}").name == kind
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a", "a.gz", "a.parquet.gz", "a.warc.gz.part"])
 def test_a_file_that_no_reader_knows_is_refused_with_the_known_ends(name):
     with pytest.raises(InputError, match=r"no reader for this kind of file") as caught:
-        find_reader_name(name)
+        find_input_format(name)
     assert ".jsonl" in str(caught.value) and caught.value.exit_code == 2
 
 
@@ -115,7 +109,7 @@ def test_row_groups_of_any_size_give_every_row_once_and_in_order(
 def test_small_row_groups_share_a_split_and_no_split_but_a_row_is_larger_than_asked(
     groups, split_bytes
 ):
-    ranges = list(_iter_row_ranges(groups, split_bytes))
+    ranges = list(iter_row_ranges(groups, split_bytes))
     assert [row for low, high in ranges for row in range(low, high)] == list(
         range(sum(rows for rows, _ in groups))
     )
@@ -127,8 +121,8 @@ def test_small_row_groups_share_a_split_and_no_split_but_a_row_is_larger_than_as
 
 
 def test_row_groups_are_gathered_up_to_the_size_of_a_split():
-    assert list(_iter_row_ranges([(10, 40)] * 7, 100)) == [(0, 20), (20, 40), (40, 60), (60, 70)]
-    assert list(_iter_row_ranges([(10, 40), (10, 250), (10, 40)], 100)) == [
+    assert list(iter_row_ranges([(10, 40)] * 7, 100)) == [(0, 20), (20, 40), (40, 60), (60, 70)]
+    assert list(iter_row_ranges([(10, 40), (10, 250), (10, 40)], 100)) == [
         (0, 10),
         (10, 13),
         (13, 16),
@@ -385,7 +379,7 @@ def test_files_of_one_name_in_two_folders_are_each_read_and_told_apart(end, tmp_
     records = [
         row
         for split in plan
-        for item in read_split(split, SMALL)
+        for item in read_split(split, SMALL.columns)
         if not isinstance(item, Quarantined)
         for row in item.to_pylist()
     ]
@@ -406,7 +400,9 @@ def test_equal_records_of_two_files_of_one_name_have_two_ids_that_no_folder_of_t
             (tmp_path / place / lang).mkdir(parents=True)
             (tmp_path / place / lang / "data.jsonl").write_bytes(lines(["same"]))
         plan = make_plan(choose_files([str(tmp_path / place)])[0], SMALL, tmp_path / "run")
-        ids.append([item["id"][0].as_py() for split in plan for item in read_split(split, SMALL)])
+        ids.append(
+            [item["id"][0].as_py() for split in plan for item in read_split(split, SMALL.columns)]
+        )
     assert ids[0] == ids[1] and len(set(ids[0])) == 2
 
 

@@ -8,9 +8,9 @@ import pytest
 import sentencepiece
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pipelines.tokenizer.config import TokenizerConfig
 
 from gristmill.errors import ConfigError
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.hugging_face import (
     UnequalError,
     build_fast_tokenizer,

@@ -255,7 +255,7 @@ def test_a_hash_is_that_of_the_canonical_address():
 def test_a_column_of_addresses_has_a_hash_each_and_looks_once_at_each_that_may_change(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        urls, "canonical_url", lambda url: seen.append(url) or canonicalize_url(url)
+        urls, "canonicalize_url", lambda url: seen.append(url) or canonicalize_url(url)
     )
     column = pa.array(
         ["http://A/", None, "http://b/", "http://A/", "page:1", None, *["http://one.org/."] * 1000]

@@ -5,12 +5,12 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipelines.annotate.config import AnnotateConfig
 
 from gristmill import cli
 from gristmill.config import load
 from gristmill.errors import ConfigError, InputError, UserError
 from gristmill.runs.finished import find_latest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.signals.chosen import load_custom_columns, refuse_edited
 from pipelines.annotate.signals.word_list import read_list
 

@@ -5,12 +5,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipelines.decide.config import DecideConfig, UrlConfig
-from pipelines.signatures import PERMUTATIONS
 from pydantic import ValidationError
 
 from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
+from pipelines.decide.config import DecideConfig, UrlConfig
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import KEY_WIDTH, id_halves, nodes_of
 from pipelines.decide.graph import (
@@ -24,6 +23,7 @@ from pipelines.decide.graph import (
     upweighted,
 )
 from pipelines.decide.rules import FIXED_REASONS, chosen_rules, legend
+from pipelines.signatures import PERMUTATIONS
 from pipelines.tokenizer.sample import CANDIDATE_WIDTH, choose_nodes, hash_stratum, weigh_strata
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.

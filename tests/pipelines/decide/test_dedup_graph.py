@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from pipelines.decide.config import DecideConfig, NearConfig, UrlConfig
-from pipelines.signatures import PERMUTATIONS
 
 from gristmill.corpus.document import MOMENT
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import compute_signature_column, hash_texts
 from pipelines.decide import graph as deciding
+from pipelines.decide.config import DecideConfig, NearConfig, UrlConfig
 from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
 from pipelines.decide.dedup.graph import (
     EDGE,
@@ -28,6 +27,7 @@ from pipelines.decide.dedup.graph import (
 from pipelines.decide.dedup.keys import id_of
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.line_hashes import fold_texts
+from pipelines.signatures import PERMUTATIONS
 
 SHARDS, ROWS = 3, 8
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from datasketch.lsh import MinHashLSH
-from pipelines.decide.config import NearConfig
 from pydantic import ValidationError
 
+from pipelines.decide.config import NearConfig
 from pipelines.decide.dedup.lsh import caught, optimal
 
 

@@ -4,12 +4,12 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
-from pipelines.annotate.config import AnnotateConfig
 from pydantic import ValidationError
 
 from gristmill import cli
 from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.runs.finished import all_entries, find_latest, manifest_digest
+from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import HASHES_SCHEMA, SCHEMA
 from pipelines.annotate.signals.table import NUMBERS
 

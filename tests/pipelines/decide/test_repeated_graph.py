@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-from pipelines.decide.config import DecideConfig, RepeatedConfig
 
 from gristmill.corpus.document import MOMENT
 from gristmill.errors import RunError
 from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import hash_lines
+from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeats_graph
 from pipelines.decide.dedup.graph import Spread
 from pipelines.decide.dedup.hash_list import list_path

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pydantic import ValidationError
 
 from pipelines.annotate.signals.table import hash_lines
+from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.hash_list import HashList
 from pipelines.decide.dedup.repeated import (

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 import pytest
-from pipelines.decide.config import PRESETS_OF, Bound, DecideConfig
 
 from gristmill.errors import ConfigError
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS, load_stop_words
+from pipelines.decide.config import PRESETS_OF, Bound, DecideConfig
 from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 
 RULES = {rule.name: rule for rule in all_rules()}
@@ -292,3 +292,8 @@ def test_a_threshold_of_a_rule_of_ones_own_names_the_place_of_its_bounds():
         ConfigError, match=r"set decide\.rules\.arrows\.min or decide\.rules\.arrows\.max"
     ):
         chosen_rules(config)
+
+
+def test_presets_of_an_unknown_genre_are_refused_with_the_nearest_one():
+    with pytest.raises(ValueError, match="`wikis` is not a genre: did you mean `wiki`"):
+        DecideConfig(presets={"wikis": ("gopher",)})

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pipelines.pack.config import MixtureConfig, QualityConfig
 
 from gristmill.errors import ConfigError, InputError
+from pipelines.pack.config import MixtureConfig, QualityConfig
 from pipelines.pack.mixture import (
     MixtureGroup,
     check_quality,
@@ -63,7 +63,7 @@ def test_no_group_is_written_more_often_than_most_and_the_rest_goes_to_the_other
 
 
 def test_where_all_groups_are_capped_less_is_written_than_asked():
-    assert times(mixture(size=10.0, most=2.0)) == {"lang=en": 2.0, "lang=zh": 2.0}
+    assert times(mixture(size=10.0, max_repeats=2.0)) == {"lang=en": 2.0, "lang=zh": 2.0}
 
 
 def test_size_is_bytes_of_training_over_bytes_kept():
@@ -137,7 +137,7 @@ def test_weights_of_several_parts_multiply():
         "source=n\tlang=zh": (1, 100),
     }
     config = MixtureConfig(
-        by=("source", "lang"), weights={"source=w": 2.0, "lang=zh": 3.0}, most=100
+        by=("source", "lang"), weights={"source=w": 2.0, "lang=zh": 3.0}, max_repeats=100
     )
     planned = {group.key: group.planned for group in plan_groups(sizes, config)}
     assert planned == pytest.approx(
@@ -252,3 +252,10 @@ def test_near_bounds_have_names_of_their_own():
         pa.chunked_array([pa.array([1_000_000.5, 1_000_001.5])]), bounds
     ).to_pylist()
     assert found == ["quality=1000000-1000001", "quality=1000001-1000002"]
+
+
+def test_the_old_key_of_max_repeats_is_taken_with_a_warning(capsys):
+    config = MixtureConfig.model_validate({"by": ("lang",), "most": 2.0})
+    assert config == MixtureConfig(by=("lang",), max_repeats=2.0)
+    warning = "the key `most` is now called `max_repeats`"
+    assert warning in "".join(capsys.readouterr())

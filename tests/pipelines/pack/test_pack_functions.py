@@ -5,13 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sentencepiece
-from pipelines.pack.config import MixtureConfig, PackConfig
-from pipelines.tokenizer.config import TokenizerConfig
 
 from gristmill.hashing import KEY_MASK
 from gristmill.runs.ledger import Tally
 from pipelines.annotate.personal.spans import SPANS
 from pipelines.decide.dedup.repeated import CUTS
+from pipelines.pack.config import MixtureConfig, PackConfig
 from pipelines.pack.encode import (
     choose_split,
     encode_table,
@@ -20,6 +19,7 @@ from pipelines.pack.encode import (
     repeat_rows,
     split_by_bytes,
 )
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import CompiledEncoder
 from pipelines.tokenizer.encoding_tables import compile_model
 from pipelines.tokenizer.training import train

@@ -6,12 +6,12 @@ import random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pipelines.export_text.config import ExportTextConfig
 
 from gristmill import cli
 from gristmill.corpus.shards import open_shard
 from gristmill.errors import ConfigError
 from gristmill.runs.finished import FinishedRun, find_latest, list_runs
+from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.graph import SCAFFOLD, choose_columns
 from pipelines.export_text.writers import format_json_lines
 
@@ -128,7 +128,7 @@ def test_a_mixture_is_planned_told_and_reached(out, tmp_path, capsys):
     options = [
         'pack.mixture.by=["lang"]',
         "pack.mixture.weights={'lang=zh'=4.0}",
-        "pack.mixture.most=8",
+        "pack.mixture.max_repeats=8",
     ]
     run = pack(out, tmp_path, *options)
     told = capsys.readouterr().err

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sentencepiece
-from pipelines.tokenizer.config import TokenizerConfig
 
 from gristmill import cli
 from gristmill.errors import ConfigError
 from gristmill.runs.finished import find_latest, open_run
 from pipelines.annotate.signals.table import compute_number_columns
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.encoder import open_encoder
 from pipelines.tokenizer.fertility import (
     as_lines,

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 import sentencepiece
-from pipelines.tokenizer.config import TokenizerConfig
 
 from gristmill.errors import ConfigError, Stopped
+from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.training import train
 from pipelines.tokenizer.training_process import count_logged_pieces, train_apart
 
