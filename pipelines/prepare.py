@@ -41,7 +41,7 @@ from pipelines.decide import graph as deciding
 from pipelines.decide.dedup.estimate import Estimate, estimate
 from pipelines.decide.dedup.graph import Work
 from pipelines.decide.jobs import cut_sums, run_jobs, spread_of
-from pipelines.decide.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
+from pipelines.contract import Rule, check_signals, choose_rules, build_legend, list_numeric_columns
 from pipelines.document_shards import documents_of, shard_path, shard_rows
 from pipelines.engine import launch as engine
 from pipelines.export_text import graph as exporting
@@ -155,9 +155,9 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
     takedowns = all_takedowns(annotated, config)
     if len(takedowns) or config.takedown:
         given.append(Input(TAKEDOWNS, hashing.digest(takedowns.as_rows()), config.takedown or ""))
-    rules = chosen_rules(config)
+    rules = choose_rules(config)
     if annotated.files("documents/"):
-        check_signals(rules, numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
+        check_signals(rules, list_numeric_columns(pq.read_schema(annotated.files("documents/")[0])))
     hashed = config.model_copy(update={"takedown": None})
     _refuse_lacking_signals(annotated, rules, config)
     with _start("decide", hashed, given, deciding, how) as run:
@@ -187,7 +187,7 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             Work(str(run.path), documents, config, spread), rows, how.engine, how.memory
         )
         details = {
-            "reasons": legend(rules),
+            "reasons": build_legend(rules),
             "rules": [rule.record() for rule in rules],
             "documents": annotated.id,
             "takedowns": len(takedowns),
@@ -258,7 +258,7 @@ def _judged_by(rules: Sequence[Rule], config: DecideConfig) -> list[str]:
 def check_only_hashes(config: PrepareConfig, *, tokenizer: bool) -> None:
     """Raise ConfigError where later steps need what `annotate.only_hashes` leaves out; `tokenizer`: whether one is given."""
     needs = {
-        "decide.preset=none": _judged_by(chosen_rules(config.decide), config.decide),
+        "decide.preset=none": _judged_by(choose_rules(config.decide), config.decide),
         "pack.mask_personal=false": ["personal"] if config.pack.mask_personal else [],
         "--tokenizer RUN": [] if tokenizer else ["personal"],
     }
@@ -272,7 +272,7 @@ def check_only_hashes(config: PrepareConfig, *, tokenizer: bool) -> None:
 
 def check_choices(config: DecideConfig, own: Collection[str]) -> None:
     """Raise ConfigError or InputError for rules that are not there or a takedown list that cannot be used: before hours of work."""
-    check_signals(chosen_rules(config), [*numeric_columns(annotating.SCHEMA), *own])
+    check_signals(choose_rules(config), [*list_numeric_columns(annotating.SCHEMA), *own])
     _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)
 
 

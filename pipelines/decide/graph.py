@@ -26,6 +26,7 @@ from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import NUMBERS, signature_matrix
 from pipelines.config import PERMUTATIONS, DecideConfig
+from pipelines.contract import FIXED_REASONS, build_legend, choose_rules, judge_documents
 from pipelines.decide.dedup import graph
 from pipelines.decide.dedup.edge_files import EdgeFiles, labels_of_files
 from pipelines.decide.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
@@ -33,7 +34,6 @@ from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import ID_HALF, NODE, band_rows, id_of, key_rows, nodes_of, ranks
 from pipelines.decide.dedup.repeated import CUTS
 from pipelines.decide.dedup.repeats_graph import cuts_of_shard
-from pipelines.decide.rules import FIXED_REASONS, chosen_rules, judge, legend
 from pipelines.document_shards import pairing, shard_path
 from pipelines.engine.exchange import Numbers, Pieces, pack
 
@@ -172,7 +172,7 @@ def shard_keys(work: Work, shard: int) -> np.ndarray:
     folder, config = work.run, work.config
     name = f"{SPILL}/keys-{shard:05d}.npz"
     if receipts.read_receipt(folder, KEYS, shard) is None:
-        wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
+        wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in choose_rules(config))])]
         there = set(
             pq.read_schema(shard_path(work.documents, shard)).names
         )  # fewer with `annotate.only_hashes`
@@ -198,10 +198,10 @@ def saved_keys(work: Work, shard: int) -> dict[str, np.ndarray]:
 def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
     """int64 (n,): the bits of takedowns, rights, language and rules for every document."""
     takedowns = read_takedowns(config.takedown)
-    rules = chosen_rules(config)
+    rules = choose_rules(config)
     columns = {rule.signal: table[rule.signal].to_numpy() for rule in rules}
     kinds, languages = table["kind"].to_pylist(), table["lang"].to_pylist()
-    bits = judge(columns, kinds, languages, rules, config)
+    bits = judge_documents(columns, kinds, languages, rules, config)
     bits |= np.where(_taken_down(table, takedowns), BIT["takedown"], 0)
     bits |= _rights_bits(table, config)
     wrong = np.array(
@@ -326,7 +326,7 @@ def write_decisions(work: Work, shard: int) -> None:
     name = f"decisions/part-{shard:05d}.parquet"
     with storage.open_for_commit(folder / name) as file:
         pq.write_table(decisions, file, compression="zstd")
-    names = legend(chosen_rules(work.config))
+    names = build_legend(choose_rules(work.config))
     tally = tally_decisions(table, decisions["reasons"].to_numpy(), names)
     files = (describe_file(folder, name, rows=decisions.num_rows),)
     receipts.commit_receipt(

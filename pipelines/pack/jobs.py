@@ -15,7 +15,7 @@ from gristmill.corpus.shards import shard_schema
 from gristmill.progress import Progress
 from gristmill.runs.run import Run
 from pipelines.config import PackConfig
-from pipelines.decide.rules import numeric_columns
+from pipelines.contract import list_numeric_columns
 from pipelines.document_shards import shard_path
 from pipelines.engine import launch as engine
 from pipelines.engine.release_memory import give_back
@@ -31,7 +31,7 @@ def plan_mixture(work: packing.Work, shards: int, config: PackConfig) -> list[Gr
         return []
     if shards:
         mixture.check_quality(
-            config.mixture, numeric_columns(pq.read_schema(shard_path(work.documents, 0)))
+            config.mixture, list_numeric_columns(pq.read_schema(shard_path(work.documents, 0)))
         )
     with Progress("mixture", total=shards, unit="shards") as bar:
         counted = mixture.count_groups(

@@ -12,7 +12,7 @@ from gristmill.errors import ConfigError
 from gristmill.formatting import shorten
 from gristmill.progress import Progress
 from pipelines.annotate.personal.spans import spans_column
-from pipelines.decide.rules import Rule
+from pipelines.contract import Rule
 from reports.chain.texts import Place, masked, read_rows
 from reports.explore.bins import Axis, axis
 from reports.explore.facts import Example, Explored, RuleFacts, Side, Threshold

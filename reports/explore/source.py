@@ -16,13 +16,13 @@ from gristmill.corpus.view import WITHHELD
 from gristmill.errors import ConfigError, RunError
 from gristmill.runs.finished import FinishedRun
 from pipelines.config import DecideConfig
-from pipelines.decide.rules import (
+from pipelines.contract import (
     FIXED_REASONS,
     Rule,
     check_signals,
-    chosen_rules,
-    legend,
-    numeric_columns,
+    choose_rules,
+    build_legend,
+    list_numeric_columns,
 )
 from pipelines.document_shards import check_pair, documents_of
 
@@ -39,7 +39,7 @@ class Source:
     run: FinishedRun
     documents: tuple[Path, ...]
     decisions: tuple[Path, ...] | None
-    legend: tuple[str, ...]
+    build_legend: tuple[str, ...]
     rules: Mapping[int, Rule]
     presets: Mapping[str, Sequence[str]]
     configured: bool = False
@@ -152,10 +152,10 @@ def _refuse_without_signals(annotated: FinishedRun) -> None:
 
 def _undecided(run: FinishedRun, given: DecideConfig | None) -> Source:
     config, documents = given or DecideConfig(), tuple(run.files("documents/"))
-    rules = chosen_rules(config)
+    rules = choose_rules(config)
     if documents:
-        check_signals(rules, numeric_columns(pq.read_schema(documents[0])))
-    names = legend(rules)
+        check_signals(rules, list_numeric_columns(pq.read_schema(documents[0])))
+    names = build_legend(rules)
     return Source(
         run, documents, None, tuple(names), _placed(names, rules), config.presets, given is not None
     )

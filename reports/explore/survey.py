@@ -9,7 +9,7 @@ import numpy as np
 
 from gristmill.errors import RunError
 from gristmill.hashing import key64
-from pipelines.decide.rules import Rule, outside
+from pipelines.contract import Rule, find_outside
 from reports.explore.bins import Axis, Extent, rounded
 from reports.explore.nearest import Nearest
 from reports.explore.source import Batch
@@ -55,7 +55,7 @@ def judged(batch: Batch, rules: Mapping[int, Rule], presets_of: PresetsOf) -> It
             places = np.flatnonzero(numbers == number)
             if len(places):
                 mine = values[places]
-                yield one, places, mine, outside(mine, one.low, one.high)
+                yield one, places, mine, find_outside(mine, one.low, one.high)
 
 
 def _bounds(place: int, rule: Rule, kind: str, lang: str, presets_of: PresetsOf) -> Bounds | None:

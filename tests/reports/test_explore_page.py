@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.decide.rules import Rule
+from pipelines.contract import Rule
 from reports.drawing import charts
 from reports.drawing.markup import FORBIDDEN
 from reports.explore.bins import Axis, Extent, axis

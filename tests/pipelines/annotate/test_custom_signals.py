@@ -17,7 +17,7 @@ from pipelines.annotate.graph import SCHEMA, annotate_batch
 from pipelines.annotate.signals.chosen import refuse_edited
 from pipelines.annotate.signals.custom import own_signals
 from pipelines.config import AnnotateConfig, DecideConfig
-from pipelines.decide.rules import FIXED_REASONS, check_signals, chosen_rules, judge, legend
+from pipelines.contract import FIXED_REASONS, check_signals, choose_rules, judge_documents, build_legend
 from pipelines.engine.launch import _told_again
 from reports.explore.source import read_rule
 
@@ -157,22 +157,22 @@ def test_without_own_signals_documents_are_as_before():
 
 def rules_of(*settings):
     config = load(DecideConfig, None, settings)
-    return config, chosen_rules(config)
+    return config, choose_rules(config)
 
 
 def test_an_own_rule_drops_outside_its_bounds_for_its_kinds_only():
     config, rules = rules_of(
         "presets={web=[],wiki=[],other=[]}", "rules.many={signal='arrows',max=3,kinds=['web']}"
     )
-    bits = judge(
+    bits = judge_documents(
         {"arrows": np.float32([3, 4, 4])}, ["web", "web", "wiki"], ["en"] * 3, rules, config
     )
-    assert legend(rules) == [*FIXED_REASONS, "many"] and bits.tolist() == [0, 1 << 7, 0]
+    assert build_legend(rules) == [*FIXED_REASONS, "many"] and bits.tolist() == [0, 1 << 7, 0]
 
 
 def test_an_own_rule_without_kinds_is_for_all_and_comes_back_from_its_record():
     config, rules = rules_of("presets={web=[],other=[]}", "rules.few={signal='words',min=2}")
-    assert judge(
+    assert judge_documents(
         {"words": np.int32([1, 2, 1])}, ["web", "web", "new"], ["en"] * 3, rules, config
     ).tolist() == [
         128,

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
 from pipelines.config import PERMUTATIONS, DecideConfig, UrlConfig
+from pipelines.contract import FIXED_REASONS, build_legend, choose_rules
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import KEY_WIDTH, id_halves, nodes_of
 from pipelines.decide.graph import (
@@ -22,7 +23,6 @@ from pipelines.decide.graph import (
     tally_decisions,
     upweighted,
 )
-from pipelines.decide.rules import FIXED_REASONS, chosen_rules, legend
 from pipelines.tokenizer.graph import WIDTH, choose, stratum_key, stratum_weights
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.
@@ -67,7 +67,9 @@ def documents():
 
 def names_of(word, config):
     return {
-        name for place, name in enumerate(legend(chosen_rules(config))) if int(word) >> place & 1
+        name
+        for place, name in enumerate(build_legend(choose_rules(config)))
+        if int(word) >> place & 1
     }
 
 

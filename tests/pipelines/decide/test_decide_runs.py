@@ -12,7 +12,7 @@ import pytest
 
 from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest, list_runs, manifest_digest
-from pipelines.decide.rules import FIXED_REASONS
+from pipelines.contract import FIXED_REASONS
 
 ENGLISH = "the old mill by river had not turned its wheel green moss new owner spring baker bread village stone".split()
 CHINESE = "老磨坊在河边转动水轮绿色青苔新主人春天面包村庄石头昨天晚上孩子们先生城市时间故事"
