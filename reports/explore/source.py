@@ -39,7 +39,7 @@ class Source:
     run: FinishedRun
     documents: tuple[Path, ...]
     decisions: tuple[Path, ...] | None
-    build_legend: tuple[str, ...]
+    legend: tuple[str, ...]
     rules: Mapping[int, Rule]
     presets: Mapping[str, Sequence[str]]
     configured: bool = False
