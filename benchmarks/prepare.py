@@ -73,7 +73,7 @@ def row(name: str, meter: Meter, note: str = "") -> None:
 def steps(files: list[str], workers: int, out: Path) -> FinishedRun:
     """Time the four steps."""
     config = PrepareConfig()
-    how = prepare.How(out=out, engine=Engine(workers=workers), memory=1 << 30)
+    how = prepare.RunOptions(out=out, engine=Engine(workers=workers), memory=1 << 30)
     with Meter() as meter:
         annotated = prepare.run_annotate([file_input(name) for name in files], config.annotate, how)
     size = sum(entry.bytes for entry in all_entries(annotated)) / 1e6

@@ -24,8 +24,8 @@ from pipelines.tokenizer import commands as tokenizer_commands
 
 if TYPE_CHECKING:
     from pipelines.config import PrepareConfig
-    from pipelines.decide.dedup.estimate import Estimate
-    from pipelines.prepare import How
+    from pipelines.decide.dedup.estimate import DecideEstimate
+    from pipelines.prepare import RunOptions
 
 RunnerOption = Annotated[
     str, typer.Option("--runner", help="FnApiRunner, or PortableRunner with LOOPBACK workers.")
@@ -338,10 +338,10 @@ def _how(
 ) -> "How":
     """The options of one command, as its steps take them."""
     from pipelines.engine.launch import Engine
-    from pipelines.prepare import How
+    from pipelines.prepare import RunOptions
 
     engine = Engine(runner=runner, workers=workers, beam=beam_options(context.args))
-    return How(out=out, engine=engine, memory=parse_bytes(memory), force=force)
+    return RunOptions(out=out, engine=engine, memory=parse_bytes(memory), force=force)
 
 
 def _settings(config: Path | None, overrides: list[str] | None) -> "PrepareConfig":
@@ -418,12 +418,12 @@ def _tell_decided(run: FinishedRun) -> None:
 
 
 def _tell_estimate(found: "Estimate", *, as_json: bool) -> None:
-    from pipelines.decide.dedup.estimate import as_lines
+    from pipelines.decide.dedup.estimate import format_estimate
 
     typer.echo(
         json.dumps(asdict(found) | {"total": found.total})
         if as_json
-        else "\n".join(as_lines(found))
+        else "\n".join(format_estimate(found))
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gristmill.config import Config
 from gristmill.rights.policy import POLICIES, RightsPolicy
-from pipelines.decide.dedup.lsh import optimal
+from pipelines.decide.dedup.lsh import choose_bands
 
 MIB = 1 << 20
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -211,7 +211,7 @@ class NearConfig(Config):
         threshold = given.get("threshold") if isinstance(given, dict) else None
         if not isinstance(threshold, float) or not 0 < threshold < 1:
             return given  # none, or refused by its field
-        bands, rows = optimal(threshold, PERMUTATIONS)
+        bands, rows = choose_bands(threshold, PERMUTATIONS)
         chosen = {"bands": bands, "rows": rows}
         if any(given.get(name, value) != value for name, value in chosen.items()):
             raise ValueError(

@@ -38,9 +38,9 @@ from pipelines.config import (
     TokenizerConfig,
 )
 from pipelines.decide import graph as deciding
-from pipelines.decide.dedup.estimate import Estimate, estimate
-from pipelines.decide.dedup.graph import Work
-from pipelines.decide.jobs import cut_sums, run_jobs, spread_of
+from pipelines.decide.dedup.estimate import DecideEstimate, estimate_cost
+from pipelines.decide.dedup.graph import DecideJob
+from pipelines.decide.jobs import sum_cuts, run_jobs, plan_partitions
 from pipelines.contract import Rule, check_signals, choose_rules, build_legend, list_numeric_columns
 from pipelines.document_shards import documents_of, shard_path, shard_rows
 from pipelines.engine import launch as engine
@@ -59,7 +59,7 @@ THRESHOLDS = ("thresholds", "rules", "near", "min_language_score")
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class RunOptions:
     """How to run a step; no byte of the output depends on it."""
 
     out: Path
@@ -69,7 +69,7 @@ class How:
 
 
 def run_annotate(
-    inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: How
+    inputs: Sequence[FinishedRun | Input], config: AnnotateConfig, how: RunOptions
 ) -> FinishedRun:
     """Annotate files and crawl runs."""
     given = [source.as_input() if isinstance(source, FinishedRun) else source for source in inputs]
@@ -93,7 +93,7 @@ def run_annotate(
             how.engine.workers > 1 and mode == "processes"
         ):  # they load what they use: no second copy of a model stays here
             forget()
-        took = engine.run(
+        took = engine.run_pipeline(
             lambda pipeline: annotating.annotate(pipeline, str(run.path), config, len(plan)),
             how.engine,
             mode=mode,
@@ -149,7 +149,7 @@ def own_inputs(config: AnnotateConfig) -> list[Input]:
     ]
 
 
-def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> FinishedRun:
+def run_decide(annotated: FinishedRun, config: DecideConfig, how: RunOptions) -> FinishedRun:
     """Decide over the documents of an annotate run."""
     given = [annotated.as_input()]
     takedowns = all_takedowns(annotated, config)
@@ -171,10 +171,10 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
             config = config.model_copy(update={"takedown": str(copy)})
         shards, documents = _shards(annotated, "documents")
         _refuse_older(annotated, documents, shards)
-        stages = {deciding.KEYS: shards, deciding.SETTLE: shards, deciding.STAGE: shards}
+        stages = {deciding.KEYS: shards, deciding.FINALIZE: shards, deciding.STAGE: shards}
         _say_reused(run, stages)
         rows = shard_rows(annotated)
-        spread = spread_of(
+        spread = plan_partitions(
             sum(rows),
             shards,
             config,
@@ -184,14 +184,14 @@ def run_decide(annotated: FinishedRun, config: DecideConfig, how: How) -> Finish
         )
         compile_first(deciding.STAGE)
         took = run_jobs(
-            Work(str(run.path), documents, config, spread), rows, how.engine, how.memory
+            DecideJob(str(run.path), documents, config, spread), rows, how.engine, how.memory
         )
         details = {
             "reasons": build_legend(rules),
             "rules": [rule.record() for rule in rules],
             "documents": annotated.id,
             "takedowns": len(takedowns),
-            **({"repeated": cut_sums(run.path)} if config.repeated.is_asked else {}),
+            **({"repeated": sum_cuts(run.path)} if config.repeated.is_asked else {}),
         }
         return seal_from_receipts(
             run, stages, ledger_stage=deciding.STAGE, details=details, telemetry=took
@@ -214,12 +214,12 @@ def all_takedowns(annotated: FinishedRun, config: DecideConfig) -> TakedownList:
     )
 
 
-def estimate_decide(documents: int, config: DecideConfig, how: How) -> Estimate:
+def estimate_decide(documents: int, config: DecideConfig, how: RunOptions) -> DecideEstimate:
     """What `decide` will take for so many documents."""
-    spread = spread_of(
+    spread = plan_partitions(
         documents, 1, config, memory=how.memory, workers=how.engine.workers, folder=how.out
     )
-    return estimate(documents, config, spread, how.memory, how.engine.workers)
+    return estimate_cost(documents, config, spread, how.memory, how.engine.workers)
 
 
 def _refuse_older(annotated: FinishedRun, documents: str, shards: int) -> None:
@@ -285,7 +285,7 @@ def _refuse_idle_rows(takedowns: TakedownList, path: str | None) -> None:
         raise InputError("a takedown list has a row that no document can meet", where, why)
 
 
-def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> FinishedRun:
+def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: RunOptions) -> FinishedRun:
     """Train a tokenizer on the kept documents of a decide run."""
     annotated = documents_of(decided)
     refuse_hashes_only(
@@ -305,7 +305,7 @@ def run_tokenizer(decided: FinishedRun, config: TokenizerConfig, how: How) -> Fi
         )
         stages = {tokenizing.STAGE: shards}
         _say_reused(run, stages)
-        took = engine.run(
+        took = engine.run_pipeline(
             lambda pipeline: tokenizing.candidates(
                 pipeline, str(run.path), documents, decisions, config.seed, shards
             ),
@@ -365,7 +365,7 @@ def _alike_but_thresholds(one: FinishedRun, other: FinishedRun) -> bool:
 
 
 def run_pack(
-    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
+    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: RunOptions
 ) -> FinishedRun:
     """Pack the kept documents of a decide run into token shards."""
     with _start("pack", config, [decided.as_input(), tokenizer.as_input()], packing, how) as run:
@@ -422,7 +422,7 @@ def _pack_work(
 
 
 def pack_plan(
-    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: How
+    decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, how: RunOptions
 ) -> list[str]:
     """The table of the mixture that `run_pack` would write, for people; without one, by language as it comes."""
     if not config.mixture.by:
@@ -432,7 +432,7 @@ def pack_plan(
     return [*as_lines(groups), *left_out(groups, config.mixture.size)]
 
 
-def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) -> FinishedRun:
+def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: RunOptions) -> FinishedRun:
     """Write the final texts of the kept documents of a decide run."""
     annotated = documents_of(decided)
     if config.mask_personal:
@@ -449,7 +449,7 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
         _say_reused(run, stages)
         compile_first(exporting.STAGE)
         work = exporting.Work(str(run.path), documents, decisions)
-        took = engine.run(
+        took = engine.run_pipeline(
             lambda pipeline: exporting.export(pipeline, work, config, shards),
             how.engine,
             mode="threads" if config.format == "parquet" else "processes",
@@ -464,7 +464,7 @@ def run_export_text(decided: FinishedRun, config: ExportTextConfig, how: How) ->
 
 
 def _start(
-    step: str, config: Config, inputs: Sequence[Input], room: ModuleType, how: How
+    step: str, config: Config, inputs: Sequence[Input], room: ModuleType, how: RunOptions
 ) -> AbstractContextManager[Run]:
     return start_run(
         step,

@@ -28,32 +28,41 @@ from pipelines.annotate.signals.table import NUMBERS, signature_matrix
 from pipelines.config import PERMUTATIONS, DecideConfig
 from pipelines.contract import FIXED_REASONS, build_legend, choose_rules, judge_documents
 from pipelines.decide.dedup import graph
-from pipelines.decide.dedup.edge_files import EdgeFiles, labels_of_files
-from pipelines.decide.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
+from pipelines.decide.dedup.edge_files import EdgeFiles, wire_component_files
+from pipelines.decide.dedup.graph import (
+    EDGE,
+    DecideJob,
+    MapRows,
+    compute_min_agreement,
+    get_shard_row,
+)
 from pipelines.decide.dedup.groups import MEMBER
-from pipelines.decide.dedup.keys import ID_HALF, NODE, band_rows, id_of, key_rows, nodes_of, ranks
+from pipelines.decide.dedup.keys import (
+    ID_HALF,
+    NODE,
+    compute_survivor_order,
+    join_id,
+    make_band_rows,
+    make_key_rows,
+    make_nodes,
+)
 from pipelines.decide.dedup.repeated import CUTS
-from pipelines.decide.dedup.repeats_graph import cuts_of_shard
+from pipelines.decide.dedup.repeats_graph import compute_shard_cuts
 from pipelines.document_shards import pairing, shard_path
-from pipelines.engine.exchange import Numbers, Pieces, pack
+from pipelines.engine.exchange import SortedPartition, SplitIndices, pack_rows
 
-KEYS, SETTLE, STAGE = "keys", "settle", "decide"
+KEYS, FINALIZE, STAGE = "keys", "settle", "decide"
 CODE = [
-    "pipelines/decide/graph.py",
+    "pipelines/decide",
+    "pipelines/contract.py",
     "pipelines/config.py",
-    "pipelines/engine/exchange.py",
-    "pipelines/rules",
-    "pipelines/dedup",
+    "pipelines/engine",
+    "pipelines/kernels",
     "pipelines/document_shards.py",
     "pipelines/annotate/signals/table.py",
-    "gristmill/hashing.py",
-    "gristmill/rights/policy.py",
-    "gristmill/rights/takedown.py",
     "pipelines/annotate/signals/urls.py",
-    *(
-        f"pipelines/kernels/{name}.py"
-        for name in ("union_find", "repeats", "words", "unicode", "line_hashes", "buffers")
-    ),
+    "gristmill/hashing.py",
+    "gristmill/rights",
 ]
 LIBRARIES = ["numpy", "pyarrow"]
 NO_CLUSTER = -1
@@ -120,54 +129,60 @@ DECISION_SCHEMA = pa.schema(
 )
 
 
-def decide(pipeline: beam.Pipeline, work: Work, shard_rows: Sequence[int]) -> None:
+def wire_decide(pipeline: beam.Pipeline, work: DecideJob, shard_rows: Sequence[int]) -> None:
     """The whole graph, its components by one union-find: `shard_rows` are the documents of each shard."""
-    edges = edges_of(pipeline, work)
-    pairs = edges | "two nodes" >> beam.ParDo(Rows(EDGE, graph.first_two))
-    settle_clusters(graph.labels_at_once(pairs, shard_rows, work.spread), edges, work)
+    edges = wire_edges(pipeline, work)
+    pairs = edges | "two nodes" >> beam.ParDo(MapRows(EDGE, graph.select_nodes))
+    wire_finalize(graph.wire_union_find(pairs, shard_rows, work.spread), edges, work)
 
 
-def write_edges(pipeline: beam.Pipeline, work: Work, files: EdgeFiles) -> None:
+def wire_edge_files(pipeline: beam.Pipeline, work: DecideJob, files: EdgeFiles) -> None:
     """The first job of a large graph."""
-    files.wire_write(edges_of(pipeline, work), work.spread)
+    files.wire_write(wire_edges(pipeline, work), work.spread)
 
 
-def settle_files(pipeline: beam.Pipeline, work: Work, edges: EdgeFiles, stars: EdgeFiles) -> None:
+def wire_finalize_files(
+    pipeline: beam.Pipeline, work: DecideJob, edges: EdgeFiles, stars: EdgeFiles
+) -> None:
     """The last job of a large graph."""
-    settle_clusters(labels_of_files(pipeline, stars), edges.wire_read(pipeline), work)
+    wire_finalize(wire_component_files(pipeline, stars), edges.wire_read(pipeline), work)
 
 
-def edges_of(pipeline: beam.Pipeline, work: Work) -> beam.PCollection:
+def wire_edges(pipeline: beam.Pipeline, work: DecideJob) -> beam.PCollection:
     """Judge the shards; the edges between documents that pass and are copies."""
     keys = (
-        pipeline | "shards" >> Numbers(work.spread.shards) | "keys" >> beam.ParDo(ShardKeys(work))
+        pipeline
+        | "shards" >> SplitIndices(work.spread.shards)
+        | "keys" >> beam.ParDo(WriteShardKeys(work))
     )
-    copies = graph.exact_copies(keys, work.spread)
-    bands = copies | "bands" >> work.spread.all_shards(EDGE, partial(shard_bands, work))
-    addresses = copies | "addresses" >> work.spread.all_shards(EDGE, partial(shard_addresses, work))
-    alike = graph.alike_edges(bands, addresses, work.documents, work.config, work.spread)
+    copies = graph.wire_exact_duplicates(keys, work.spread)
+    bands = copies | "bands" >> work.spread.all_shards(EDGE, partial(list_shard_bands, work))
+    addresses = copies | "addresses" >> work.spread.all_shards(
+        EDGE, partial(list_shard_addresses, work)
+    )
+    alike = graph.wire_similar_edges(bands, addresses, work.documents, work.config, work.spread)
     return (copies, alike) | "edges" >> beam.Flatten()
 
 
-def settle_clusters(labels: beam.PCollection, edges: beam.PCollection, work: Work) -> None:
+def wire_finalize(labels: beam.PCollection, edges: beam.PCollection, work: DecideJob) -> None:
     """Labels and edges to settled shards."""
-    clusters = graph.Clusters(work.documents, work.config)
-    clusters.wire(labels, edges, work.spread, partial(settle_shard, work))
+    clusters = graph.ClusterGraph(work.documents, work.config)
+    clusters.wire(labels, edges, work.spread, partial(finalize_shard, work))
 
 
-class ShardKeys(beam.DoFn):  # type: ignore[misc]
+class WriteShardKeys(beam.DoFn):  # type: ignore[misc]
     """Judge one shard by rules, and send the content keys of what passes."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: DecideJob) -> None:
         self.work = work
 
     def process(self, shard: int) -> Iterator[bytes]:
-        contents = shard_keys(self.work, shard)
+        contents = write_shard_keys(self.work, shard)
         if len(contents):
-            yield pack(contents)
+            yield pack_rows(contents)
 
 
-def shard_keys(work: Work, shard: int) -> np.ndarray:
+def write_shard_keys(work: DecideJob, shard: int) -> np.ndarray:
     """The content keys of a shard, computed once: a crash does not repeat what has a receipt."""
     folder, config = work.run, work.config
     name = f"{SPILL}/keys-{shard:05d}.npz"
@@ -179,23 +194,23 @@ def shard_keys(work: Work, shard: int) -> np.ndarray:
         table = pq.read_table(
             shard_path(work.documents, shard), columns=[name for name in wanted if name in there]
         )
-        reasons = rule_reasons(table, config)
-        contents, addresses = keys_of(table, shard, reasons == 0, config)
+        reasons = judge_table(table, config)
+        contents, addresses = make_keys(table, shard, reasons == 0, config)
         with storage.open_for_commit(folder / name) as file:
             np.savez(file, reasons=reasons, contents=contents, addresses=addresses)
         receipts.commit_receipt(
             folder, Receipt(KEYS, shard, table.num_rows, files=(describe_file(folder, name),))
         )
-    return saved_keys(work, shard)["contents"]
+    return read_shard_keys(work, shard)["contents"]
 
 
-def saved_keys(work: Work, shard: int) -> dict[str, np.ndarray]:
+def read_shard_keys(work: DecideJob, shard: int) -> dict[str, np.ndarray]:
     """What `shard_keys` saved: the reasons of all documents of a shard, and the keys of those that passed."""
     with np.load(work.run / SPILL / f"keys-{shard:05d}.npz") as saved:
         return {name: saved[name] for name in ("reasons", "contents", "addresses")}
 
 
-def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
+def judge_table(table: pa.Table, config: DecideConfig) -> np.ndarray:
     """int64 (n,): the bits of takedowns, rights, language and rules for every document."""
     takedowns = read_takedowns(config.takedown)
     rules = choose_rules(config)
@@ -232,68 +247,74 @@ def _rights_bits(table: pa.Table, config: DecideConfig) -> np.ndarray:
     return opted | np.where(barred, BIT["licence"], np.int64(0))
 
 
-def keys_of(
+def make_keys(
     table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Content and address keys, int64 (n, KEY_WIDTH) each, of the documents that passed the rules."""
-    nodes = nodes_of(shard, table.num_rows)
-    rank = ranks(table, config.prefer, newest=config.prefer_date == "newest")
-    contents = key_rows(table["text_hash"].combine_chunks(), rank, nodes, passed)
+    nodes = make_nodes(shard, table.num_rows)
+    rank = compute_survivor_order(table, config.prefer, newest=config.prefer_date == "newest")
+    contents = make_key_rows(table["text_hash"].combine_chunks(), rank, nodes, passed)
     urls = table["url_hash"].combine_chunks()
     addressed = urls.is_valid().to_numpy(zero_copy_only=False) & bool(config.url.max_documents)
-    return contents, key_rows(urls, rank, nodes, passed & addressed)
+    return contents, make_key_rows(urls, rank, nodes, passed & addressed)
 
 
-def shard_bands(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
+def list_shard_bands(work: DecideJob, shard: int, copies: SortedPartition) -> Iterator[np.ndarray]:
     """Band rows of the documents of a shard that passed the rules, are no exact copies and have a signature."""
-    named = _but_copies(saved_keys(work, shard)["contents"], copies)[:, [ID_HALF, NODE]]
+    named = _but_copies(read_shard_keys(work, shard)["contents"], copies)[:, [ID_HALF, NODE]]
     column = pq.read_table(shard_path(work.documents, shard), columns=["signature"])[
         "signature"
     ].combine_chunks()
     signed = column.is_valid().to_numpy(zero_copy_only=False)
-    named, near = named[signed[row_in_shard(named[:, 1])]], work.config.near
+    named, near = named[signed[get_shard_row(named[:, 1])]], work.config.near
     for some in np.array_split(named, len(named) // graph.CARRIED + 1):
-        signatures = signature_matrix(column)[row_in_shard(some[:, 1])]
-        yield band_rows(signatures, some, bands=near.bands, rows=near.rows)
+        signatures = signature_matrix(column)[get_shard_row(some[:, 1])]
+        yield make_band_rows(signatures, some, bands=near.bands, rows=near.rows)
 
 
-def shard_addresses(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
+def list_shard_addresses(
+    work: DecideJob, shard: int, copies: SortedPartition
+) -> Iterator[np.ndarray]:
     """Address keys of the same documents: copies of one content count once among those of an address."""
-    yield _but_copies(saved_keys(work, shard)["addresses"], copies)
+    yield _but_copies(read_shard_keys(work, shard)["addresses"], copies)
 
 
-def _but_copies(keys: np.ndarray, copies: Pieces) -> np.ndarray:
+def _but_copies(keys: np.ndarray, copies: SortedPartition) -> np.ndarray:
     """The keys of the documents that are no exact copies."""
     for rows in copies:
         keys = keys[~np.isin(keys[:, NODE], rows[:, 0])]
     return keys
 
 
-def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
+def finalize_shard(work: DecideJob, shard: int, pieces: SortedPartition) -> Iterator[np.ndarray]:
     """Commit the verdicts of a shard's documents; and the decisions, unless repeated text has to be looked for first."""
     folder = work.run
-    if receipts.read_receipt(folder, SETTLE, shard) is None:
-        members = graph.settled_members(work.documents, shard, pieces)
-        reasons = saved_keys(work, shard)["reasons"]
+    if receipts.read_receipt(folder, FINALIZE, shard) is None:
+        members = graph.measure_members(work.documents, shard, pieces)
+        reasons = read_shard_keys(work, shard)["reasons"]
         name = f"{SPILL}/settled-{shard:05d}.npz"
-        keep = reasons_of_members(reasons, members, work.config) == 0
+        keep = add_duplicate_reasons(reasons, members, work.config) == 0
         with storage.open_for_commit(folder / name) as file:
             np.savez(file, reasons=reasons, members=members, keep=keep)
         receipts.commit_receipt(
-            folder, Receipt(SETTLE, shard, len(reasons), files=(describe_file(folder, name),))
+            folder, Receipt(FINALIZE, shard, len(reasons), files=(describe_file(folder, name),))
         )
     if not work.config.repeated.is_asked:
         write_decisions(work, shard)
     yield from ()
 
 
-def write_all(pipeline: beam.Pipeline, work: Work) -> None:
+def wire_write_decisions(pipeline: beam.Pipeline, work: DecideJob) -> None:
     """The job that writes the decisions where repeated text was looked for before."""
-    _ = pipeline | "shards" >> Numbers(work.spread.shards) | "write" >> beam.ParDo(_Write(work))
+    _ = (
+        pipeline
+        | "shards" >> SplitIndices(work.spread.shards)
+        | "write" >> beam.ParDo(_Write(work))
+    )
 
 
 class _Write(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: DecideJob) -> None:
         self.work = work
 
     def process(self, shard: int) -> Iterator[int]:
@@ -301,7 +322,7 @@ class _Write(beam.DoFn):  # type: ignore[misc]
         yield shard
 
 
-def write_decisions(work: Work, shard: int) -> None:
+def write_decisions(work: DecideJob, shard: int) -> None:
     """Write the decisions of a settled shard and its receipt, unless it has one. Usable without Beam."""
     folder = work.run
     if receipts.read_receipt(folder, STAGE, shard) is not None:
@@ -310,10 +331,10 @@ def write_decisions(work: Work, shard: int) -> None:
         shard_path(work.documents, shard), columns=["source", "lang", "text_bytes"]
     )
     with np.load(folder / SPILL / f"settled-{shard:05d}.npz") as saved:
-        decisions = decision_table(saved["reasons"], saved["members"], work.config)
+        decisions = make_decision_table(saved["reasons"], saved["members"], work.config)
     details: dict[str, Any] = {}
     if work.config.repeated.is_asked:
-        cuts = cuts_of_shard(work, shard)
+        cuts = compute_shard_cuts(work, shard)
         decisions = decisions.set_column(
             decisions.schema.get_field_index("cuts"),
             DECISION_SCHEMA.field("cuts"),
@@ -327,14 +348,14 @@ def write_decisions(work: Work, shard: int) -> None:
     with storage.open_for_commit(folder / name) as file:
         pq.write_table(decisions, file, compression="zstd")
     names = build_legend(choose_rules(work.config))
-    tally = tally_decisions(table, decisions["reasons"].to_numpy(), names)
+    tally = count_outcomes(table, decisions["reasons"].to_numpy(), names)
     files = (describe_file(folder, name, rows=decisions.num_rows),)
     receipts.commit_receipt(
         folder, Receipt(STAGE, shard, table.num_rows, tuple(tally.entries()), files, details)
     )
 
 
-def reasons_of_members(
+def add_duplicate_reasons(
     reasons: np.ndarray, members: np.ndarray, config: DecideConfig
 ) -> np.ndarray:
     """int64 (n,): the rule bits of a shard with those of its copies, from members (k, MEMBER + 1) of `settled_members`.
@@ -344,7 +365,7 @@ def reasons_of_members(
     """
     _, _, _, _, _, _, place, exact, address, agreed = members.T
     near = (exact == 0) & (
-        (address == 0) | (agreed >= max(1, least_agreement(config.near.min_similarity)))
+        (address == 0) | (agreed >= max(1, compute_min_agreement(config.near.min_similarity)))
     )
     bits = [
         np.where(flag, BIT[f"{kind}_duplicate"], 0)
@@ -352,23 +373,23 @@ def reasons_of_members(
     ]
     dropped = (exact == 1) | (place >= config.keep_per_cluster)
     found = reasons.copy()
-    found[row_in_shard(members[:, 0])] |= np.where(dropped, np.bitwise_or.reduce(bits), 0)
+    found[get_shard_row(members[:, 0])] |= np.where(dropped, np.bitwise_or.reduce(bits), 0)
     return found
 
 
-def decision_table(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> pa.Table:
+def make_decision_table(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> pa.Table:
     """The decisions of a shard from its rule bits (n,) and cluster members (k, MEMBER + 1)."""
-    rows, count = row_in_shard(members[:, 0]), len(reasons)
-    bits = reasons_of_members(reasons, members, config)
+    rows, count = get_shard_row(members[:, 0]), len(reasons)
+    bits = add_duplicate_reasons(reasons, members, config)
     label, size, high, low, place = members[:, 2:7].T
     cluster, sizes = np.full(count, NO_CLUSTER, np.int64), np.ones(count, np.int32)
     cluster[rows], sizes[rows] = label, size
     similarity, repeats = np.full(count, np.nan, np.float32), np.ones(count, np.int32)
     measured = (place > 0) & (members[:, MEMBER] >= 0)
     similarity[rows[measured]] = members[measured, MEMBER] / PERMUTATIONS
-    repeats[rows[place == 0]] = upweighted(size[place == 0], config.upweight)
+    repeats[rows[place == 0]] = compute_repeats(size[place == 0], config.upweight)
     kept = np.full(count, None, object)
-    kept[rows] = [id_of(*halves) for halves in zip(high.tolist(), low.tolist(), strict=True)]
+    kept[rows] = [join_id(*halves) for halves in zip(high.tolist(), low.tolist(), strict=True)]
     kept[bits & COPY == 0] = None
     columns: list[Any] = [bits == 0, bits.astype(np.uint64), cluster, sizes, kept]
     columns += [
@@ -385,7 +406,7 @@ def decision_table(reasons: np.ndarray, members: np.ndarray, config: DecideConfi
 COPY = BIT["exact_duplicate"] | BIT["url_duplicate"] | BIT["near_duplicate"]
 
 
-def upweighted(sizes: np.ndarray, upweight: dict[int, int]) -> np.ndarray:
+def compute_repeats(sizes: np.ndarray, upweight: dict[int, int]) -> np.ndarray:
     """int64 (n,): how many times the survivors of clusters of these sizes are written: as the largest size reached says."""
     found = np.ones(len(sizes), np.int64)
     for least, times in sorted(upweight.items()):
@@ -393,7 +414,7 @@ def upweighted(sizes: np.ndarray, upweight: dict[int, int]) -> np.ndarray:
     return found
 
 
-def tally_decisions(table: pa.Table, bits: np.ndarray, names: list[str]) -> Tally:
+def count_outcomes(table: pa.Table, bits: np.ndarray, names: list[str]) -> Tally:
     """Count fates; a document dropped for several reasons counts under the first of the legend."""
     tally, word = Tally(), bits.astype(np.int64)
     grouped = table.select(["source", "lang", "text_bytes"]).append_column(

@@ -24,24 +24,24 @@ from apache_beam.transforms.window import GlobalWindows
 
 from gristmill.runs import storage
 
-By = Literal["hash", "shard"]
+PartitionBy = Literal["hash", "shard"]
 INLINE, SPILLED = b"\x00", b"\x01"
 
-PIECE_BYTES = 16 << 20
+CHUNK_BYTES = 16 << 20
 """What a reducer is handed at a time, and what a mapper gathers before it cuts, where nothing else is asked."""
 
 
-def pack(rows: np.ndarray) -> bytes:
+def pack_rows(rows: np.ndarray) -> bytes:
     """A block: int64 (n, width) as little-endian bytes."""
     return np.ascontiguousarray(rows, "<i8").tobytes()
 
 
-def unpack(block: bytes, width: int) -> np.ndarray:
+def unpack_rows(block: bytes, width: int) -> np.ndarray:
     """The rows of a block, int64 (n, width), read-only."""
     return np.frombuffer(block, "<i8").reshape(-1, width)
 
 
-def partition_of(keys: np.ndarray, partitions: int, by: By) -> np.ndarray:
+def assign_partitions(keys: np.ndarray, partitions: int, by: PartitionBy) -> np.ndarray:
     """int64 (n,): where rows with these keys go: spread by a hash of the key, or to the shard of a node."""
     if by == "shard":
         return keys >> 32
@@ -68,12 +68,14 @@ def sort_rows(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def cut(rows: np.ndarray, partitions: int, by: By) -> Iterator[tuple[int, np.ndarray]]:
+def partition_rows(
+    rows: np.ndarray, partitions: int, by: PartitionBy
+) -> Iterator[tuple[int, np.ndarray]]:
     """The rows of each partition that has any, by their first column; sorted."""
     if not len(rows):
         return
     rows = sort_rows(rows)
-    places = partition_of(rows[:, 0], partitions, by)
+    places = assign_partitions(rows[:, 0], partitions, by)
     if by == "hash" and partitions > 1:
         order = np.argsort(
             places.astype(np.uint16 if partitions <= 1 << 16 else np.int64), kind="stable"
@@ -84,7 +86,7 @@ def cut(rows: np.ndarray, partitions: int, by: By) -> Iterator[tuple[int, np.nda
         yield int(places[start]), rows[start:stop]
 
 
-class Numbers(beam.PTransform):  # type: ignore[misc]
+class SplitIndices(beam.PTransform):  # type: ignore[misc]
     """The numbers 0 to count - 1, spread over the workers: workers look up in the plan what they stand for."""
 
     def __init__(self, count: int) -> None:
@@ -100,7 +102,7 @@ class _CountUp(beam.DoFn):  # type: ignore[misc]
         yield from range(count)
 
 
-class Keyed(beam.DoFn):  # type: ignore[misc]
+class EmptyPartitions(beam.DoFn):  # type: ignore[misc]
     """A number as a key without rows, so that a group exists where nothing else was sent."""
 
     def process(self, number: int) -> Iterator[tuple[int, bytes]]:
@@ -108,7 +110,7 @@ class Keyed(beam.DoFn):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SortedRun:
     """Sorted rows of one part: in memory, or a stretch of a spill file that is read as it is needed."""
 
     width: int
@@ -126,15 +128,15 @@ class Run:
         """int64 (stop - first, width): these rows. Raises OSError where the file is cut."""
         size = 8 * self.width
         if not self.path:
-            return unpack(self.block[first * size : stop * size], self.width)
-        return unpack(
+            return unpack_rows(self.block[first * size : stop * size], self.width)
+        return unpack_rows(
             _read_at(self.path, self.start + first * size, (stop - first) * size), self.width
         )
 
     def view(self) -> np.ndarray:
         """All rows, of a file only those that are looked at."""
         if not self.path:
-            return unpack(self.block, self.width)
+            return unpack_rows(self.block, self.width)
         _read_at(
             self.path, self.start + self.length - 1, 1
         )  # a mapped file that is cut would end the process
@@ -151,10 +153,10 @@ def _read_at(path: str, start: int, length: int) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class SortedPartition:
     """The rows of a partition, sorted, in pieces of about `limit` rows; may be walked through more than once."""
 
-    runs: Sequence[Run]
+    runs: Sequence[SortedRun]
     limit: int
 
     @property
@@ -179,7 +181,7 @@ SAMPLED = 32
 """Rows looked at for every border between pieces: they come out within a quarter or so of the same size."""
 
 
-def _merged(runs: Sequence[Run], limit: int) -> Iterator[np.ndarray]:
+def _merged(runs: Sequence[SortedRun], limit: int) -> Iterator[np.ndarray]:
     """Sorted pieces of sorted runs: borders are drawn by a sample, and of every run the rows between two are sorted together.
 
     Rows that are equal in all columns are not parted, however many there are.
@@ -227,7 +229,7 @@ def _up_to(rows: np.ndarray, bound: tuple[int, ...]) -> int:
     return low
 
 
-def whole_groups(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def iter_whole_groups(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The same rows in pieces that are cut only where the first column changes: a giant group comes as one."""
     held: list[np.ndarray] = []
     for piece in pieces:
@@ -243,7 +245,7 @@ def whole_groups(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.concatenate(held)
 
 
-Reduce = Callable[[int, Pieces], Iterator[np.ndarray]]
+Reducer = Callable[[int, SortedPartition], Iterator[np.ndarray]]
 """What is done with a partition: its number and its rows in, rows out."""
 
 
@@ -260,11 +262,11 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
         width: int,
         *,
         partitions: int,
-        by: By = "hash",
+        by: PartitionBy = "hash",
         spill: str | None,
-        reduce: Reduce,
+        reduce: Reducer,
         every: int = 0,
-        piece: int = PIECE_BYTES,
+        piece: int = CHUNK_BYTES,
     ) -> None:
         super().__init__()
         self.width, self.partitions, self.by, self.spill = width, partitions, by, spill
@@ -281,7 +283,9 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
         if self.every:
             keys = self.every if self.spill is None else min(self.every, GROUPS)
             parts.append(
-                several[0].pipeline | "every" >> Numbers(keys) | "no rows" >> beam.ParDo(Keyed())
+                several[0].pipeline
+                | "every" >> SplitIndices(keys)
+                | "no rows" >> beam.ParDo(EmptyPartitions())
             )
         limit = max(1, self.piece // (8 * self.width))
         reducer = _Reduce(self.width, self.reduce, limit, self.every if self.spill else 0)
@@ -293,7 +297,12 @@ class _Cut(beam.DoFn):  # type: ignore[misc]
     """Gather blocks, which may be small, up to `piece` bytes or the bundle's end; then cut them by partition."""
 
     def __init__(
-        self, width: int, partitions: int, by: By, spill: str | None, piece: int = PIECE_BYTES
+        self,
+        width: int,
+        partitions: int,
+        by: PartitionBy,
+        spill: str | None,
+        piece: int = CHUNK_BYTES,
     ) -> None:
         self.width, self.partitions, self.by, self.spill, self.piece = (
             width,
@@ -318,11 +327,11 @@ class _Cut(beam.DoFn):  # type: ignore[misc]
             yield GlobalWindows.windowed_value(part)
 
     def _flush(self) -> Iterator[tuple[int, bytes]]:
-        rows = unpack(b"".join(self.held), self.width)
+        rows = unpack_rows(b"".join(self.held), self.width)
         self.start_bundle()
-        pieces = list(cut(rows, self.partitions, self.by))
+        pieces = list(partition_rows(rows, self.partitions, self.by))
         if self.spill is None:
-            yield from ((partition, INLINE + pack(rows)) for partition, rows in pieces)
+            yield from ((partition, INLINE + pack_rows(rows)) for partition, rows in pieces)
         elif pieces:
             yield from _write_spill(Path(self.spill), pieces)
 
@@ -330,23 +339,25 @@ class _Cut(beam.DoFn):  # type: ignore[misc]
 class _Reduce(beam.DoFn):  # type: ignore[misc]
     """Reduce the partition that a group is, or the partitions of a group of spill files, one after the other."""
 
-    def __init__(self, width: int, reduce: Reduce, limit: int, every: int = 0) -> None:
+    def __init__(self, width: int, reduce: Reducer, limit: int, every: int = 0) -> None:
         self.width, self.reduce, self.limit, self.every = width, reduce, limit, every
 
     def process(self, group: tuple[int, Iterable[bytes]]) -> Iterator[bytes]:
         key, parts = group
         for partition, runs in self._partitions(key, [part for part in parts if part]):
-            for rows in self.reduce(partition, Pieces(runs, self.limit)):
+            for rows in self.reduce(partition, SortedPartition(runs, self.limit)):
                 if len(rows):
-                    yield pack(rows)
+                    yield pack_rows(rows)
 
-    def _partitions(self, key: int, parts: Sequence[bytes]) -> Iterator[tuple[int, list[Run]]]:
+    def _partitions(
+        self, key: int, parts: Sequence[bytes]
+    ) -> Iterator[tuple[int, list[SortedRun]]]:
         if parts and parts[0][:1] == SPILLED:
-            yield from spilled_partitions(parts, self.width, range(key, self.every, GROUPS))
+            yield from read_spilled_partitions(parts, self.width, range(key, self.every, GROUPS))
         elif self.every:
             yield from ((partition, []) for partition in range(key, self.every, GROUPS))
         else:
-            yield key, [Run(self.width, part[1:]) for part in parts]
+            yield key, [SortedRun(self.width, part[1:]) for part in parts]
 
 
 GROUPS = 64
@@ -366,8 +377,10 @@ def _write_spill(folder: Path, pieces: list[tuple[int, np.ndarray]]) -> Iterator
         for group, mine in itertools.groupby(
             sorted(pieces, key=lambda piece: (piece[0] % GROUPS, piece[0])), _group_of
         ):
-            index = [(partition, file.tell(), file.write(pack(rows))) for partition, rows in mine]
-            places.append((group, file.tell(), file.write(pack(np.array(index, np.int64)))))
+            index = [
+                (partition, file.tell(), file.write(pack_rows(rows))) for partition, rows in mine
+            ]
+            places.append((group, file.tell(), file.write(pack_rows(np.array(index, np.int64)))))
     for group, start, length in places:
         yield group, SPILLED + json.dumps([os.fspath(path), start, length]).encode()
 
@@ -376,14 +389,14 @@ def _group_of(piece: tuple[int, np.ndarray]) -> int:
     return piece[0] % GROUPS
 
 
-def spilled_partitions(
+def read_spilled_partitions(
     parts: Sequence[bytes], width: int, wanted: Iterable[int]
-) -> Iterator[tuple[int, list[Run]]]:
+) -> Iterator[tuple[int, list[SortedRun]]]:
     """(partition, its runs) of every partition that the indexes of these parts name, and of those `wanted` besides."""
     paths, indexes = [], []
     for number, part in enumerate(parts):
         path, start, length = json.loads(part[1:])
-        index = unpack(_read_at(path, start, length), 3)
+        index = unpack_rows(_read_at(path, start, length), 3)
         paths.append(path)
         indexes.append(np.column_stack([index, np.full(len(index), number)]))
     rows = sort_rows(np.concatenate(indexes))
@@ -393,5 +406,8 @@ def spilled_partitions(
         mine = rows[first:stop].tolist()
         yield (
             partition,
-            [Run(width, b"", paths[number], start, length) for _, start, length, number in mine],
+            [
+                SortedRun(width, b"", paths[number], start, length)
+                for _, start, length, number in mine
+            ],
         )

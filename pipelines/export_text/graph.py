@@ -27,7 +27,7 @@ from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from pipelines.config import ExportTextConfig
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.engine.exchange import Numbers
+from pipelines.engine.exchange import SplitIndices
 from pipelines.final_text import final_texts, one_array
 
 STAGE = "export"
@@ -55,7 +55,7 @@ class Work:
 
 def export(pipeline: beam.Pipeline, work: Work, config: ExportTextConfig, shards: int) -> None:
     """The whole graph."""
-    pipeline | "shards" >> Numbers(shards) | "export" >> beam.ParDo(ExportShard(work, config))
+    pipeline | "shards" >> SplitIndices(shards) | "export" >> beam.ParDo(ExportShard(work, config))
 
 
 class ExportShard(beam.DoFn):  # type: ignore[misc]

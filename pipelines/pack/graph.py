@@ -33,7 +33,7 @@ from gristmill.runs.ledger import Fate, Tally, Unbalanced
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
 from pipelines.config import PackConfig
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.engine.exchange import Numbers
+from pipelines.engine.exchange import SplitIndices
 from pipelines.final_text import cut_bytes, final_texts, one_array
 from pipelines.pack.mixture import columns_of, group_keys, writings
 from pipelines.pack.shuffle import SPLITS, STAGE, Outputs, sorted_rows, write_spill
@@ -74,7 +74,7 @@ class Work:
 
 def encode(pipeline: beam.Pipeline, work: Work, config: PackConfig, shards: int) -> None:
     """The graph of the first job."""
-    pipeline | "shards" >> Numbers(shards) | "encode" >> beam.ParDo(EncodeShard(work, config))
+    pipeline | "shards" >> SplitIndices(shards) | "encode" >> beam.ParDo(EncodeShard(work, config))
 
 
 class EncodeShard(beam.DoFn):  # type: ignore[misc]

@@ -18,7 +18,7 @@ from pipelines.config import PackConfig
 from pipelines.contract import list_numeric_columns
 from pipelines.document_shards import shard_path
 from pipelines.engine import launch as engine
-from pipelines.engine.release_memory import give_back
+from pipelines.engine.release_memory import release_to_os
 from pipelines.pack import graph as packing
 from pipelines.pack import mixture, shuffle
 from pipelines.pack.mixture import Group
@@ -68,9 +68,9 @@ def run_jobs(
     vocabulary: int,
 ) -> tuple[Outputs, dict[str, Any]]:
     """Run what is not done; returns the output shards of every split, and what it took."""
-    give_back()
+    release_to_os()
     work = replace(work, times={group.key: group.times for group in groups})
-    first = engine.run(
+    first = engine.run_pipeline(
         lambda pipeline: packing.encode(pipeline, work, config, shards),
         how,
         mode="threads",
@@ -88,7 +88,7 @@ def run_jobs(
     )
     schema = shard_schema(vocabulary, metadata)
     order = Shuffle(str(run.path), shards, outputs, schema, *shuffle.memory_of(memory, how.workers))
-    second = engine.run(
+    second = engine.run_pipeline(
         lambda pipeline: shuffle.shuffle(pipeline, order),
         how,
         mode="threads",

@@ -18,7 +18,7 @@ from gristmill.corpus.shards import shard_name, write_shard
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import Exchange, Numbers, Pieces, pack
+from pipelines.engine.exchange import Exchange, SplitIndices, SortedPartition, pack_rows
 
 STAGE = "shards"
 SPLITS = ("train", "validation", "test")
@@ -155,7 +155,7 @@ def shuffle(pipeline: beam.Pipeline, how: Shuffle) -> None:
     )
     places = (
         pipeline
-        | "spills" >> Numbers(how.shards)
+        | "spills" >> SplitIndices(how.shards)
         | "places" >> beam.ParDo(_Place(how.folder, how.outputs))
     )
     places | "shuffle" >> exchange
@@ -170,10 +170,10 @@ class _Place(beam.DoFn):  # type: ignore[misc]
     def process(self, shard: int) -> Iterator[bytes]:
         rows = placed(np.load(Path(self.folder) / _index(shard)), shard, self.outputs)
         if len(rows):
-            yield pack(rows)
+            yield pack_rows(rows)
 
 
-def write_output(number: int, pieces: Pieces, *, how: Shuffle) -> Iterator[np.ndarray]:
+def write_output(number: int, pieces: SortedPartition, *, how: Shuffle) -> Iterator[np.ndarray]:
     """Write output shard `number` and its receipt; there is nothing to hand on."""
     folder = Path(how.folder)
     if receipts.read_receipt(folder, STAGE, number) is None:

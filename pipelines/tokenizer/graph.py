@@ -20,9 +20,9 @@ from gristmill.runs.finished import FinishedRun, all_entries
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.config import TokenizerConfig
-from pipelines.decide.dedup.keys import nodes_of
+from pipelines.decide.dedup.keys import make_nodes
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.engine.exchange import Numbers, sort_rows
+from pipelines.engine.exchange import SplitIndices, sort_rows
 from pipelines.final_text import final_text
 from pipelines.tokenizer.hugging_face import check_equal, fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train
@@ -47,7 +47,7 @@ def candidates(
 ) -> None:
     """The whole graph: one file of candidates per shard."""
     work = ShardCandidates(folder, documents, decisions, seed)
-    pipeline | "shards" >> Numbers(shards) | "candidates" >> beam.ParDo(work)
+    pipeline | "shards" >> SplitIndices(shards) | "candidates" >> beam.ParDo(work)
 
 
 class ShardCandidates(beam.DoFn):  # type: ignore[misc]
@@ -83,7 +83,7 @@ def shard_candidates(documents: str, decisions: str, shard: int, seed: int) -> n
         np.int64,
     )
     sizes = table["text_bytes"].to_numpy().astype(np.int64)
-    rows: np.ndarray = np.column_stack([stratum, keys, sizes, nodes_of(shard, table.num_rows)])[
+    rows: np.ndarray = np.column_stack([stratum, keys, sizes, make_nodes(shard, table.num_rows)])[
         keep
     ]
     return rows

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gristmill.formatting import format_bytes, format_seconds
 from pipelines.config import DecideConfig
-from pipelines.decide.dedup.components import bytes_of_union
-from pipelines.decide.dedup.graph import EDGE, SIGNATURE_WIDTH, Spread
+from pipelines.decide.dedup.components import estimate_union_bytes
+from pipelines.decide.dedup.graph import EDGE, SIGNATURE_WIDTH, PartitionPlan
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH
 
@@ -30,7 +30,7 @@ DOCUMENTS_A_SECOND = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class DecideEstimate:
     """The estimate, in bytes and seconds; `shuffled` by what is regrouped."""
 
     documents: int
@@ -46,17 +46,21 @@ class Estimate:
         return sum(self.shuffled.values())
 
 
-def estimate(
-    documents: int, config: DecideConfig, spread: Spread, memory: int, workers: int
-) -> Estimate:
+def estimate_cost(
+    documents: int, config: DecideConfig, spread: PartitionPlan, memory: int, workers: int
+) -> DecideEstimate:
     """What so many documents take with these settings."""
-    at_once = bytes_of_union(documents) <= memory // 2
+    at_once = estimate_union_bytes(documents) <= memory // 2
     shuffled = _shuffled(documents, config, at_once=at_once)
-    held = START + workers * PIECES * spread.piece + (bytes_of_union(documents) if at_once else 0)
+    held = (
+        START
+        + workers * PIECES * spread.piece
+        + (estimate_union_bytes(documents) if at_once else 0)
+    )
     rows = sum(shuffled.values()) / 16
     took = (rows / ROWS_A_SECOND + documents / DOCUMENTS_A_SECOND) / workers
     way = "one union-find" if at_once else f"rounds of stars, {ROUNDS} assumed"
-    return Estimate(documents, way, spread.partitions, held, shuffled, took)
+    return DecideEstimate(documents, way, spread.partitions, held, shuffled, took)
 
 
 def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[str, int]:
@@ -76,7 +80,7 @@ def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[st
     return {name: 8 * columns for name, columns in widths.items()}
 
 
-def as_lines(found: Estimate) -> list[str]:
+def format_estimate(found: DecideEstimate) -> list[str]:
     """The estimate as a person reads it."""
     shuffled = [
         f"    {name:<26}{format_bytes(count):>10}"

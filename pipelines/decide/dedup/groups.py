@@ -12,12 +12,12 @@ import numpy as np
 from pipelines.decide.dedup.keys import RANK_WIDTH
 from pipelines.engine.exchange import sort_rows
 
-STAR = 10_000
+MAX_STAR = 10_000
 """Members of one star. A larger bucket becomes several, whose centres hang on the first: no node, and so no shard that
 signatures are carried to, meets more edges of one bucket."""
 
 
-def group_starts(keys: np.ndarray) -> np.ndarray:
+def find_group_starts(keys: np.ndarray) -> np.ndarray:
     """int64: where each run of equal rows of `keys` (n,) or (n, k) begins."""
     if not len(keys):
         return np.zeros(0, np.int64)
@@ -25,12 +25,12 @@ def group_starts(keys: np.ndarray) -> np.ndarray:
     return np.flatnonzero(np.r_[True, changed if keys.ndim == 1 else changed.any(axis=1)])
 
 
-def places_in_groups(keys: np.ndarray, before: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def locate_in_groups(keys: np.ndarray, before: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """int64 (n,) twice: the row where each row's group begins, and its place in that group.
 
     `before` rows of the first group went before.
     """
-    starts = group_starts(keys)
+    starts = find_group_starts(keys)
     sizes = np.diff(np.r_[starts, len(keys)])
     begin = np.repeat(starts, sizes)
     place = np.arange(len(keys)) - begin
@@ -49,12 +49,12 @@ class _Open:
     centres: list[int]
 
 
-def stars(
+def link_stars(
     pieces: Iterable[np.ndarray],
     keys: int,
     *,
     centres: int = 1,
-    cap: int = STAR,
+    cap: int = MAX_STAR,
     on_giant: Callable[[int], object] = lambda _: None,
 ) -> Iterator[np.ndarray]:
     """Rows (key of `keys` columns, ..., node) in; edges (node, centre) out, to the first `centres` nodes of its group.
@@ -66,7 +66,7 @@ def stars(
     for rows in pieces:
         if before is not None and before.key != rows[0, :keys].tolist():
             before = None
-        begin, place = places_in_groups(rows[:, :keys], before.count if before else 0)
+        begin, place = locate_in_groups(rows[:, :keys], before.count if before else 0)
         own, first = place % cap, rows[begin, -1]
         if giant := int((place == cap).sum()):
             on_giant(giant)
@@ -88,11 +88,11 @@ def _nodes_at(rows: np.ndarray, places: np.ndarray, before: int) -> np.ndarray:
     return nodes
 
 
-def group_sizes(pieces: Iterable[np.ndarray], keys: int) -> np.ndarray:
+def count_group_sizes(pieces: Iterable[np.ndarray], keys: int) -> np.ndarray:
     """int64 (groups,): the rows of each group of equal first `keys` columns, in order."""
     found, last = [np.zeros(0, np.int64)], None
     for rows in pieces:
-        starts = group_starts(rows[:, :keys])
+        starts = find_group_starts(rows[:, :keys])
         sizes = np.diff(np.r_[starts, len(rows)])
         if last == rows[0, :keys].tolist():
             found[-1][-1] += sizes[0]
@@ -103,7 +103,7 @@ def group_sizes(pieces: Iterable[np.ndarray], keys: int) -> np.ndarray:
     return np.concatenate(found)
 
 
-def numbered(
+def number_groups(
     pieces: Iterable[np.ndarray], keys: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """(rows, number of each row's group, place of each row in its group) of every piece: groups count from 0 in order."""
@@ -111,18 +111,18 @@ def numbered(
     for rows in pieces:
         key = rows[:, :keys]
         goes_on = last == key[0].tolist()
-        begin, place = places_in_groups(key, count if goes_on else 0)
+        begin, place = locate_in_groups(key, count if goes_on else 0)
         first = number if goes_on else number + 1
         group = first + np.cumsum(np.r_[0, np.diff(begin) > 0])
         yield rows, group, place
         last, number, count = key[-1].tolist(), int(group[-1]), int(place[-1]) + 1
 
 
-def distinct(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def iter_distinct(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The rows without repetitions."""
     last: list[int] | None = None
     for rows in pieces:
-        kept = rows[group_starts(rows)]
+        kept = rows[find_group_starts(rows)]
         if last == kept[0].tolist():
             kept = kept[1:]
         last = rows[-1].tolist()
@@ -130,11 +130,11 @@ def distinct(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield kept
 
 
-def unique_rows(rows: np.ndarray) -> np.ndarray:
+def sort_unique_rows(rows: np.ndarray) -> np.ndarray:
     """The distinct rows, sorted."""
     if not len(rows):
         return rows
-    found: np.ndarray = np.concatenate(list(distinct([sort_rows(rows)])))
+    found: np.ndarray = np.concatenate(list(iter_distinct([sort_rows(rows)])))
     return found
 
 
@@ -146,17 +146,17 @@ PLACE, EXACT_COPY = 6, 7
 """The columns that tell its place in the cluster, and an exact copy."""
 
 
-def cluster_members(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def list_cluster_members(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """(label, exact copy, rank, node, same address) sorted in, members out.
 
     Exact copies come after all others of their cluster, so the places of the others count them alone. The pieces are
     walked through twice: how many a cluster has is known at its end.
     """
-    sizes = group_sizes(pieces, 1)
+    sizes = count_group_sizes(pieces, 1)
     high = 2 + RANK_WIDTH - 2
     survivor: np.ndarray | None = None
-    for rows, group, place in numbered(pieces, 1):
-        begin, _ = places_in_groups(rows[:, 0])
+    for rows, group, place in number_groups(pieces, 1):
+        begin, _ = locate_in_groups(rows[:, 0])
         heads = rows[begin]
         if place[0] and survivor is not None:
             heads[begin == 0] = survivor
@@ -173,9 +173,9 @@ def cluster_members(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield np.column_stack([*columns, rows[:, 1], rows[:, -1]])
 
 
-def flagged(rows: np.ndarray) -> np.ndarray:
+def merge_flags(rows: np.ndarray) -> np.ndarray:
     """(node, tag, label) in, whole nodes: tag 0 its label, 1 the same address, 2 an exact copy. (node, label, exact, address) out."""
-    starts = group_starts(rows[:, 0])
+    starts = find_group_starts(rows[:, 0])
     labels = rows[starts]
     flags = np.zeros((len(starts), 2), np.int64)
     group = np.cumsum(np.r_[0, np.diff(rows[:, 0]) != 0])
@@ -185,7 +185,7 @@ def flagged(rows: np.ndarray) -> np.ndarray:
     return found
 
 
-def agreement(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def count_agreement(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """int64 (n,): in how many elements two signatures uint32 (n, k) agree; / k estimates Jaccard's similarity."""
     counted: np.ndarray = (left == right).sum(axis=1, dtype=np.int64)
     return counted

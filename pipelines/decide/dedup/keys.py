@@ -19,12 +19,12 @@ KEY_WIDTH = 2 + RANK_WIDTH + 1
 NO_DATE = np.iinfo(np.int64).max
 
 
-def nodes_of(shard: int, rows: int) -> np.ndarray:
+def make_nodes(shard: int, rows: int) -> np.ndarray:
     """int64 (rows,): the nodes of a shard."""
     return (np.int64(shard) << 32) | np.arange(rows, dtype=np.int64)
 
 
-def halves(values: pa.Array) -> np.ndarray:
+def split_halves(values: pa.Array) -> np.ndarray:
     """int64 (n, 2): the two halves of 16-byte values, none null, big-endian, shifted so that signed order is byte order."""
     if not len(values):
         return np.zeros((0, 2), np.int64)
@@ -38,25 +38,29 @@ ID_HALF, NODE = 4, 6
 """Columns of such a key: the first half of the id, and the node."""
 
 
-def key_rows(hashes: pa.Array, rank: np.ndarray, nodes: np.ndarray, used: np.ndarray) -> np.ndarray:
+def make_key_rows(
+    hashes: pa.Array, rank: np.ndarray, nodes: np.ndarray, used: np.ndarray
+) -> np.ndarray:
     """int64 (m, KEY_WIDTH): the 16-byte `hashes`, ranks and nodes of the documents `used` (bool)."""
     chosen = hashes.filter(pa.array(used))
-    return np.column_stack([halves(chosen), rank[used], nodes[used]])
+    return np.column_stack([split_halves(chosen), rank[used], nodes[used]])
 
 
-def id_of(high: int, low: int) -> str:
+def join_id(high: int, low: int) -> str:
     """The document id whose halves these are."""
     value = (((int(high) + (1 << 63)) & (2**64 - 1)) << 64) | ((int(low) + (1 << 63)) & (2**64 - 1))
     return f"{value:032x}"
 
 
-def id_halves(ids: pa.Array) -> np.ndarray:
+def split_ids(ids: pa.Array) -> np.ndarray:
     """int64 (n, 2): `halves` of document ids in hex."""
     raw = bytes.fromhex("".join(ids.to_pylist()))
-    return halves(pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(raw)]))
+    return split_halves(pa.Array.from_buffers(pa.binary(16), len(ids), [None, pa.py_buffer(raw)]))
 
 
-def ranks(table: pa.Table, prefer: Sequence[str], *, newest: bool = False) -> np.ndarray:
+def compute_survivor_order(
+    table: pa.Table, prefer: Sequence[str], *, newest: bool = False
+) -> np.ndarray:
     """int64 (n, RANK_WIDTH): priority (place in `prefer` of the source or the kind), date, id.
 
     The oldest date comes first, or the `newest`; documents without one come last.
@@ -64,7 +68,7 @@ def ranks(table: pa.Table, prefer: Sequence[str], *, newest: bool = False) -> np
     priority = np.minimum(*(_preference(table[name], prefer) for name in ("source", "kind")))
     dates = table["published"].cast(pa.int64())
     dates = (pc.negate(dates) if newest else dates).fill_null(NO_DATE).to_numpy()
-    ids = id_halves(table["id"].combine_chunks())
+    ids = split_ids(table["id"].combine_chunks())
     return np.column_stack([priority, dates, ids]).astype(np.int64)
 
 
@@ -79,16 +83,18 @@ BAND_WIDTH = 3
 """Columns of a band row: the band's key, the first half of the id, the node."""
 
 
-def band_rows(signatures: np.ndarray, named: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
+def make_band_rows(
+    signatures: np.ndarray, named: np.ndarray, *, bands: int, rows: int
+) -> np.ndarray:
     """int64 (n * bands, BAND_WIDTH): the band keys of signatures uint32 (n, >= bands * rows), `named` by id half and node (n, 2).
 
     The id orders a bucket, so that its centre, and what is compared with it, does not depend on where documents lie.
     """
-    keys = band_keys(signatures, bands=bands, rows=rows)
+    keys = hash_bands(signatures, bands=bands, rows=rows)
     return np.column_stack([keys.ravel(), np.repeat(named, bands, axis=0)])
 
 
-def band_keys(signatures: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
+def hash_bands(signatures: np.ndarray, *, bands: int, rows: int) -> np.ndarray:
     """int64 (n, bands): a 63-bit hash of each band's elements and its number, so bands never share keys.
 
     Leskovec, Rajaraman and Ullman, Mining of Massive Datasets, 3.4.

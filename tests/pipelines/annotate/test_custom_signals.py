@@ -18,7 +18,7 @@ from pipelines.annotate.signals.chosen import refuse_edited
 from pipelines.annotate.signals.custom import own_signals
 from pipelines.config import AnnotateConfig, DecideConfig
 from pipelines.contract import FIXED_REASONS, check_signals, choose_rules, judge_documents, build_legend
-from pipelines.engine.launch import _told_again
+from pipelines.engine.launch import reraise_worker_error
 from reports.explore.source import read_rule
 
 CODE = '''"""Mill signals."""
@@ -317,7 +317,7 @@ def test_a_wrong_number_is_told_once_with_any_number_of_workers(workers, module,
 
 def test_what_a_worker_process_raised_for_the_user_is_told_without_its_traceback():
     raised = "Traceback ...\ngristmill.errors.UserError: wrong\n  signal  mine [while running 'annotate']\n"
-    told = _told_again(RuntimeError(raised))
+    told = reraise_worker_error(RuntimeError(raised))
     assert isinstance(told, UserError) and str(told) == "wrong\n  signal  mine"
     fault = RuntimeError("ValueError: a fault of ours")
-    assert _told_again(fault) is fault
+    assert reraise_worker_error(fault) is fault

@@ -12,16 +12,16 @@ from gristmill.rights.policy import RightsPolicy
 from pipelines.config import PERMUTATIONS, DecideConfig, UrlConfig
 from pipelines.contract import FIXED_REASONS, build_legend, choose_rules
 from pipelines.decide.dedup.groups import MEMBER
-from pipelines.decide.dedup.keys import KEY_WIDTH, id_halves, nodes_of
+from pipelines.decide.dedup.keys import KEY_WIDTH, make_nodes, split_ids
 from pipelines.decide.graph import (
     BIT,
     DECISION_SCHEMA,
     NO_CLUSTER,
-    decision_table,
-    keys_of,
-    rule_reasons,
-    tally_decisions,
-    upweighted,
+    compute_repeats,
+    count_outcomes,
+    judge_table,
+    make_decision_table,
+    make_keys,
 )
 from pipelines.tokenizer.graph import WIDTH, choose, stratum_key, stratum_weights
 
@@ -85,15 +85,15 @@ def test_a_good_document_has_no_reason_and_a_bad_one_has_all_of_them(documents):
             "text": "Nur ein kurzer deutscher Satz über eine alte Mühle.",
         },
     )
-    found = [names_of(word, config) for word in rule_reasons(table, config)]
+    found = [names_of(word, config) for word in judge_table(table, config)]
     assert found[0] == set()
     assert {"licence", "opt_out", "language", "too_few_words"} <= found[1]
 
 
 def test_an_unsure_language_is_a_reason_where_a_score_is_asked(documents):
     table = documents({}, {"text": "12345 67890"})
-    assert rule_reasons(table, DecideConfig(min_language_score=0.3))[1] & BIT["language"]
-    assert not rule_reasons(table, DecideConfig())[1] & BIT["language"]
+    assert judge_table(table, DecideConfig(min_language_score=0.3))[1] & BIT["language"]
+    assert not judge_table(table, DecideConfig())[1] & BIT["language"]
 
 
 def test_a_taken_down_address_is_a_reason(documents, tmp_path):
@@ -101,31 +101,31 @@ def test_a_taken_down_address_is_a_reason(documents, tmp_path):
     listed.write_text(
         "kind,value,reason,date\nurl,http://x.org/1,asked,2024-01-01\n", encoding="utf-8"
     )
-    bits = rule_reasons(documents({}, {}, {}), DecideConfig(takedown=str(listed)))
+    bits = judge_table(documents({}, {}, {}), DecideConfig(takedown=str(listed)))
     assert [bool(word & BIT["takedown"]) for word in bits] == [False, True, False]
 
 
 def test_only_documents_that_passed_have_keys_and_only_those_with_an_address_one_of_it(documents):
     table = documents({}, {}, {"text": "too short", "url": None})
-    contents, addresses = keys_of(table, 5, np.array([True, False, True]), DecideConfig())
-    nodes = nodes_of(5, 3)
+    contents, addresses = make_keys(table, 5, np.array([True, False, True]), DecideConfig())
+    nodes = make_nodes(5, 3)
     assert contents.shape == (2, KEY_WIDTH) and contents[:, -1].tolist() == [nodes[0], nodes[2]]
     assert addresses.shape == (1, KEY_WIDTH) and addresses[:, -1].tolist() == [nodes[0]]
     off = DecideConfig(url=UrlConfig(max_documents=0))
-    assert len(keys_of(table, 5, np.ones(3, bool), off)[1]) == 0
+    assert len(make_keys(table, 5, np.ones(3, bool), off)[1]) == 0
 
 
 def test_a_shard_without_documents_has_no_keys_and_no_decisions(documents):
     empty = documents({}).slice(0, 0)
-    contents, addresses = keys_of(empty, 0, np.zeros(0, bool), DecideConfig())
+    contents, addresses = make_keys(empty, 0, np.zeros(0, bool), DecideConfig())
     assert len(contents) == len(addresses) == 0
-    assert rule_reasons(empty, DecideConfig()).tolist() == []
+    assert judge_table(empty, DecideConfig()).tolist() == []
     none = np.zeros(0, np.int64), np.zeros((0, MEMBER + 1), np.int64)
-    assert decision_table(*none, DecideConfig()).schema.equals(DECISION_SCHEMA)
+    assert make_decision_table(*none, DecideConfig()).schema.equals(DECISION_SCHEMA)
 
 
 SHARD = 3 << 32
-KEPT = id_halves(pa.array(["a" * 32]))[0].tolist()
+KEPT = split_ids(pa.array(["a" * 32]))[0].tolist()
 
 
 def member(row, place, *, exact=0, url=0, agreed=PERMUTATIONS, size=4):
@@ -135,7 +135,7 @@ def member(row, place, *, exact=0, url=0, agreed=PERMUTATIONS, size=4):
 
 def decided(members, *, rows=5, reasons=None, **config):
     bits = np.zeros(rows, np.int64) if reasons is None else np.array(reasons, np.int64)
-    return decision_table(
+    return make_decision_table(
         bits, np.array(members, np.int64).reshape(-1, MEMBER + 1), DecideConfig(**config)
     )
 
@@ -203,7 +203,7 @@ def test_a_survivor_is_written_as_often_as_the_largest_size_its_cluster_reaches_
         1,
         1,
     ]
-    assert upweighted(np.array([1, 2, 9, 10, 99, 100]), {100: 5, 2: 2, 10: 3}).tolist() == [
+    assert compute_repeats(np.array([1, 2, 9, 10, 99, 100]), {100: 5, 2: 2, 10: 3}).tolist() == [
         1,
         2,
         2,
@@ -211,7 +211,7 @@ def test_a_survivor_is_written_as_often_as_the_largest_size_its_cluster_reaches_
         3,
         5,
     ]
-    assert upweighted(np.array([1, 2]), {}).tolist() == [1, 1]
+    assert compute_repeats(np.array([1, 2]), {}).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_document_with_several_reasons_counts_once_under_the_first():
     bits = np.array([0, 0b110, 0b100])
     found = [
         (entry.fate, entry.reason, entry.documents, entry.bytes)
-        for entry in tally_decisions(table, bits, list(FIXED_REASONS)).entries()
+        for entry in count_outcomes(table, bits, list(FIXED_REASONS)).entries()
     ]
     assert sorted(found) == [
         ("dropped", "licence", 1, 3),

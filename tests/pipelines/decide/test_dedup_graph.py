@@ -15,16 +15,16 @@ from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import hashes_of_texts, signature_column
 from pipelines.config import PERMUTATIONS, DecideConfig, NearConfig, UrlConfig
 from pipelines.decide import graph as deciding
-from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
+from pipelines.decide.dedup.edge_files import EdgeFiles, wire_more_rounds
 from pipelines.decide.dedup.graph import (
     EDGE,
-    Spread,
-    Work,
-    least_agreement,
-    row_in_shard,
-    settled_members,
+    DecideJob,
+    PartitionPlan,
+    compute_min_agreement,
+    get_shard_row,
+    measure_members,
 )
-from pipelines.decide.dedup.keys import id_of
+from pipelines.decide.dedup.keys import join_id
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts
 
@@ -81,16 +81,16 @@ def work_of(documents, folder, *, partitions=2, spill=True, piece=1 << 16, **con
     asked = DecideConfig(**config)
     for shard in range(SHARDS):
         table = pq.read_table(documents / f"part-{shard:05d}.parquet")
-        contents, addresses = deciding.keys_of(table, shard, np.ones(ROWS, bool), asked)
+        contents, addresses = deciding.make_keys(table, shard, np.ones(ROWS, bool), asked)
         place = folder / SPILL / f"keys-{shard:05d}.npz"
         np.savez(place, reasons=np.zeros(ROWS, np.int64), contents=contents, addresses=addresses)
         deciding.receipts.commit(folder, deciding.Receipt(deciding.KEYS, shard, ROWS))
-    spread = Spread(partitions, SHARDS, str(folder / SPILL) if spill else None, piece)
-    return Work(str(folder), str(documents), asked, spread)
+    spread = PartitionPlan(partitions, SHARDS, str(folder / SPILL) if spill else None, piece)
+    return DecideJob(str(folder), str(documents), asked, spread)
 
 
 def save(work, shard, pieces):
-    np.save(f"{work.folder}/members-{shard}.npy", settled_members(work.documents, shard, pieces))
+    np.save(f"{work.folder}/members-{shard}.npy", measure_members(work.documents, shard, pieces))
     return iter(())
 
 
@@ -112,23 +112,23 @@ def settled(monkeypatch):
 
     def run(work, *, rounds=False):
         if not rounds:
-            on_beam(lambda pipeline: deciding.decide(pipeline, work, [ROWS] * SHARDS))
+            on_beam(lambda pipeline: deciding.wire_decide(pipeline, work, [ROWS] * SHARDS))
             return members(work)
         partitions = work.spread.partitions
         edges, stars = (
             EdgeFiles(work.folder, *kind, partitions) for kind in (("edges", EDGE), ("stars-1", 2))
         )
-        on_beam(lambda pipeline: deciding.write_edges(pipeline, work, edges))
-        on_beam(partial(more_rounds, before=edges, after=stars, spread=work.spread))
+        on_beam(lambda pipeline: deciding.wire_edge_files(pipeline, work, edges))
+        on_beam(partial(wire_more_rounds, before=edges, after=stars, spread=work.spread))
         assert edges.is_done and stars.is_checked and stars.unsettled() == 0
-        on_beam(lambda pipeline: deciding.settle_files(pipeline, work, edges, stars))
+        on_beam(lambda pipeline: deciding.wire_finalize_files(pipeline, work, edges, stars))
         return members(work)
 
     return run
 
 
 def number(node):
-    return (node >> 32) * ROWS + row_in_shard(node)
+    return (node >> 32) * ROWS + get_shard_row(node)
 
 
 def clusters(rows):
@@ -147,7 +147,7 @@ def test_known_copies_are_found_and_nothing_else(documents, tmp_path, settled):
     assert clusters(rows) == KNOWN
     for node, survivor, label, size, high, low, place, exact, address, agreed in rows:
         mine = KNOWN[number(survivor)]
-        assert (number(label), size, id_of(high, low)) == (
+        assert (number(label), size, join_id(high, low)) == (
             min(mine),
             len(mine),
             f"{number(survivor):032x}",
@@ -225,7 +225,7 @@ def test_partitions_spill_files_pieces_and_rounds_change_nothing(
 
 
 def test_the_bound_is_a_number_of_equal_elements():
-    assert [least_agreement(bound) for bound in (0, 0.5, 0.7, 1)] == [0, 56, 79, 112]
+    assert [compute_min_agreement(bound) for bound in (0, 0.5, 0.7, 1)] == [0, 56, 79, 112]
 
 
 # edges between jobs
@@ -233,7 +233,7 @@ def test_the_bound_is_a_number_of_equal_elements():
 
 def edge_files(folder, *, partitions=3, stage="edges"):
     (folder / SPILL).mkdir(exist_ok=True)
-    return EdgeFiles(str(folder), stage, 2, partitions), Spread(
+    return EdgeFiles(str(folder), stage, 2, partitions), PartitionPlan(
         partitions, 1, str(folder / SPILL), 1 << 10
     )
 
@@ -273,7 +273,7 @@ def test_a_path_too_long_for_one_job_goes_on_in_the_next_and_ends_in_one_star(tm
     left = []
     while not left or left[-1]:
         after, _ = edge_files(tmp_path, stage=f"stars-{len(left) + 1}")
-        on_beam(partial(more_rounds, before=before, after=after, spread=spread))
+        on_beam(partial(wire_more_rounds, before=before, after=after, spread=spread))
         left.append(after.unsettled())
         before = after
     assert len(left) > 1 and left == sorted(left, reverse=True)

@@ -15,19 +15,19 @@ from pipelines.engine.exchange import (
     GROUPS,
     INLINE,
     Exchange,
-    Numbers,
-    Pieces,
-    Run,
+    SortedPartition,
+    SortedRun,
+    SplitIndices,
     _Cut,
     _merged,
     _Reduce,
-    cut,
-    pack,
-    partition_of,
+    assign_partitions,
+    iter_whole_groups,
+    pack_rows,
+    partition_rows,
+    read_spilled_partitions,
     sort_rows,
-    spilled_partitions,
-    unpack,
-    whole_groups,
+    unpack_rows,
 )
 
 I64 = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
@@ -41,7 +41,7 @@ def array(rows):
 def parts_of(blocks, cutter):
     """What a mapper sends for one bundle of blocks: (partition, part)."""
     cutter.start_bundle()
-    sent = [part for block in blocks for part in cutter.process(pack(array(block)))]
+    sent = [part for block in blocks for part in cutter.process(pack_rows(array(block)))]
     return sent + [value.value for value in cutter.finish_bundle()]
 
 
@@ -73,7 +73,7 @@ def test_any_order_of_blocks_and_any_way_give_the_same_sorted_rows(
     shuffled = data.draw(st.permutations(blocks))
     found = exchange(shuffled, partitions=partitions, spill=spill)
     rows = [row for block in blocks for row in block]
-    places = partition_of(array(rows)[:, 0], partitions, "hash").tolist() if rows else []
+    places = assign_partitions(array(rows)[:, 0], partitions, "hash").tolist() if rows else []
     expected = {}
     for place, row in zip(places, rows, strict=True):
         expected.setdefault(place, []).append(list(row))
@@ -94,7 +94,7 @@ RUNS = st.lists(
 
 
 def run(rows, width=2):
-    return Run(width, pack(np.array(rows, np.int64).reshape(-1, width)))
+    return SortedRun(width, pack_rows(np.array(rows, np.int64).reshape(-1, width)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -120,14 +120,14 @@ def test_merged_pieces_are_about_as_large_as_asked_also_where_one_key_has_all_ro
     parts = [
         part for block in blocks for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
     ]
-    [(_, runs)] = spilled_partitions(parts, 3, [])
-    sizes = [len(piece) for piece in Pieces(runs, 10_000)]
+    [(_, runs)] = read_spilled_partitions(parts, 3, [])
+    sizes = [len(piece) for piece in SortedPartition(runs, 10_000)]
     assert sum(sizes) == 120_000 and max(sizes) <= 10_000 and len(sizes) < 40
 
 
 def runs_of(part, width=3):
     """The runs that a part of one partition names."""
-    [(_, runs)] = spilled_partitions([part], width, [])
+    [(_, runs)] = read_spilled_partitions([part], width, [])
     return runs
 
 
@@ -138,7 +138,7 @@ def test_pieces_can_be_walked_through_twice_and_in_no_order_too(tmp_path):
         for block in (rows[500:], rows[:500])
         for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
     ]
-    pieces = Pieces([run for part in parts for run in runs_of(part)], 300)
+    pieces = SortedPartition([run for part in parts for run in runs_of(part)], 300)
     assert pieces.rows == 1000 and len(list(pieces)) > 1
     assert [row for piece in pieces for row in piece.tolist()] == [
         row for piece in pieces for row in piece.tolist()
@@ -154,7 +154,7 @@ def test_many_partitions_are_few_elements_and_one_file_a_flush(tmp_path):
     found = {
         partition: runs
         for _, part in parts
-        for partition, runs in spilled_partitions([part], 3, [])
+        for partition, runs in read_spilled_partitions([part], 3, [])
     }
     assert sorted(found) == list(range(1000)) and all(
         sum(run.rows for run in runs) == 1 for runs in found.values()
@@ -165,7 +165,7 @@ def test_partitions_without_rows_that_are_wanted_stand_among_those_with_some(tmp
     parts = parts_of([[(64 << 32, 0, 0)]], _Cut(3, 1, "shard", str(tmp_path)))
     [(group, part)] = parts
     assert group == 0
-    found = spilled_partitions([part], 3, range(0, 200, GROUPS))
+    found = read_spilled_partitions([part], 3, range(0, 200, GROUPS))
     assert [(partition, len(runs)) for partition, runs in found] == [
         (0, 0),
         (64, 1),
@@ -183,7 +183,7 @@ def test_whole_groups_are_cut_only_where_the_first_column_changes(keys, cuts):
     rows = np.column_stack([np.array(keys, np.int64), np.arange(len(keys), dtype=np.int64)])
     borders = sorted({0, len(keys), *(cut for cut in cuts if cut < len(keys))})
     pieces = [rows[a:b] for a, b in itertools.pairwise(borders)]
-    found = list(whole_groups(pieces))
+    found = list(iter_whole_groups(pieces))
     assert [row for piece in found for row in piece.tolist()] == rows.tolist()
     assert all(len(piece) for piece in found)
     assert all(a[-1, 0] != b[0, 0] for a, b in itertools.pairwise(found))
@@ -204,37 +204,37 @@ def test_the_number_of_partitions_changes_no_row(blocks, one, other):
 
 @given(keys=st.lists(I64, max_size=50), partitions=st.integers(1, 9))
 def test_every_key_has_one_partition_within_bounds(keys, partitions):
-    places = partition_of(np.array(keys, np.int64), partitions, "hash")
+    places = assign_partitions(np.array(keys, np.int64), partitions, "hash")
     assert ((places >= 0) & (places < partitions)).all()
     assert len({(k, p) for k, p in zip(keys, places.tolist(), strict=True)}) == len(set(keys))
 
 
 def test_keys_are_spread_evenly():
     counts = np.bincount(
-        partition_of(np.arange(70_000, dtype=np.int64) << 32, 7, "hash"), minlength=7
+        assign_partitions(np.arange(70_000, dtype=np.int64) << 32, 7, "hash"), minlength=7
     )
     assert counts.min() > 9_000
 
 
 def test_by_shard_a_node_goes_to_its_shard():
     nodes = np.array([0, 5, 1 << 32, (3 << 32) | 7], np.int64)
-    assert partition_of(nodes, 2, "shard").tolist() == [0, 0, 1, 3]
+    assert assign_partitions(nodes, 2, "shard").tolist() == [0, 0, 1, 3]
 
 
 @given(rows=st.lists(st.tuples(I64, I64, I64), max_size=20))
 def test_rows_are_sorted_as_python_sorts_tuples_and_blocks_round_trip(rows):
     assert [tuple(row) for row in sort_rows(array(rows)).tolist()] == sorted(rows)
-    assert unpack(pack(array(rows)), 3).tolist() == array(rows).tolist()
+    assert unpack_rows(pack_rows(array(rows)), 3).tolist() == array(rows).tolist()
 
 
 def test_no_rows_are_cut_to_nothing():
-    assert list(cut(array([]), 5, "hash")) == []
+    assert list(partition_rows(array([]), 5, "hash")) == []
     assert parts_of([[]], _Cut(3, 5, "hash", None)) == []
 
 
 def test_a_block_of_another_width_is_refused():
     with pytest.raises(ValueError, match="reshape"):
-        unpack(pack(np.zeros((1, 3), np.int64)), 2)
+        unpack_rows(pack_rows(np.zeros((1, 3), np.int64)), 2)
 
 
 def test_one_spill_file_a_block_holds_all_its_partitions(tmp_path):
@@ -254,7 +254,7 @@ def test_small_blocks_are_gathered_to_one_spill_file_and_large_ones_are_not_kept
 def test_every_partition_is_reduced_where_that_is_asked_also_those_without_rows(spills, tmp_path):
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         spill = str(tmp_path / "spill") if spills else None
-        blocks = pipeline | beam.Create([pack(array([(1, 2, 3)]))])
+        blocks = pipeline | beam.Create([pack_rows(array([(1, 2, 3)]))])
         blocks | Exchange(3, partitions=5, spill=spill, every=5, reduce=Touch(str(tmp_path)))
     sizes = {path.name: int(path.read_text()) for path in tmp_path.glob("reduced-*")}
     assert len(sizes) == 5 and sorted(sizes.values()) == [0, 0, 0, 0, 1]
@@ -288,7 +288,7 @@ def test_a_spill_file_that_is_gone_is_an_error(tmp_path):
 
 def test_an_inline_part_is_its_block():
     [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", None))
-    assert part == INLINE + pack(array([(1, 2, 3)]))
+    assert part == INLINE + pack_rows(array([(1, 2, 3)]))
 
 
 class Touch:
@@ -322,7 +322,7 @@ def test_it_runs_on_beam(spills, tmp_path):
     out.mkdir()
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         spill = str(tmp_path / "spill") if spills else None
-        made = pipeline | beam.Create([pack(block) for block in blocks])
+        made = pipeline | beam.Create([pack_rows(block) for block in blocks])
         made | Exchange(3, partitions=3, spill=spill, reduce=Collect(str(out)))
     found = {int(path.stem): json.loads(path.read_text()) for path in out.iterdir()}
     assert found == exchange([block.tolist() for block in blocks], partitions=3, spill=None)
@@ -332,7 +332,7 @@ def test_numbers_count_up(tmp_path):
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         (
             pipeline
-            | Numbers(5)
+            | SplitIndices(5)
             | beam.Map(lambda number, folder: (folder / str(number)).touch(), folder=tmp_path)
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == list("01234")
