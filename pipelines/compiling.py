@@ -26,7 +26,7 @@ from pipelines.annotate.signals.table import hashes_of_lines, signal_columns
 from pipelines.decide.dedup import repeated
 from pipelines.decide.dedup.components import assign_component_ids
 from pipelines.decide.dedup.hash_list import HashList
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_texts
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts

@@ -49,7 +49,9 @@ from pipelines.decide.dedup.keys import (
 from pipelines.decide.dedup.repeated import CUTS
 from pipelines.decide.dedup.repeats_graph import compute_shard_cuts
 from pipelines.document_shards import pairing, shard_path
-from pipelines.engine.exchange import SortedPartition, SplitIndices, pack_rows
+from pipelines.engine.exchange import SplitIndices
+from pipelines.engine.packed_rows import pack_rows
+from pipelines.engine.sorted_partition import SortedPartition
 
 KEYS, FINALIZE, STAGE = "keys", "settle", "decide"
 CODE = [

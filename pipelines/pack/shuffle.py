@@ -18,7 +18,9 @@ from gristmill.corpus.shards import shard_name, write_shard
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import Exchange, SplitIndices, SortedPartition, pack_rows
+from pipelines.engine.exchange import Exchange, SplitIndices
+from pipelines.engine.packed_rows import pack_rows
+from pipelines.engine.sorted_partition import SortedPartition
 
 STAGE = "shards"
 SPLITS = ("train", "validation", "test")
@@ -151,7 +153,7 @@ def shuffle(pipeline: beam.Pipeline, how: Shuffle) -> None:
         spill=str(Path(how.folder) / SPILL),
         reduce=partial(write_output, how=how),
         every=how.outputs.total,
-        piece=how.piece,
+        chunk_bytes=how.piece,
     )
     places = (
         pipeline

@@ -22,7 +22,8 @@ from gristmill.runs.run import SPILL
 from pipelines.config import TokenizerConfig
 from pipelines.decide.dedup.keys import make_nodes
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.engine.exchange import SplitIndices, sort_rows
+from pipelines.engine.exchange import SplitIndices
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_text
 from pipelines.tokenizer.hugging_face import check_equal, fast_tokenizer, write_tokenizer
 from pipelines.tokenizer.training import train

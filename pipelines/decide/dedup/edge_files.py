@@ -17,13 +17,9 @@ from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
 from pipelines.decide.dedup import components, groups
 from pipelines.decide.dedup.graph import MapRows, PartitionPlan, select_nodes, wire_star_rounds
-from pipelines.engine.exchange import (
-    CHUNK_BYTES,
-    SortedPartition,
-    SplitIndices,
-    iter_whole_groups,
-    pack_rows,
-)
+from pipelines.engine.exchange import CHUNK_BYTES, SplitIndices
+from pipelines.engine.packed_rows import pack_rows
+from pipelines.engine.sorted_partition import SortedPartition, iter_whole_groups
 
 ROUNDS = 4
 """Rounds of one job: copies of web text need two or three, a path of 10^5 nodes with random numbers thirteen."""

@@ -26,16 +26,9 @@ from pipelines.decide.dedup import components, groups
 from pipelines.decide.dedup.groups import EXACT_COPY, MEMBER, PLACE
 from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH, compute_survivor_order
 from pipelines.document_shards import shard_path
-from pipelines.engine.exchange import (
-    CHUNK_BYTES,
-    Exchange,
-    PartitionBy,
-    Reducer,
-    SortedPartition,
-    iter_whole_groups,
-    pack_rows,
-    unpack_rows,
-)
+from pipelines.engine.exchange import CHUNK_BYTES, Exchange, Reducer
+from pipelines.engine.packed_rows import PartitionBy, pack_rows, unpack_rows
+from pipelines.engine.sorted_partition import SortedPartition, iter_whole_groups
 
 SIGNATURE_WIDTH = PERMUTATIONS // 2
 """A signature as int64 columns: two elements each."""
@@ -72,7 +65,7 @@ class PartitionPlan:
         self, width: int, reduce: Reducer, *, by: PartitionBy = "hash", every: int = 0
     ) -> Exchange:
         """Regroup rows by the hash of their first column, or by the shard of the node in it."""
-        place = {"partitions": self.partitions, "spill": self.spill, "piece": self.piece}
+        place = {"partitions": self.partitions, "spill": self.spill, "chunk_bytes": self.piece}
         return Exchange(width, by=by, reduce=reduce, every=every, **place)  # type: ignore[arg-type]
 
     def all_shards(self, width: int, reduce: Reducer) -> Exchange:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipelines.decide.dedup.keys import RANK_WIDTH
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 
 MAX_STAR = 10_000
 """Members of one star. A larger bucket becomes several, whose centres hang on the first: no node, and so no shard that

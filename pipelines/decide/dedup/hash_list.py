@@ -14,7 +14,7 @@ from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import assign_partitions
+from pipelines.engine.packed_rows import assign_partitions
 
 DTYPE = np.dtype("<u8")
 

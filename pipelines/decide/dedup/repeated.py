@@ -40,7 +40,7 @@ from pipelines.decide.kernels.repeats import (
     line_spans,
     paragraph_hashes,
 )
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.kernels.buffers import text_buffers
 
 REASONS = ("repeated_line", "repeated_paragraph", "repeated_span")

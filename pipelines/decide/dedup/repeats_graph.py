@@ -45,7 +45,9 @@ from pipelines.decide.dedup.repeated import (
     sum_rows,
 )
 from pipelines.document_shards import shard_path
-from pipelines.engine.exchange import SortedPartition, SplitIndices, pack_rows, unpack_rows
+from pipelines.engine.exchange import SplitIndices
+from pipelines.engine.packed_rows import pack_rows, unpack_rows
+from pipelines.engine.sorted_partition import SortedPartition
 
 UNITS, FINGERPRINTS, SPANS = "units", "fingerprints", "spans"
 ROWS = 1000

@@ -186,8 +186,8 @@ def test_no_byte_depends_on_workers_memory_or_runner(annotated, decided, tmp_pat
 
 def test_no_byte_depends_on_whether_workers_are_threads_or_processes(annotated, decided, tmp_path):
     program = (
-        "from pipelines import decide_jobs; run = decide_jobs.engine.run;"
-        "decide_jobs.engine.run = lambda *a, mode, **k: run(*a, mode='processes', **k);"
+        "from pipelines.decide import jobs; run = jobs.engine.run_pipeline;"
+        "jobs.engine.run_pipeline = lambda *a, mode, **k: run(*a, mode='processes', **k);"
         "from gristmill.cli import main; main()"
     )
     command = [

@@ -108,7 +108,7 @@ def members(work):
 @pytest.fixture
 def settled(monkeypatch):
     """A function that runs a work by one union-find, or by rounds of stars, and gives its members."""
-    monkeypatch.setattr(deciding, "settle_shard", save)
+    monkeypatch.setattr(deciding, "finalize_shard", save)
 
     def run(work, *, rounds=False):
         if not rounds:

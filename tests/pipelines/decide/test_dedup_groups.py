@@ -22,7 +22,7 @@ from pipelines.decide.dedup.groups import (
     sort_unique_rows,
 )
 from pipelines.decide.dedup.keys import join_id, split_ids
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 
 KEYS = st.lists(st.integers(0, 3), max_size=24).map(sorted)
 CUTS = st.lists(st.integers(1, 23), max_size=6)

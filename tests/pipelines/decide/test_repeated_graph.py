@@ -32,7 +32,7 @@ from pipelines.decide.dedup.repeats_graph import (
     make_places_path,
     write_places,
 )
-from pipelines.engine.exchange import SortedPartition
+from pipelines.engine.sorted_partition import SortedPartition
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts

@@ -14,7 +14,7 @@ from pipelines.decide.dedup.hash_list import (
     open_list,
     write_list,
 )
-from pipelines.engine.exchange import assign_partitions
+from pipelines.engine.packed_rows import assign_partitions
 
 STAGE = "units"
 HASHES = st.integers(0, 20) | st.integers(0, 2**63 - 1)

@@ -33,7 +33,7 @@ from pipelines.decide.dedup.repeated import (
     sum_rows,
 )
 from pipelines.decide.dedup.repeated import CUTS as DECIDED
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import text_buffers
 from pipelines.kernels.line_hashes import folded_texts

@@ -11,24 +11,21 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.engine.exchange import (
-    GROUPS,
-    INLINE,
-    Exchange,
-    SortedPartition,
-    SortedRun,
-    SplitIndices,
-    _Cut,
-    _merged,
-    _Reduce,
+from pipelines.engine.exchange import Exchange, PartitionBlocks, ReducePartitions, SplitIndices
+from pipelines.engine.packed_rows import (
     assign_partitions,
-    iter_whole_groups,
     pack_rows,
     partition_rows,
-    read_spilled_partitions,
     sort_rows,
     unpack_rows,
 )
+from pipelines.engine.sorted_partition import (
+    SortedPartition,
+    SortedRun,
+    iter_whole_groups,
+    merge_runs,
+)
+from pipelines.engine.spill import GROUPS, INLINE, read_spilled_partitions
 
 I64 = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
 BLOCKS = st.lists(st.lists(st.tuples(I64, I64, st.integers(0, 2)), max_size=8), max_size=6)
@@ -50,7 +47,7 @@ def exchange(blocks, *, partitions, spill, by="hash", limit=1 << 20, bundle=2):
     groups = {}
     for start in range(0, len(blocks), bundle):
         for partition, part in parts_of(
-            blocks[start : start + bundle], _Cut(3, partitions, by, spill)
+            blocks[start : start + bundle], PartitionBlocks(3, partitions, by, spill)
         ):
             groups.setdefault(partition, []).append(part)
     found = {}
@@ -60,7 +57,7 @@ def exchange(blocks, *, partitions, spill, by="hash", limit=1 << 20, bundle=2):
         return iter(())
 
     for group in groups.items():
-        assert list(_Reduce(3, keep, limit).process(group)) == []
+        assert list(ReducePartitions(3, keep, limit).process(group)) == []
     return found
 
 
@@ -100,7 +97,7 @@ def run(rows, width=2):
 @settings(max_examples=300, deadline=None)
 @given(runs=RUNS, limit=st.integers(1, 40))
 def test_merging_gives_every_row_once_in_order(runs, limit):
-    pieces = list(_merged([run(rows) for rows in runs], limit))
+    pieces = list(merge_runs([run(rows) for rows in runs], limit))
     assert [tuple(row) for piece in pieces for row in piece.tolist()] == sorted(
         row for rows in runs for row in rows
     )
@@ -118,7 +115,9 @@ def test_merged_pieces_are_about_as_large_as_asked_also_where_one_key_has_all_ro
         for _ in range(60)
     ]
     parts = [
-        part for block in blocks for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
+        part
+        for block in blocks
+        for _, part in parts_of([block], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     ]
     [(_, runs)] = read_spilled_partitions(parts, 3, [])
     sizes = [len(piece) for piece in SortedPartition(runs, 10_000)]
@@ -136,7 +135,7 @@ def test_pieces_can_be_walked_through_twice_and_in_no_order_too(tmp_path):
     parts = [
         part
         for block in (rows[500:], rows[:500])
-        for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
+        for _, part in parts_of([block], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     ]
     pieces = SortedPartition([run for part in parts for run in runs_of(part)], 300)
     assert pieces.rows == 1000 and len(list(pieces)) > 1
@@ -148,7 +147,7 @@ def test_pieces_can_be_walked_through_twice_and_in_no_order_too(tmp_path):
 
 def test_many_partitions_are_few_elements_and_one_file_a_flush(tmp_path):
     parts = parts_of(
-        [[(key << 32, 0, 0) for key in range(1000)]], _Cut(3, 1, "shard", str(tmp_path))
+        [[(key << 32, 0, 0) for key in range(1000)]], PartitionBlocks(3, 1, "shard", str(tmp_path))
     )
     assert len(parts) == GROUPS and len(list(tmp_path.iterdir())) == 1
     found = {
@@ -162,7 +161,7 @@ def test_many_partitions_are_few_elements_and_one_file_a_flush(tmp_path):
 
 
 def test_partitions_without_rows_that_are_wanted_stand_among_those_with_some(tmp_path):
-    parts = parts_of([[(64 << 32, 0, 0)]], _Cut(3, 1, "shard", str(tmp_path)))
+    parts = parts_of([[(64 << 32, 0, 0)]], PartitionBlocks(3, 1, "shard", str(tmp_path)))
     [(group, part)] = parts
     assert group == 0
     found = read_spilled_partitions([part], 3, range(0, 200, GROUPS))
@@ -229,7 +228,7 @@ def test_rows_are_sorted_as_python_sorts_tuples_and_blocks_round_trip(rows):
 
 def test_no_rows_are_cut_to_nothing():
     assert list(partition_rows(array([]), 5, "hash")) == []
-    assert parts_of([[]], _Cut(3, 5, "hash", None)) == []
+    assert parts_of([[]], PartitionBlocks(3, 5, "hash", None)) == []
 
 
 def test_a_block_of_another_width_is_refused():
@@ -239,15 +238,22 @@ def test_a_block_of_another_width_is_refused():
 
 def test_one_spill_file_a_block_holds_all_its_partitions(tmp_path):
     rows = array([(key, 0, 0) for key in range(100)])
-    parts = parts_of([rows.tolist()], _Cut(3, 5, "hash", str(tmp_path)))
+    parts = parts_of([rows.tolist()], PartitionBlocks(3, 5, "hash", str(tmp_path)))
     assert len(parts) == 5 and len(list(tmp_path.iterdir())) == 1
     assert sum(run.rows for _, part in parts for run in runs_of(part)) == len(rows)
 
 
 def test_small_blocks_are_gathered_to_one_spill_file_and_large_ones_are_not_kept_waiting(tmp_path):
     blocks = [[(key, 0, 0)] for key in range(20)]
-    assert len(parts_of(blocks, _Cut(3, 1, "hash", str(tmp_path / "one")))) == 1
-    assert len(parts_of(blocks, _Cut(3, 1, "hash", str(tmp_path / "many"), piece=5 * 24))) == 4
+    assert len(parts_of(blocks, PartitionBlocks(3, 1, "hash", str(tmp_path / "one")))) == 1
+    assert (
+        len(
+            parts_of(
+                blocks, PartitionBlocks(3, 1, "hash", str(tmp_path / "many"), chunk_bytes=5 * 24)
+            )
+        )
+        == 4
+    )
 
 
 @pytest.mark.parametrize("spills", [False, True])
@@ -262,13 +268,13 @@ def test_every_partition_is_reduced_where_that_is_asked_also_those_without_rows(
 
 def test_an_attempt_never_writes_over_another(tmp_path):
     for _ in range(3):
-        parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
+        parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("keep", [0, 1, 23])
 def test_a_cut_spill_file_is_an_error_and_never_fewer_rows(keep, tmp_path):
-    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
+    [(_, part)] = parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     [run] = runs_of(part)
     Path(run.path).write_bytes(Path(run.path).read_bytes()[:keep])
     with pytest.raises(OSError, match=f"is cut: {keep} of 24 bytes at 0"):
@@ -280,14 +286,14 @@ def test_a_cut_spill_file_is_an_error_and_never_fewer_rows(keep, tmp_path):
 
 
 def test_a_spill_file_that_is_gone_is_an_error(tmp_path):
-    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
+    [(_, part)] = parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     next(tmp_path.iterdir()).unlink()
     with pytest.raises(FileNotFoundError):
         runs_of(part)
 
 
 def test_an_inline_part_is_its_block():
-    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", None))
+    [(_, part)] = parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", None))
     assert part == INLINE + pack_rows(array([(1, 2, 3)]))
 
 

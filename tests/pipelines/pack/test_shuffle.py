@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from gristmill.corpus.shards import open_shard, shard_schema
 from gristmill.hashing import KEY_MASK
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import SortedPartition, SortedRun, pack_rows, sort_rows
+from pipelines.engine.packed_rows import pack_rows, sort_rows
+from pipelines.engine.sorted_partition import SortedPartition, SortedRun
 from pipelines.pack import shuffle
 from pipelines.pack.shuffle import (
     WIDTH,
