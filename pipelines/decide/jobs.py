@@ -22,7 +22,7 @@ from pipelines.decide.dedup.components import estimate_union_bytes
 from pipelines.decide.dedup.edge_files import EdgeFiles, wire_more_rounds
 from pipelines.decide.dedup.graph import EDGE, GIANT, DecideJob, PartitionPlan
 from pipelines.decide.dedup.groups import MAX_STAR
-from pipelines.decide.dedup.keys import BAND_WIDTH
+from pipelines.decide.dedup.keys import BAND
 from pipelines.decide.dedup.repeats_graph import list_pending_graphs
 from pipelines.engine import launch as engine
 from pipelines.engine.release_memory import release_to_os
@@ -55,7 +55,7 @@ def plan_partitions(
 
 def count_band_bytes(documents: int, config: DecideConfig) -> int:
     """The bytes of all band rows of so many documents."""
-    return documents * config.near.bands * BAND_WIDTH * 8
+    return documents * config.near.bands * BAND.width * 8
 
 
 def run_jobs(
@@ -109,17 +109,17 @@ def _settle(
 
 def _stars(work: DecideJob, job: Job) -> tuple[EdgeFiles, EdgeFiles]:
     """The files of all edges, and of the stars they were made into, by as many jobs as that takes."""
-    partitions = work.spread.partitions
-    edges = EdgeFiles(work.folder, "edges", EDGE, partitions, work.spread.piece)
+    partitions = work.plan.partitions
+    edges = EdgeFiles(work.folder, "edges", EDGE.width, partitions, work.plan.chunk_bytes)
     if not edges.is_done:
-        stages = {deciding.KEYS: work.spread.shards, edges.name: partitions}
+        stages = {deciding.KEYS: work.plan.shards, edges.name: partitions}
         job(lambda pipeline: deciding.wire_edge_files(pipeline, work, edges), "edges", **stages)
     before, number = edges, 0
     while True:
         number += 1
-        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions, work.spread.piece)
+        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions, work.plan.chunk_bytes)
         if not after.is_checked:
-            build = partial(wire_more_rounds, before=before, after=after, spread=work.spread)
+            build = partial(wire_more_rounds, before=before, after=after, plan=work.plan)
             job(build, f"stars {number}", **{after.name: partitions})
         if not after.unsettled():
             return edges, after

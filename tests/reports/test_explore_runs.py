@@ -21,7 +21,7 @@ from gristmill.runs.finished import open_run
 from gristmill.runs.run import start_run
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS
 from pipelines.config import Bound, DecideConfig, OwnRule
-from pipelines.decide.graph import DECISION_SCHEMA
+from pipelines.decide.decisions import DECISION_SCHEMA
 from pipelines.contract import FIXED_REASONS, load_preset_rules, choose_rules, judge_documents, build_legend
 from pipelines.document_shards import DECIDED
 from reports.explore import source as source_module

@@ -27,7 +27,7 @@ ROUNDS = 4
 
 @dataclass(frozen=True, slots=True)
 class EdgeFiles:
-    """The files of one stage: `width` columns in as many files as the edges are spread over partitions.
+    """The files of one stage: `width` columns in as many files as the edges are plan over partitions.
 
     The number of partitions is part of the stage's name: receipts of a run that went on with another --memory are of
     other files.
@@ -37,7 +37,7 @@ class EdgeFiles:
     stage: str
     width: int
     partitions: int
-    piece: int = CHUNK_BYTES
+    chunk_bytes: int = CHUNK_BYTES
 
     @property
     def name(self) -> str:
@@ -58,18 +58,16 @@ class EdgeFiles:
             == self.partitions
         )
 
-    def wire_write(self, edges: beam.PCollection, spread: PartitionPlan) -> beam.PCollection:
+    def wire_write(self, edges: beam.PCollection, plan: PartitionPlan) -> beam.PCollection:
         """Write the distinct edges."""
-        return edges | f"write {self.stage}" >> spread.exchange(
+        return edges | f"write {self.stage}" >> plan.exchange(
             self.width, self._write, every=self.partitions
         )
 
-    def wire_check(self, edges: beam.PCollection, spread: PartitionPlan) -> beam.PCollection:
+    def wire_check(self, edges: beam.PCollection, plan: PartitionPlan) -> beam.PCollection:
         """Count, into receipts, the nodes of (larger, smaller) edges that are no star yet."""
         roles = edges | "roles" >> beam.ParDo(MapRows(2, components.list_roles))
-        return roles | f"check {self.stage}" >> spread.exchange(
-            3, self._check, every=self.partitions
-        )
+        return roles | f"check {self.stage}" >> plan.exchange(3, self._check, every=self.partitions)
 
     def wire_read(self, pipeline: beam.Pipeline) -> beam.PCollection:
         """The edges, in blocks."""
@@ -110,7 +108,7 @@ class EdgeFiles:
 
     def read(self, partition: int) -> Iterator[bytes]:
         """The blocks of one file."""
-        limit = max(1, self.piece // (8 * self.width)) * 8 * self.width
+        limit = max(1, self.chunk_bytes // (8 * self.width)) * 8 * self.width
         with open(Path(self.folder) / SPILL / f"{self.name}-{partition:05d}.edges", "rb") as file:
             yield from iter(partial(file.read, limit), b"")
 
@@ -124,15 +122,15 @@ class _Read(beam.DoFn):  # type: ignore[misc]
 
 
 def wire_more_rounds(
-    pipeline: beam.Pipeline, before: EdgeFiles, after: EdgeFiles, spread: PartitionPlan
+    pipeline: beam.Pipeline, before: EdgeFiles, after: EdgeFiles, plan: PartitionPlan
 ) -> None:
     """One job: read edges, ROUNDS rounds of stars, write edges, count what is no star yet."""
     edges = before.wire_read(pipeline) | "two nodes" >> beam.ParDo(
         MapRows(before.width, select_nodes)
     )
-    stars = wire_star_rounds(edges, spread, ROUNDS)
-    after.wire_write(stars, spread)
-    after.wire_check(stars, spread)
+    stars = wire_star_rounds(edges, plan, ROUNDS)
+    after.wire_write(stars, plan)
+    after.wire_check(stars, plan)
 
 
 def wire_component_files(pipeline: beam.Pipeline, stars: EdgeFiles) -> beam.PCollection:

@@ -21,7 +21,7 @@ from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.decide.dedup.graph import DecideJob, get_shard_row
+from pipelines.decide.dedup.graph import DecideJob
 from pipelines.decide.dedup.hash_list import HashList, is_written, open_list, write_list
 from pipelines.decide.dedup.keys import compute_survivor_order, make_nodes
 from pipelines.decide.dedup.repeated import (
@@ -44,6 +44,7 @@ from pipelines.decide.dedup.repeated import (
     select_repeated_units,
     sum_rows,
 )
+from pipelines.decide.dedup.signatures import get_shard_row
 from pipelines.document_shards import shard_path
 from pipelines.engine.exchange import SplitIndices
 from pipelines.engine.packed_rows import pack_rows, unpack_rows
@@ -68,7 +69,7 @@ class RepeatGraph:
 
 def list_pending_graphs(work: DecideJob) -> tuple[RepeatGraph, ...]:
     """The graphs that the configuration asks for and that are not done, in the order in which they have to run."""
-    partitions, shards = work.spread.partitions, work.spread.shards
+    partitions, shards = work.plan.partitions, work.plan.shards
     units = RepeatGraph(UNITS, partitions, partial(wire_units, work=work))
     fingerprints = RepeatGraph(FINGERPRINTS, partitions, partial(wire_fingerprints, work=work))
     spans = RepeatGraph(SPANS, shards, partial(wire_spans, work=work))
@@ -90,32 +91,30 @@ def wire_units(pipeline: beam.Pipeline, work: DecideJob) -> None:
     """Write the lists of repeated lines and paragraphs."""
     rows = (
         pipeline
-        | "shards" >> SplitIndices(work.spread.shards)
+        | "shards" >> SplitIndices(work.plan.shards)
         | "count units" >> beam.ParDo(_Rows(work, count_shard_units))
     )
-    spread = work.spread
-    _ = rows | "by unit" >> spread.exchange(
-        UNIT, partial(write_units, work), every=spread.partitions
-    )
+    plan = work.plan
+    _ = rows | "by unit" >> plan.exchange(UNIT, partial(write_units, work), every=plan.partitions)
 
 
 def wire_fingerprints(pipeline: beam.Pipeline, work: DecideJob) -> None:
     """Write the lists of fingerprints that come more than once."""
-    shards = pipeline | "shards" >> SplitIndices(work.spread.shards)
+    shards = pipeline | "shards" >> SplitIndices(work.plan.shards)
     rows = shards | "fingerprints" >> beam.ParDo(_Rows(work, count_shard_fingerprints))
-    reduce, every = partial(write_fingerprints, work), work.spread.partitions
-    _ = rows | "by fingerprint" >> work.spread.exchange(FINGERPRINT, reduce, every=every)
+    reduce, every = partial(write_fingerprints, work), work.plan.partitions
+    _ = rows | "by fingerprint" >> work.plan.exchange(FINGERPRINT, reduce, every=every)
 
 
 def wire_spans(pipeline: beam.Pipeline, work: DecideJob) -> None:
     """Write the places of runs that stand before; needs the lists of `find_fingerprints`."""
     runs = (
         pipeline
-        | "shards" >> SplitIndices(work.spread.shards)
+        | "shards" >> SplitIndices(work.plan.shards)
         | "runs" >> beam.ParDo(_Rows(work, list_shard_runs))
     )
-    places = runs | "by run" >> work.spread.exchange(RUN, _later)
-    _ = places | "by shard" >> work.spread.all_shards(PLACE, partial(write_places, work))
+    places = runs | "by run" >> work.plan.exchange(RUN, _later)
+    _ = places | "by shard" >> work.plan.all_shards(PLACE, partial(write_places, work))
 
 
 class _Rows(beam.DoFn):  # type: ignore[misc]
@@ -217,7 +216,7 @@ def write_fingerprints(
 def _write(
     work: DecideJob, stage: str, partition: int, hashes: Iterator[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    partitions = work.spread.partitions
+    partitions = work.plan.partitions
     if not is_written(work.run, stage, partition, partitions):
         write_list(work.run, stage, partition, hashes, partitions=partitions)
     yield from ()

@@ -11,18 +11,16 @@ from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
 from pipelines.config import PERMUTATIONS, DecideConfig, UrlConfig
 from pipelines.contract import FIXED_REASONS, build_legend, choose_rules
-from pipelines.decide.dedup.groups import MEMBER
-from pipelines.decide.dedup.keys import KEY_WIDTH, make_nodes, split_ids
-from pipelines.decide.graph import (
-    BIT,
+from pipelines.decide.decisions import (
     DECISION_SCHEMA,
     NO_CLUSTER,
     compute_repeats,
     count_outcomes,
-    judge_table,
     make_decision_table,
-    make_keys,
 )
+from pipelines.decide.dedup.keys import CONTENT_KEY, make_nodes, split_ids
+from pipelines.decide.dedup.signatures import MEASURED_MEMBER
+from pipelines.decide.shard_keys import BIT, judge_table, make_keys
 from pipelines.tokenizer.graph import WIDTH, choose, stratum_key, stratum_weights
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.
@@ -109,8 +107,11 @@ def test_only_documents_that_passed_have_keys_and_only_those_with_an_address_one
     table = documents({}, {}, {"text": "too short", "url": None})
     contents, addresses = make_keys(table, 5, np.array([True, False, True]), DecideConfig())
     nodes = make_nodes(5, 3)
-    assert contents.shape == (2, KEY_WIDTH) and contents[:, -1].tolist() == [nodes[0], nodes[2]]
-    assert addresses.shape == (1, KEY_WIDTH) and addresses[:, -1].tolist() == [nodes[0]]
+    assert contents.shape == (2, CONTENT_KEY.width) and contents[:, -1].tolist() == [
+        nodes[0],
+        nodes[2],
+    ]
+    assert addresses.shape == (1, CONTENT_KEY.width) and addresses[:, -1].tolist() == [nodes[0]]
     off = DecideConfig(url=UrlConfig(max_documents=0))
     assert len(make_keys(table, 5, np.ones(3, bool), off)[1]) == 0
 
@@ -120,7 +121,7 @@ def test_a_shard_without_documents_has_no_keys_and_no_decisions(documents):
     contents, addresses = make_keys(empty, 0, np.zeros(0, bool), DecideConfig())
     assert len(contents) == len(addresses) == 0
     assert judge_table(empty, DecideConfig()).tolist() == []
-    none = np.zeros(0, np.int64), np.zeros((0, MEMBER + 1), np.int64)
+    none = np.zeros(0, np.int64), np.zeros((0, MEASURED_MEMBER.width), np.int64)
     assert make_decision_table(*none, DecideConfig()).schema.equals(DECISION_SCHEMA)
 
 
@@ -136,7 +137,7 @@ def member(row, place, *, exact=0, url=0, agreed=PERMUTATIONS, size=4):
 def decided(members, *, rows=5, reasons=None, **config):
     bits = np.zeros(rows, np.int64) if reasons is None else np.array(reasons, np.int64)
     return make_decision_table(
-        bits, np.array(members, np.int64).reshape(-1, MEMBER + 1), DecideConfig(**config)
+        bits, np.array(members, np.int64).reshape(-1, MEASURED_MEMBER.width), DecideConfig(**config)
     )
 
 

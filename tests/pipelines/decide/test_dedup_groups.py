@@ -137,7 +137,7 @@ def test_a_cluster_names_its_survivor_label_size_and_every_members_place():
     )
     c, e = (split_ids(pa.array([name * 32]))[0].tolist() for name in "ce")
     for cuts in ([], [1], [2], [3], [4], [1, 2, 3, 4]):
-        assert together(list_cluster_members(in_pieces(rows, cuts)), MEMBER) == [
+        assert together(list_cluster_members(in_pieces(rows, cuts)), MEMBER.width) == [
             [4, 4, 1, 4, *c, 0, 0, 0],
             [9, 4, 1, 4, *c, 1, 0, 1],
             [1, 4, 1, 4, *c, 2, 0, 0],
@@ -156,7 +156,7 @@ def test_every_cluster_has_one_survivor_the_best_ranked(members, cuts):
             np.int64,
         ).reshape(-1, 8)
     )
-    found = together(list_cluster_members(in_pieces(rows, cuts)), MEMBER)
+    found = together(list_cluster_members(in_pieces(rows, cuts)), MEMBER.width)
     assert sorted(row[0] for row in found) == list(range(len(members)))
     for node, survivor, label, size, *_, place, _, _ in found:
         mine = [(prior, n) for n, (own, prior) in enumerate(members) if own == label]

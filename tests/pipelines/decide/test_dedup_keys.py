@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.document import MOMENT
-from pipelines.decide.dedup.graph import get_shard_row
 from pipelines.decide.dedup.keys import (
-    BAND_WIDTH,
-    KEY_WIDTH,
+    BAND,
+    CONTENT_KEY,
     NO_DATE,
     compute_survivor_order,
     hash_bands,
@@ -23,6 +22,7 @@ from pipelines.decide.dedup.keys import (
     split_halves,
     split_ids,
 )
+from pipelines.decide.dedup.signatures import get_shard_row
 
 IDS = st.integers(0, 2**128 - 1).map(lambda value: f"{value:032x}")
 
@@ -95,7 +95,10 @@ def test_keys_are_hash_rank_and_node_of_the_documents_that_are_used():
         [0, low, 0, 1, 2, 3, 2 << 32],
         [0, low + 1, 8, 9, 10, 11, (2 << 32) + 2],
     ]
-    assert make_key_rows(hashes, rank, make_nodes(2, 3), np.zeros(3, bool)).shape == (0, KEY_WIDTH)
+    assert make_key_rows(hashes, rank, make_nodes(2, 3), np.zeros(3, bool)).shape == (
+        0,
+        CONTENT_KEY.width,
+    )
 
 
 def test_a_node_names_its_shard_and_row():
@@ -108,7 +111,7 @@ def test_equal_bands_share_a_key_and_bands_of_different_places_never_do():
     signatures = np.zeros((3, 112), np.uint32)
     signatures[1, :8] = 5
     rows = make_band_rows(signatures, np.array([[7, 10], [8, 11], [9, 12]]), bands=14, rows=8)
-    assert rows.shape == (42, BAND_WIDTH) and (rows[:, 0] >= 0).all()
+    assert rows.shape == (42, BAND.width) and (rows[:, 0] >= 0).all()
     assert set(map(tuple, rows[:, 1:].tolist())) == {(7, 10), (8, 11), (9, 12)}
     keys = {node: set(rows[rows[:, 2] == node, 0].tolist()) for node in (10, 11, 12)}
     assert keys[10] == keys[12] and len(keys[10]) == 14 and len(keys[10] & keys[11]) == 13
@@ -122,5 +125,5 @@ def test_any_bands_that_fit_give_a_row_a_band(bands, rows):
         signatures[:0], np.zeros((0, 2), np.int64), bands=bands, rows=rows
     ).shape == (
         0,
-        BAND_WIDTH,
+        BAND.width,
     )

@@ -106,9 +106,9 @@ ASKED = RepeatedConfig(documents=4, span_words=20)
 
 
 def search_of(folder, shards, *, partitions=3, spill=True, asked=ASKED, piece=1 << 16, **config):
-    spread = PartitionPlan(partitions, shards, str(folder / SPILL) if spill else None, piece)
+    plan = PartitionPlan(partitions, shards, str(folder / SPILL) if spill else None, piece)
     return DecideJob(
-        str(folder), str(folder / "documents"), DecideConfig(repeated=asked, **config), spread
+        str(folder), str(folder / "documents"), DecideConfig(repeated=asked, **config), plan
     )
 
 
