@@ -42,7 +42,7 @@ from pipelines.annotate.signals.table import (
     compute_signature_column,
     load_stop_words,
 )
-from pipelines.decide.rules import all_rules
+from pipelines.contract import load_preset_rules
 from pipelines.kernels.buffers import get_text_buffers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared/data"
@@ -69,7 +69,7 @@ SENTENCES = {"th": "tha", "ar": "ara"}
 
 def fineweb2_bounds(lang: str) -> dict[str, dict[str, float]]:
     """The bounds of our preset `fineweb2` in a language, by rule, as its script wants them; {} in English."""
-    rules = [rule for rule in all_rules() if rule.preset == "fineweb2" and lang != "en"]
+    rules = [rule for rule in load_preset_rules() if rule.preset == "fineweb2" and lang != "en"]
     found = {rule.name: dict(zip(("min", "max"), rule.bounds(lang), strict=True)) for rule in rules}
     finite = {
         name: {side: bound for side, bound in pair.items() if np.isfinite(bound)}
@@ -152,7 +152,7 @@ def numbers_and_rules(column: pa.Array, lang: str) -> object:
     langs = [lang] * len(column)
     rules = [
         rule
-        for rule in all_rules()
+        for rule in load_preset_rules()
         if rule.preset in ("gopher", "gopher_letters", "repetition", "c4", "fineweb")
     ]
     return [rule.applies(signals[rule.signal].to_numpy(), langs) for rule in rules]
@@ -189,9 +189,9 @@ def verdicts(texts: Sequence[str], lang: str) -> dict[str, np.ndarray]:
     signals = dict(zip([field.name for field in SIGNAL_FIELDS], columns, strict=True))
     found = {
         rule.name: rule.applies(signals[rule.signal].to_numpy(), [lang] * len(texts))
-        for rule in all_rules()
+        for rule in load_preset_rules()
     }
-    c4 = np.any([found[rule.name] for rule in all_rules() if rule.preset == "c4"], axis=0)
+    c4 = np.any([found[rule.name] for rule in load_preset_rules() if rule.preset == "c4"], axis=0)
     return (
         found | {"c4": c4}
     )  # datatrove's filter says only the first reason it meets: the verdicts of the whole preset are compared

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from pipelines.annotate.kernels.minhash import SHINGLE
 from pipelines.annotate.signals.table import compute_signature_column, view_signature_matrix
 from pipelines.decide.config import choose_min_similarity
-from pipelines.decide.dedup.keys import band_keys
-from pipelines.decide.dedup.lsh import caught, optimal
+from pipelines.decide.dedup.keys import hash_bands
+from pipelines.decide.dedup.lsh import choose_bands, compute_catch_probability
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.unicode import build_class_table, build_lower_table
 from pipelines.kernels.words import split_words
@@ -68,7 +68,8 @@ class Pairs:
     def met(self, choice: Choice) -> np.ndarray:
         """bool: which pairs share a band."""
         keys = [
-            band_keys(side, bands=choice.bands, rows=choice.rows) for side in (self.one, self.other)
+            hash_bands(side, bands=choice.bands, rows=choice.rows)
+            for side in (self.one, self.other)
         ]
         return np.asarray((keys[0] == keys[1]).any(axis=1))
 
@@ -77,7 +78,7 @@ def choices() -> list[Choice]:
     """The default, and what the thresholds stand for."""
     found = [Choice("14 x 8", 14, 8, 0.5)]
     for threshold in THRESHOLDS:
-        bands, rows = optimal(threshold, PERMUTATIONS)
+        bands, rows = choose_bands(threshold, PERMUTATIONS)
         found.append(
             Choice(
                 f"{threshold:g} = {bands} x {rows}", bands, rows, choose_min_similarity(threshold)
@@ -136,7 +137,7 @@ def rows_of(pairs: Pairs, choice: Choice) -> Iterator[str]:
         inside = (pairs.exact >= low) & (pairs.exact < high)
         if not inside.any():
             continue
-        expected = caught(pairs.exact[inside], choice.bands, choice.rows)
+        expected = compute_catch_probability(pairs.exact[inside], choice.bands, choice.rows)
         error = 2 * float(np.sqrt((expected * (1 - expected)).sum())) / inside.sum()
         off = abs(met[inside].mean() - expected.mean()) > error + 0.5 / inside.sum()
         theory = f"{expected.mean():.3f} +- {error:.3f}"

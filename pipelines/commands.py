@@ -29,7 +29,7 @@ from pipelines.tokenizer import commands as tokenizer_commands
 
 if TYPE_CHECKING:
     from pipelines.config import PrepareConfig
-    from pipelines.decide.dedup.estimate import Estimate
+    from pipelines.decide.dedup.estimate import DecideEstimate
 
 TokenizerOption = Annotated[
     Path | None,
@@ -278,10 +278,10 @@ def _judge_quarantine(annotated: FinishedRun, settings: "PrepareConfig") -> int:
     return QUARANTINE_EXIT_CODE if is_over_budget else 0
 
 
-def _print_estimate(needs: "Estimate", *, as_json: bool) -> None:
-    from pipelines.decide.dedup.estimate import as_lines
+def _print_estimate(needs: "DecideEstimate", *, as_json: bool) -> None:
+    from pipelines.decide.dedup.estimate import format_estimate
 
     if as_json:
         typer.echo(json.dumps(asdict(needs) | {"total": needs.total}))
     else:
-        typer.echo("\n".join(as_lines(needs)))
+        typer.echo("\n".join(format_estimate(needs)))

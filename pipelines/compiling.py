@@ -24,9 +24,9 @@ from pipelines.annotate.signals.language import compute_language_columns, load_i
 from pipelines.annotate.signals.script import compute_script_columns
 from pipelines.annotate.signals.table import compute_signal_columns, hash_lines
 from pipelines.decide.dedup import repeated
-from pipelines.decide.dedup.components import union_labels
+from pipelines.decide.dedup.components import assign_component_ids
 from pipelines.decide.dedup.hash_list import HashList
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_texts
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.line_hashes import fold_texts
@@ -73,7 +73,7 @@ def compile_all() -> float:
     fasttext.score_label(data, cuts, 100, model.arrays, 0, *model.path(0), model.separate, out)
     _compile_repeats(text)
     _compile_encoding(text)
-    list(union_labels([np.array([[1, 0]])], [2]))
+    list(assign_component_ids([np.array([[1, 0]])], [2]))
     _mark().touch()
     return time.monotonic() - started
 
@@ -84,14 +84,18 @@ def _compile_repeats(text: pa.Array) -> None:
     batch = pa.RecordBatch.from_arrays(
         [twice, hash_lines(fold_texts(*get_text_buffers(twice)))], ["text", "line_hashes"]
     )
-    units, nothing = repeated.units_of(batch), HashList((np.zeros(0, np.uint64),))
-    hashes = HashList((np.sort(repeated.fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),))
-    runs = repeated.run_rows(
+    units, nothing = repeated.locate_units(batch), HashList((np.zeros(0, np.uint64),))
+    hashes = HashList(
+        (np.sort(repeated.make_fingerprint_rows(batch, span)[:, 0]).astype(np.uint64),)
+    )
+    runs = repeated.make_run_rows(
         batch, span, hashes, np.zeros((len(twice), 3), np.int64), np.arange(len(twice))
     )
-    places = np.concatenate(list(repeated.later_places([sort_rows(np.concatenate(list(runs)))])))
-    words = repeated.covered_words(sort_rows(places), span)
-    repeated.cuts_of(batch, repeated.reasons_of_lines(units, nothing, 0), units, words)
+    places = np.concatenate(
+        list(repeated.select_later_places([sort_rows(np.concatenate(list(runs)))]))
+    )
+    words = repeated.merge_covered_words(sort_rows(places), span)
+    repeated.compute_cuts(batch, repeated.assign_line_reasons(units, nothing, 0), units, words)
 
 
 def _compile_encoding(text: pa.Array) -> None:

@@ -148,7 +148,7 @@ def rule_rows(
 
     Raises ConfigError for a kind of source that is not configured.
     """
-    from pipelines.decide.rules import chosen_rules
+    from pipelines.contract import choose_rules
 
     if kind is not None and kind not in config.presets:
         raise ConfigError(
@@ -157,7 +157,7 @@ def rule_rows(
             f"choose from {', '.join(sorted(config.presets))}",
         )
     rows = []
-    for rule in chosen_rules(config):
+    for rule in choose_rules(config):
         kinds = [name for name, presets in config.presets.items() if rule.judges(name, presets)]
         if kind is not None and kind not in kinds:
             continue

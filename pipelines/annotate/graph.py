@@ -49,7 +49,7 @@ from pipelines.annotate.signals.table import (
     compute_signal_columns,
 )
 from pipelines.annotate.splits import read_plan
-from pipelines.engine.exchange import Numbers
+from pipelines.engine.exchange import SplitIndices
 
 STAGE = "annotate"
 SCHEMA = pa.schema([*DOCUMENT_SCHEMA, *SIGNAL_FIELDS], metadata=DOCUMENT_SCHEMA.metadata)
@@ -74,7 +74,11 @@ def build_annotate(
     pipeline: beam.Pipeline, folder: str, config: AnnotateConfig, splits: int
 ) -> None:
     """The whole graph."""
-    pipeline | "splits" >> Numbers(splits) | "annotate" >> beam.ParDo(AnnotateSplit(folder, config))
+    (
+        pipeline
+        | "splits" >> SplitIndices(splits)
+        | "annotate" >> beam.ParDo(AnnotateSplit(folder, config))
+    )
 
 
 class AnnotateSplit(beam.DoFn):  # type: ignore[misc]

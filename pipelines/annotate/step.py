@@ -20,7 +20,7 @@ from pipelines.annotate.signals.chosen import load_custom_columns, unload_models
 from pipelines.compiling import compile_first
 from pipelines.declarations import ANNOTATE
 from pipelines.engine.launch import Engine, Mode
-from pipelines.engine.launch import run as run_beam
+from pipelines.engine.launch import run_pipeline as run_beam
 from pipelines.summaries import format_drop_reasons
 
 COMPILED_KINDS = ("parquet", "arrow", "lines", "remainder")

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from gristmill.config import Config
 from gristmill.corpus.source import check_genre
 from gristmill.rights.policy import POLICIES, RightsPolicy
-from pipelines.decide.dedup.lsh import optimal
+from pipelines.decide.dedup.lsh import choose_bands
 from pipelines.signatures import PERMUTATIONS
 
 ESTIMATE_ERROR = 0.1
@@ -97,7 +97,7 @@ class NearConfig(Config):
         threshold = values.get("threshold") if isinstance(values, Mapping) else None
         if not isinstance(threshold, float) or not 0 < threshold < 1:
             return values  # without a threshold, or with one that its field refuses
-        bands, rows = optimal(threshold, PERMUTATIONS)
+        bands, rows = choose_bands(threshold, PERMUTATIONS)
         expanded = {"bands": bands, "rows": rows}
         if any(values.get(name, value) != value for name, value in expanded.items()):
             raise ValueError(

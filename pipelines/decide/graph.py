@@ -1,348 +1,113 @@
-"""`decide`: keep or drop every document, with all reasons - from signals and hashes alone; text is read for `repeated` only.
+"""`decide` as Beam graphs: keep or drop every document, with all reasons, from signals and hashes alone.
 
-shards -> keys (rules, hashes) -> exact copies -> bands of the others -> near copies ---+-> edges -> clusters
-                               -> same addresses ---------------------------------------+
+shards -> keys (rules, hashes) -> exact duplicates -> bands of the others -> near duplicates ---+-> edges -> clusters
+                                -> same addresses ----------------------------------------------+
 
-edges -> components -> clusters -> by shard: settled -> decisions/part-00000.parquet + receipt
+edges -> components -> clusters -> by shard: finalized -> decisions/part-00000.parquet + receipt
 
-One job where the components fit in memory. Else three and more: edges to files, rounds of stars until all are settled,
-clusters. Each goes on where it was stopped.
+One job where the components fit in memory. Else three and more: edges to files, rounds of stars until all components are
+stars, clusters. Each continues where it was stopped. Text is read for `repeated` only, see `dedup.repeats_graph`. This
+module only wires; what is decided stands in `shard_keys`, `decisions` and `dedup`.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import apache_beam as beam
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from gristmill.corpus.decision import CUTS, DECISION_SCHEMA, NO_CLUSTER
-from gristmill.rights.takedown import TakedownList, read_takedowns
-from gristmill.runs import receipts, storage
-from gristmill.runs.ledger import Tally
-from gristmill.runs.receipts import Receipt, describe_file
-from gristmill.runs.run import SPILL
-from pipelines.annotate.signals.table import NUMBERS, view_signature_matrix
-from pipelines.decide.config import DecideConfig
+from pipelines.decide.decisions import FINALIZE, STAGE, finalize_shard, write_decisions
 from pipelines.decide.dedup import graph
-from pipelines.decide.dedup.edge_files import EdgeFiles, labels_of_files
-from pipelines.decide.dedup.graph import EDGE, Rows, Work, least_agreement, row_in_shard
-from pipelines.decide.dedup.groups import MEMBER
-from pipelines.decide.dedup.keys import ID_HALF, NODE, band_rows, id_of, key_rows, nodes_of, ranks
-from pipelines.decide.dedup.repeats_graph import cuts_of_shard
-from pipelines.decide.rules import FIXED_REASONS, chosen_rules, judge, legend
-from pipelines.document_shards import pairing, shard_path
-from pipelines.engine.exchange import Numbers, Pieces, pack
-from pipelines.signatures import PERMUTATIONS
+from pipelines.decide.dedup.edge_files import EdgeFiles, wire_component_files
+from pipelines.decide.dedup.graph import EDGE, DecideJob, MapRows
+from pipelines.decide.shard_keys import (
+    KEYS,
+    list_shard_addresses,
+    list_shard_bands,
+    write_shard_keys,
+)
+from pipelines.engine.exchange import SplitIndices
+from pipelines.engine.packed_rows import pack_rows
 
-KEYS, SETTLE, STAGE = "keys", "settle", "decide"
-READ = [
-    "id",
-    "url",
-    "author",
-    "source",
-    "kind",
-    "lang",
-    "lang_score",
-    "published",
-    "licence",
-    "opt_out",
-    "text_hash",
-    "url_hash",
-    *NUMBERS,
+STAGES = (KEYS, FINALIZE, STAGE)
+"""The stages of a run's receipts, in order."""
+
+CODE = [
+    "pipelines/decide",
+    "pipelines/contract.py",
+    "pipelines/config.py",
+    "pipelines/engine",
+    "pipelines/kernels",
+    "pipelines/document_shards.py",
+    "pipelines/annotate/signals/table.py",
+    "pipelines/annotate/signals/urls.py",
+    "gristmill/hashing.py",
+    "gristmill/rights",
 ]
-"""The columns that keys are made of; the text is not among them."""
-BIT = {reason: np.int64(1) << place for place, reason in enumerate(FIXED_REASONS)}
+LIBRARIES = ["numpy", "pyarrow"]
 
 
-def decide(pipeline: beam.Pipeline, work: Work, shard_rows: Sequence[int]) -> None:
+def wire_decide(pipeline: beam.Pipeline, job: DecideJob, shard_rows: Sequence[int]) -> None:
     """The whole graph, its components by one union-find: `shard_rows` are the documents of each shard."""
-    edges = edges_of(pipeline, work)
-    pairs = edges | "two nodes" >> beam.ParDo(Rows(EDGE, graph.first_two))
-    settle_clusters(graph.labels_at_once(pairs, shard_rows, work.spread), edges, work)
+    edges = wire_edges(pipeline, job)
+    pairs = edges | "two nodes" >> beam.ParDo(MapRows(EDGE.width, graph.select_nodes))
+    component_ids = graph.wire_union_find(pairs, shard_rows, job.plan)
+    wire_finalize(component_ids, edges, job)
 
 
-def write_edges(pipeline: beam.Pipeline, work: Work, files: EdgeFiles) -> None:
+def wire_edge_files(pipeline: beam.Pipeline, job: DecideJob, files: EdgeFiles) -> None:
     """The first job of a large graph."""
-    files.wire_write(edges_of(pipeline, work), work.spread)
+    files.wire_write(wire_edges(pipeline, job), job.plan)
 
 
-def settle_files(pipeline: beam.Pipeline, work: Work, edges: EdgeFiles, stars: EdgeFiles) -> None:
+def wire_finalize_files(
+    pipeline: beam.Pipeline, job: DecideJob, edges: EdgeFiles, stars: EdgeFiles
+) -> None:
     """The last job of a large graph."""
-    settle_clusters(labels_of_files(pipeline, stars), edges.wire_read(pipeline), work)
+    wire_finalize(wire_component_files(pipeline, stars), edges.wire_read(pipeline), job)
 
 
-def edges_of(pipeline: beam.Pipeline, work: Work) -> beam.PCollection:
-    """Judge the shards; the edges between documents that pass and are copies."""
-    keys = (
-        pipeline | "shards" >> Numbers(work.spread.shards) | "keys" >> beam.ParDo(ShardKeys(work))
+def wire_edges(pipeline: beam.Pipeline, job: DecideJob) -> beam.PCollection:
+    """Judge the shards; rows (EDGE) between documents that pass and are duplicates."""
+    plan = job.plan
+    shards = pipeline | "shards" >> SplitIndices(plan.shards)
+    keys = shards | "keys" >> beam.ParDo(WriteShardKeys(job))
+    copies = graph.wire_exact_duplicates(keys, plan)
+    bands = copies | "bands" >> plan.all_shards(EDGE.width, partial(list_shard_bands, job))
+    addresses = copies | "addresses" >> plan.all_shards(
+        EDGE.width, partial(list_shard_addresses, job)
     )
-    copies = graph.exact_copies(keys, work.spread)
-    bands = copies | "bands" >> work.spread.all_shards(EDGE, partial(shard_bands, work))
-    addresses = copies | "addresses" >> work.spread.all_shards(EDGE, partial(shard_addresses, work))
-    alike = graph.alike_edges(bands, addresses, work.documents, work.config, work.spread)
-    return (copies, alike) | "edges" >> beam.Flatten()
+    similar = graph.wire_similar_edges(bands, addresses, job.documents, job.config, plan)
+    return (copies, similar) | "edges" >> beam.Flatten()
 
 
-def settle_clusters(labels: beam.PCollection, edges: beam.PCollection, work: Work) -> None:
-    """Labels and edges to settled shards."""
-    clusters = graph.Clusters(work.documents, work.config)
-    clusters.wire(labels, edges, work.spread, partial(settle_shard, work))
+def wire_finalize(component_ids: beam.PCollection, edges: beam.PCollection, job: DecideJob) -> None:
+    """Component ids and edges to finalized shards."""
+    clusters = graph.ClusterGraph(job.documents, job.config)
+    clusters.wire(component_ids, edges, job.plan, partial(finalize_shard, job))
 
 
-class ShardKeys(beam.DoFn):  # type: ignore[misc]
+class WriteShardKeys(beam.DoFn):  # type: ignore[misc]
     """Judge one shard by rules, and send the content keys of what passes."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, job: DecideJob) -> None:
+        self.job = job
 
     def process(self, shard: int) -> Iterator[bytes]:
-        contents = shard_keys(self.work, shard)
+        contents = write_shard_keys(self.job, shard)
         if len(contents):
-            yield pack(contents)
+            yield pack_rows(contents)
 
 
-def shard_keys(work: Work, shard: int) -> np.ndarray:
-    """The content keys of a shard, computed once: a crash does not repeat what has a receipt."""
-    folder, config = work.run, work.config
-    name = f"{SPILL}/keys-{shard:05d}.npz"
-    if receipts.read_receipt(folder, KEYS, shard) is None:
-        wanted = [*dict.fromkeys([*READ, *(rule.signal for rule in chosen_rules(config))])]
-        there = set(
-            pq.read_schema(shard_path(work.documents, shard)).names
-        )  # fewer with `annotate.only_hashes`
-        table = pq.read_table(
-            shard_path(work.documents, shard), columns=[name for name in wanted if name in there]
-        )
-        reasons = rule_reasons(table, config)
-        contents, addresses = keys_of(table, shard, reasons == 0, config)
-        with storage.open_for_commit(folder / name) as file:
-            np.savez(file, reasons=reasons, contents=contents, addresses=addresses)
-        receipts.commit_receipt(
-            folder, Receipt(KEYS, shard, table.num_rows, files=(describe_file(folder, name),))
-        )
-    return saved_keys(work, shard)["contents"]
-
-
-def saved_keys(work: Work, shard: int) -> dict[str, np.ndarray]:
-    """What `shard_keys` saved: the reasons of all documents of a shard, and the keys of those that passed."""
-    with np.load(work.run / SPILL / f"keys-{shard:05d}.npz") as saved:
-        return {name: saved[name] for name in ("reasons", "contents", "addresses")}
-
-
-def rule_reasons(table: pa.Table, config: DecideConfig) -> np.ndarray:
-    """int64 (n,): the bits of takedowns, rights, language and rules for every document."""
-    takedowns = read_takedowns(config.takedown)
-    rules = chosen_rules(config)
-    columns = {rule.signal: table[rule.signal].to_numpy() for rule in rules}
-    kinds, languages = table["kind"].to_pylist(), table["lang"].to_pylist()
-    bits = judge(columns, kinds, languages, rules, config)
-    bits |= np.where(_taken_down(table, takedowns), BIT["takedown"], 0)
-    bits |= _rights_bits(table, config)
-    wrong = np.array(
-        [bool(config.languages) and lang not in config.languages for lang in languages], bool
-    )
-    if config.min_language_score:  # where none is asked for, it need not be there
-        wrong |= table["lang_score"].to_numpy() < config.min_language_score
-    bits |= np.where(wrong, BIT["language"], 0)
-    return bits
-
-
-def _taken_down(table: pa.Table, takedowns: TakedownList) -> np.ndarray:
-    mask = takedowns.mask(
-        table["id"].to_pylist(), table["url"].to_pylist(), table["author"].to_pylist()
-    )
-    return np.array(mask, bool)
-
-
-def _rights_bits(table: pa.Table, config: DecideConfig) -> np.ndarray:
-    """Both reasons of the rights policy for every document: its first refusal would hide the second."""
-    policy = config.rights
-    stated = pc.fill_null(pc.list_value_length(table["opt_out"]), 0).to_numpy() > 0
-    allowed = {
-        name: policy.allows_licence(name) for name in pc.unique(table["licence"]).to_pylist()
-    }
-    barred = np.array([not allowed[name] for name in table["licence"].to_pylist()], bool)
-    opted = np.where(stated & policy.honour_opt_outs, BIT["opt_out"], np.int64(0))
-    return opted | np.where(barred, BIT["licence"], np.int64(0))
-
-
-def keys_of(
-    table: pa.Table, shard: int, passed: np.ndarray, config: DecideConfig
-) -> tuple[np.ndarray, np.ndarray]:
-    """Content and address keys, int64 (n, KEY_WIDTH) each, of the documents that passed the rules."""
-    nodes = nodes_of(shard, table.num_rows)
-    rank = ranks(table, config.prefer, newest=config.prefer_date == "newest")
-    contents = key_rows(table["text_hash"].combine_chunks(), rank, nodes, passed)
-    urls = table["url_hash"].combine_chunks()
-    addressed = urls.is_valid().to_numpy(zero_copy_only=False) & bool(config.url.max_documents)
-    return contents, key_rows(urls, rank, nodes, passed & addressed)
-
-
-def shard_bands(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
-    """Band rows of the documents of a shard that passed the rules, are no exact copies and have a signature."""
-    named = _but_copies(saved_keys(work, shard)["contents"], copies)[:, [ID_HALF, NODE]]
-    column = pq.read_table(shard_path(work.documents, shard), columns=["signature"])[
-        "signature"
-    ].combine_chunks()
-    signed = column.is_valid().to_numpy(zero_copy_only=False)
-    named, near = named[signed[row_in_shard(named[:, 1])]], work.config.near
-    for some in np.array_split(named, len(named) // graph.CARRIED + 1):
-        signatures = view_signature_matrix(column)[row_in_shard(some[:, 1])]
-        yield band_rows(signatures, some, bands=near.bands, rows=near.rows)
-
-
-def shard_addresses(work: Work, shard: int, copies: Pieces) -> Iterator[np.ndarray]:
-    """Address keys of the same documents: copies of one content count once among those of an address."""
-    yield _but_copies(saved_keys(work, shard)["addresses"], copies)
-
-
-def _but_copies(keys: np.ndarray, copies: Pieces) -> np.ndarray:
-    """The keys of the documents that are no exact copies."""
-    for rows in copies:
-        keys = keys[~np.isin(keys[:, NODE], rows[:, 0])]
-    return keys
-
-
-def settle_shard(work: Work, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    """Commit the verdicts of a shard's documents; and the decisions, unless repeated text has to be looked for first."""
-    folder = work.run
-    if receipts.read_receipt(folder, SETTLE, shard) is None:
-        members = graph.settled_members(work.documents, shard, pieces)
-        reasons = saved_keys(work, shard)["reasons"]
-        name = f"{SPILL}/settled-{shard:05d}.npz"
-        keep = reasons_of_members(reasons, members, work.config) == 0
-        with storage.open_for_commit(folder / name) as file:
-            np.savez(file, reasons=reasons, members=members, keep=keep)
-        receipts.commit_receipt(
-            folder, Receipt(SETTLE, shard, len(reasons), files=(describe_file(folder, name),))
-        )
-    if not work.config.repeated.is_asked:
-        write_decisions(work, shard)
-    yield from ()
-
-
-def write_all(pipeline: beam.Pipeline, work: Work) -> None:
+def wire_write_decisions(pipeline: beam.Pipeline, job: DecideJob) -> None:
     """The job that writes the decisions where repeated text was looked for before."""
-    _ = pipeline | "shards" >> Numbers(work.spread.shards) | "write" >> beam.ParDo(_Write(work))
+    shards = pipeline | "shards" >> SplitIndices(job.plan.shards)
+    _ = shards | "write" >> beam.ParDo(_WriteDecisions(job))
 
 
-class _Write(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, work: Work) -> None:
-        self.work = work
+class _WriteDecisions(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, job: DecideJob) -> None:
+        self.job = job
 
     def process(self, shard: int) -> Iterator[int]:
-        write_decisions(self.work, shard)
+        write_decisions(self.job, shard)
         yield shard
-
-
-def write_decisions(work: Work, shard: int) -> None:
-    """Write the decisions of a settled shard and its receipt, unless it has one. Usable without Beam."""
-    folder = work.run
-    if receipts.read_receipt(folder, STAGE, shard) is not None:
-        return
-    table = pq.read_table(
-        shard_path(work.documents, shard), columns=["source", "lang", "text_bytes"]
-    )
-    with np.load(folder / SPILL / f"settled-{shard:05d}.npz") as saved:
-        decisions = decision_table(saved["reasons"], saved["members"], work.config)
-    details: dict[str, Any] = {}
-    if work.config.repeated.is_asked:
-        cuts = cuts_of_shard(work, shard)
-        decisions = decisions.set_column(
-            decisions.schema.get_field_index("cuts"),
-            DECISION_SCHEMA.field("cuts"),
-            cuts.as_column(),
-        )
-        details = {"cut": cuts.documents, "cut_bytes": cuts.bytes_of}
-    decisions = decisions.replace_schema_metadata(
-        {**decisions.schema.metadata, **pairing(work.documents, shard)}
-    )
-    name = f"decisions/part-{shard:05d}.parquet"
-    with storage.open_for_commit(folder / name) as file:
-        pq.write_table(decisions, file, compression="zstd")
-    names = legend(chosen_rules(work.config))
-    tally = tally_decisions(table, decisions["reasons"].to_numpy(), names)
-    files = (describe_file(folder, name, rows=decisions.num_rows),)
-    receipts.commit_receipt(
-        folder, Receipt(STAGE, shard, table.num_rows, tuple(tally.entries()), files, details)
-    )
-
-
-def reasons_of_members(
-    reasons: np.ndarray, members: np.ndarray, config: DecideConfig
-) -> np.ndarray:
-    """int64 (n,): the rule bits of a shard with those of its copies, from members (k, MEMBER + 1) of `settled_members`.
-
-    Whatever makes a document a copy, the survivor of its cluster is kept. One that shares its address with another of the
-    cluster, and is less like the survivor than near copies are, is a copy by its address alone.
-    """
-    _, _, _, _, _, _, place, exact, address, agreed = members.T
-    near = (exact == 0) & (
-        (address == 0) | (agreed >= max(1, least_agreement(config.near.min_similarity)))
-    )
-    bits = [
-        np.where(flag, BIT[f"{kind}_duplicate"], 0)
-        for kind, flag in (("exact", exact), ("url", address), ("near", near))
-    ]
-    dropped = (exact == 1) | (place >= config.keep_per_cluster)
-    found = reasons.copy()
-    found[row_in_shard(members[:, 0])] |= np.where(dropped, np.bitwise_or.reduce(bits), 0)
-    return found
-
-
-def decision_table(reasons: np.ndarray, members: np.ndarray, config: DecideConfig) -> pa.Table:
-    """The decisions of a shard from its rule bits (n,) and cluster members (k, MEMBER + 1)."""
-    rows, count = row_in_shard(members[:, 0]), len(reasons)
-    bits = reasons_of_members(reasons, members, config)
-    label, size, high, low, place = members[:, 2:7].T
-    cluster, sizes = np.full(count, NO_CLUSTER, np.int64), np.ones(count, np.int32)
-    cluster[rows], sizes[rows] = label, size
-    similarity, repeats = np.full(count, np.nan, np.float32), np.ones(count, np.int32)
-    measured = (place > 0) & (members[:, MEMBER] >= 0)
-    similarity[rows[measured]] = members[measured, MEMBER] / PERMUTATIONS
-    repeats[rows[place == 0]] = upweighted(size[place == 0], config.upweight)
-    kept = np.full(count, None, object)
-    kept[rows] = [id_of(*halves) for halves in zip(high.tolist(), low.tolist(), strict=True)]
-    kept[bits & COPY == 0] = None
-    columns: list[Any] = [bits == 0, bits.astype(np.uint64), cluster, sizes, kept]
-    columns += [
-        pa.array(similarity, pa.float32(), from_pandas=True),
-        repeats,
-        pa.array([[]] * count, CUTS),
-    ]
-    return pa.table(
-        [pa.array(c, f.type) for c, f in zip(columns, DECISION_SCHEMA, strict=True)],
-        DECISION_SCHEMA,
-    )
-
-
-COPY = BIT["exact_duplicate"] | BIT["url_duplicate"] | BIT["near_duplicate"]
-
-
-def upweighted(sizes: np.ndarray, upweight: dict[int, int]) -> np.ndarray:
-    """int64 (n,): how many times the survivors of clusters of these sizes are written: as the largest size reached says."""
-    found = np.ones(len(sizes), np.int64)
-    for least, times in sorted(upweight.items()):
-        found[sizes >= least] = times
-    return found
-
-
-def tally_decisions(table: pa.Table, bits: np.ndarray, names: list[str]) -> Tally:
-    """Count fates; a document dropped for several reasons counts under the first of the legend."""
-    tally, word = Tally(), bits.astype(np.int64)
-    grouped = table.select(["source", "lang", "text_bytes"]).append_column(
-        "lowest", pa.array(word & -word)
-    )
-    sums = grouped.group_by(["source", "lang", "lowest"], use_threads=False)
-    for row in sums.aggregate([("text_bytes", "count"), ("text_bytes", "sum")]).to_pylist():
-        about = {"source": row["source"], "lang": row["lang"]}
-        sizes = {"documents": row["text_bytes_count"], "size": row["text_bytes_sum"]}
-        if row["lowest"]:
-            tally.add("dropped", names[row["lowest"].bit_length() - 1], **about, **sizes)
-        else:
-            tally.add("kept", **about, **sizes)
-    return tally

@@ -18,14 +18,14 @@ from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
 from pipelines.decide import graph as deciding
 from pipelines.decide.config import DecideConfig
-from pipelines.decide.dedup.components import bytes_of_union
-from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
-from pipelines.decide.dedup.graph import EDGE, GIANT, Spread, Work
-from pipelines.decide.dedup.groups import STAR
-from pipelines.decide.dedup.keys import BAND_WIDTH
-from pipelines.decide.dedup.repeats_graph import graphs
+from pipelines.decide.dedup.components import estimate_union_bytes
+from pipelines.decide.dedup.edge_files import EdgeFiles, wire_more_rounds
+from pipelines.decide.dedup.graph import EDGE, GIANT, DecideJob, PartitionPlan
+from pipelines.decide.dedup.groups import MAX_STAR
+from pipelines.decide.dedup.keys import BAND
+from pipelines.decide.dedup.repeats_graph import list_pending_graphs
 from pipelines.engine import launch as engine
-from pipelines.engine.release_memory import give_back
+from pipelines.engine.release_memory import release_to_os
 
 LEAST_PIECE, MOST_PIECE = 1 << 16, 64 << 20
 PIECES_IN_MEMORY = 32
@@ -37,58 +37,63 @@ SMALL_PART = 4
 Job = Callable[..., None]
 
 
-def spread_of(
+def plan_partitions(
     documents: int, shards: int, config: DecideConfig, *, memory: int, workers: int, folder: Path
-) -> Spread:
+) -> PartitionPlan:
     """How the rows of so many documents are regrouped within `memory` bytes of so many workers.
 
     A partition of bands is half a piece, so that chance makes few larger than one.
     """
     piece = max(LEAST_PIECE, min(MOST_PIECE, memory // (PIECES_IN_MEMORY * workers)))
-    return Spread(
-        max(4, 2 * band_bytes(documents, config) // piece + 1), shards, str(folder / SPILL), piece
+    return PartitionPlan(
+        max(4, 2 * count_band_bytes(documents, config) // piece + 1),
+        shards,
+        str(folder / SPILL),
+        piece,
     )
 
 
-def band_bytes(documents: int, config: DecideConfig) -> int:
+def count_band_bytes(documents: int, config: DecideConfig) -> int:
     """The bytes of all band rows of so many documents."""
-    return documents * config.near.bands * BAND_WIDTH * 8
+    return documents * config.near.bands * BAND.width * 8
 
 
 def run_jobs(
-    work: Work, shard_rows: Sequence[int], how: engine.Engine, memory: int
+    work: DecideJob, shard_rows: Sequence[int], how: engine.Engine, memory: int
 ) -> dict[str, Any]:
     """Run those that are not done, over shards of so many documents; returns what they took."""
     took: list[Mapping[str, int]] = []
-    if band_bytes(sum(shard_rows), work.config) > memory // SMALL_PART:
-        give_back()
+    if count_band_bytes(sum(shard_rows), work.config) > memory // SMALL_PART:
+        release_to_os()
 
     def job(build: Callable[[Any], None], label: str, **stages: int) -> None:
         took.append(
-            engine.run(build, how, mode="threads", label=label, folder=work.run, stages=stages)
+            engine.run_pipeline(
+                build, how, mode="threads", label=label, folder=work.run, stages=stages
+            )
         )
 
     written = {deciding.STAGE: len(shard_rows)}
     if not work.config.repeated.is_asked:
         _settle(work, shard_rows, memory, job, written)
     else:
-        if len(receipts.load_receipts(work.run, deciding.SETTLE)) < len(shard_rows):
+        if len(receipts.load_receipts(work.run, deciding.FINALIZE)) < len(shard_rows):
             _settle(work, shard_rows, memory, job, {})
-        for graph in graphs(work):
+        for graph in list_pending_graphs(work):
             job(graph.build, graph.stage, **{graph.stage: graph.splits})
-        job(lambda pipeline: deciding.write_all(pipeline, work), "decide", **written)
+        job(lambda pipeline: deciding.wire_write_decisions(pipeline, work), "decide", **written)
     return _summed(took)
 
 
 def _settle(
-    work: Work, shard_rows: Sequence[int], memory: int, job: Job, written: Mapping[str, int]
+    work: DecideJob, shard_rows: Sequence[int], memory: int, job: Job, written: Mapping[str, int]
 ) -> None:
     """Find the copies and settle every shard: at once where a union-find takes less than half of the memory."""
-    settled = {deciding.SETTLE: len(shard_rows), **written}
-    if bytes_of_union(sum(shard_rows)) <= memory // 2:
+    settled = {deciding.FINALIZE: len(shard_rows), **written}
+    if estimate_union_bytes(sum(shard_rows)) <= memory // 2:
         keys = {deciding.KEYS: len(shard_rows)}
         job(
-            lambda pipeline: deciding.decide(pipeline, work, shard_rows),
+            lambda pipeline: deciding.wire_decide(pipeline, work, shard_rows),
             "decide",
             **keys,
             **settled,
@@ -96,25 +101,25 @@ def _settle(
     else:
         edges, stars = _stars(work, job)
         job(
-            lambda pipeline: deciding.settle_files(pipeline, work, edges, stars),
+            lambda pipeline: deciding.wire_finalize_files(pipeline, work, edges, stars),
             "clusters",
             **settled,
         )
 
 
-def _stars(work: Work, job: Job) -> tuple[EdgeFiles, EdgeFiles]:
+def _stars(work: DecideJob, job: Job) -> tuple[EdgeFiles, EdgeFiles]:
     """The files of all edges, and of the stars they were made into, by as many jobs as that takes."""
-    partitions = work.spread.partitions
-    edges = EdgeFiles(work.folder, "edges", EDGE, partitions, work.spread.piece)
+    partitions = work.plan.partitions
+    edges = EdgeFiles(work.folder, "edges", EDGE.width, partitions, work.plan.chunk_bytes)
     if not edges.is_done:
-        stages = {deciding.KEYS: work.spread.shards, edges.name: partitions}
-        job(lambda pipeline: deciding.write_edges(pipeline, work, edges), "edges", **stages)
+        stages = {deciding.KEYS: work.plan.shards, edges.name: partitions}
+        job(lambda pipeline: deciding.wire_edge_files(pipeline, work, edges), "edges", **stages)
     before, number = edges, 0
     while True:
         number += 1
-        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions, work.spread.piece)
+        after = EdgeFiles(work.folder, f"stars-{number}", 2, partitions, work.plan.chunk_bytes)
         if not after.is_checked:
-            build = partial(more_rounds, before=before, after=after, spread=work.spread)
+            build = partial(wire_more_rounds, before=before, after=after, plan=work.plan)
             job(build, f"stars {number}", **{after.name: partitions})
         if not after.unsettled():
             return edges, after
@@ -126,13 +131,13 @@ def _summed(jobs: Sequence[Mapping[str, int]]) -> dict[str, Any]:
     counted = sum((Counter(job) for job in jobs), Counter[str]())
     if counted[GIANT]:
         cli.say(
-            f"decide  {counted[GIANT]} bands were shared by more than {STAR:,} documents: each is compared star by star"
+            f"decide  {counted[GIANT]} bands were shared by more than {MAX_STAR:,} documents: each is compared star by star"
         )
     alike = {name: max(job[name] for job in jobs) for name in ("workers", "peak_bytes")}
     return {**counted, **alike, "jobs": len(jobs)}
 
 
-def cut_sums(folder: Path) -> dict[str, int]:
+def sum_cuts(folder: Path) -> dict[str, int]:
     """How many documents of a run lose repeated text, and how many bytes for each reason."""
     found = Counter[str]()
     for receipt in receipts.load_receipts(folder, deciding.STAGE).values():

@@ -18,12 +18,12 @@ from gristmill.steps.step import Sealing, Step
 from pipelines.annotate.graph import HASHES_SCHEMA, SCHEMA
 from pipelines.compiling import compile_first
 from pipelines.config import PrepareConfig
+from pipelines.contract import Rule, build_legend, check_signals, choose_rules, list_numeric_columns
 from pipelines.decide import graph
 from pipelines.decide.config import DecideConfig
-from pipelines.decide.dedup.estimate import Estimate, estimate
-from pipelines.decide.dedup.graph import Work
-from pipelines.decide.jobs import cut_sums, run_jobs, spread_of
-from pipelines.decide.rules import Rule, check_signals, chosen_rules, legend, numeric_columns
+from pipelines.decide.dedup.estimate import DecideEstimate, estimate_cost
+from pipelines.decide.dedup.graph import DecideJob
+from pipelines.decide.jobs import plan_partitions, run_jobs, sum_cuts
 from pipelines.declarations import DECIDE
 from pipelines.document_shards import count_shards, shard_path, shard_rows
 from pipelines.engine.launch import Engine
@@ -50,10 +50,10 @@ class DecideStep(Step):
     def list_inputs(self) -> Sequence[Input]:
         """Return the documents and the rows of all takedown lists."""
         self.takedowns = collect_takedowns(self.annotated, self.config)
-        self.rules = chosen_rules(self.config)
+        self.rules = choose_rules(self.config)
         documents = self.annotated.files("documents/")
         if documents:
-            check_signals(self.rules, numeric_columns(pq.read_schema(documents[0])))
+            check_signals(self.rules, list_numeric_columns(pq.read_schema(documents[0])))
         refuse_lacking_signals(self.annotated, self.rules, self.config)
         inputs = [self.annotated.as_input()]
         if self.has_takedowns:
@@ -76,12 +76,12 @@ class DecideStep(Step):
             self.job_config = self.config.model_copy(update={"takedown": str(copy)})
         self.shards, self.documents = count_shards(self.annotated, "documents")
         refuse_older_documents(self.annotated, self.documents, self.shards)
-        return dict.fromkeys((graph.KEYS, graph.SETTLE, graph.STAGE), self.shards)
+        return dict.fromkeys((graph.KEYS, graph.FINALIZE, graph.STAGE), self.shards)
 
     def build(self, run: Run) -> Mapping[str, Any]:
         """Run the Beam jobs of the graph of duplicates."""
         rows = shard_rows(self.annotated)
-        spread = spread_of(
+        spread = plan_partitions(
             sum(rows),
             self.shards,
             self.job_config,
@@ -90,19 +90,19 @@ class DecideStep(Step):
             folder=run.path,
         )
         compile_first(graph.STAGE)
-        work = Work(str(run.path), self.documents, self.job_config, spread)
+        work = DecideJob(str(run.path), self.documents, self.job_config, spread)
         return run_jobs(work, rows, self.engine, self.memory)
 
     def finalize(self, run: Run) -> Sealing:
         """Record the rules, the legend of reasons, and what repeated text was cut."""
         details: dict[str, Any] = {
-            "reasons": legend(self.rules),
+            "reasons": build_legend(self.rules),
             "rules": [rule.record() for rule in self.rules],
             "documents": self.annotated.id,
             "takedowns": len(self.takedowns),
         }
         if self.config.repeated.is_asked:
-            details["repeated"] = cut_sums(run.path)
+            details["repeated"] = sum_cuts(run.path)
         return Sealing(ledger_stage=graph.STAGE, details=details)
 
     def summarize(self, run: FinishedRun) -> list[str]:
@@ -201,7 +201,7 @@ def check_only_hashes(config: PrepareConfig, *, has_tokenizer: bool) -> None:
     if not config.annotate.only_hashes:
         return
     missing_by_fix = {
-        "decide.preset=none": _list_missing_signals(chosen_rules(config.decide), config.decide),
+        "decide.preset=none": _list_missing_signals(choose_rules(config.decide), config.decide),
         "pack.mask_personal=false": ["personal"] if config.pack.mask_personal else [],
         "--tokenizer RUN": [] if has_tokenizer else ["personal"],
     }
@@ -218,13 +218,15 @@ def check_only_hashes(config: PrepareConfig, *, has_tokenizer: bool) -> None:
 
 def check_choices(config: DecideConfig, custom_columns: Collection[str]) -> None:
     """Raise ConfigError or InputError for unknown rules or an unusable list, before hours of work."""
-    check_signals(chosen_rules(config), [*numeric_columns(SCHEMA), *custom_columns])
+    check_signals(choose_rules(config), [*list_numeric_columns(SCHEMA), *custom_columns])
     _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)
 
 
 def estimate_decide(
     documents: int, config: DecideConfig, engine: Engine, memory: int, out: Path
-) -> Estimate:
+) -> DecideEstimate:
     """Return what `decide` will take for so many documents."""
-    spread = spread_of(documents, 1, config, memory=memory, workers=engine.workers, folder=out)
-    return estimate(documents, config, spread, memory, engine.workers)
+    spread = plan_partitions(
+        documents, 1, config, memory=memory, workers=engine.workers, folder=out
+    )
+    return estimate_cost(documents, config, spread, memory, engine.workers)

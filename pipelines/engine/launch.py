@@ -106,7 +106,7 @@ def never_flush_by_time() -> None:
     worker_handlers.DATA_BUFFER_TIME_LIMIT_MS = 0
 
 
-def run(
+def run_pipeline(
     build: Callable[[Any], None],
     engine: Engine,
     *,
@@ -133,7 +133,7 @@ def run(
             watch.check()
         bar.update(sum(receipts.count(folder, stage) for stage in stages))
     if job.error is not None:
-        raise _told_again(job.error)
+        raise reraise_worker_error(job.error)
     return {**job.counters, "workers": engine.workers, "peak_bytes": peak}
 
 
@@ -157,7 +157,7 @@ def _memory() -> int:
     return total
 
 
-def _told_again(error: BaseException) -> BaseException:
+def reraise_worker_error(error: BaseException) -> BaseException:
     """Beam hands a worker's exception on as text; a full disk and what the user can mend stay recognizable."""
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         if f"[Errno {number}]" in str(error):

@@ -15,7 +15,7 @@ M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
 MAPPED_FROM, ARENAS = 1 << 20, 2
 
 
-def give_back() -> None:
+def release_to_os() -> None:
     """From now on, blocks of a megabyte and more go back when they are freed, Arrow's too. Elsewhere than glibc: no change."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

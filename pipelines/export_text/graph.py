@@ -21,7 +21,7 @@ from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.engine.exchange import Numbers
+from pipelines.engine.exchange import SplitIndices
 from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.writers import write_table
 from pipelines.final_text import final_texts
@@ -43,7 +43,7 @@ class ExportJob:
 
 def export(pipeline: beam.Pipeline, job: ExportJob, config: ExportTextConfig, shards: int) -> None:
     """Build the whole graph."""
-    numbers = pipeline | "shards" >> Numbers(shards)
+    numbers = pipeline | "shards" >> SplitIndices(shards)
     numbers | "export" >> beam.ParDo(ExportShard(job, config))
 
 

@@ -12,7 +12,7 @@ from pipelines.compiling import compile_first
 from pipelines.declarations import EXPORT_TEXT
 from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
-from pipelines.engine.launch import run as run_beam
+from pipelines.engine.launch import run_pipeline as run_beam
 from pipelines.export_text import graph
 from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.features import write_readme

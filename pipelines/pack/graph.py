@@ -24,7 +24,7 @@ from gristmill.hashing import sha256_bytes
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Unbalanced
 from gristmill.runs.receipts import DataFile, Receipt, describe_file
-from pipelines.engine.exchange import Numbers
+from pipelines.engine.exchange import SplitIndices
 from pipelines.pack.config import PackConfig
 from pipelines.pack.encode import ENCODE, PackJob, encode_shard
 from pipelines.pack.shuffle import SPLITS, STAGE, Outputs
@@ -33,7 +33,7 @@ from pipelines.tokenizer.encoder import open_encoder
 
 def encode(pipeline: beam.Pipeline, job: PackJob, config: PackConfig, shards: int) -> None:
     """Build the graph of the first job."""
-    numbers = pipeline | "shards" >> Numbers(shards)
+    numbers = pipeline | "shards" >> SplitIndices(shards)
     numbers | "encode" >> beam.ParDo(EncodeShard(job, config))
 
 

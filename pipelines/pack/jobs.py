@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from gristmill.corpus.shards import shard_schema
 from gristmill.progress import Progress, say
 from gristmill.runs.run import Run
-from pipelines.decide.rules import numeric_columns
+from pipelines.contract import list_numeric_columns
 from pipelines.document_shards import shard_path
 from pipelines.engine import launch as engine
-from pipelines.engine.release_memory import give_back
+from pipelines.engine.release_memory import release_to_os
 from pipelines.pack import graph, mixture, shuffle
 from pipelines.pack.config import PackConfig
 from pipelines.pack.encode import ENCODE, PackJob, iter_training_tables
@@ -34,7 +34,7 @@ def plan_mixture(job: PackJob, shards: int, config: PackConfig) -> list[MixtureG
     if not config.mixture.by:
         return []
     if shards:
-        columns = numeric_columns(pq.read_schema(shard_path(job.documents, 0)))
+        columns = list_numeric_columns(pq.read_schema(shard_path(job.documents, 0)))
         mixture.check_quality(config.mixture, columns)
     with Progress("mixture", total=shards, unit="shards") as bar:
         tables = _advance_with(bar, iter_training_tables(job, shards, config))
@@ -71,9 +71,9 @@ def run_jobs(
     vocabulary: int,
 ) -> tuple[Outputs, dict[str, Any]]:
     """Run what is not done; return the output shards of every split, and the telemetry."""
-    give_back()
+    release_to_os()
     job = replace(job, times={group.key: group.times for group in groups})
-    encode_telemetry = engine.run(
+    encode_telemetry = engine.run_pipeline(
         lambda pipeline: graph.encode(pipeline, job, config, shards),
         beam_engine,
         mode="threads",
@@ -97,7 +97,7 @@ def run_jobs(
         piece_bytes=piece_bytes,
         gathered_bytes=gathered_bytes,
     )
-    shuffle_telemetry = engine.run(
+    shuffle_telemetry = engine.run_pipeline(
         lambda pipeline: shuffle.shuffle(pipeline, shuffle_job),
         beam_engine,
         mode="threads",

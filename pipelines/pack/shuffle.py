@@ -20,7 +20,9 @@ from gristmill.corpus.shards import shard_name, write_shard
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import Exchange, Numbers, Pieces, pack
+from pipelines.engine.exchange import Exchange, SplitIndices
+from pipelines.engine.packed_rows import pack_rows
+from pipelines.engine.sorted_partition import SortedPartition
 
 Ints = npt.NDArray[np.int64]
 
@@ -198,9 +200,9 @@ def shuffle(pipeline: beam.Pipeline, job: ShuffleJob) -> None:
         spill=str(Path(job.folder) / SPILL),
         reduce=partial(write_output, job=job),
         every=job.outputs.total,
-        piece=job.piece_bytes,
+        chunk_bytes=job.piece_bytes,
     )
-    spills = pipeline | "spills" >> Numbers(job.shards)
+    spills = pipeline | "spills" >> SplitIndices(job.shards)
     places = spills | "places" >> beam.ParDo(_LocateRows(job.folder, job.outputs))
     places | "shuffle" >> exchange
 
@@ -216,10 +218,10 @@ class _LocateRows(beam.DoFn):  # type: ignore[misc]
         index = np.load(Path(self.folder) / _name_index(shard))
         rows = locate_rows(index, shard, self.outputs)
         if len(rows):
-            yield pack(rows)
+            yield pack_rows(rows)
 
 
-def write_output(number: int, pieces: Pieces, *, job: ShuffleJob) -> Iterator[Ints]:
+def write_output(number: int, pieces: SortedPartition, *, job: ShuffleJob) -> Iterator[Ints]:
     """Write output shard `number` and its receipt; nothing is handed on."""
     folder = Path(job.folder)
     if receipts.read_receipt(folder, STAGE, number) is None:

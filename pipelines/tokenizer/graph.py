@@ -13,7 +13,7 @@ from gristmill.hashing import sha256_bytes
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import Numbers
+from pipelines.engine.exchange import SplitIndices
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.hugging_face import build_fast_tokenizer, check_equal, write_tokenizer
 from pipelines.tokenizer.sample import (
@@ -32,7 +32,7 @@ def collect_candidates(
 ) -> None:
     """Build the whole graph: one file of candidates for each shard."""
     write = WriteCandidates(folder, documents, decisions, seed)
-    pipeline | "shards" >> Numbers(shards) | "candidates" >> beam.ParDo(write)
+    pipeline | "shards" >> SplitIndices(shards) | "candidates" >> beam.ParDo(write)
 
 
 class WriteCandidates(beam.DoFn):  # type: ignore[misc]

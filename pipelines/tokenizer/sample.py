@@ -16,9 +16,9 @@ import xxhash
 from gristmill.errors import InputError
 from gristmill.hashing import key64
 from gristmill.runs.finished import FinishedRun, all_entries
-from pipelines.decide.dedup.keys import nodes_of
+from pipelines.decide.dedup.keys import make_nodes
 from pipelines.document_shards import check_pair, shard_path
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_text
 from pipelines.tokenizer.config import TokenizerConfig
 
@@ -48,7 +48,7 @@ def list_candidates(documents: str, decisions: str, shard: int, seed: int) -> In
     # 64 bits without the lowest: Arrow and the exchange hold signed numbers
     keys = np.array([xxhash.xxh3_64_intdigest(id.encode(), seed) >> 1 for id in ids], np.int64)
     sizes = table["text_bytes"].to_numpy().astype(np.int64)
-    rows: Ints = np.column_stack([strata, keys, sizes, nodes_of(shard, table.num_rows)])
+    rows: Ints = np.column_stack([strata, keys, sizes, make_nodes(shard, table.num_rows)])
     return rows[keep]
 
 

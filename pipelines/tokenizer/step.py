@@ -15,7 +15,7 @@ from gristmill.steps.step import Sealing, Step
 from pipelines.declarations import TOKENIZER
 from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
-from pipelines.engine.launch import run as run_beam
+from pipelines.engine.launch import run_pipeline as run_beam
 from pipelines.tokenizer import graph
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.sample import choose_training_nodes

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.decide.rules import as_held
+from pipelines.contract import round_to_column
 
 BINS = 40
 LONG_TAIL = 25.0
@@ -73,7 +73,7 @@ def _straighten(place: float, unit: float | None) -> float:
 
 def round_bound(bound: float, kind: np.dtype) -> float:
     """A bound as a column of this type holds it, as a rule compares it."""
-    return float(as_held(bound, kind))
+    return float(round_to_column(bound, kind))
 
 
 def find_borders(low: float, high: float, kind: np.dtype) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from gristmill.errors import ConfigError
 from gristmill.formatting import shorten
 from gristmill.progress import Progress
 from pipelines.annotate.personal.spans import compute_spans_column
-from pipelines.decide.rules import Rule
+from pipelines.contract import Rule
 from reports.chain.texts import RowLocation, mask_personal, read_rows
 from reports.explore.bins import HistogramAxis, make_axis
 from reports.explore.explore_report import (

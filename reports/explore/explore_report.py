@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipelines.decide.rules import Rule
+from pipelines.contract import Rule
 from reports.explore.bins import HistogramAxis
 
 

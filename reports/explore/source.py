@@ -15,15 +15,15 @@ from gristmill.corpus.document import refuse_hashes_only
 from gristmill.corpus.view import WITHHELD
 from gristmill.errors import ConfigError, RunError
 from gristmill.runs.finished import FinishedRun
-from pipelines.decide.config import DecideConfig
-from pipelines.decide.rules import (
+from pipelines.contract import (
     FIXED_REASONS,
     Rule,
+    build_legend,
     check_signals,
-    chosen_rules,
-    legend,
-    numeric_columns,
+    choose_rules,
+    list_numeric_columns,
 )
+from pipelines.decide.config import DecideConfig
 from pipelines.document_shards import check_pair, documents_of
 
 BATCH = 1 << 16
@@ -152,10 +152,10 @@ def _refuse_without_signals(annotated: FinishedRun) -> None:
 
 def _undecided(run: FinishedRun, given: DecideConfig | None) -> ExploreSource:
     config, documents = given or DecideConfig(), tuple(run.files("documents/"))
-    rules = chosen_rules(config)
+    rules = choose_rules(config)
     if documents:
-        check_signals(rules, numeric_columns(pq.read_schema(documents[0])))
-    names = legend(rules)
+        check_signals(rules, list_numeric_columns(pq.read_schema(documents[0])))
+    names = build_legend(rules)
     return ExploreSource(
         run, documents, None, tuple(names), _placed(names, rules), config.presets, given is not None
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from gristmill.errors import RunError
 from gristmill.hashing import key64
-from pipelines.decide.rules import Rule, outside
+from pipelines.contract import Rule, find_outside
 from reports.explore.bins import HistogramAxis, ValueExtent, round_bound
 from reports.explore.nearest import NearestDocuments
 from reports.explore.source import SignalBatch
@@ -57,7 +57,7 @@ def judge_batch(
             places = np.flatnonzero(numbers == number)
             if len(places):
                 mine = values[places]
-                yield one, places, mine, outside(mine, one.low, one.high)
+                yield one, places, mine, find_outside(mine, one.low, one.high)
 
 
 def _bounds(

@@ -15,8 +15,8 @@ import pytest
 
 from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest
+from pipelines.contract import FIXED_REASONS, load_preset_rules
 from pipelines.decide.config import PRESETS_OF
-from pipelines.decide.rules import FIXED_REASONS, all_rules
 
 GOLDEN = Path(__file__).parent / "funnel.json"
 CONFIGS = sorted(
@@ -103,7 +103,7 @@ def test_the_golden_funnel_has_every_setting_and_every_rule_drops_a_document_and
     golden = read_golden()
     assert set(golden) == set(SETTINGS)
     dropped = {reason for funnel in golden.values() for reason in funnel}
-    rules = {rule.name for rule in all_rules()}
+    rules = {rule.name for rule in load_preset_rules()}
     assert rules - dropped == FOR_OTHER_TEXT
     assert {"language", "exact_duplicate", "near_duplicate", "url_duplicate"} <= dropped
     total = len(list(funnel_corpus.records()))

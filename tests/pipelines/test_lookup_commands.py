@@ -7,8 +7,8 @@ import pytest
 from gristmill import cli
 from gristmill.errors import ConfigError
 from pipelines.annotate.graph import SCHEMA
+from pipelines.contract import choose_rules
 from pipelines.decide.config import Bound, DecideConfig
-from pipelines.decide.rules import chosen_rules
 from pipelines.lookup_commands import rule_rows
 
 
@@ -18,7 +18,7 @@ def by_reason(rows):
 
 def test_every_rule_in_use_is_listed_once_with_its_threshold_preset_and_kinds():
     rows = rule_rows(DecideConfig())
-    assert [row["reason"] for row in rows] == [rule.name for rule in chosen_rules(DecideConfig())]
+    assert [row["reason"] for row in rows] == [rule.name for rule in choose_rules(DecideConfig())]
     assert by_reason(rows)["too_few_words"] == {
         "reason": "too_few_words",
         "signal": "words",
@@ -65,7 +65,7 @@ def test_the_commands_print_a_table_or_json(capsys):
     assert lines[0].split() == ["reason", "signal", "min", "max", "preset", "kinds"]
     assert lines[1].split() == ["too_short", "words", "9", "social", "social"]
     assert cli.run(["rules", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)) == len(chosen_rules(DecideConfig()))
+    assert len(json.loads(capsys.readouterr().out)) == len(choose_rules(DecideConfig()))
 
 
 def listed(capsys, *options):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.decide.rules import Rule
+from pipelines.contract import Rule
 from reports.drawing.svg import LEFT, RIGHT
 from reports.drawing.templates import FORBIDDEN
 from reports.explore.bins import HistogramAxis, ValueExtent, make_axis

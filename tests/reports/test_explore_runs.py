@@ -20,9 +20,15 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 from gristmill.runs.run import start_run
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS
+from pipelines.contract import (
+    FIXED_REASONS,
+    build_legend,
+    choose_rules,
+    judge_documents,
+    load_preset_rules,
+)
 from pipelines.decide.config import Bound, CustomRule, DecideConfig
 from pipelines.decide.graph import DECISION_SCHEMA
-from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 from pipelines.document_shards import DECIDED
 from reports.explore import source as source_module
 from reports.explore.collect import SHOWN, ExploreChoice, collect_rules
@@ -85,8 +91,8 @@ def bits_of(rows, config=CONFIG):
     """What `decide` itself says of documents."""
     table = pa.Table.from_pylist(rows, SCHEMA)
     columns = {name: table[name].to_numpy() for name in NUMBERS}
-    return judge(
-        columns, [r["kind"] for r in rows], [r["lang"] for r in rows], chosen_rules(config), config
+    return judge_documents(
+        columns, [r["kind"] for r in rows], [r["lang"] for r in rows], choose_rules(config), config
     )
 
 
@@ -94,8 +100,8 @@ def decided(out, shards, config=CONFIG, more=None):
     """A decide run of these documents; `more` gives further reasons by document id."""
     documents = annotated(out, shards)
     hashes = {file.path: file.sha256 for file in documents.data_files()}
-    rules = chosen_rules(config)
-    names = legend(rules)
+    rules = choose_rules(config)
+    names = build_legend(rules)
     with start_run("decide", out=out, config=config, inputs=[documents.as_input()]) as run:
         for number, rows in enumerate(shards):
             bits = [int(b) for b in bits_of(rows, config)]
@@ -202,7 +208,7 @@ def test_counts_histograms_and_nearest_documents_are_those_of_a_plain_loop(
         patch.setattr(source_module, "BATCH", batch)
         found = look(decided(out, shards) if judged_before else annotated(out, shards), seed=seed)
     assert found.documents == sum(map(len, shards)) and found.decided is judged_before
-    assert [rule.rule for rule in found.rules] == list(chosen_rules(CONFIG))
+    assert [rule.rule for rule in found.rules] == list(choose_rules(CONFIG))
     for rule in found.rules:
         told = reference(shards, rule.rule, seed)
         assert {(t.low, t.high) for t in rule.thresholds} == set(told)
@@ -231,7 +237,7 @@ def test_counts_histograms_and_nearest_documents_are_those_of_a_plain_loop(
 @given(shards=corpora)
 def test_a_rule_drops_what_decide_says_it_drops(tmp_path_factory, shards):
     shards = list(numbered(shards))
-    names = legend(chosen_rules(CONFIG))
+    names = build_legend(choose_rules(CONFIG))
     words = [int(word) for rows in shards for word in bits_of(rows)]
     for run in (
         decided(tmp_path_factory.mktemp("a"), shards),
@@ -332,7 +338,7 @@ def test_an_empty_run_has_rules_and_no_documents(tmp_path, shards):
     for run in (annotated(tmp_path / "a", shards), decided(tmp_path / "b", shards)):
         found = look(run)
         assert (found.documents, found.dropped) == (0, 0)
-        assert len(found.rules) == len(chosen_rules(CONFIG)) and {
+        assert len(found.rules) == len(choose_rules(CONFIG)) and {
             rule.judged for rule in found.rules
         } == {0}
 
@@ -371,7 +377,7 @@ def test_the_thresholds_of_the_run_are_told_not_those_of_today(tmp_path):
     assert rule.meaning.startswith("words") and rule.origin == "Rae et al. 2021"
 
 
-@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", load_preset_rules(), ids=lambda rule: rule.name)
 def test_a_rule_is_read_back_from_its_record(rule):
     assert read_rule(rule.record()) == dataclasses.replace(rule, by_language=dict(rule.by_language))
 

@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from pipelines.decide.dedup.groups import places_in_groups, unique_rows
+from pipelines.decide.dedup.groups import locate_in_groups, sort_unique_rows
 from pipelines.decide.kernels.union_find import merge_components, resolve_roots
 
 NODES = 1 << 20
 """Nodes whose labels are given out at a time."""
 
 
-def both_ways(rows: np.ndarray) -> np.ndarray:
+def mirror_edges(rows: np.ndarray) -> np.ndarray:
     """(a, b) in, (a, b) and (b, a) out: what large-star groups."""
     return np.vstack([rows, rows[:, ::-1]])
 
 
-def downwards(rows: np.ndarray) -> np.ndarray:
+def orient_edges(rows: np.ndarray) -> np.ndarray:
     """(a, b) in, (larger, smaller) out: what small-star groups."""
     return np.column_stack([rows.max(axis=1), rows.min(axis=1)])
 
@@ -32,7 +32,7 @@ def large_star(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """(node, neighbour) both ways, sorted, in; every larger neighbour is linked to the smallest of node and neighbours."""
     for rows, smallest in _with_smallest(pieces):
         larger = rows[:, 1] > rows[:, 0]
-        yield unique_rows(np.column_stack([rows[:, 1], smallest])[larger])
+        yield sort_unique_rows(np.column_stack([rows[:, 1], smallest])[larger])
 
 
 def small_star(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -41,14 +41,14 @@ def small_star(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         edges = np.vstack(
             [np.column_stack([rows[:, 0], smallest]), np.column_stack([rows[:, 1], smallest])]
         )
-        yield unique_rows(edges[edges[:, 0] != edges[:, 1]])
+        yield sort_unique_rows(edges[edges[:, 0] != edges[:, 1]])
 
 
 def _with_smallest(pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every piece with the smallest of each row's node and all its neighbours: the first row of a node has it."""
     node, first = None, 0
     for rows in pieces:
-        begin, _ = places_in_groups(rows[:, 0])
+        begin, _ = locate_in_groups(rows[:, 0])
         smallest = rows[begin, 1]
         if rows[0, 0] == node:
             smallest[begin == 0] = first
@@ -59,10 +59,10 @@ def _with_smallest(pieces: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, n
 PARENT, CHILD = 0, 1
 
 
-def roles(rows: np.ndarray) -> np.ndarray:
+def list_roles(rows: np.ndarray) -> np.ndarray:
     """(node, smaller neighbour) in; (node, CHILD, neighbour) and (neighbour, PARENT, 0) out, each once."""
     none = np.zeros(len(rows), np.int64)
-    return unique_rows(
+    return sort_unique_rows(
         np.vstack(
             [
                 np.column_stack([rows[:, 0], none + CHILD, rows[:, 1]]),
@@ -72,19 +72,21 @@ def roles(rows: np.ndarray) -> np.ndarray:
     )
 
 
-def unsettled(rows: np.ndarray) -> int:
+def count_unsettled(rows: np.ndarray) -> int:
     """How many nodes, of whole groups of `roles`, have two parents, or a parent and a child: none once all are stars."""
-    rows = unique_rows(rows)
-    begin, place = places_in_groups(rows[:, 0])
+    rows = sort_unique_rows(rows)
+    begin, place = locate_in_groups(rows[:, 0])
     return len(np.unique(begin[(rows[:, 1] == CHILD) & (place > 0)]))
 
 
-def labels_of_stars(rows: np.ndarray) -> np.ndarray:
+def read_star_components(rows: np.ndarray) -> np.ndarray:
     """Edges (node, smallest) of settled stars in, (node, label) of all nodes out; a centre comes with every block."""
-    return unique_rows(np.vstack([rows, np.column_stack([rows[:, 1], rows[:, 1]])]))
+    return sort_unique_rows(np.vstack([rows, np.column_stack([rows[:, 1], rows[:, 1]])]))
 
 
-def union_labels(pieces: Iterable[np.ndarray], shard_rows: Sequence[int]) -> Iterator[np.ndarray]:
+def assign_component_ids(
+    pieces: Iterable[np.ndarray], shard_rows: Sequence[int]
+) -> Iterator[np.ndarray]:
     """Edges (a, b) in any order in, (node, label) of every node that has an edge out, sorted.
 
     `shard_rows`: how many documents each shard has. They are numbered through, in the order of nodes.
@@ -104,7 +106,7 @@ def union_labels(pieces: Iterable[np.ndarray], shard_rows: Sequence[int]) -> Ite
         )
 
 
-def bytes_of_union(documents: int) -> int:
+def estimate_union_bytes(documents: int) -> int:
     """The memory that `union_labels` takes for so many documents, but for the edges."""
     return documents * (np.dtype(_narrowest(documents)).itemsize + 1)
 

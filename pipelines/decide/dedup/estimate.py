@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from gristmill.formatting import format_bytes, format_seconds
 from pipelines.decide.config import DecideConfig
-from pipelines.decide.dedup.components import bytes_of_union
-from pipelines.decide.dedup.graph import EDGE, SIGNATURE_WIDTH, Spread
+from pipelines.decide.dedup.components import estimate_union_bytes
+from pipelines.decide.dedup.graph import EDGE, PartitionPlan
 from pipelines.decide.dedup.groups import MEMBER
-from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH
+from pipelines.decide.dedup.keys import BAND, CONTENT_KEY, ORDER_WIDTH
+from pipelines.decide.dedup.signatures import SIGNATURE_WIDTH
 
 COPIES = 0.4
 """Share of documents that meet another in some band, as in deduplicated crawls of the web."""
@@ -30,7 +31,7 @@ DOCUMENTS_A_SECOND = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class DecideEstimate:
     """The estimate, in bytes and seconds; `shuffled` by what is regrouped."""
 
     documents: int
@@ -38,7 +39,7 @@ class Estimate:
     partitions: int
     memory: int
     shuffled: dict[str, int]
-    format_seconds: float
+    seconds: float
 
     @property
     def total(self) -> int:
@@ -46,17 +47,21 @@ class Estimate:
         return sum(self.shuffled.values())
 
 
-def estimate(
-    documents: int, config: DecideConfig, spread: Spread, memory: int, workers: int
-) -> Estimate:
+def estimate_cost(
+    documents: int, config: DecideConfig, plan: PartitionPlan, memory: int, workers: int
+) -> DecideEstimate:
     """What so many documents take with these settings."""
-    at_once = bytes_of_union(documents) <= memory // 2
+    at_once = estimate_union_bytes(documents) <= memory // 2
     shuffled = _shuffled(documents, config, at_once=at_once)
-    held = START + workers * PIECES * spread.piece + (bytes_of_union(documents) if at_once else 0)
+    held = (
+        START
+        + workers * PIECES * plan.chunk_bytes
+        + (estimate_union_bytes(documents) if at_once else 0)
+    )
     rows = sum(shuffled.values()) / 16
     took = (rows / ROWS_A_SECOND + documents / DOCUMENTS_A_SECOND) / workers
     way = "one union-find" if at_once else f"rounds of stars, {ROUNDS} assumed"
-    return Estimate(documents, way, spread.partitions, held, shuffled, took)
+    return DecideEstimate(documents, way, plan.partitions, held, shuffled, took)
 
 
 def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[str, int]:
@@ -64,19 +69,19 @@ def _shuffled(documents: int, config: DecideConfig, *, at_once: bool) -> dict[st
     edges = int(CENTRES * met)
     compared = edges if config.near.min_similarity else 0
     widths = {
-        "content keys": documents * KEY_WIDTH,
-        "address keys": documents * KEY_WIDTH if config.url.max_documents else 0,
-        "band keys": documents * config.near.bands * BAND_WIDTH,
-        "candidates": edges * EDGE,
-        "signatures of candidates": compared * (EDGE + SIGNATURE_WIDTH),
-        "components": edges * 2 if at_once else edges * (EDGE + ROUNDS * 6),
-        "ranks and clusters": met * (3 + 4 + RANK_WIDTH + MEMBER),
-        "signatures of survivors": met * (MEMBER + SIGNATURE_WIDTH),
+        "content keys": documents * CONTENT_KEY.width,
+        "address keys": documents * CONTENT_KEY.width if config.url.max_documents else 0,
+        "band keys": documents * config.near.bands * BAND.width,
+        "candidates": edges * EDGE.width,
+        "signatures of candidates": compared * (EDGE.width + SIGNATURE_WIDTH),
+        "components": edges * 2 if at_once else edges * (EDGE.width + ROUNDS * 6),
+        "ranks and clusters": met * (3 + 4 + ORDER_WIDTH + MEMBER.width),
+        "signatures of survivors": met * (MEMBER.width + SIGNATURE_WIDTH),
     }
     return {name: 8 * columns for name, columns in widths.items()}
 
 
-def as_lines(found: Estimate) -> list[str]:
+def format_estimate(found: DecideEstimate) -> list[str]:
     """The estimate as a person reads it."""
     shuffled = [
         f"    {name:<26}{format_bytes(count):>10}"

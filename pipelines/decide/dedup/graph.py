@@ -1,64 +1,68 @@
-"""Copies as a Beam graph over packed rows; text never crosses a shuffle.
+"""Duplicates as a Beam graph over packed rows; text never crosses a shuffle.
 
-    content keys -> stars: exact copies --------------------------------+
+    content keys -> stars: exact duplicates ----------------------------+
     address keys -> stars: same address -+                              |
     band rows ----> stars: candidates ---+-> compared by signature -----+-> edges -> components -> clusters, by shard
 
-Exact copies have no band rows: their original stands for them. All kinds of copies are edges of one graph, so a document
-has one cluster and one survivor, and that one is kept. A cluster is a connected component: its ends may be less alike
-than the bound; the similarity to the survivor tells.
+In: key rows of `dedup.keys`. Out: rows (MEMBER) with the survivor's signature, grouped by shard. Exact duplicates have
+no band rows: their original stands for them. All kinds of duplicates are edges of one graph, so a document has one
+cluster and one survivor, which is kept. A cluster is a connected component: its ends may be less similar than the bound;
+the similarity to the survivor says how similar.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 
-from pipelines.annotate.signals.table import view_signature_matrix
 from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup import components, groups
-from pipelines.decide.dedup.groups import EXACT_COPY, MEMBER, PLACE
-from pipelines.decide.dedup.keys import BAND_WIDTH, KEY_WIDTH, RANK_WIDTH, ranks
-from pipelines.document_shards import shard_path
-from pipelines.engine.exchange import (
-    PIECE_BYTES,
-    By,
-    Exchange,
-    Pieces,
-    Reduce,
-    pack,
-    unpack,
-    whole_groups,
+from pipelines.decide.dedup.groups import (
+    CLUSTERED,
+    COMPONENT,
+    EXACT,
+    FLAGGED,
+    MEMBER,
+    NEAR,
+    SAME_URL,
+    TAGGED,
 )
-from pipelines.signatures import PERMUTATIONS
+from pipelines.decide.dedup.keys import BAND, CONTENT_KEY, compute_survivor_order
+from pipelines.decide.dedup.signatures import (
+    SIGNED_EDGE,
+    SIGNED_MEMBER,
+    compute_min_agreement,
+    get_shard_row,
+    pack_signatures,
+    read_signatures,
+    split_chunks,
+    unpack_signatures,
+)
+from pipelines.document_shards import shard_path
+from pipelines.engine.exchange import CHUNK_BYTES, Exchange, Reducer
+from pipelines.engine.packed_rows import PartitionBy, pack_rows, unpack_rows
+from pipelines.engine.sorted_partition import SortedPartition, iter_whole_groups
+from pipelines.row_layout import PackedRows, RowLayout
 
-SIGNATURE_WIDTH = PERMUTATIONS // 2
-"""A signature as int64 columns: two elements each."""
+EDGE = RowLayout("edge", (("node", 1), ("other", 1), ("kind", 1)))
+"""Two documents and the kind of duplicate that `node` is of `other`."""
 
-EDGE = 3
-"""Columns of an edge: two nodes, and the kind of copy that makes it one."""
+NODE_PAIR = RowLayout("node pair", (("node", 1), ("other", 1)))
 
-NEAR, SAME_URL, EXACT = 0, 1, 2
-COMPARED_WITH = 2
-"""Centres of a bucket that its documents are compared with: the first may be a stranger to those that are copies."""
-LABEL = 0
-"""What stands for a kind in rows that are labels."""
-
-CARRIED = 1 << 14
-"""Rows with a signature that are handed on at a time: 8 MB."""
+COMPARED_CENTRES = 2
+"""Centres of a bucket that its documents are compared with: the first alone may be unlike two that are duplicates."""
 
 METRICS, GIANT = "decide", "giant buckets"
 """Beam's counter of buckets with more members than a star may have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class PartitionPlan:
     """How rows are regrouped: over how many partitions and shards, through which folder of this machine, if any.
 
     No byte of the result depends on it.
@@ -67,30 +71,39 @@ class Spread:
     partitions: int
     shards: int
     spill: str | None
-    piece: int = PIECE_BYTES
+    chunk_bytes: int = CHUNK_BYTES
 
-    def exchange(self, width: int, reduce: Reduce, *, by: By = "hash", every: int = 0) -> Exchange:
+    def exchange(
+        self, width: int, reduce: Reducer, *, by: PartitionBy = "hash", every: int = 0
+    ) -> Exchange:
         """Regroup rows by the hash of their first column, or by the shard of the node in it."""
-        place = {"partitions": self.partitions, "spill": self.spill, "piece": self.piece}
-        return Exchange(width, by=by, reduce=reduce, every=every, **place)  # type: ignore[arg-type]
+        return Exchange(
+            width,
+            partitions=self.partitions,
+            by=by,
+            spill=self.spill,
+            reduce=reduce,
+            every=every,
+            chunk_bytes=self.chunk_bytes,
+        )
 
-    def all_shards(self, width: int, reduce: Reduce) -> Exchange:
+    def all_shards(self, width: int, reduce: Reducer) -> Exchange:
         """Regroup rows by shard, and visit the shards without rows too."""
         return self.exchange(width, reduce, by="shard", every=self.shards)
 
-    def in_one(self, width: int, reduce: Reduce) -> Exchange:
-        """Bring all rows to one place."""
+    def single(self, width: int, reduce: Reducer) -> Exchange:
+        """Bring all rows into a single partition."""
         return replace(self, partitions=1).exchange(width, reduce)
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """What every graph of a run needs to know; `documents` is the folder of document shards, `folder` the run being written."""
+class DecideJob:
+    """What every graph of a run needs: `documents` is the folder of document shards, `folder` the run being written."""
 
     folder: str
     documents: str
     config: DecideConfig
-    spread: Spread
+    plan: PartitionPlan
 
     @property
     def run(self) -> Path:
@@ -98,244 +111,244 @@ class Work:
         return Path(self.folder)
 
 
-class Rows(beam.DoFn):  # type: ignore[misc]
+class MapRows(beam.DoFn):  # type: ignore[misc]
     """Apply a pure function to the rows of every block; empty results send nothing on."""
 
-    def __init__(self, width: int, function: Callable[[np.ndarray], np.ndarray]) -> None:
-        self.width, self.function = width, function
+    def __init__(self, width: int, function: Callable[[PackedRows], PackedRows]) -> None:
+        self.width = width
+        self.function = function
 
     def process(self, block: bytes) -> Iterator[bytes]:
-        rows = self.function(unpack(block, self.width))
+        rows = self.function(unpack_rows(block, self.width))
         if len(rows):
-            yield pack(rows)
+            yield pack_rows(rows)
 
 
-@lru_cache(maxsize=2)
-def shard_signatures(path: str) -> np.ndarray:
-    """uint32 (rows, PERMUTATIONS) of a document shard; zeros where there is none."""
-    column = pq.read_table(path, columns=["signature"])["signature"].combine_chunks()
-    matrix = view_signature_matrix(column)
-    if column.null_count:
-        matrix = np.where(
-            column.is_valid().to_numpy(zero_copy_only=False)[:, None], matrix, np.uint32(0)
-        )
-    return matrix
+def wire_exact_duplicates(keys: beam.PCollection, plan: PartitionPlan) -> beam.PCollection:
+    """Rows (CONTENT_KEY) in; edges (duplicate, original, EXACT) out."""
+    return keys | "by content" >> plan.exchange(CONTENT_KEY.width, _link_contents)
 
 
-def row_in_shard(nodes: Any) -> Any:
-    """The row number in its shard of a node, or of each node of an array."""
-    return nodes & 0xFFFFFFFF
+def _link_contents(_: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+    return _add_kind(EXACT, groups.link_stars(chunks, 2))
 
 
-def exact_copies(keys: beam.PCollection, spread: Spread) -> beam.PCollection:
-    """Content keys (KEY_WIDTH) in; edges (copy, original, EXACT) out."""
-    return keys | "by content" >> spread.exchange(KEY_WIDTH, _stars_of_keys)
+def wire_url_candidates(
+    keys: beam.PCollection, plan: PartitionPlan, max_documents: int
+) -> beam.PCollection:
+    """Address keys (CONTENT_KEY) in; candidates (document, survivor of its address, SAME_URL) out."""
+    reduce = partial(_link_addresses, max_documents)
+    return keys | "by address" >> plan.exchange(CONTENT_KEY.width, reduce)
 
 
-def _stars_of_keys(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    return _as(EXACT, groups.stars(pieces, 2))
+def _link_addresses(max_documents: int, _: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+    """Stars of the addresses that have no more documents than this: others are no evidence."""
+    return _add_kind(SAME_URL, groups.link_stars(_drop_large_groups(chunks, max_documents), 2))
 
 
-def same_addresses(keys: beam.PCollection, spread: Spread, max_documents: int) -> beam.PCollection:
-    """Address keys (KEY_WIDTH) in; candidates (document, best of its address, SAME_URL) out."""
-    return keys | "by address" >> spread.exchange(
-        KEY_WIDTH, partial(_stars_of_addresses, max_documents)
-    )
+def _drop_large_groups(chunks: SortedPartition, max_rows: int) -> Iterator[PackedRows]:
+    sizes = groups.count_group_sizes(chunks, 2)
+    for rows, group, _ in groups.number_groups(chunks, 2):
+        small = rows[sizes[group] <= max_rows]
+        if len(small):
+            yield small
 
 
-def _stars_of_addresses(most: int, _: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    sizes = groups.group_sizes(pieces, 2)
-    few = (rows[sizes[group] <= most] for rows, group, _ in groups.numbered(pieces, 2))
-    return _as(SAME_URL, groups.stars((rows for rows in few if len(rows)), 2))
+def wire_band_candidates(
+    bands: beam.PCollection, plan: PartitionPlan, centres: int
+) -> beam.PCollection:
+    """Rows (BAND) in; candidates (node, centre of its bucket, NEAR) out."""
+    return bands | "by band" >> plan.exchange(BAND.width, partial(_link_buckets, centres))
 
 
-def same_bands(bands: beam.PCollection, spread: Spread, centres: int) -> beam.PCollection:
-    """Band rows in; candidates (node, centre of its bucket, NEAR) out."""
-    return bands | "by band" >> spread.exchange(BAND_WIDTH, partial(_stars_of_buckets, centres))
-
-
-def _stars_of_buckets(centres: int, _: int, pieces: Pieces) -> Iterator[np.ndarray]:
+def _link_buckets(centres: int, _: int, chunks: SortedPartition) -> Iterator[PackedRows]:
     counter = Metrics.counter(METRICS, GIANT)
-    return _as(NEAR, groups.stars(pieces, 1, centres=centres, on_giant=counter.inc))
+    return _add_kind(NEAR, groups.link_stars(chunks, 1, centres=centres, on_giant=counter.inc))
 
 
-def _as(kind: int, edges: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    return (np.column_stack([rows, np.full(len(rows), kind)]) for rows in edges)
+def _add_kind(kind: int, pairs: Iterator[PackedRows]) -> Iterator[PackedRows]:
+    for rows in pairs:
+        yield np.column_stack([rows, np.full(len(rows), kind)])
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """Candidates (a, b, kind) in; (a, b, kind) of those whose signatures agree in as many elements as `least` asks out.
+class SimilarityCheck:
+    """Rows (EDGE) in; those out whose signatures agree in at least `min_agreement` elements, by kind.
 
-    `least` by kind. The signature of a is carried to the shard of b: 448 bytes a distinct pair.
+    The signature of `node` is sent to the shard of `other`: 448 bytes a distinct pair.
     """
 
     documents: str
-    least: tuple[int, int]
+    min_agreement: tuple[int, int]
 
-    def wire(self, candidates: tuple[beam.PCollection, ...], spread: Spread) -> beam.PCollection:
+    def wire(
+        self, candidates: tuple[beam.PCollection, ...], plan: PartitionPlan
+    ) -> beam.PCollection:
         """The two regroupings."""
-        carried = candidates | "to a" >> spread.exchange(3, self.carry, by="shard")
-        return carried | "to b" >> spread.exchange(3 + SIGNATURE_WIDTH, self.compare, by="shard")
+        signed = candidates | "to a" >> plan.exchange(
+            EDGE.width, self.attach_signatures, by="shard"
+        )
+        return signed | "to b" >> plan.exchange(SIGNED_EDGE.width, self.compare, by="shard")
 
-    def carry(self, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
-        """(a, b, kind) -> (b, a, kind, signature of a), every pair once."""
-        own = shard_signatures(shard_path(self.documents, shard))
-        for rows in in_portions(groups.distinct(pieces)):
-            yield np.column_stack(
-                [rows[:, 1], rows[:, 0], rows[:, 2], _as_columns(own[row_in_shard(rows[:, 0])])]
+    def attach_signatures(self, shard: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+        """Rows (EDGE) by node -> rows (SIGNED_EDGE), every pair once."""
+        signatures = read_signatures(shard_path(self.documents, shard))
+        for rows in split_chunks(groups.iter_distinct(chunks)):
+            node = EDGE.column(rows, "node")
+            yield SIGNED_EDGE.stack(
+                other=EDGE.column(rows, "other"),
+                node=node,
+                kind=EDGE.column(rows, "kind"),
+                signature=pack_signatures(signatures[get_shard_row(node)]),
             )
 
-    def compare(self, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
-        """(b, a, kind, signature of a) -> (a, b, kind) of those alike enough, and never of any without a signature."""
-        own = shard_signatures(shard_path(self.documents, shard))
-        for rows in pieces:
-            mine = own[row_in_shard(rows[:, 0])]
-            agreed = groups.agreement(_as_signatures(rows[:, 3:]), mine)
-            alike = (agreed >= np.array(self.least)[rows[:, 2]]) & mine.any(axis=1)
-            yield np.column_stack([rows[:, 1], rows[:, 0], rows[:, 2]])[alike]
+    def compare(self, shard: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+        """Rows (SIGNED_EDGE) by other -> rows (EDGE) of similar pairs; never of a document without a signature."""
+        signatures = read_signatures(shard_path(self.documents, shard))
+        min_agreement = np.array(self.min_agreement)
+        for rows in chunks:
+            other = SIGNED_EDGE.column(rows, "other")
+            kind = SIGNED_EDGE.column(rows, "kind")
+            other_signatures = signatures[get_shard_row(other)]
+            node_signatures = unpack_signatures(SIGNED_EDGE.block(rows, "signature"))
+            agreed = groups.count_agreement(node_signatures, other_signatures)
+            similar = (agreed >= min_agreement[kind]) & other_signatures.any(axis=1)
+            edges = EDGE.stack(node=SIGNED_EDGE.column(rows, "node"), other=other, kind=kind)
+            yield edges[similar]
 
 
-def in_portions(pieces: Any) -> Iterator[np.ndarray]:
-    """The same rows in pieces of at most CARRIED: what is added to them is much wider than they are."""
-    for rows in pieces:
-        for start in range(0, len(rows), CARRIED):
-            yield rows[start : start + CARRIED]
-
-
-def _as_columns(signatures: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(signatures, "<u4").view("<i8")
-
-
-def _as_signatures(columns: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(columns, "<i8").view("<u4")
-
-
-def least_agreement(similarity: float) -> int:
-    """In how many elements signatures agree at least that are estimated to be this similar."""
-    return int(np.ceil(similarity * PERMUTATIONS))
-
-
-def alike_edges(
+def wire_similar_edges(
     bands: beam.PCollection,
     addresses: beam.PCollection,
     documents: str,
     config: DecideConfig,
-    spread: Spread,
+    plan: PartitionPlan,
 ) -> beam.PCollection:
-    """Band rows and address keys in; edges of what is alike out. Kinds with a bound of 0 are not compared."""
-    least = tuple(
-        least_agreement(bound) for bound in (config.near.min_similarity, config.url.min_similarity)
-    )
-    near = same_bands(bands, spread, COMPARED_WITH if least[NEAR] else 1)
-    found = {NEAR: near, SAME_URL: same_addresses(addresses, spread, config.url.max_documents)}
-    asked = [edges for kind, edges in found.items() if least[kind]]
-    taken = [edges for kind, edges in found.items() if not least[kind]]
-    if asked:
-        taken.append(Alike(documents, (least[0], least[1])).wire(tuple(asked), spread))
-    return taken | "alike" >> beam.Flatten()
+    """Band rows and address keys in; edges of similar documents out. Kinds with a bound of 0 are not compared."""
+    min_near = compute_min_agreement(config.near.min_similarity)
+    min_url = compute_min_agreement(config.url.min_similarity)
+    near = wire_band_candidates(bands, plan, COMPARED_CENTRES if min_near else 1)
+    same_url = wire_url_candidates(addresses, plan, config.url.max_documents)
+    candidates = ((near, min_near), (same_url, min_url))
+    accepted = [edges for edges, bound in candidates if not bound]
+    to_compare = tuple(edges for edges, bound in candidates if bound)
+    if to_compare:
+        accepted.append(SimilarityCheck(documents, (min_near, min_url)).wire(to_compare, plan))
+    return accepted | "alike" >> beam.Flatten()
 
 
-def first_two(rows: np.ndarray) -> np.ndarray:
-    """(a, b, ...) -> (a, b)."""
-    return rows[:, :2]
+def select_nodes(rows: PackedRows) -> PackedRows:
+    """Rows (EDGE) -> rows (NODE_PAIR)."""
+    return rows[:, : NODE_PAIR.width]
 
 
-def labels_at_once(
-    edges: beam.PCollection, shard_rows: Sequence[int], spread: Spread
+def wire_union_find(
+    edges: beam.PCollection, shard_rows: Sequence[int], plan: PartitionPlan
 ) -> beam.PCollection:
-    """Edges (a, b) in; (node, label) out, by one union-find."""
-    return edges | "all edges" >> spread.in_one(2, partial(_union_labels, tuple(shard_rows)))
+    """Rows (NODE_PAIR) in; (node, component id) out, by a single union-find."""
+    reduce = partial(_assign_component_ids, tuple(shard_rows))
+    return edges | "all edges" >> plan.single(NODE_PAIR.width, reduce)
 
 
-def _union_labels(shard_rows: Sequence[int], _: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    return components.union_labels(pieces.unsorted(), shard_rows)
+def _assign_component_ids(
+    shard_rows: Sequence[int], _: int, chunks: SortedPartition
+) -> Iterator[PackedRows]:
+    return components.assign_component_ids(chunks.unsorted(), shard_rows)
 
 
-def star_rounds(edges: beam.PCollection, spread: Spread, rounds: int) -> beam.PCollection:
-    """Edges (a, b) in; after so many rounds of large-star and small-star, edges (larger, smaller) out."""
+def wire_star_rounds(edges: beam.PCollection, plan: PartitionPlan, rounds: int) -> beam.PCollection:
+    """Rows (NODE_PAIR) in; after so many rounds of large-star and small-star, edges (larger, smaller) out."""
+    width = NODE_PAIR.width
     for number in range(rounds):
-        both = edges | f"both ways {number}" >> beam.ParDo(Rows(2, components.both_ways))
-        large = both | f"large star {number}" >> spread.exchange(2, _large_star)
-        down = large | f"downwards {number}" >> beam.ParDo(Rows(2, components.downwards))
-        edges = down | f"small star {number}" >> spread.exchange(2, _small_star)
+        mirror = beam.ParDo(MapRows(width, components.mirror_edges))
+        orient = beam.ParDo(MapRows(width, components.orient_edges))
+        both = edges | f"both ways {number}" >> mirror
+        large = both | f"large star {number}" >> plan.exchange(width, _large_star)
+        down = large | f"downwards {number}" >> orient
+        edges = down | f"small star {number}" >> plan.exchange(width, _small_star)
     return edges
 
 
-def _large_star(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    return components.large_star(groups.distinct(pieces))
+def _large_star(_: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+    return components.large_star(groups.iter_distinct(chunks))
 
 
-def _small_star(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    return components.small_star(groups.distinct(pieces))
+def _small_star(_: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+    return components.small_star(groups.iter_distinct(chunks))
 
 
 @dataclass(frozen=True, slots=True)
-class Clusters:
-    """Labels (node, label) and edges in; members with the survivor's signature, grouped by shard, are handed to `settle`."""
+class ClusterGraph:
+    """Component ids and edges in; members with their survivor's signature go to `finalize`, grouped by shard."""
 
     documents: str
     config: DecideConfig
 
     def wire(
-        self, labels: beam.PCollection, edges: beam.PCollection, spread: Spread, settle: Reduce
+        self,
+        component_ids: beam.PCollection,
+        edges: beam.PCollection,
+        plan: PartitionPlan,
+        finalize: Reducer,
     ) -> beam.PCollection:
         """The four regroupings."""
         tagged = (
-            labels | "labels" >> beam.ParDo(Rows(2, _label_rows)),
-            edges | "kinds" >> beam.ParDo(Rows(EDGE, _kind_rows)),
+            component_ids | "labels" >> beam.ParDo(MapRows(NODE_PAIR.width, _tag_components)),
+            edges | "kinds" >> beam.ParDo(MapRows(EDGE.width, _tag_kinds)),
         )
-        ranked = tagged | "rank" >> spread.exchange(3, self.rank, by="shard")
-        members = ranked | "by label" >> spread.exchange(4 + RANK_WIDTH, _members)
-        carried = members | "to survivor" >> spread.exchange(MEMBER, self.carry, by="shard")
-        return carried | "settle" >> spread.all_shards(MEMBER + SIGNATURE_WIDTH, settle)
+        ordered = tagged | "rank" >> plan.exchange(
+            TAGGED.width, self.attach_survivor_order, by="shard"
+        )
+        members = ordered | "by label" >> plan.exchange(CLUSTERED.width, _list_members)
+        signed = members | "to survivor" >> plan.exchange(
+            MEMBER.width, self.attach_signatures, by="shard"
+        )
+        return signed | "settle" >> plan.all_shards(SIGNED_MEMBER.width, finalize)
 
-    def rank(self, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
-        """(node, LABEL or kind, label or other) -> (label, exact copy, rank, node, same address)."""
+    def attach_survivor_order(self, shard: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+        """Rows (TAGGED) by node -> rows (CLUSTERED)."""
         table = pq.read_table(
             shard_path(self.documents, shard), columns=["id", "source", "kind", "published"]
         )
         newest = self.config.prefer_date == "newest"
-        for rows in whole_groups(pieces):
-            node, label, exact, address = groups.flagged(rows).T
-            rank = ranks(table.take(row_in_shard(node)), self.config.prefer, newest=newest)
-            yield np.column_stack([label, exact, rank, node, address])
+        for rows in iter_whole_groups(chunks):
+            flagged = groups.merge_flags(rows)
+            node = FLAGGED.column(flagged, "node")
+            documents = table.take(get_shard_row(node))
+            order = compute_survivor_order(documents, self.config.prefer, newest=newest)
+            yield CLUSTERED.stack(
+                component_id=FLAGGED.column(flagged, "component_id"),
+                exact=FLAGGED.column(flagged, "exact"),
+                survivor_order=order,
+                node=node,
+                same_url=FLAGGED.column(flagged, "same_url"),
+            )
 
-    def carry(self, shard: int, pieces: Pieces) -> Iterator[np.ndarray]:
-        """Members by survivor -> members by node, with the signature of the survivor."""
-        own = shard_signatures(shard_path(self.documents, shard))
-        for rows in in_portions(pieces):
-            by_node = rows[:, [1, 0, *range(2, MEMBER)]]
-            yield np.column_stack([by_node, _as_columns(own[row_in_shard(rows[:, 0])])])
-
-
-def _label_rows(rows: np.ndarray) -> np.ndarray:
-    """(node, label) -> (node, LABEL, label)."""
-    return np.column_stack([rows[:, 0], np.full(len(rows), LABEL), rows[:, 1]])
-
-
-def _kind_rows(rows: np.ndarray) -> np.ndarray:
-    """Edges -> (node, kind, other) of those whose kind is a verdict on their first node."""
-    verdicts: np.ndarray = rows[rows[:, 2] != NEAR][:, [0, 2, 1]]
-    return verdicts
+    def attach_signatures(self, shard: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+        """Members by survivor -> rows (SIGNED_MEMBER) by node."""
+        signatures = read_signatures(shard_path(self.documents, shard))
+        for rows in split_chunks(chunks):
+            survivor = rows[:, 0]  # it leads on the way to its shard, see `_list_members`
+            packed = pack_signatures(signatures[get_shard_row(survivor)])
+            yield np.column_stack([groups.swap_member_nodes(rows), packed])
 
 
-def _members(_: int, pieces: Pieces) -> Iterator[np.ndarray]:
-    for rows in groups.cluster_members(pieces):
-        yield rows[:, [1, 0, *range(2, MEMBER)]]
+def _tag_components(rows: PackedRows) -> PackedRows:
+    """(node, component id) -> rows (TAGGED)."""
+    tag = np.full(len(rows), COMPONENT)
+    return TAGGED.stack(node=rows[:, 0], tag=tag, value=rows[:, 1])
 
 
-def settled_members(documents: str, shard: int, pieces: Pieces) -> np.ndarray:
-    """int64 (n, MEMBER + 1): the members of a shard, sorted by node, with their agreement to the survivor as last column.
+def _tag_kinds(rows: PackedRows) -> PackedRows:
+    """Rows (EDGE) -> rows (TAGGED) of those whose kind is a verdict on their first node."""
+    tagged = TAGGED.stack(
+        node=EDGE.column(rows, "node"),
+        tag=EDGE.column(rows, "kind"),
+        value=EDGE.column(rows, "other"),
+    )
+    return tagged[EDGE.column(rows, "kind") != NEAR]
 
-    -1 where one without a signature is no exact copy: nothing says how alike it is.
-    """
-    own = shard_signatures(shard_path(documents, shard)) if pieces.rows else None
-    found = [np.zeros((0, MEMBER + 1), np.int64)]
-    for rows in pieces:
-        assert own is not None
-        mine = own[row_in_shard(rows[:, 0])]
-        agreed = groups.agreement(_as_signatures(rows[:, MEMBER:]), mine)
-        agreed[~mine.any(axis=1) & (rows[:, PLACE] > 0) & (rows[:, EXACT_COPY] == 0)] = -1
-        found.append(np.column_stack([rows[:, :MEMBER], agreed]))
-    return np.concatenate(found)
+
+def _list_members(_: int, chunks: SortedPartition) -> Iterator[PackedRows]:
+    for rows in groups.list_cluster_members(chunks):
+        yield groups.swap_member_nodes(rows)

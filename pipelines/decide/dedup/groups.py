@@ -1,47 +1,91 @@
-"""What is done with the sorted rows of a partition: groups of copies, star edges, clusters and their survivors.
+"""Groups of equal keys in the sorted rows of a partition: stars of edges, clusters and their survivors.
 
-Pure functions over pieces of int64 rows, sorted by all columns; the wiring is in `dedup.graph`. A group may be larger than
-a piece, even than memory: what is carried from one piece to the next is a handful of numbers.
+In: chunks of int64 rows, sorted by all columns. Out: edges and members of clusters. A group may be larger than a chunk,
+even than memory: what is carried from one chunk to the next is a handful of numbers. Pure functions; the wiring is in
+`dedup.graph`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from pipelines.decide.dedup.keys import RANK_WIDTH
-from pipelines.engine.exchange import sort_rows
+from pipelines.decide.dedup.keys import ORDER_WIDTH
+from pipelines.engine.packed_rows import sort_rows
+from pipelines.row_layout import PackedColumn, PackedRows, RowLayout
 
-STAR = 10_000
-"""Members of one star. A larger bucket becomes several, whose centres hang on the first: no node, and so no shard that
-signatures are carried to, meets more edges of one bucket."""
+MAX_STAR = 10_000
+"""Members of one star. A larger bucket becomes several stars whose centres are linked to the first. So no node, and no
+shard that signatures are carried to, meets more edges of one bucket."""
+
+CLUSTERED = RowLayout(
+    "clustered document",
+    (
+        ("component_id", 1),
+        ("exact", 1),
+        ("survivor_order", ORDER_WIDTH),
+        ("node", 1),
+        ("same_url", 1),
+    ),
+)
+"""Sorted, these rows bring the exact duplicates of a cluster behind its other documents, and its survivor to the front."""
+
+MEMBER = RowLayout(
+    "member",
+    (
+        ("node", 1),
+        ("survivor", 1),
+        ("component_id", 1),
+        ("size", 1),
+        ("survivor_id", 2),
+        ("position", 1),
+        ("exact", 1),
+        ("same_url", 1),
+    ),
+)
+"""A document of a cluster. `position` counts from the survivor, which has 0; `survivor_id` are the halves of its id."""
+
+FLAGGED = RowLayout(
+    "flagged node", (("node", 1), ("component_id", 1), ("exact", 1), ("same_url", 1))
+)
+
+TAGGED = RowLayout("tagged node", (("node", 1), ("tag", 1), ("value", 1)))
+"""With tag COMPONENT the value is the component id; with SAME_URL or EXACT it is the other document of the edge."""
+
+COMPONENT = 0
+"""The tag of component ids. It equals the kind NEAR, whose edges are no verdict on a document and are never tagged."""
+NEAR, SAME_URL, EXACT = 0, 1, 2
+"""Kinds of duplicates, as edges carry them."""
 
 
-def group_starts(keys: np.ndarray) -> np.ndarray:
+def find_group_starts(keys: PackedRows) -> npt.NDArray[np.intp]:
     """int64: where each run of equal rows of `keys` (n,) or (n, k) begins."""
     if not len(keys):
         return np.zeros(0, np.int64)
     changed = keys[1:] != keys[:-1]
-    return np.flatnonzero(np.r_[True, changed if keys.ndim == 1 else changed.any(axis=1)])
+    if keys.ndim > 1:
+        changed = changed.any(axis=1)
+    return np.flatnonzero(np.r_[True, changed])
 
 
-def places_in_groups(keys: np.ndarray, before: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """int64 (n,) twice: the row where each row's group begins, and its place in that group.
+def locate_in_groups(keys: PackedRows, before: int = 0) -> tuple[PackedColumn, PackedColumn]:
+    """int64 (n,) twice: the row where each row's group begins, and the row's position in that group.
 
-    `before` rows of the first group went before.
+    `before` rows of the first group went before, in earlier chunks.
     """
-    starts = group_starts(keys)
+    starts = find_group_starts(keys)
     sizes = np.diff(np.r_[starts, len(keys)])
     begin = np.repeat(starts, sizes)
-    place = np.arange(len(keys)) - begin
+    position = np.arange(len(keys)) - begin
     if before:
-        place[: sizes[0]] += before
-    return begin, place
+        position[: sizes[0]] += before
+    return begin, position
 
 
 @dataclass(frozen=True, slots=True)
-class _Open:
-    """The group that a piece ended in: its key, how many rows it had, its first node and the centres of its last star."""
+class _OpenStars:
+    """The group that a chunk ended in: its key, rows so far, first node, and the centres of its last star."""
 
     key: list[int]
     count: int
@@ -49,143 +93,174 @@ class _Open:
     centres: list[int]
 
 
-def stars(
-    pieces: Iterable[np.ndarray],
+def link_stars(
+    chunks: Iterable[PackedRows],
     keys: int,
     *,
     centres: int = 1,
-    cap: int = STAR,
+    cap: int = MAX_STAR,
     on_giant: Callable[[int], object] = lambda _: None,
-) -> Iterator[np.ndarray]:
+) -> Iterator[PackedRows]:
     """Rows (key of `keys` columns, ..., node) in; edges (node, centre) out, to the first `centres` nodes of its group.
 
-    At most `centres` edges a row, never the square of a group. A group of more than `cap` becomes a star for every `cap`
-    rows, whose first node hangs on the first of all; `on_giant` is told how many such groups a piece has.
+    At most `centres` edges a row, never the square of a group. A group of more than `cap` rows becomes a star for every
+    `cap` rows, whose first node is linked to the first of all; `on_giant` gets the number of such groups in a chunk.
     """
-    before: _Open | None = None
-    for rows in pieces:
+    before: _OpenStars | None = None
+    for rows in chunks:
         if before is not None and before.key != rows[0, :keys].tolist():
             before = None
-        begin, place = places_in_groups(rows[:, :keys], before.count if before else 0)
-        own, first = place % cap, rows[begin, -1]
-        if giant := int((place == cap).sum()):
-            on_giant(giant)
+        begin, position = locate_in_groups(rows[:, :keys], before.count if before else 0)
+        giants = int((position == cap).sum())
+        if giants:
+            on_giant(giants)
+        nodes = rows[:, -1]
+        first = rows[begin, -1]
         if before:
             first[begin == 0] = before.first
-        found = [np.column_stack([rows[:, -1], first])[(own == 0) & (place > 0)]]
-        star, last = np.arange(len(rows)) - own, []
+        in_star = position % cap
+        star_heads = (in_star == 0) & (position > 0)
+        edges = [np.column_stack([nodes, first])[star_heads]]
+        star_start = np.arange(len(rows)) - in_star
+        last_centres = []
         for number in range(centres):
-            centre = _nodes_at(rows, star + number, before.centres[number] if before else 0)
-            found.append(np.column_stack([rows[:, -1], centre])[own > number])
-            last.append(int(centre[-1]))
-        yield np.concatenate(found)
-        before = _Open(rows[-1, :keys].tolist(), int(place[-1]) + 1, int(first[-1]), last)
+            earlier_centre = before.centres[number] if before else 0
+            centre = _take_nodes(rows, star_start + number, earlier_centre)
+            edges.append(np.column_stack([nodes, centre])[in_star > number])
+            last_centres.append(int(centre[-1]))
+        yield np.concatenate(edges)
+        before = _OpenStars(
+            rows[-1, :keys].tolist(), int(position[-1]) + 1, int(first[-1]), last_centres
+        )
 
 
-def _nodes_at(rows: np.ndarray, places: np.ndarray, before: int) -> np.ndarray:
-    """The nodes at these rows; `before` where they lie before the piece. Behind its end there is none yet: any will do."""
-    nodes: np.ndarray = np.where(places < 0, before, rows[np.clip(places, 0, len(rows) - 1), -1])
+def _take_nodes(rows: PackedRows, positions: PackedColumn, before: int) -> PackedColumn:
+    """The nodes at these rows; `before` for those that lie before the chunk.
+
+    Behind the end of the chunk there is no node yet. No edge is made of those, so any value will do.
+    """
+    inside = np.clip(positions, 0, len(rows) - 1)
+    nodes: PackedColumn = np.where(positions < 0, before, rows[inside, -1])
     return nodes
 
 
-def group_sizes(pieces: Iterable[np.ndarray], keys: int) -> np.ndarray:
+def count_group_sizes(chunks: Iterable[PackedRows], keys: int) -> PackedColumn:
     """int64 (groups,): the rows of each group of equal first `keys` columns, in order."""
-    found, last = [np.zeros(0, np.int64)], None
-    for rows in pieces:
-        starts = group_starts(rows[:, :keys])
+    counted = [np.zeros(0, np.int64)]
+    last_key: list[int] | None = None
+    for rows in chunks:
+        starts = find_group_starts(rows[:, :keys])
         sizes = np.diff(np.r_[starts, len(rows)])
-        if last == rows[0, :keys].tolist():
-            found[-1][-1] += sizes[0]
+        if last_key == rows[0, :keys].tolist():
+            counted[-1][-1] += sizes[0]
             sizes = sizes[1:]
         if len(sizes):
-            found.append(sizes)
-        last = rows[-1, :keys].tolist()
-    return np.concatenate(found)
+            counted.append(sizes)
+        last_key = rows[-1, :keys].tolist()
+    return np.concatenate(counted)
 
 
-def numbered(
-    pieces: Iterable[np.ndarray], keys: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(rows, number of each row's group, place of each row in its group) of every piece: groups count from 0 in order."""
-    last, number, count = None, -1, 0
-    for rows in pieces:
+def number_groups(
+    chunks: Iterable[PackedRows], keys: int
+) -> Iterator[tuple[PackedRows, PackedColumn, PackedColumn]]:
+    """(rows, number of each row's group, position of each row in its group) of every chunk.
+
+    Groups count from 0, in order, through all chunks.
+    """
+    last_key: list[int] | None = None
+    last_group = -1
+    count = 0
+    for rows in chunks:
         key = rows[:, :keys]
-        goes_on = last == key[0].tolist()
-        begin, place = places_in_groups(key, count if goes_on else 0)
-        first = number if goes_on else number + 1
+        continues = last_key == key[0].tolist()
+        begin, position = locate_in_groups(key, count if continues else 0)
+        first = last_group if continues else last_group + 1
         group = first + np.cumsum(np.r_[0, np.diff(begin) > 0])
-        yield rows, group, place
-        last, number, count = key[-1].tolist(), int(group[-1]), int(place[-1]) + 1
+        yield rows, group, position
+        last_key = key[-1].tolist()
+        last_group = int(group[-1])
+        count = int(position[-1]) + 1
 
 
-def distinct(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def iter_distinct(chunks: Iterable[PackedRows]) -> Iterator[PackedRows]:
     """The rows without repetitions."""
     last: list[int] | None = None
-    for rows in pieces:
-        kept = rows[group_starts(rows)]
-        if last == kept[0].tolist():
-            kept = kept[1:]
+    for rows in chunks:
+        distinct = rows[find_group_starts(rows)]
+        if last == distinct[0].tolist():
+            distinct = distinct[1:]
         last = rows[-1].tolist()
-        if len(kept):
-            yield kept
+        if len(distinct):
+            yield distinct
 
 
-def unique_rows(rows: np.ndarray) -> np.ndarray:
+def sort_unique_rows(rows: PackedRows) -> PackedRows:
     """The distinct rows, sorted."""
     if not len(rows):
         return rows
-    found: np.ndarray = np.concatenate(list(distinct([sort_rows(rows)])))
-    return found
+    return np.concatenate(list(iter_distinct([sort_rows(rows)])))
 
 
-MEMBER = 9
-"""Columns of a member: node, survivor, label, size, the survivor's id halves, place in the cluster, exact copy, same address."""
+def list_cluster_members(chunks: Iterable[PackedRows]) -> Iterator[PackedRows]:
+    """Sorted rows (CLUSTERED) in, rows (MEMBER) out.
 
-
-PLACE, EXACT_COPY = 6, 7
-"""The columns that tell its place in the cluster, and an exact copy."""
-
-
-def cluster_members(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """(label, exact copy, rank, node, same address) sorted in, members out.
-
-    Exact copies come after all others of their cluster, so the places of the others count them alone. The pieces are
-    walked through twice: how many a cluster has is known at its end.
+    Exact duplicates come behind all others of their cluster, so the positions of the others count them alone. The
+    chunks are iterated twice: how many a cluster has is known at its end only.
     """
-    sizes = group_sizes(pieces, 1)
-    high = 2 + RANK_WIDTH - 2
-    survivor: np.ndarray | None = None
-    for rows, group, place in numbered(pieces, 1):
-        begin, _ = places_in_groups(rows[:, 0])
-        heads = rows[begin]
-        if place[0] and survivor is not None:
-            heads[begin == 0] = survivor
-        survivor = heads[-1]
-        columns = [
-            rows[:, -2],
-            heads[:, -2],
-            rows[:, 0],
-            sizes[group],
-            heads[:, high],
-            heads[:, high + 1],
-            place,
-        ]
-        yield np.column_stack([*columns, rows[:, 1], rows[:, -1]])
+    sizes = count_group_sizes(chunks, 1)
+    order = CLUSTERED.slice("survivor_order")
+    # The survivor order ends with the two halves of the id.
+    id_columns = slice(order.stop - 2, order.stop)
+    earlier_survivor: PackedColumn | None = None
+    for rows, group, position in number_groups(chunks, 1):
+        begin, _ = locate_in_groups(rows[:, 0])
+        survivors = rows[begin]
+        if position[0] and earlier_survivor is not None:
+            survivors[begin == 0] = earlier_survivor
+        earlier_survivor = survivors[-1]
+        yield MEMBER.stack(
+            node=CLUSTERED.column(rows, "node"),
+            survivor=CLUSTERED.column(survivors, "node"),
+            component_id=CLUSTERED.column(rows, "component_id"),
+            size=sizes[group],
+            survivor_id=survivors[:, id_columns],
+            position=position,
+            exact=CLUSTERED.column(rows, "exact"),
+            same_url=CLUSTERED.column(rows, "same_url"),
+        )
 
 
-def flagged(rows: np.ndarray) -> np.ndarray:
-    """(node, tag, label) in, whole nodes: tag 0 its label, 1 the same address, 2 an exact copy. (node, label, exact, address) out."""
-    starts = group_starts(rows[:, 0])
-    labels = rows[starts]
-    flags = np.zeros((len(starts), 2), np.int64)
-    group = np.cumsum(np.r_[0, np.diff(rows[:, 0]) != 0])
-    for column, tag in enumerate((2, 1)):
-        flags[group[rows[:, 1] == tag], column] = 1
-    found: np.ndarray = np.column_stack([labels[:, 0], labels[:, 2], flags])[labels[:, 1] == 0]
-    return found
+def swap_member_nodes(rows: PackedRows) -> PackedRows:
+    """Members with node and survivor exchanged, so that the other one leads and decides where the row goes."""
+    swapped = rows.copy()
+    swapped[:, [0, 1]] = rows[:, [1, 0]]
+    return swapped
 
 
-def agreement(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """int64 (n,): in how many elements two signatures uint32 (n, k) agree; / k estimates Jaccard's similarity."""
-    counted: np.ndarray = (left == right).sum(axis=1, dtype=np.int64)
-    return counted
+def merge_flags(rows: PackedRows) -> PackedRows:
+    """Sorted rows (TAGGED) of whole nodes in, one row (FLAGGED) a node that has a component id out."""
+    nodes = TAGGED.column(rows, "node")
+    tags = TAGGED.column(rows, "tag")
+    starts = find_group_starts(nodes)
+    group = np.cumsum(np.r_[0, np.diff(nodes) != 0])
+    exact = np.zeros(len(starts), np.int64)
+    same_url = np.zeros(len(starts), np.int64)
+    exact[group[tags == EXACT]] = 1
+    same_url[group[tags == SAME_URL]] = 1
+    # COMPONENT is the smallest tag: where a node has a component id, its first row holds it.
+    heads = rows[starts]
+    flagged = FLAGGED.stack(
+        node=TAGGED.column(heads, "node"),
+        component_id=TAGGED.column(heads, "value"),
+        exact=exact,
+        same_url=same_url,
+    )
+    return flagged[TAGGED.column(heads, "tag") == COMPONENT]
+
+
+def count_agreement(
+    left: npt.NDArray[np.uint32], right: npt.NDArray[np.uint32]
+) -> npt.NDArray[np.int64]:
+    """int64 (n,): in how many elements two signatures uint32 (n, k) agree; / k estimates the Jaccard similarity."""
+    agreed: npt.NDArray[np.int64] = (left == right).sum(axis=1, dtype=np.int64)
+    return agreed

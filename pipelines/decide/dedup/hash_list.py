@@ -14,7 +14,7 @@ from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import partition_of
+from pipelines.engine.packed_rows import assign_partitions
 
 DTYPE = np.dtype("<u8")
 
@@ -33,7 +33,7 @@ class HashList:
         if not len(self):
             return np.zeros(len(hashes), np.bool_)
         order = np.argsort(hashes)  # neighbours in a list lie on one page
-        places = partition_of(hashes[order].astype(np.int64), len(self.partitions), "hash")
+        places = assign_partitions(hashes[order].astype(np.int64), len(self.partitions), "hash")
         order = order[np.argsort(places, kind="stable")]
         edges = np.r_[0, np.cumsum(np.bincount(places, minlength=len(self.partitions)))]
         found = np.zeros(len(hashes), np.bool_)
@@ -52,7 +52,7 @@ def _among(part: np.ndarray, hashes: np.ndarray) -> np.ndarray:
     return equal
 
 
-def list_path(stage: str, partition: int, partitions: int) -> str:
+def make_list_path(stage: str, partition: int, partitions: int) -> str:
     """Where one of so many partitions of the list that `stage` makes lies, below the run folder.
 
     Their number is in the name: the receipt of an attempt with another one must not vouch for this file.
@@ -70,7 +70,7 @@ def write_list(
     folder: Path, stage: str, partition: int, hashes: Iterable[np.ndarray], *, partitions: int
 ) -> Receipt:
     """Write a partition, given as ascending int64 or uint64 arrays one after the other, and its receipt."""
-    name, rows, last = list_path(stage, partition, partitions), 0, -1
+    name, rows, last = make_list_path(stage, partition, partitions), 0, -1
     with storage.open_for_commit(folder / name) as file:
         for part in hashes:
             if len(part) and (int(part[0]) <= last or (part[1:] <= part[:-1]).any()):
@@ -94,14 +94,14 @@ def open_list(folder: Path, stage: str) -> HashList:
         raise RunError(
             "a list of repeated hashes is not whole",
             {
-                "list": folder / list_path(stage, missing[0], count),
+                "list": folder / make_list_path(stage, missing[0], count),
                 "partitions missing": len(missing),
                 "of": count,
             },
             "run the same command again",
         )
     return HashList(
-        tuple(_mapped(folder / list_path(stage, number, count)) for number in range(count))
+        tuple(_mapped(folder / make_list_path(stage, number, count)) for number in range(count))
     )
 
 

@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from gristmill.corpus.decision import CUTS
 from gristmill.hashing import key64
 from pipelines.annotate.signals.urls import canonicalize_url
-from pipelines.decide.dedup.groups import group_starts
+from pipelines.decide.dedup.groups import find_group_starts
 from pipelines.decide.dedup.hash_list import HashList
 from pipelines.decide.kernels.repeats import (
     LINE,
@@ -41,7 +41,7 @@ from pipelines.decide.kernels.repeats import (
     locate_lines,
     select_fingerprints,
 )
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.kernels.buffers import get_text_buffers
 
 REASONS = ("repeated_line", "repeated_paragraph", "repeated_span")
@@ -57,7 +57,7 @@ NO_HOST = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Units:
+class TextUnits:
     """The lines of a batch, and its paragraphs of two lines and more."""
 
     lines: LineSpans
@@ -80,7 +80,7 @@ class Units:
         return np.repeat(np.arange(len(self.lines.cuts) - 1), np.diff(self.lines.cuts))
 
 
-def units_of(batch: pa.RecordBatch) -> Units:
+def locate_units(batch: pa.RecordBatch) -> TextUnits:
     """The units of documents with `text` and `line_hashes`; raises ValueError where these do not belong together."""
     lines, listed = locate_lines(*get_text_buffers(batch["text"])), batch["line_hashes"]
     counts = pc.list_value_length(listed).to_numpy(zero_copy_only=False)
@@ -91,28 +91,30 @@ def units_of(batch: pa.RecordBatch) -> Units:
         )
     hashes = np.asarray(listed.flatten().to_numpy(zero_copy_only=False), np.uint64) >> np.uint64(1)
     paragraphs, firsts, ends = hash_paragraphs(hashes, lines.opens)
-    return Units(lines, hashes, paragraphs >> np.uint64(1), firsts, ends)
+    return TextUnits(lines, hashes, paragraphs >> np.uint64(1), firsts, ends)
 
 
-def unit_rows(units: Units, hosts: np.ndarray, line_bytes: int) -> np.ndarray:
+def make_unit_rows(units: TextUnits, hosts: np.ndarray, line_bytes: int) -> np.ndarray:
     """int64 (m, UNIT): each unit with each of `hosts` int64 (n,), and in how many documents of the batch."""
     documents, long = units.documents(), units.is_long(line_bytes)
     hashes = np.r_[units.hashes[long], units.paragraphs].astype(np.int64)
     pairs = sort_rows(np.column_stack([hashes, np.r_[documents[long], documents[units.firsts]]]))
-    pairs = pairs[group_starts(pairs)]
-    return summed(np.column_stack([pairs[:, 0], hosts[pairs[:, 1]], np.ones(len(pairs), np.int64)]))
+    pairs = pairs[find_group_starts(pairs)]
+    return sum_rows(
+        np.column_stack([pairs[:, 0], hosts[pairs[:, 1]], np.ones(len(pairs), np.int64)])
+    )
 
 
-def summed(rows: np.ndarray) -> np.ndarray:
+def sum_rows(rows: np.ndarray) -> np.ndarray:
     """Rows that differ in more than their last column, sorted, with its sum over all that do not."""
     if not len(rows):
         return rows
     rows = sort_rows(rows)
-    starts = group_starts(rows[:, :-1])
+    starts = find_group_starts(rows[:, :-1])
     return np.column_stack([rows[starts, :-1], np.add.reduceat(rows[:, -1], starts)])
 
 
-def host_keys(urls: pa.Array) -> np.ndarray:
+def hash_hosts(urls: pa.Array) -> np.ndarray:
     """int64 (n,): a 63-bit key of the host of each address; NO_HOST without one."""
     return np.array(
         [_host_key(_origin(url)) if url else NO_HOST for url in urls.to_pylist()], np.int64
@@ -142,7 +144,7 @@ class _Open:
     last: int
 
 
-def totals(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def sum_groups(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Sorted rows (key, second, count) or (key, count) in, int64 (g, 3) of each key out: it, its count, its distinct seconds.
 
     A second of 0 is none. A group may be larger than a piece: it is given out when the next begins.
@@ -163,10 +165,10 @@ def totals(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def _totals(rows: np.ndarray, held: _Open | None) -> np.ndarray:
     """The totals of a piece; those of its first group go on from `held` where that has its key."""
-    starts = group_starts(rows[:, 0])
+    starts = find_group_starts(rows[:, 0])
     new = np.zeros(len(rows), np.int64)
     if rows.shape[1] == UNIT:
-        new[group_starts(rows[:, :2])] = 1
+        new[find_group_starts(rows[:, :2])] = 1
         new[rows[:, 1] == NO_HOST] = 0
     found = np.column_stack(
         [rows[starts, 0], np.add.reduceat(rows[:, -1], starts), np.add.reduceat(new, starts)]
@@ -176,11 +178,11 @@ def _totals(rows: np.ndarray, held: _Open | None) -> np.ndarray:
     return found
 
 
-def repeated_units(
+def select_repeated_units(
     pieces: Iterable[np.ndarray], *, documents: int, hosts: int
 ) -> Iterator[np.ndarray]:
     """Sorted rows (UNIT) in; the units of at least so many documents or so many hosts out, ascending. 0: not asked."""
-    for found in totals(pieces):
+    for found in sum_groups(pieces):
         wanted = np.zeros(len(found), np.bool_)
         if documents:
             wanted |= found[:, 1] >= documents
@@ -189,20 +191,20 @@ def repeated_units(
         yield found[wanted, 0]
 
 
-def fingerprint_rows(batch: pa.RecordBatch, span: int) -> np.ndarray:
+def make_fingerprint_rows(batch: pa.RecordBatch, span: int) -> np.ndarray:
     """int64 (m, FINGERPRINT): the fingerprints of a batch and how often each was selected."""
     found = select_fingerprints(*get_text_buffers(batch["text"]), span)
     values, counts = np.unique(found.values, return_counts=True)
     return np.column_stack([values.astype(np.int64), counts])
 
 
-def repeated_fingerprints(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def select_repeated_fingerprints(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Sorted rows (FINGERPRINT) in; the fingerprints that occur more than once out, ascending."""
-    for found in totals(pieces):
+    for found in sum_groups(pieces):
         yield found[found[:, 1] > 1, 0]
 
 
-def run_rows(
+def make_run_rows(
     batch: pa.RecordBatch, span: int, listed: HashList, ranks: np.ndarray, nodes: np.ndarray
 ) -> Iterator[np.ndarray]:
     """The runs whose fingerprint is `listed`, int64 (<= CARRIED, RUN), by the rank (n, 3) and node (n,) of their documents."""
@@ -219,7 +221,7 @@ def run_rows(
         )
 
 
-def later_places(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def select_later_places(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Sorted rows (RUN) in; int64 (m, PLACE) of every occurrence of a run but its first out."""
     last: int | None = None
     for rows in pieces:
@@ -230,7 +232,7 @@ def later_places(pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         yield rows[again, -2:]
 
 
-def covered_words(places: np.ndarray, span: int) -> np.ndarray:
+def merge_covered_words(places: np.ndarray, span: int) -> np.ndarray:
     """Sorted rows (node, word) in; int64 (r, 3) out: node, first word and end of each stretch that runs from there cover.
 
     Runs that overlap or touch make one stretch.
@@ -244,7 +246,7 @@ def covered_words(places: np.ndarray, span: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
+class TextCuts:
     """What is cut from the documents of a batch."""
 
     counts: np.ndarray
@@ -280,19 +282,19 @@ class Cuts:
         return pa.ListArray.from_arrays(pa.array(offsets), structs, type=CUTS)
 
 
-def cuts_of(
-    batch: pa.RecordBatch, line_reasons: np.ndarray, units: Units, words: np.ndarray
-) -> Cuts:
+def compute_cuts(
+    batch: pa.RecordBatch, line_reasons: np.ndarray, units: TextUnits, words: np.ndarray
+) -> TextCuts:
     """The cuts of a batch: of its lines by `line_reasons` uint8 (lines,), and of `words` (r, 3): document, first, end."""
     data, offsets = get_text_buffers(batch["text"])
     edges = np.asarray(offsets, np.int64)
     run_cuts = np.searchsorted(words[:, 0], np.arange(len(edges)))
     runs = np.ascontiguousarray(words[:, 1:])
     labels = label_bytes(data, edges, units.lines, line_reasons, runs, run_cuts)
-    return stretches(labels, edges - edges[0])
+    return collect_cuts(labels, edges - edges[0])
 
 
-def reasons_of_lines(units: Units, listed: HashList, line_bytes: int) -> np.ndarray:
+def assign_line_reasons(units: TextUnits, listed: HashList, line_bytes: int) -> np.ndarray:
     """uint8 (lines,): LINE where a line is listed and long enough, else PARAGRAPH where its paragraph is, else 0."""
     reasons = np.zeros(len(units.hashes), np.uint8)
     edges = np.zeros(len(reasons) + 1, np.int64)
@@ -305,7 +307,7 @@ def reasons_of_lines(units: Units, listed: HashList, line_bytes: int) -> np.ndar
     return reasons
 
 
-def stretches(labels: np.ndarray, edges: np.ndarray) -> Cuts:
+def collect_cuts(labels: np.ndarray, edges: np.ndarray) -> TextCuts:
     """Neighbouring bytes of one label, uint8 (bytes,), as cuts; documents begin and end at `edges` int64 (n + 1)."""
     changes = np.flatnonzero(labels[1:] != labels[:-1]) + 1
     borders = np.unique(np.concatenate([edges, changes]))
@@ -315,7 +317,7 @@ def stretches(labels: np.ndarray, edges: np.ndarray) -> Cuts:
     documents = np.searchsorted(edges, starts, "right") - 1
     counts = np.bincount(documents, minlength=len(edges) - 1).astype(np.int64)
     begin = edges[documents]
-    return Cuts(
+    return TextCuts(
         counts, (starts - begin).astype(np.int32), (ends - begin).astype(np.int32), labels[starts]
     )
 

@@ -17,9 +17,15 @@ from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.graph import SCHEMA, annotate_batch
 from pipelines.annotate.signals.chosen import refuse_edited
 from pipelines.annotate.signals.custom import load_custom_signals
+from pipelines.contract import (
+    FIXED_REASONS,
+    build_legend,
+    check_signals,
+    choose_rules,
+    judge_documents,
+)
 from pipelines.decide.config import DecideConfig
-from pipelines.decide.rules import FIXED_REASONS, check_signals, chosen_rules, judge, legend
-from pipelines.engine.launch import _told_again
+from pipelines.engine.launch import reraise_worker_error
 from reports.explore.source import read_rule
 
 CODE = '''"""Mill signals."""
@@ -158,22 +164,22 @@ def test_without_own_signals_documents_are_as_before():
 
 def rules_of(*settings):
     config = load(DecideConfig, None, settings)
-    return config, chosen_rules(config)
+    return config, choose_rules(config)
 
 
 def test_an_own_rule_drops_outside_its_bounds_for_its_kinds_only():
     config, rules = rules_of(
         "presets={web=[],wiki=[],other=[]}", "rules.many={signal='arrows',max=3,kinds=['web']}"
     )
-    bits = judge(
+    bits = judge_documents(
         {"arrows": np.float32([3, 4, 4])}, ["web", "web", "wiki"], ["en"] * 3, rules, config
     )
-    assert legend(rules) == [*FIXED_REASONS, "many"] and bits.tolist() == [0, 1 << 7, 0]
+    assert build_legend(rules) == [*FIXED_REASONS, "many"] and bits.tolist() == [0, 1 << 7, 0]
 
 
 def test_an_own_rule_without_kinds_is_for_all_and_comes_back_from_its_record():
     config, rules = rules_of("presets={web=[],other=[]}", "rules.few={signal='words',min=2}")
-    assert judge(
+    assert judge_documents(
         {"words": np.int32([1, 2, 1])}, ["web", "web", "new"], ["en"] * 3, rules, config
     ).tolist() == [
         128,
@@ -318,7 +324,7 @@ def test_a_wrong_number_is_told_once_with_any_number_of_workers(workers, module,
 
 def test_what_a_worker_process_raised_for_the_user_is_told_without_its_traceback():
     raised = "Traceback ...\ngristmill.errors.UserError: wrong\n  signal  mine [while running 'annotate']\n"
-    told = _told_again(RuntimeError(raised))
+    told = reraise_worker_error(RuntimeError(raised))
     assert isinstance(told, UserError) and str(told) == "wrong\n  signal  mine"
     fault = RuntimeError("ValueError: a fault of ours")
-    assert _told_again(fault) is fault
+    assert reraise_worker_error(fault) is fault

@@ -23,7 +23,7 @@ from pipelines.annotate.signals.japanese import (
     tokenize_japanese,
 )
 from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns, load_stop_words
-from pipelines.decide.rules import all_rules
+from pipelines.contract import load_preset_rules
 
 PIECES = [
     "東京都",
@@ -289,7 +289,7 @@ def test_real_documents_are_cut_as_sudachi_cuts_them(shared_data, sudachi_words,
 
 
 def test_every_fineweb2_rule_that_other_languages_have_is_there_for_japanese():
-    rules = [rule for rule in all_rules() if rule.preset == "fineweb2"]
+    rules = [rule for rule in load_preset_rules() if rule.preset == "fineweb2"]
     assert {rule.signal for rule in rules} <= set(FIELDS)
     assert [
         rule.name for rule in rules if rule.only_languages and "ja" not in rule.only_languages
@@ -320,7 +320,7 @@ def test_every_fineweb2_rule_that_other_languages_have_is_there_for_japanese():
 
 
 def test_gophers_rules_on_japanese_words_have_the_bounds_of_fineweb2():
-    rules = {rule.name: rule for rule in all_rules()}
+    rules = {rule.name: rule for rule in load_preset_rules()}
     same = {f"top_{n}gram": f"fw2_top_{n}gram" for n in (2, 3, 4)}
     same |= {f"repeated_{n}grams": f"fw2_repeated_{n}grams" for n in range(5, 11)}
     same |= {

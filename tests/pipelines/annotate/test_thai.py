@@ -23,7 +23,7 @@ from pipelines.annotate.kernels.thai_tables import (
 )
 from pipelines.annotate.kernels.token_classes import build_flag_table
 from pipelines.annotate.signals.table import SIGNAL_FIELDS, compute_signal_columns, load_stop_words
-from pipelines.decide.rules import all_rules
+from pipelines.contract import load_preset_rules
 
 CONSONANTS, VOWELS, MARKS = "กขคงจชดตทนบปพมยรลวสหอฮ", "ะัาำิีึืุูเแโใไ", "็่้๊๋์"
 COMMON = "ที่ การ เป็น และ ใน มี ของ ได้ ว่า ไม่ ให้ จะ นี้ คน ประเทศ บริษัท เศรษฐกิจ ความ สามารถ มากที่สุด ตากลม นั่งตากลม ร ทร ง".split()
@@ -343,7 +343,7 @@ print(load_thai_words.cache_info().currsize, 'pythainlp' in sys.modules)
 
 
 def test_every_fineweb2_rule_that_other_languages_have_is_there_for_thai():
-    rules = [rule for rule in all_rules() if rule.preset == "fineweb2"]
+    rules = [rule for rule in load_preset_rules() if rule.preset == "fineweb2"]
     assert {rule.signal for rule in rules} <= set(FIELDS)
     lacking = [
         rule.name for rule in rules if rule.only_languages and "th" not in rule.only_languages

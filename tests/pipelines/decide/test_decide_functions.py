@@ -9,22 +9,20 @@ from pydantic import ValidationError
 
 from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
+from pipelines.contract import FIXED_REASONS, build_legend, choose_rules
 from pipelines.decide.config import DecideConfig, UrlConfig
-from pipelines.decide.dedup.groups import MEMBER
-from pipelines.decide.dedup.keys import KEY_WIDTH, id_halves, nodes_of
-from pipelines.decide.graph import (
-    BIT,
+from pipelines.decide.decisions import (
     DECISION_SCHEMA,
     NO_CLUSTER,
-    decision_table,
-    keys_of,
-    rule_reasons,
-    tally_decisions,
-    upweighted,
+    compute_repeats,
+    count_outcomes,
+    make_decision_table,
 )
-from pipelines.decide.rules import FIXED_REASONS, chosen_rules, legend
+from pipelines.decide.dedup.keys import CONTENT_KEY, make_nodes, split_ids
+from pipelines.decide.dedup.signatures import MEASURED_MEMBER
+from pipelines.decide.shard_keys import BIT, judge_table, make_keys
 from pipelines.signatures import PERMUTATIONS
-from pipelines.tokenizer.sample import CANDIDATE_WIDTH, choose_nodes, hash_stratum, weigh_strata
+from pipelines.tokenizer.graph import CANDIDATE_WIDTH, choose_nodes, hash_stratum, weigh_strata
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.
 When a new owner arrived in spring, she cleaned the channel by hand and counted every broken paddle.
@@ -68,7 +66,9 @@ def documents():
 
 def names_of(word, config):
     return {
-        name for place, name in enumerate(legend(chosen_rules(config))) if int(word) >> place & 1
+        name
+        for place, name in enumerate(build_legend(choose_rules(config)))
+        if int(word) >> place & 1
     }
 
 
@@ -84,15 +84,15 @@ def test_a_good_document_has_no_reason_and_a_bad_one_has_all_of_them(documents):
             "text": "Nur ein kurzer deutscher Satz über eine alte Mühle.",
         },
     )
-    found = [names_of(word, config) for word in rule_reasons(table, config)]
+    found = [names_of(word, config) for word in judge_table(table, config)]
     assert found[0] == set()
     assert {"licence", "opt_out", "language", "too_few_words"} <= found[1]
 
 
 def test_an_unsure_language_is_a_reason_where_a_score_is_asked(documents):
     table = documents({}, {"text": "12345 67890"})
-    assert rule_reasons(table, DecideConfig(min_language_score=0.3))[1] & BIT["language"]
-    assert not rule_reasons(table, DecideConfig())[1] & BIT["language"]
+    assert judge_table(table, DecideConfig(min_language_score=0.3))[1] & BIT["language"]
+    assert not judge_table(table, DecideConfig())[1] & BIT["language"]
 
 
 def test_a_taken_down_address_is_a_reason(documents, tmp_path):
@@ -100,31 +100,34 @@ def test_a_taken_down_address_is_a_reason(documents, tmp_path):
     listed.write_text(
         "kind,value,reason,date\nurl,http://x.org/1,asked,2024-01-01\n", encoding="utf-8"
     )
-    bits = rule_reasons(documents({}, {}, {}), DecideConfig(takedown=str(listed)))
+    bits = judge_table(documents({}, {}, {}), DecideConfig(takedown=str(listed)))
     assert [bool(word & BIT["takedown"]) for word in bits] == [False, True, False]
 
 
 def test_only_documents_that_passed_have_keys_and_only_those_with_an_address_one_of_it(documents):
     table = documents({}, {}, {"text": "too short", "url": None})
-    contents, addresses = keys_of(table, 5, np.array([True, False, True]), DecideConfig())
-    nodes = nodes_of(5, 3)
-    assert contents.shape == (2, KEY_WIDTH) and contents[:, -1].tolist() == [nodes[0], nodes[2]]
-    assert addresses.shape == (1, KEY_WIDTH) and addresses[:, -1].tolist() == [nodes[0]]
+    contents, addresses = make_keys(table, 5, np.array([True, False, True]), DecideConfig())
+    nodes = make_nodes(5, 3)
+    assert contents.shape == (2, CONTENT_KEY.width) and contents[:, -1].tolist() == [
+        nodes[0],
+        nodes[2],
+    ]
+    assert addresses.shape == (1, CONTENT_KEY.width) and addresses[:, -1].tolist() == [nodes[0]]
     off = DecideConfig(url=UrlConfig(max_documents=0))
-    assert len(keys_of(table, 5, np.ones(3, bool), off)[1]) == 0
+    assert len(make_keys(table, 5, np.ones(3, bool), off)[1]) == 0
 
 
 def test_a_shard_without_documents_has_no_keys_and_no_decisions(documents):
     empty = documents({}).slice(0, 0)
-    contents, addresses = keys_of(empty, 0, np.zeros(0, bool), DecideConfig())
+    contents, addresses = make_keys(empty, 0, np.zeros(0, bool), DecideConfig())
     assert len(contents) == len(addresses) == 0
-    assert rule_reasons(empty, DecideConfig()).tolist() == []
-    none = np.zeros(0, np.int64), np.zeros((0, MEMBER + 1), np.int64)
-    assert decision_table(*none, DecideConfig()).schema.equals(DECISION_SCHEMA)
+    assert judge_table(empty, DecideConfig()).tolist() == []
+    none = np.zeros(0, np.int64), np.zeros((0, MEASURED_MEMBER.width), np.int64)
+    assert make_decision_table(*none, DecideConfig()).schema.equals(DECISION_SCHEMA)
 
 
 SHARD = 3 << 32
-KEPT = id_halves(pa.array(["a" * 32]))[0].tolist()
+KEPT = split_ids(pa.array(["a" * 32]))[0].tolist()
 
 
 def member(row, place, *, exact=0, url=0, agreed=PERMUTATIONS, size=4):
@@ -134,8 +137,8 @@ def member(row, place, *, exact=0, url=0, agreed=PERMUTATIONS, size=4):
 
 def decided(members, *, rows=5, reasons=None, **config):
     bits = np.zeros(rows, np.int64) if reasons is None else np.array(reasons, np.int64)
-    return decision_table(
-        bits, np.array(members, np.int64).reshape(-1, MEMBER + 1), DecideConfig(**config)
+    return make_decision_table(
+        bits, np.array(members, np.int64).reshape(-1, MEASURED_MEMBER.width), DecideConfig(**config)
     )
 
 
@@ -202,7 +205,7 @@ def test_a_survivor_is_written_as_often_as_the_largest_size_its_cluster_reaches_
         1,
         1,
     ]
-    assert upweighted(np.array([1, 2, 9, 10, 99, 100]), {100: 5, 2: 2, 10: 3}).tolist() == [
+    assert compute_repeats(np.array([1, 2, 9, 10, 99, 100]), {100: 5, 2: 2, 10: 3}).tolist() == [
         1,
         2,
         2,
@@ -210,7 +213,7 @@ def test_a_survivor_is_written_as_often_as_the_largest_size_its_cluster_reaches_
         3,
         5,
     ]
-    assert upweighted(np.array([1, 2]), {}).tolist() == [1, 1]
+    assert compute_repeats(np.array([1, 2]), {}).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +229,7 @@ def test_a_document_with_several_reasons_counts_once_under_the_first():
     bits = np.array([0, 0b110, 0b100])
     found = [
         (entry.fate, entry.reason, entry.documents, entry.bytes)
-        for entry in tally_decisions(table, bits, list(FIXED_REASONS)).entries()
+        for entry in count_outcomes(table, bits, list(FIXED_REASONS)).entries()
     ]
     assert sorted(found) == [
         ("dropped", "licence", 1, 3),

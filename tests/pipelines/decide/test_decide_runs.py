@@ -13,7 +13,7 @@ import pytest
 
 from gristmill import cli
 from gristmill.runs.finished import FinishedRun, find_latest, list_runs, manifest_digest
-from pipelines.decide.rules import FIXED_REASONS
+from pipelines.contract import FIXED_REASONS
 
 ENGLISH = "the old mill by river had not turned its wheel green moss new owner spring baker bread village stone".split()
 CHINESE = "老磨坊在河边转动水轮绿色青苔新主人春天面包村庄石头昨天晚上孩子们先生城市时间故事"
@@ -196,8 +196,8 @@ def test_no_byte_depends_on_workers_memory_or_runner(annotated, decided, tmp_pat
 
 def test_no_byte_depends_on_whether_workers_are_threads_or_processes(annotated, decided, tmp_path):
     program = (
-        "from pipelines import decide_jobs; run = decide_jobs.engine.run;"
-        "decide_jobs.engine.run = lambda *a, mode, **k: run(*a, mode='processes', **k);"
+        "from pipelines.decide import jobs; run = jobs.engine.run_pipeline;"
+        "jobs.engine.run_pipeline = lambda *a, mode, **k: run(*a, mode='processes', **k);"
         "from gristmill.cli import main; main()"
     )
     command = [

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.decide.dedup.components import (
-    both_ways,
-    bytes_of_union,
-    downwards,
-    labels_of_stars,
+    assign_component_ids,
+    count_unsettled,
+    estimate_union_bytes,
     large_star,
-    roles,
+    list_roles,
+    mirror_edges,
+    orient_edges,
+    read_star_components,
     small_star,
-    union_labels,
-    unsettled,
 )
-from pipelines.decide.dedup.groups import unique_rows
+from pipelines.decide.dedup.groups import sort_unique_rows
 
 SHARD_ROWS = [4, 0, 7, 3]
 NODES = [(shard << 32) | row for shard, rows in enumerate(SHARD_ROWS) for row in range(rows)]
@@ -48,7 +48,7 @@ def reference(edges):
 
 def pieces_of(rows, size):
     """Sorted pieces as a reducer is handed them."""
-    rows = unique_rows(rows)
+    rows = sort_unique_rows(rows)
     return [rows[at : at + size] for at in range(0, len(rows), size)]
 
 
@@ -57,18 +57,18 @@ def joined(pieces):
 
 
 def one_round(edges, size):
-    edges = joined(large_star(pieces_of(both_ways(edges), size)))
-    return joined(small_star(pieces_of(downwards(edges), size)))
+    edges = joined(large_star(pieces_of(mirror_edges(edges), size)))
+    return joined(small_star(pieces_of(orient_edges(edges), size)))
 
 
 def are_stars(edges):
-    return unsettled(roles(downwards(edges))) == 0
+    return count_unsettled(list_roles(orient_edges(edges))) == 0
 
 
 @settings(max_examples=300, deadline=None)
 @given(edges=EDGES, size=st.integers(1, 7))
 def test_one_union_find_gives_the_smallest_node_of_the_component(edges, size):
-    found = list(union_labels(pieces_of(array(edges), size), SHARD_ROWS))
+    found = list(assign_component_ids(pieces_of(array(edges), size), SHARD_ROWS))
     assert joined(found).tolist() == reference(edges)
 
 
@@ -79,13 +79,13 @@ def test_rounds_end_in_stars_with_the_same_labels_however_rows_are_cut(edges, si
     while not are_stars(made):
         made, rounds = one_round(made, size), rounds + 1
         assert rounds < 10
-    assert unique_rows(labels_of_stars(downwards(made))).tolist() == reference(edges)
+    assert sort_unique_rows(read_star_components(orient_edges(made))).tolist() == reference(edges)
 
 
 @settings(max_examples=200, deadline=None)
 @given(edges=EDGES)
 def test_a_graph_is_settled_exactly_where_every_edge_points_at_the_smallest_node(edges):
-    made = unique_rows(downwards(array(edges)))
+    made = sort_unique_rows(orient_edges(array(edges)))
     labels = dict(map(tuple, reference(edges)))
     settled = made.tolist() == sorted(
         [node, label] for node, label in labels.items() if node != label
@@ -106,10 +106,10 @@ def test_a_path_in_random_order_is_settled_in_about_as_many_rounds_as_its_length
 
 
 def test_one_union_find_takes_five_bytes_a_document_and_nine_where_numbers_need_more_bits():
-    assert bytes_of_union(1000) == 5000
-    assert bytes_of_union(1 << 31) == 9 << 31
+    assert estimate_union_bytes(1000) == 5000
+    assert estimate_union_bytes(1 << 31) == 9 << 31
 
 
 def test_no_edges_have_no_labels():
-    assert joined(union_labels([], SHARD_ROWS)).tolist() == []
-    assert joined(union_labels([], [])).tolist() == []
+    assert joined(assign_component_ids([], SHARD_ROWS)).tolist() == []
+    assert joined(assign_component_ids([], [])).tolist() == []

@@ -11,20 +11,16 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from gristmill.corpus.document import MOMENT
+from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import compute_signature_column, hash_texts
 from pipelines.decide import graph as deciding
+from pipelines.decide import shard_keys
 from pipelines.decide.config import DecideConfig, NearConfig, UrlConfig
-from pipelines.decide.dedup.edge_files import EdgeFiles, more_rounds
-from pipelines.decide.dedup.graph import (
-    EDGE,
-    Spread,
-    Work,
-    least_agreement,
-    row_in_shard,
-    settled_members,
-)
-from pipelines.decide.dedup.keys import id_of
+from pipelines.decide.dedup.edge_files import EdgeFiles, wire_more_rounds
+from pipelines.decide.dedup.graph import EDGE, DecideJob, PartitionPlan
+from pipelines.decide.dedup.keys import join_id
+from pipelines.decide.dedup.signatures import compute_min_agreement, get_shard_row, measure_members
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.line_hashes import fold_texts
 from pipelines.signatures import PERMUTATIONS
@@ -82,16 +78,16 @@ def work_of(documents, folder, *, partitions=2, spill=True, piece=1 << 16, **con
     asked = DecideConfig(**config)
     for shard in range(SHARDS):
         table = pq.read_table(documents / f"part-{shard:05d}.parquet")
-        contents, addresses = deciding.keys_of(table, shard, np.ones(ROWS, bool), asked)
+        contents, addresses = shard_keys.make_keys(table, shard, np.ones(ROWS, bool), asked)
         place = folder / SPILL / f"keys-{shard:05d}.npz"
         np.savez(place, reasons=np.zeros(ROWS, np.int64), contents=contents, addresses=addresses)
-        deciding.receipts.commit_receipt(folder, deciding.Receipt(deciding.KEYS, shard, ROWS))
-    spread = Spread(partitions, SHARDS, str(folder / SPILL) if spill else None, piece)
-    return Work(str(folder), str(documents), asked, spread)
+        receipts.commit_receipt(folder, receipts.Receipt(shard_keys.KEYS, shard, ROWS))
+    plan = PartitionPlan(partitions, SHARDS, str(folder / SPILL) if spill else None, piece)
+    return DecideJob(str(folder), str(documents), asked, plan)
 
 
 def save(work, shard, pieces):
-    np.save(f"{work.folder}/members-{shard}.npy", settled_members(work.documents, shard, pieces))
+    np.save(f"{work.folder}/members-{shard}.npy", measure_members(work.documents, shard, pieces))
     return iter(())
 
 
@@ -112,20 +108,21 @@ def settled():
 
     def run(work, *, rounds=False):
         if not rounds:
-            on_beam(lambda pipeline: deciding.decide(pipeline, work, [ROWS] * SHARDS))
+            on_beam(lambda pipeline: deciding.wire_decide(pipeline, work, [ROWS] * SHARDS))
             return members(work)
-        partitions = work.spread.partitions
+        partitions = work.plan.partitions
         edges, stars = (
-            EdgeFiles(work.folder, *kind, partitions) for kind in (("edges", EDGE), ("stars-1", 2))
+            EdgeFiles(work.folder, *kind, partitions)
+            for kind in (("edges", EDGE.width), ("stars-1", 2))
         )
-        on_beam(lambda pipeline: deciding.write_edges(pipeline, work, edges))
-        on_beam(partial(more_rounds, before=edges, after=stars, spread=work.spread))
+        on_beam(lambda pipeline: deciding.wire_edge_files(pipeline, work, edges))
+        on_beam(partial(wire_more_rounds, before=edges, after=stars, plan=work.plan))
         assert edges.is_done and stars.is_checked and stars.unsettled() == 0
-        on_beam(lambda pipeline: deciding.settle_files(pipeline, work, edges, stars))
+        on_beam(lambda pipeline: deciding.wire_finalize_files(pipeline, work, edges, stars))
         return members(work)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deciding, "settle_shard", save)
+        patch.setattr(deciding, "finalize_shard", save)
         yield run
 
 
@@ -136,7 +133,7 @@ def expected(documents, settled, tmp_path_factory):
 
 
 def number(node):
-    return (node >> 32) * ROWS + row_in_shard(node)
+    return (node >> 32) * ROWS + get_shard_row(node)
 
 
 def clusters(rows):
@@ -155,7 +152,7 @@ def test_known_copies_are_found_and_nothing_else(documents, tmp_path, settled):
     assert clusters(rows) == KNOWN
     for node, survivor, label, size, high, low, place, exact, address, agreed in rows:
         mine = KNOWN[number(survivor)]
-        assert (number(label), size, id_of(high, low)) == (
+        assert (number(label), size, join_id(high, low)) == (
             min(mine),
             len(mine),
             f"{number(survivor):032x}",
@@ -240,7 +237,7 @@ def test_partitions_spill_files_pieces_and_rounds_change_nothing(
 
 
 def test_the_bound_is_a_number_of_equal_elements():
-    assert [least_agreement(bound) for bound in (0, 0.5, 0.7, 1)] == [0, 56, 79, 112]
+    assert [compute_min_agreement(bound) for bound in (0, 0.5, 0.7, 1)] == [0, 56, 79, 112]
 
 
 # edges between jobs
@@ -248,34 +245,34 @@ def test_the_bound_is_a_number_of_equal_elements():
 
 def edge_files(folder, *, partitions=3, stage="edges"):
     (folder / SPILL).mkdir(exist_ok=True)
-    return EdgeFiles(str(folder), stage, 2, partitions), Spread(
+    return EdgeFiles(str(folder), stage, 2, partitions), PartitionPlan(
         partitions, 1, str(folder / SPILL), 1 << 10
     )
 
 
-def write(files, spread, rows):
+def write(files, plan, rows):
     blocks = [np.array(rows, "<i8").tobytes()] * 2
-    on_beam(lambda pipeline: files.wire_write(pipeline | beam.Create(blocks), spread))
+    on_beam(lambda pipeline: files.wire_write(pipeline | beam.Create(blocks), plan))
 
 
 def test_written_edges_come_back_once_each_and_every_partition_has_a_receipt(tmp_path):
-    files, spread = edge_files(tmp_path)
+    files, plan = edge_files(tmp_path)
     assert not files.is_done
-    write(files, spread, [[5, 1], [9, 2], [5, 1]])
+    write(files, plan, [[5, 1], [9, 2], [5, 1]])
     assert files.is_done and not files.is_checked
     found = b"".join(block for partition in range(3) for block in files.read(partition))
     assert sorted(np.frombuffer(found, "<i8").reshape(-1, 2).tolist()) == [[5, 1], [9, 2]]
 
 
 def test_files_of_another_number_of_partitions_are_not_taken_for_these(tmp_path):
-    files, spread = edge_files(tmp_path)
-    write(files, spread, [[5, 1]])
+    files, plan = edge_files(tmp_path)
+    write(files, plan, [[5, 1]])
     assert not edge_files(tmp_path, partitions=2)[0].is_done
 
 
 def test_a_cut_file_is_not_done(tmp_path):
-    files, spread = edge_files(tmp_path)
-    write(files, spread, [[n, 0] for n in range(1, 50)])
+    files, plan = edge_files(tmp_path)
+    write(files, plan, [[n, 0] for n in range(1, 50)])
     largest = max((tmp_path / SPILL).glob("*.edges"), key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[:-8])
     assert not files.is_done
@@ -283,12 +280,12 @@ def test_a_cut_file_is_not_done(tmp_path):
 
 def test_a_path_too_long_for_one_job_goes_on_in_the_next_and_ends_in_one_star(tmp_path):
     order = np.random.default_rng(3).permutation(3000).astype(np.int64)
-    before, spread = edge_files(tmp_path)
-    write(before, spread, np.column_stack([order[:-1], order[1:]]).tolist())
+    before, plan = edge_files(tmp_path)
+    write(before, plan, np.column_stack([order[:-1], order[1:]]).tolist())
     left = []
     while not left or left[-1]:
         after, _ = edge_files(tmp_path, stage=f"stars-{len(left) + 1}")
-        on_beam(partial(more_rounds, before=before, after=after, spread=spread))
+        on_beam(partial(wire_more_rounds, before=before, after=after, plan=plan))
         left.append(after.unsettled())
         before = after
     assert len(left) > 1 and left == sorted(left, reverse=True)

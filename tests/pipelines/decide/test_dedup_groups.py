@@ -8,21 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.decide.dedup.groups import (
+    MAX_STAR,
     MEMBER,
-    STAR,
-    agreement,
-    cluster_members,
-    distinct,
-    flagged,
-    group_sizes,
-    group_starts,
-    numbered,
-    places_in_groups,
-    stars,
-    unique_rows,
+    count_agreement,
+    count_group_sizes,
+    find_group_starts,
+    iter_distinct,
+    link_stars,
+    list_cluster_members,
+    locate_in_groups,
+    merge_flags,
+    number_groups,
+    sort_unique_rows,
 )
-from pipelines.decide.dedup.keys import id_halves, id_of
-from pipelines.engine.exchange import sort_rows
+from pipelines.decide.dedup.keys import join_id, split_ids
+from pipelines.engine.packed_rows import sort_rows
 
 KEYS = st.lists(st.integers(0, 3), max_size=24).map(sorted)
 CUTS = st.lists(st.integers(1, 23), max_size=6)
@@ -46,21 +46,22 @@ def keyed(keys):
 @given(rows=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20))
 def test_unique_rows_are_the_sorted_set(rows):
     assert [
-        tuple(row) for row in unique_rows(np.array(rows, np.int64).reshape(-1, 2)).tolist()
+        tuple(row) for row in sort_unique_rows(np.array(rows, np.int64).reshape(-1, 2)).tolist()
     ] == sorted(set(rows))
 
 
 @given(keys=KEYS)
 def test_groups_start_where_the_key_changes(keys):
     expected = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
-    assert group_starts(np.array(keys, np.int64)).tolist() == expected
+    assert find_group_starts(np.array(keys, np.int64)).tolist() == expected
     assert (
-        group_starts(np.array([[k, 1] for k in keys], np.int64).reshape(-1, 2)).tolist() == expected
+        find_group_starts(np.array([[k, 1] for k in keys], np.int64).reshape(-1, 2)).tolist()
+        == expected
     )
 
 
 def test_places_count_on_where_a_group_began_before():
-    begin, place = places_in_groups(np.array([5, 5, 6, 6, 6]), before=3)
+    begin, place = locate_in_groups(np.array([5, 5, 6, 6, 6]), before=3)
     assert begin.tolist() == [0, 0, 2, 2, 2] and place.tolist() == [3, 4, 0, 1, 2]
 
 
@@ -76,20 +77,20 @@ def test_a_bucket_becomes_stars_around_its_first_nodes_however_it_is_cut(keys, c
             expected += [
                 [node, centre] for i, node in enumerate(star) for centre in star[: min(i, centres)]
             ]
-    found = together(stars(in_pieces(keyed(keys), cuts), 1, centres=centres, cap=cap), 2)
+    found = together(link_stars(in_pieces(keyed(keys), cuts), 1, centres=centres, cap=cap), 2)
     assert sorted(found) == sorted(expected)
 
 
 def test_a_bucket_of_a_million_has_two_edges_a_document_and_no_node_meets_more_than_a_star():
     rows = keyed([5] * 1_000_000)
-    edges = np.concatenate(list(stars(np.array_split(rows, 7), 1, centres=2)))
+    edges = np.concatenate(list(link_stars(np.array_split(rows, 7), 1, centres=2)))
     assert len(edges) < 2 * len(rows)
-    assert np.unique(edges[:, 1], return_counts=True)[1].max() <= STAR + 100
+    assert np.unique(edges[:, 1], return_counts=True)[1].max() <= MAX_STAR + 100
 
 
 def test_keys_of_two_columns_are_one_key():
     rows = np.array([[1, 1, 10], [1, 1, 11], [1, 2, 12], [2, 2, 13], [2, 2, 14]], np.int64)
-    assert together(stars([rows[:1], rows[1:]], 2), 2) == [[11, 10], [14, 13]]
+    assert together(link_stars([rows[:1], rows[1:]], 2), 2) == [[11, 10], [14, 13]]
 
 
 @settings(max_examples=200, deadline=None)
@@ -97,10 +98,12 @@ def test_keys_of_two_columns_are_one_key():
 def test_groups_are_counted_and_numbered_across_pieces(keys, cuts):
     rows = keyed(keys)
     groups = sorted(set(keys))
-    assert group_sizes(in_pieces(rows, cuts), 1).tolist() == [keys.count(key) for key in groups]
+    assert count_group_sizes(in_pieces(rows, cuts), 1).tolist() == [
+        keys.count(key) for key in groups
+    ]
     found = [
         (row[0], group, place)
-        for piece, numbers, places in numbered(in_pieces(rows, cuts), 1)
+        for piece, numbers, places in number_groups(in_pieces(rows, cuts), 1)
         for row, group, place in zip(piece.tolist(), numbers.tolist(), places.tolist(), strict=True)
     ]
     assert found == [(key, groups.index(key), keys[:i].count(key)) for i, key in enumerate(keys)]
@@ -110,13 +113,13 @@ def test_groups_are_counted_and_numbered_across_pieces(keys, cuts):
 @given(keys=KEYS, cuts=CUTS)
 def test_distinct_rows_are_given_once_also_across_pieces(keys, cuts):
     rows = np.column_stack([np.array(keys, np.int64)] * 2)
-    found = list(distinct(in_pieces(rows, cuts)))
+    found = list(iter_distinct(in_pieces(rows, cuts)))
     assert together(found, 2) == [[key, key] for key in sorted(set(keys))]
     assert all(len(piece) for piece in found), "no reducer is handed a piece without rows"
 
 
 def ranked(label, exact, priority, node, name, url=0):
-    return [label, exact, priority, 0, *id_halves(pa.array([name * 32]))[0].tolist(), node, url]
+    return [label, exact, priority, 0, *split_ids(pa.array([name * 32]))[0].tolist(), node, url]
 
 
 def test_a_cluster_names_its_survivor_label_size_and_every_members_place():
@@ -132,16 +135,16 @@ def test_a_cluster_names_its_survivor_label_size_and_every_members_place():
             np.int64,
         )
     )
-    c, e = (id_halves(pa.array([name * 32]))[0].tolist() for name in "ce")
+    c, e = (split_ids(pa.array([name * 32]))[0].tolist() for name in "ce")
     for cuts in ([], [1], [2], [3], [4], [1, 2, 3, 4]):
-        assert together(cluster_members(in_pieces(rows, cuts)), MEMBER) == [
+        assert together(list_cluster_members(in_pieces(rows, cuts)), MEMBER.width) == [
             [4, 4, 1, 4, *c, 0, 0, 0],
             [9, 4, 1, 4, *c, 1, 0, 1],
             [1, 4, 1, 4, *c, 2, 0, 0],
             [5, 4, 1, 4, *c, 3, 1, 0],
             [7, 7, 7, 1, *e, 0, 0, 0],
         ]
-    assert id_of(*c) == "c" * 32
+    assert join_id(*c) == "c" * 32
 
 
 @settings(max_examples=200, deadline=None)
@@ -153,7 +156,7 @@ def test_every_cluster_has_one_survivor_the_best_ranked(members, cuts):
             np.int64,
         ).reshape(-1, 8)
     )
-    found = together(cluster_members(in_pieces(rows, cuts)), MEMBER)
+    found = together(list_cluster_members(in_pieces(rows, cuts)), MEMBER.width)
     assert sorted(row[0] for row in found) == list(range(len(members)))
     for node, survivor, label, size, *_, place, _, _ in found:
         mine = [(prior, n) for n, (own, prior) in enumerate(members) if own == label]
@@ -174,7 +177,7 @@ def test_a_label_meets_the_verdicts_on_its_node():
         [8, 2, 4],
         [9, 1, 3],
     ]
-    assert flagged(np.array(rows, np.int64)).tolist() == [
+    assert merge_flags(np.array(rows, np.int64)).tolist() == [
         [5, 2, 0, 1],
         [6, 2, 0, 0],
         [7, 2, 1, 0],
@@ -184,4 +187,4 @@ def test_a_label_meets_the_verdicts_on_its_node():
 
 def test_agreement_counts_equal_elements():
     left = np.array([[1, 2, 3], [4, 5, 6]], np.uint32)
-    assert agreement(left, np.array([[1, 2, 9], [0, 0, 0]], np.uint32)).tolist() == [2, 0]
+    assert count_agreement(left, np.array([[1, 2, 9], [0, 0, 0]], np.uint32)).tolist() == [2, 0]

@@ -9,39 +9,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gristmill.corpus.document import MOMENT
-from pipelines.decide.dedup.graph import row_in_shard
 from pipelines.decide.dedup.keys import (
-    BAND_WIDTH,
-    KEY_WIDTH,
+    BAND,
+    CONTENT_KEY,
     NO_DATE,
-    band_keys,
-    band_rows,
-    halves,
-    id_halves,
-    id_of,
-    key_rows,
-    nodes_of,
-    ranks,
+    compute_survivor_order,
+    hash_bands,
+    join_id,
+    make_band_rows,
+    make_key_rows,
+    make_nodes,
+    split_halves,
+    split_ids,
 )
+from pipelines.decide.dedup.signatures import get_shard_row
 
 IDS = st.integers(0, 2**128 - 1).map(lambda value: f"{value:032x}")
 
 
 @given(ids=st.lists(IDS, min_size=1, max_size=10))
 def test_an_id_survives_its_halves_and_halves_sort_as_ids_do(ids):
-    parts = id_halves(pa.array(ids))
-    assert [id_of(high, low) for high, low in parts.tolist()] == ids
+    parts = split_ids(pa.array(ids))
+    assert [join_id(high, low) for high, low in parts.tolist()] == ids
     assert [ids[i] for i in np.lexsort(parts.T[::-1])] == sorted(ids)
 
 
 def test_the_extreme_ids_survive():
     for name in ("0" * 32, "f" * 32, "8" + "0" * 31, "7" + "f" * 31):
-        assert id_of(*id_halves(pa.array([name]))[0]) == name
+        assert join_id(*split_ids(pa.array([name]))[0]) == name
 
 
 def test_no_values_have_no_halves():
-    assert halves(pa.array([], pa.binary(16))).shape == (0, 2)
-    assert id_halves(pa.array([], pa.string())).shape == (0, 2)
+    assert split_halves(pa.array([], pa.binary(16))).shape == (0, 2)
+    assert split_ids(pa.array([], pa.string())).shape == (0, 2)
 
 
 def table(rows):
@@ -66,7 +66,7 @@ def test_a_preferred_source_or_kind_comes_first_then_the_older_then_the_smaller_
         ("f" * 32, "wire", "news", None),
         ("a" * 32, "enwiki", "wiki", day(9)),
     ]
-    found = ranks(table(rows), ["enwiki", "news"])
+    found = compute_survivor_order(table(rows), ["enwiki", "news"])
     order = np.lexsort(found.T[::-1]).tolist()
     assert [rows[i][0][0] for i in order] == ["a", "f", "e", "d", "b", "c"]
     assert found[0].tolist()[:2] == [2, NO_DATE]
@@ -78,37 +78,40 @@ def test_the_newest_may_come_first_and_documents_without_a_date_still_last():
         ("b" * 32, "s", "web", day(1)),
         ("c" * 32, "s", "web", day(2)),
     ]
-    found = ranks(table(rows), [], newest=True)
+    found = compute_survivor_order(table(rows), [], newest=True)
     assert np.lexsort(found.T[::-1]).tolist() == [2, 1, 0]
 
 
 def test_no_documents_have_no_ranks():
-    assert ranks(table([]), []).shape == (0, 4)
+    assert compute_survivor_order(table([]), []).shape == (0, 4)
 
 
 def test_keys_are_hash_rank_and_node_of_the_documents_that_are_used():
     hashes = pa.array([b"\x80" + b"\0" * 15, None, b"\x80" + b"\0" * 14 + b"\1"], pa.binary(16))
     rank = np.arange(12, dtype=np.int64).reshape(3, 4)
-    found = key_rows(hashes, rank, nodes_of(2, 3), np.array([True, False, True]))
+    found = make_key_rows(hashes, rank, make_nodes(2, 3), np.array([True, False, True]))
     low = -(1 << 63)
     assert found.tolist() == [
         [0, low, 0, 1, 2, 3, 2 << 32],
         [0, low + 1, 8, 9, 10, 11, (2 << 32) + 2],
     ]
-    assert key_rows(hashes, rank, nodes_of(2, 3), np.zeros(3, bool)).shape == (0, KEY_WIDTH)
+    assert make_key_rows(hashes, rank, make_nodes(2, 3), np.zeros(3, bool)).shape == (
+        0,
+        CONTENT_KEY.width,
+    )
 
 
 def test_a_node_names_its_shard_and_row():
-    nodes = nodes_of(7, 3)
+    nodes = make_nodes(7, 3)
     assert nodes.tolist() == [(7 << 32) + row for row in range(3)]
-    assert row_in_shard(nodes).tolist() == [0, 1, 2] and row_in_shard(int(nodes[2])) == 2
+    assert get_shard_row(nodes).tolist() == [0, 1, 2] and get_shard_row(int(nodes[2])) == 2
 
 
 def test_equal_bands_share_a_key_and_bands_of_different_places_never_do():
     signatures = np.zeros((3, 112), np.uint32)
     signatures[1, :8] = 5
-    rows = band_rows(signatures, np.array([[7, 10], [8, 11], [9, 12]]), bands=14, rows=8)
-    assert rows.shape == (42, BAND_WIDTH) and (rows[:, 0] >= 0).all()
+    rows = make_band_rows(signatures, np.array([[7, 10], [8, 11], [9, 12]]), bands=14, rows=8)
+    assert rows.shape == (42, BAND.width) and (rows[:, 0] >= 0).all()
     assert set(map(tuple, rows[:, 1:].tolist())) == {(7, 10), (8, 11), (9, 12)}
     keys = {node: set(rows[rows[:, 2] == node, 0].tolist()) for node in (10, 11, 12)}
     assert keys[10] == keys[12] and len(keys[10]) == 14 and len(keys[10] & keys[11]) == 13
@@ -117,8 +120,10 @@ def test_equal_bands_share_a_key_and_bands_of_different_places_never_do():
 @pytest.mark.parametrize(("bands", "rows"), [(1, 1), (9, 12), (14, 8), (112, 1)])
 def test_any_bands_that_fit_give_a_row_a_band(bands, rows):
     signatures = np.random.default_rng(1).integers(0, 2**32, (5, 112)).astype(np.uint32)
-    assert band_keys(signatures, bands=bands, rows=rows).shape == (5, bands)
-    assert band_rows(signatures[:0], np.zeros((0, 2), np.int64), bands=bands, rows=rows).shape == (
+    assert hash_bands(signatures, bands=bands, rows=rows).shape == (5, bands)
+    assert make_band_rows(
+        signatures[:0], np.zeros((0, 2), np.int64), bands=bands, rows=rows
+    ).shape == (
         0,
-        BAND_WIDTH,
+        BAND.width,
     )

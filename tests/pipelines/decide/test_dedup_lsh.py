@@ -6,20 +6,20 @@ from datasketch.lsh import MinHashLSH
 from pydantic import ValidationError
 
 from pipelines.decide.config import NearConfig
-from pipelines.decide.dedup.lsh import caught, optimal
+from pipelines.decide.dedup.lsh import choose_bands, compute_catch_probability
 
 
 @pytest.mark.parametrize("permutations", [64, 112, 128, 256])
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 0.95])
 def test_the_choice_is_that_of_datasketch(threshold, permutations):
     theirs = MinHashLSH(threshold=threshold, num_perm=permutations)
-    assert optimal(threshold, permutations) == (theirs.b, theirs.r)
+    assert choose_bands(threshold, permutations) == (theirs.b, theirs.r)
 
 
 def test_the_curve_is_steep_where_the_textbook_says():
-    assert caught(0.0, 14, 8) == 0 and caught(1.0, 14, 8) == 1
-    assert caught(0.8, 14, 8) == pytest.approx(1 - (1 - 0.8**8) ** 14)
-    assert (np.diff(caught(np.linspace(0, 1, 101), 14, 8)) >= 0).all()
+    assert compute_catch_probability(0.0, 14, 8) == 0 and compute_catch_probability(1.0, 14, 8) == 1
+    assert compute_catch_probability(0.8, 14, 8) == pytest.approx(1 - (1 - 0.8**8) ** 14)
+    assert (np.diff(compute_catch_probability(np.linspace(0, 1, 101), 14, 8)) >= 0).all()
 
 
 def test_a_threshold_is_spelled_out_as_bands_and_rows_and_bounds_the_comparison():

@@ -19,20 +19,20 @@ from gristmill.runs.run import SPILL
 from pipelines.annotate.signals.table import hash_lines
 from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeats_graph
-from pipelines.decide.dedup.graph import Spread
-from pipelines.decide.dedup.hash_list import list_path
+from pipelines.decide.dedup.graph import PartitionPlan
+from pipelines.decide.dedup.hash_list import make_list_path
 from pipelines.decide.dedup.repeats_graph import (
     FINGERPRINTS,
     SPANS,
     UNITS,
-    Work,
-    cuts_of_shard,
-    graphs,
-    kept_batches,
-    places_path,
+    DecideJob,
+    compute_shard_cuts,
+    iter_kept_batches,
+    list_pending_graphs,
+    make_places_path,
     write_places,
 )
-from pipelines.engine.exchange import Pieces
+from pipelines.engine.sorted_partition import SortedPartition
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.line_hashes import fold_texts
@@ -106,14 +106,14 @@ ASKED = RepeatedConfig(documents=4, span_words=20)
 
 
 def search_of(folder, shards, *, partitions=3, spill=True, asked=ASKED, piece=1 << 16, **config):
-    spread = Spread(partitions, shards, str(folder / SPILL) if spill else None, piece)
-    return Work(
-        str(folder), str(folder / "documents"), DecideConfig(repeated=asked, **config), spread
+    plan = PartitionPlan(partitions, shards, str(folder / SPILL) if spill else None, piece)
+    return DecideJob(
+        str(folder), str(folder / "documents"), DecideConfig(repeated=asked, **config), plan
     )
 
 
 def run(search):
-    for graph in graphs(search):
+    for graph in list_pending_graphs(search):
         with beam.Pipeline(runner=FnApiRunner()) as pipeline:
             graph.build(pipeline)
 
@@ -126,7 +126,7 @@ def cut_all(folder, shards, **how):
     lists = [
         cuts
         for shard in range(len(shards))
-        for cuts in cuts_of_shard(search, shard).as_column().to_pylist()
+        for cuts in compute_shard_cuts(search, shard).as_column().to_pylist()
     ]
     texts = [row["text"] for rows in shards for row in rows]
     return [
@@ -179,7 +179,7 @@ def test_lines_of_hosts_are_cut_and_spans_left_where_they_are_not_asked_for(tmp_
 
 def test_nothing_is_run_where_nothing_is_asked(tmp_path):
     write(tmp_path, [corpus()])
-    assert graphs(search_of(tmp_path, 1, asked=RepeatedConfig())) == ()
+    assert list_pending_graphs(search_of(tmp_path, 1, asked=RepeatedConfig())) == ()
 
 
 @pytest.mark.parametrize(("prefer_date", "kept"), [("oldest", 4), ("newest", 0)])
@@ -198,56 +198,56 @@ def test_what_is_done_is_not_done_again(tmp_path):
     documents = corpus()
     write(tmp_path, [documents])
     search = search_of(tmp_path, 1)
-    assert [graph.stage for graph in graphs(search)] == [UNITS, FINGERPRINTS, SPANS]
+    assert [graph.stage for graph in list_pending_graphs(search)] == [UNITS, FINGERPRINTS, SPANS]
     run(search)
-    assert graphs(search) == ()
-    (tmp_path / list_path(FINGERPRINTS, 1, 3)).unlink()
-    assert graphs(search) == ()  # nobody needs the fingerprints any more
-    (tmp_path / places_path(0)).unlink()
-    assert [graph.stage for graph in graphs(search)] == [FINGERPRINTS, SPANS]
+    assert list_pending_graphs(search) == ()
+    (tmp_path / make_list_path(FINGERPRINTS, 1, 3)).unlink()
+    assert list_pending_graphs(search) == ()  # nobody needs the fingerprints any more
+    (tmp_path / make_places_path(0)).unlink()
+    assert [graph.stage for graph in list_pending_graphs(search)] == [FINGERPRINTS, SPANS]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / SPILL / "lists").iterdir()}
     run(search)
     after = {path: path.stat().st_mtime_ns for path in (tmp_path / SPILL / "lists").iterdir()}
     assert [path.name for path in after if after[path] != before.get(path)] == [
         "fingerprints-00001-of-00003.u64"
     ]
-    assert cuts_of_shard(search, 0).documents == 5
+    assert compute_shard_cuts(search, 0).documents == 5
 
 
 def test_after_a_crash_other_partitions_give_the_same_cuts(tmp_path):
     documents = corpus()
     write(tmp_path, [documents[:5], documents[5:]])
     run(search_of(tmp_path, 2, partitions=5))
-    (tmp_path / places_path(1)).unlink()
+    (tmp_path / make_places_path(1)).unlink()
     again = search_of(tmp_path, 2, partitions=2)
-    assert [graph.stage for graph in graphs(again)] == [UNITS, FINGERPRINTS, SPANS]
+    assert [graph.stage for graph in list_pending_graphs(again)] == [UNITS, FINGERPRINTS, SPANS]
     run(again)
-    lists = cuts_of_shard(again, 0).as_column().to_pylist()
+    lists = compute_shard_cuts(again, 0).as_column().to_pylist()
     assert [
         final_text(row["text"], cuts, [], mask=False)
         for row, cuts in zip(documents, lists, strict=False)
     ] == expected()[:5]
 
 
-@pytest.mark.parametrize("gone", [list_path(UNITS, 0, 1), places_path(0)])
+@pytest.mark.parametrize("gone", [make_list_path(UNITS, 0, 1), make_places_path(0)])
 def test_files_that_are_missing_or_cut_are_errors(gone, tmp_path):
     write(tmp_path, [corpus()])
     search = search_of(tmp_path, 1, partitions=1)
     run(search)
     os.truncate(tmp_path / gone, (tmp_path / gone).stat().st_size - 8)
     with pytest.raises(RunError, match="run the same command again"):
-        cuts_of_shard(search, 0)
+        compute_shard_cuts(search, 0)
 
 
 def test_places_are_written_once(tmp_path):
     write(tmp_path, [[document(RUN)]])
     search = search_of(tmp_path, 1)
-    assert list(write_places(search, 0, Pieces([], 8))) == []
+    assert list(write_places(search, 0, SortedPartition([], 8))) == []
     receipt = receipts.read_receipt(tmp_path, SPANS, 0)
     assert receipt is not None and receipt.read == 0
-    stamp = (tmp_path / places_path(0)).stat().st_mtime_ns
-    assert list(write_places(search, 0, Pieces([], 8))) == []
-    assert (tmp_path / places_path(0)).stat().st_mtime_ns == stamp
+    stamp = (tmp_path / make_places_path(0)).stat().st_mtime_ns
+    assert list(write_places(search, 0, SortedPartition([], 8))) == []
+    assert (tmp_path / make_places_path(0)).stat().st_mtime_ns == stamp
 
 
 def test_kept_documents_come_with_their_rows_and_no_more_than_a_row_group_at_a_time(
@@ -258,7 +258,7 @@ def test_kept_documents_come_with_their_rows_and_no_more_than_a_row_group_at_a_t
     write(tmp_path, [rows], row_group=5)
     found = [
         (r.tolist(), b["text"].to_pylist())
-        for r, b in kept_batches(search_of(tmp_path, 1), 0, ["text"])
+        for r, b in iter_kept_batches(search_of(tmp_path, 1), 0, ["text"])
     ]
     assert [row for r, _ in found for row in r] == [1, 2, 4, 5, 7, 8]
     assert all([str(row) for row in r] == texts and len(r) <= 2 for r, texts in found)
@@ -268,7 +268,7 @@ def test_another_number_of_documents_than_were_judged_is_an_error(tmp_path):
     write(tmp_path, [[document("a")]])
     np.savez(tmp_path / SPILL / "settled-00000.npz", keep=np.ones(2, bool))
     with pytest.raises(ValueError, match="shard 0 has 1 documents, 2 were judged"):
-        list(kept_batches(search_of(tmp_path, 1), 0, ["text"]))
+        list(iter_kept_batches(search_of(tmp_path, 1), 0, ["text"]))
 
 
 def test_real_text_is_cut_alike_in_one_shard_and_in_many(shared_data, tmp_path, words_of):

@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 
 from gristmill.errors import RunError
 from gristmill.runs import receipts
-from pipelines.decide.dedup.hash_list import HashList, is_written, list_path, open_list, write_list
-from pipelines.engine.exchange import partition_of
+from pipelines.decide.dedup.hash_list import (
+    HashList,
+    is_written,
+    make_list_path,
+    open_list,
+    write_list,
+)
+from pipelines.engine.packed_rows import assign_partitions
 
 STAGE = "units"
 HASHES = st.integers(0, 20) | st.integers(0, 2**63 - 1)
@@ -17,7 +23,7 @@ HASHES = st.integers(0, 20) | st.integers(0, 2**63 - 1)
 def write(folder, hashes, *, partitions=1):
     """All partitions of a list of these hashes."""
     array = np.array(sorted(set(hashes)), np.int64)
-    places = partition_of(array, partitions, "hash")
+    places = assign_partitions(array, partitions, "hash")
     for number in range(partitions):
         write_list(folder, STAGE, number, [array[places == number]], partitions=partitions)
 
@@ -74,14 +80,14 @@ def test_empty_lists_contain_nothing(tmp_path):
 def test_hashes_out_of_order_are_refused_and_leave_nothing(parts, tmp_path):
     with pytest.raises(ValueError, match="must ascend"):
         write_list(tmp_path, STAGE, 0, [np.array(part) for part in parts], partitions=1)
-    assert not (tmp_path / list_path(STAGE, 0, 1)).exists()
+    assert not (tmp_path / make_list_path(STAGE, 0, 1)).exists()
     assert not is_written(tmp_path, STAGE, 0, 1)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 8, 15])
 def test_a_cut_file_is_an_error_and_never_a_shorter_list(keep, tmp_path):
     write(tmp_path, [3, 4], partitions=1)
-    path = tmp_path / list_path(STAGE, 0, 1)
+    path = tmp_path / make_list_path(STAGE, 0, 1)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(RunError, match="is not whole"):
         open_list(tmp_path, STAGE)
@@ -89,7 +95,7 @@ def test_a_cut_file_is_an_error_and_never_a_shorter_list(keep, tmp_path):
 
 def test_a_file_that_holds_no_whole_numbers_is_an_error_whatever_its_receipt_says(tmp_path):
     write(tmp_path, [3, 4])
-    path = tmp_path / list_path(STAGE, 0, 1)
+    path = tmp_path / make_list_path(STAGE, 0, 1)
     path.write_bytes(b"123")
     receipts.commit_receipt(
         tmp_path,
@@ -97,7 +103,7 @@ def test_a_file_that_holds_no_whole_numbers_is_an_error_whatever_its_receipt_say
             STAGE,
             0,
             0,
-            files=(receipts.describe_file(tmp_path, list_path(STAGE, 0, 1)),),
+            files=(receipts.describe_file(tmp_path, make_list_path(STAGE, 0, 1)),),
             details={"partitions": 1},
         ),
     )
@@ -109,7 +115,7 @@ def test_a_missing_partition_and_a_list_that_was_never_made_are_errors(tmp_path)
     with pytest.raises(RunError, match="is not whole"):
         open_list(tmp_path, STAGE)
     write(tmp_path, range(20), partitions=3)
-    (tmp_path / list_path(STAGE, 2, 3)).unlink()
+    (tmp_path / make_list_path(STAGE, 2, 3)).unlink()
     with pytest.raises(RunError, match=r"(?s)is not whole.*partitions missing"):
         open_list(tmp_path, STAGE)
 

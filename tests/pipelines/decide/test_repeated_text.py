@@ -16,24 +16,24 @@ from pipelines.decide.dedup.hash_list import HashList
 from pipelines.decide.dedup.repeated import (
     CUTS,
     NO_HOST,
-    Cuts,
-    covered_words,
-    cuts_of,
-    fingerprint_rows,
-    host_keys,
-    later_places,
-    reasons_of_lines,
-    repeated_fingerprints,
-    repeated_units,
-    run_rows,
-    stretches,
-    summed,
-    totals,
-    unit_rows,
-    units_of,
+    TextCuts,
+    assign_line_reasons,
+    collect_cuts,
+    compute_cuts,
+    hash_hosts,
+    locate_units,
+    make_fingerprint_rows,
+    make_run_rows,
+    make_unit_rows,
+    merge_covered_words,
+    select_later_places,
+    select_repeated_fingerprints,
+    select_repeated_units,
+    sum_groups,
+    sum_rows,
 )
 from pipelines.decide.dedup.repeated import CUTS as DECIDED
-from pipelines.engine.exchange import sort_rows
+from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import get_text_buffers
 from pipelines.kernels.line_hashes import fold_texts
@@ -67,12 +67,12 @@ def rest_of(text, cuts):
 def cut_units(texts, hosts=None, *, documents=0, of_hosts=0, line_bytes=0, size=3):
     """The texts without repeated lines and paragraphs, and the reasons that each was cut for."""
     batch = batch_of(texts)
-    units = units_of(batch)
+    units = locate_units(batch)
     given_hosts = np.array(hosts or [NO_HOST] * len(texts), np.int64)
-    pieces = pieces_of(unit_rows(units, given_hosts, line_bytes), size)
-    found = listed(repeated_units(pieces, documents=documents, hosts=of_hosts))
-    cuts = cuts_of(
-        batch, reasons_of_lines(units, found, line_bytes), units, np.zeros((0, 3), np.int64)
+    pieces = pieces_of(make_unit_rows(units, given_hosts, line_bytes), size)
+    found = listed(select_repeated_units(pieces, documents=documents, hosts=of_hosts))
+    cuts = compute_cuts(
+        batch, assign_line_reasons(units, found, line_bytes), units, np.zeros((0, 3), np.int64)
     )
     lists = cuts.as_column().to_pylist()
     rest = [rest_of(text, mine) for text, mine in zip(texts, lists, strict=True)]
@@ -193,11 +193,15 @@ def test_lines_are_cut_as_plain_counting_says(texts, size, data, least, document
     )
     half = data.draw(st.integers(0, len(texts)))
     parts = [(texts[:half], hosts[:half]), (texts[half:], hosts[half:])]
-    rows = [unit_rows(units_of(batch_of(t)), np.array(h, np.int64), least) for t, h in parts]
+    rows = [
+        make_unit_rows(locate_units(batch_of(t)), np.array(h, np.int64), least) for t, h in parts
+    ]
     found = listed(
-        repeated_units(pieces_of(np.concatenate(rows), size), documents=documents, hosts=of_hosts)
+        select_repeated_units(
+            pieces_of(np.concatenate(rows), size), documents=documents, hosts=of_hosts
+        )
     )
-    reasons = reasons_of_lines(units_of(batch_of(texts)), found, least)
+    reasons = assign_line_reasons(locate_units(batch_of(texts)), found, least)
     assert reasons.tolist() == reference_reasons(texts, hosts, documents, of_hosts, least)
 
 
@@ -212,8 +216,8 @@ def test_totals_of_groups_do_not_depend_on_the_pieces(rows, size):
         [k, sum(c for a, _, c in rows if a == k), len({h for a, h, _ in rows if a == k} - {0})]
         for k in sorted({k for k, _, _ in rows})
     ]
-    assert [row for part in totals(pieces_of(array, size)) for row in part.tolist()] == expected
-    pairs = totals(pieces_of(array[:, ::2], size))
+    assert [row for part in sum_groups(pieces_of(array, size)) for row in part.tolist()] == expected
+    pairs = sum_groups(pieces_of(array[:, ::2], size))
     assert [row[:2] for part in pairs for row in part.tolist()] == [row[:2] for row in expected]
 
 
@@ -222,7 +226,7 @@ def test_summed_rows_are_sorted_and_distinct_but_for_their_sum(rows):
     sums = defaultdict(int)
     for key, host, count in rows:
         sums[key, host] += count
-    assert summed(np.array(rows, np.int64).reshape(-1, 3)).tolist() == [
+    assert sum_rows(np.array(rows, np.int64).reshape(-1, 3)).tolist() == [
         [*k, sums[k]] for k in sorted(sums)
     ]
 
@@ -238,13 +242,13 @@ def test_summed_rows_are_sorted_and_distinct_but_for_their_sum(rows):
     ],
 )
 def test_the_host_of_an_address_counts_not_its_spelling(one, other, same):
-    left, right = host_keys(pa.array([one, other])).tolist()
+    left, right = hash_hosts(pa.array([one, other])).tolist()
     assert (left == right) is same and left > 0 and right > 0
 
 
 def test_what_is_no_address_has_no_host():
     assert (
-        host_keys(pa.array([None, "", "x.org/a", "http://", "mailto:a@x.org", "urn:x"])).tolist()
+        hash_hosts(pa.array([None, "", "x.org/a", "http://", "mailto:a@x.org", "urn:x"])).tolist()
         == [NO_HOST] * 6
     )
 
@@ -255,7 +259,7 @@ def test_line_hashes_of_another_text_are_an_error():
         [pa.array(["a\nb", "c\nd"]), batch["line_hashes"]], ["text", "line_hashes"]
     )
     with pytest.raises(ValueError, match="1 line hashes for 2 lines in document 1"):
-        units_of(wrong)
+        locate_units(wrong)
 
 
 def cut_spans(texts, span, ranks=None, *, size=4, batches=None):
@@ -263,17 +267,17 @@ def cut_spans(texts, span, ranks=None, *, size=4, batches=None):
     batches = batches or [list(range(len(texts)))]
     ranks = np.array([[0, 0, r] for r in (range(len(texts)) if ranks is None else ranks)], np.int64)
     parts = [batch_of([texts[i] for i in rows]) for rows in batches]
-    prints = np.concatenate([fingerprint_rows(part, span) for part in parts])
-    found = listed(repeated_fingerprints(pieces_of(prints, size)))
+    prints = np.concatenate([make_fingerprint_rows(part, span) for part in parts])
+    found = listed(select_repeated_fingerprints(pieces_of(prints, size)))
     runs = [np.zeros((0, repeated.RUN), np.int64)]
     for part, rows in zip(parts, batches, strict=True):
-        runs += run_rows(part, span, found, ranks[rows], np.array(rows, np.int64))
+        runs += make_run_rows(part, span, found, ranks[rows], np.array(rows, np.int64))
     places = np.concatenate(
-        [np.zeros((0, 2), np.int64), *later_places(pieces_of(np.concatenate(runs), size))]
+        [np.zeros((0, 2), np.int64), *select_later_places(pieces_of(np.concatenate(runs), size))]
     )
-    words, whole = covered_words(sort_rows(places), span), batch_of(texts)
-    units = units_of(whole)
-    cuts = cuts_of(whole, np.zeros(len(units.hashes), np.uint8), units, words)
+    words, whole = merge_covered_words(sort_rows(places), span), batch_of(texts)
+    units = locate_units(whole)
+    cuts = compute_cuts(whole, np.zeros(len(units.hashes), np.uint8), units, words)
     return cuts.as_column().to_pylist(), words
 
 
@@ -368,20 +372,24 @@ def test_only_runs_around_repeated_fingerprints_are_compared():
     _, found = cut_spans([one, other], 50)
     assert found.tolist() == [[1, 200, 250]]
     prints = listed(
-        repeated_fingerprints(pieces_of(fingerprint_rows(batch_of([one, other]), 50), 9))
+        select_repeated_fingerprints(
+            pieces_of(make_fingerprint_rows(batch_of([one, other]), 50), 9)
+        )
     )
-    [rows] = run_rows(batch_of([one, other]), 50, prints, np.zeros((2, 3), np.int64), np.arange(2))
+    [rows] = make_run_rows(
+        batch_of([one, other]), 50, prints, np.zeros((2, 3), np.int64), np.arange(2)
+    )
     assert len(rows) <= 2 * 2 * 50
 
 
 def test_many_rows_of_runs_come_in_blocks(monkeypatch):
     batch = batch_of(["a b c d e f g h"] * 9)
-    found = listed(repeated_fingerprints([fingerprint_rows(batch, 4)]))
+    found = listed(select_repeated_fingerprints([make_fingerprint_rows(batch, 4)]))
     whole = np.concatenate(
-        list(run_rows(batch, 4, found, np.zeros((9, 3), np.int64), np.arange(9)))
+        list(make_run_rows(batch, 4, found, np.zeros((9, 3), np.int64), np.arange(9)))
     )
     monkeypatch.setattr(repeated, "CARRIED", 7)
-    parts = list(run_rows(batch, 4, found, np.zeros((9, 3), np.int64), np.arange(9)))
+    parts = list(make_run_rows(batch, 4, found, np.zeros((9, 3), np.int64), np.arange(9)))
     assert len(whole) == 45 and [len(part) for part in parts] == [7] * 6 + [3]
     assert np.concatenate(parts).tolist() == whole.tolist()
 
@@ -390,21 +398,21 @@ def test_rows_of_runs_are_ordered_by_rank_then_node_then_place():
     rows = np.array(
         [[9, 1, 0, 0, 3, 0], [9, 0, 5, 0, 7, 4], [9, 0, 5, 0, 7, 2], [8, 0, 0, 0, 0, 0]], np.int64
     )
-    found = np.concatenate(list(later_places(pieces_of(rows, 2))))
+    found = np.concatenate(list(select_later_places(pieces_of(rows, 2))))
     assert found.tolist() == [[7, 4], [3, 0]]
 
 
 def test_stretches_of_runs_that_overlap_or_touch_are_one():
     places = np.array([[0, 1], [0, 2], [0, 6], [0, 11], [1, 0]], np.int64)
-    assert covered_words(places, 4).tolist() == [[0, 1, 10], [0, 11, 15], [1, 0, 4]]
-    assert covered_words(places[:0], 4).shape == (0, 3)
+    assert merge_covered_words(places, 4).tolist() == [[0, 1, 10], [0, 11, 15], [1, 0, 4]]
+    assert merge_covered_words(places[:0], 4).shape == (0, 3)
 
 
 @settings(max_examples=200, deadline=None)
 @given(labels=st.lists(st.lists(st.integers(0, 3), max_size=8), max_size=5))
 def test_stretches_give_the_labels_back(labels):
     edges = np.cumsum([0, *map(len, labels)])
-    cuts = stretches(np.array([x for mine in labels for x in mine], np.uint8), edges)
+    cuts = collect_cuts(np.array([x for mine in labels for x in mine], np.uint8), edges)
     found = []
     for mine, column in zip(labels, cuts.as_column().to_pylist(), strict=True):
         made = [0] * len(mine)
@@ -421,7 +429,7 @@ def test_stretches_give_the_labels_back(labels):
 
 def test_cuts_are_the_column_of_decisions():
     none = np.zeros(0, np.int32)
-    column = Cuts(np.array([0, 0]), none, none, np.zeros(0, np.uint8)).as_column()
+    column = TextCuts(np.array([0, 0]), none, none, np.zeros(0, np.uint8)).as_column()
     assert DECIDED == CUTS == column.type
     assert column.to_pylist() == [[], []]
     column.validate(full=True)
@@ -430,23 +438,28 @@ def test_cuts_are_the_column_of_decisions():
 def test_a_sliced_batch_and_no_documents_are_cut_like_others():
     texts = ["zero", "menu\na", "menu\nb"]
     whole = batch_of(texts)
-    units = units_of(whole.slice(1))
+    units = locate_units(whole.slice(1))
     found = listed(
-        repeated_units([unit_rows(units, np.zeros(2, np.int64), 0)], documents=2, hosts=0)
+        select_repeated_units(
+            [make_unit_rows(units, np.zeros(2, np.int64), 0)], documents=2, hosts=0
+        )
     )
-    cuts = cuts_of(
-        whole.slice(1), reasons_of_lines(units, found, 0), units, np.zeros((0, 3), np.int64)
+    cuts = compute_cuts(
+        whole.slice(1), assign_line_reasons(units, found, 0), units, np.zeros((0, 3), np.int64)
     )
     assert cuts.as_column().to_pylist() == [[{"start": 0, "end": 5, "reason": "repeated_line"}]] * 2
-    empty = units_of(whole.slice(0, 0))
+    empty = locate_units(whole.slice(0, 0))
     assert (
-        len(unit_rows(empty, np.zeros(0, np.int64), 0))
-        == len(fingerprint_rows(whole.slice(0, 0), 50))
+        len(make_unit_rows(empty, np.zeros(0, np.int64), 0))
+        == len(make_fingerprint_rows(whole.slice(0, 0), 50))
         == 0
     )
     assert (
-        cuts_of(
-            whole.slice(0, 0), reasons_of_lines(empty, NONE, 0), empty, np.zeros((0, 3), np.int64)
+        compute_cuts(
+            whole.slice(0, 0),
+            assign_line_reasons(empty, NONE, 0),
+            empty,
+            np.zeros((0, 3), np.int64),
         ).documents
         == 0
     )

@@ -11,24 +11,21 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.engine.exchange import (
-    GROUPS,
-    INLINE,
-    Exchange,
-    Numbers,
-    Pieces,
-    Run,
-    _Cut,
-    _merged,
-    _Reduce,
-    cut,
-    pack,
-    partition_of,
+from pipelines.engine.exchange import Exchange, PartitionBlocks, ReducePartitions, SplitIndices
+from pipelines.engine.packed_rows import (
+    assign_partitions,
+    pack_rows,
+    partition_rows,
     sort_rows,
-    spilled_partitions,
-    unpack,
-    whole_groups,
+    unpack_rows,
 )
+from pipelines.engine.sorted_partition import (
+    SortedPartition,
+    SortedRun,
+    iter_whole_groups,
+    merge_runs,
+)
+from pipelines.engine.spill import GROUPS, INLINE, read_spilled_partitions
 
 I64 = st.one_of(st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1))
 BLOCKS = st.lists(st.lists(st.tuples(I64, I64, st.integers(0, 2)), max_size=8), max_size=6)
@@ -41,7 +38,7 @@ def array(rows):
 def parts_of(blocks, cutter):
     """What a mapper sends for one bundle of blocks: (partition, part)."""
     cutter.start_bundle()
-    sent = [part for block in blocks for part in cutter.process(pack(array(block)))]
+    sent = [part for block in blocks for part in cutter.process(pack_rows(array(block)))]
     return sent + [value.value for value in cutter.finish_bundle()]
 
 
@@ -50,7 +47,7 @@ def exchange(blocks, *, partitions, spill, by="hash", limit=1 << 20, bundle=2):
     groups = {}
     for start in range(0, len(blocks), bundle):
         for partition, part in parts_of(
-            blocks[start : start + bundle], _Cut(3, partitions, by, spill)
+            blocks[start : start + bundle], PartitionBlocks(3, partitions, by, spill)
         ):
             groups.setdefault(partition, []).append(part)
     found = {}
@@ -60,7 +57,7 @@ def exchange(blocks, *, partitions, spill, by="hash", limit=1 << 20, bundle=2):
         return iter(())
 
     for group in groups.items():
-        assert list(_Reduce(3, keep, limit).process(group)) == []
+        assert list(ReducePartitions(3, keep, limit).process(group)) == []
     return found
 
 
@@ -73,7 +70,7 @@ def test_any_order_of_blocks_and_any_way_give_the_same_sorted_rows(
     shuffled = data.draw(st.permutations(blocks))
     found = exchange(shuffled, partitions=partitions, spill=spill)
     rows = [row for block in blocks for row in block]
-    places = partition_of(array(rows)[:, 0], partitions, "hash").tolist() if rows else []
+    places = assign_partitions(array(rows)[:, 0], partitions, "hash").tolist() if rows else []
     expected = {}
     for place, row in zip(places, rows, strict=True):
         expected.setdefault(place, []).append(list(row))
@@ -94,13 +91,13 @@ RUNS = st.lists(
 
 
 def run(rows, width=2):
-    return Run(width, pack(np.array(rows, np.int64).reshape(-1, width)))
+    return SortedRun(width, pack_rows(np.array(rows, np.int64).reshape(-1, width)))
 
 
 @settings(max_examples=300, deadline=None)
 @given(runs=RUNS, limit=st.integers(1, 40))
 def test_merging_gives_every_row_once_in_order(runs, limit):
-    pieces = list(_merged([run(rows) for rows in runs], limit))
+    pieces = list(merge_runs([run(rows) for rows in runs], limit))
     assert [tuple(row) for piece in pieces for row in piece.tolist()] == sorted(
         row for rows in runs for row in rows
     )
@@ -118,16 +115,18 @@ def test_merged_pieces_are_about_as_large_as_asked_also_where_one_key_has_all_ro
         for _ in range(60)
     ]
     parts = [
-        part for block in blocks for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
+        part
+        for block in blocks
+        for _, part in parts_of([block], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     ]
-    [(_, runs)] = spilled_partitions(parts, 3, [])
-    sizes = [len(piece) for piece in Pieces(runs, 10_000)]
+    [(_, runs)] = read_spilled_partitions(parts, 3, [])
+    sizes = [len(piece) for piece in SortedPartition(runs, 10_000)]
     assert sum(sizes) == 120_000 and max(sizes) <= 10_000 and len(sizes) < 40
 
 
 def runs_of(part, width=3):
     """The runs that a part of one partition names."""
-    [(_, runs)] = spilled_partitions([part], width, [])
+    [(_, runs)] = read_spilled_partitions([part], width, [])
     return runs
 
 
@@ -136,9 +135,9 @@ def test_pieces_can_be_walked_through_twice_and_in_no_order_too(tmp_path):
     parts = [
         part
         for block in (rows[500:], rows[:500])
-        for _, part in parts_of([block], _Cut(3, 1, "hash", str(tmp_path)))
+        for _, part in parts_of([block], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     ]
-    pieces = Pieces([run for part in parts for run in runs_of(part)], 300)
+    pieces = SortedPartition([run for part in parts for run in runs_of(part)], 300)
     assert pieces.rows == 1000 and len(list(pieces)) > 1
     assert [row for piece in pieces for row in piece.tolist()] == [
         row for piece in pieces for row in piece.tolist()
@@ -148,13 +147,13 @@ def test_pieces_can_be_walked_through_twice_and_in_no_order_too(tmp_path):
 
 def test_many_partitions_are_few_elements_and_one_file_a_flush(tmp_path):
     parts = parts_of(
-        [[(key << 32, 0, 0) for key in range(1000)]], _Cut(3, 1, "shard", str(tmp_path))
+        [[(key << 32, 0, 0) for key in range(1000)]], PartitionBlocks(3, 1, "shard", str(tmp_path))
     )
     assert len(parts) == GROUPS and len(list(tmp_path.iterdir())) == 1
     found = {
         partition: runs
         for _, part in parts
-        for partition, runs in spilled_partitions([part], 3, [])
+        for partition, runs in read_spilled_partitions([part], 3, [])
     }
     assert sorted(found) == list(range(1000)) and all(
         sum(run.rows for run in runs) == 1 for runs in found.values()
@@ -162,10 +161,10 @@ def test_many_partitions_are_few_elements_and_one_file_a_flush(tmp_path):
 
 
 def test_partitions_without_rows_that_are_wanted_stand_among_those_with_some(tmp_path):
-    parts = parts_of([[(64 << 32, 0, 0)]], _Cut(3, 1, "shard", str(tmp_path)))
+    parts = parts_of([[(64 << 32, 0, 0)]], PartitionBlocks(3, 1, "shard", str(tmp_path)))
     [(group, part)] = parts
     assert group == 0
-    found = spilled_partitions([part], 3, range(0, 200, GROUPS))
+    found = read_spilled_partitions([part], 3, range(0, 200, GROUPS))
     assert [(partition, len(runs)) for partition, runs in found] == [
         (0, 0),
         (64, 1),
@@ -183,7 +182,7 @@ def test_whole_groups_are_cut_only_where_the_first_column_changes(keys, cuts):
     rows = np.column_stack([np.array(keys, np.int64), np.arange(len(keys), dtype=np.int64)])
     borders = sorted({0, len(keys), *(cut for cut in cuts if cut < len(keys))})
     pieces = [rows[a:b] for a, b in itertools.pairwise(borders)]
-    found = list(whole_groups(pieces))
+    found = list(iter_whole_groups(pieces))
     assert [row for piece in found for row in piece.tolist()] == rows.tolist()
     assert all(len(piece) for piece in found)
     assert all(a[-1, 0] != b[0, 0] for a, b in itertools.pairwise(found))
@@ -204,57 +203,64 @@ def test_the_number_of_partitions_changes_no_row(blocks, one, other):
 
 @given(keys=st.lists(I64, max_size=50), partitions=st.integers(1, 9))
 def test_every_key_has_one_partition_within_bounds(keys, partitions):
-    places = partition_of(np.array(keys, np.int64), partitions, "hash")
+    places = assign_partitions(np.array(keys, np.int64), partitions, "hash")
     assert ((places >= 0) & (places < partitions)).all()
     assert len({(k, p) for k, p in zip(keys, places.tolist(), strict=True)}) == len(set(keys))
 
 
 def test_keys_are_spread_evenly():
     counts = np.bincount(
-        partition_of(np.arange(70_000, dtype=np.int64) << 32, 7, "hash"), minlength=7
+        assign_partitions(np.arange(70_000, dtype=np.int64) << 32, 7, "hash"), minlength=7
     )
     assert counts.min() > 9_000
 
 
 def test_by_shard_a_node_goes_to_its_shard():
     nodes = np.array([0, 5, 1 << 32, (3 << 32) | 7], np.int64)
-    assert partition_of(nodes, 2, "shard").tolist() == [0, 0, 1, 3]
+    assert assign_partitions(nodes, 2, "shard").tolist() == [0, 0, 1, 3]
 
 
 @given(rows=st.lists(st.tuples(I64, I64, I64), max_size=20))
 def test_rows_are_sorted_as_python_sorts_tuples_and_blocks_round_trip(rows):
     assert [tuple(row) for row in sort_rows(array(rows)).tolist()] == sorted(rows)
-    assert unpack(pack(array(rows)), 3).tolist() == array(rows).tolist()
+    assert unpack_rows(pack_rows(array(rows)), 3).tolist() == array(rows).tolist()
 
 
 def test_no_rows_are_cut_to_nothing():
-    assert list(cut(array([]), 5, "hash")) == []
-    assert parts_of([[]], _Cut(3, 5, "hash", None)) == []
+    assert list(partition_rows(array([]), 5, "hash")) == []
+    assert parts_of([[]], PartitionBlocks(3, 5, "hash", None)) == []
 
 
 def test_a_block_of_another_width_is_refused():
     with pytest.raises(ValueError, match="reshape"):
-        unpack(pack(np.zeros((1, 3), np.int64)), 2)
+        unpack_rows(pack_rows(np.zeros((1, 3), np.int64)), 2)
 
 
 def test_one_spill_file_a_block_holds_all_its_partitions(tmp_path):
     rows = array([(key, 0, 0) for key in range(100)])
-    parts = parts_of([rows.tolist()], _Cut(3, 5, "hash", str(tmp_path)))
+    parts = parts_of([rows.tolist()], PartitionBlocks(3, 5, "hash", str(tmp_path)))
     assert len(parts) == 5 and len(list(tmp_path.iterdir())) == 1
     assert sum(run.rows for _, part in parts for run in runs_of(part)) == len(rows)
 
 
 def test_small_blocks_are_gathered_to_one_spill_file_and_large_ones_are_not_kept_waiting(tmp_path):
     blocks = [[(key, 0, 0)] for key in range(20)]
-    assert len(parts_of(blocks, _Cut(3, 1, "hash", str(tmp_path / "one")))) == 1
-    assert len(parts_of(blocks, _Cut(3, 1, "hash", str(tmp_path / "many"), piece=5 * 24))) == 4
+    assert len(parts_of(blocks, PartitionBlocks(3, 1, "hash", str(tmp_path / "one")))) == 1
+    assert (
+        len(
+            parts_of(
+                blocks, PartitionBlocks(3, 1, "hash", str(tmp_path / "many"), chunk_bytes=5 * 24)
+            )
+        )
+        == 4
+    )
 
 
 @pytest.mark.parametrize("spills", [False, True])
 def test_every_partition_is_reduced_where_that_is_asked_also_those_without_rows(spills, tmp_path):
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         spill = str(tmp_path / "spill") if spills else None
-        blocks = pipeline | beam.Create([pack(array([(1, 2, 3)]))])
+        blocks = pipeline | beam.Create([pack_rows(array([(1, 2, 3)]))])
         blocks | Exchange(3, partitions=5, spill=spill, every=5, reduce=Touch(str(tmp_path)))
     sizes = {path.name: int(path.read_text()) for path in tmp_path.glob("reduced-*")}
     assert len(sizes) == 5 and sorted(sizes.values()) == [0, 0, 0, 0, 1]
@@ -262,13 +268,13 @@ def test_every_partition_is_reduced_where_that_is_asked_also_those_without_rows(
 
 def test_an_attempt_never_writes_over_another(tmp_path):
     for _ in range(3):
-        parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
+        parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     assert len(list(tmp_path.iterdir())) == 3
 
 
 @pytest.mark.parametrize("keep", [0, 1, 23])
 def test_a_cut_spill_file_is_an_error_and_never_fewer_rows(keep, tmp_path):
-    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
+    [(_, part)] = parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     [run] = runs_of(part)
     Path(run.path).write_bytes(Path(run.path).read_bytes()[:keep])
     with pytest.raises(OSError, match=f"is cut: {keep} of 24 bytes at 0"):
@@ -280,15 +286,15 @@ def test_a_cut_spill_file_is_an_error_and_never_fewer_rows(keep, tmp_path):
 
 
 def test_a_spill_file_that_is_gone_is_an_error(tmp_path):
-    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", str(tmp_path)))
+    [(_, part)] = parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", str(tmp_path)))
     next(tmp_path.iterdir()).unlink()
     with pytest.raises(FileNotFoundError):
         runs_of(part)
 
 
 def test_an_inline_part_is_its_block():
-    [(_, part)] = parts_of([[(1, 2, 3)]], _Cut(3, 1, "hash", None))
-    assert part == INLINE + pack(array([(1, 2, 3)]))
+    [(_, part)] = parts_of([[(1, 2, 3)]], PartitionBlocks(3, 1, "hash", None))
+    assert part == INLINE + pack_rows(array([(1, 2, 3)]))
 
 
 class Touch:
@@ -322,7 +328,7 @@ def test_it_runs_on_beam(spills, tmp_path):
     out.mkdir()
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         spill = str(tmp_path / "spill") if spills else None
-        made = pipeline | beam.Create([pack(block) for block in blocks])
+        made = pipeline | beam.Create([pack_rows(block) for block in blocks])
         made | Exchange(3, partitions=3, spill=spill, reduce=Collect(str(out)))
     found = {int(path.stem): json.loads(path.read_text()) for path in out.iterdir()}
     assert found == exchange([block.tolist() for block in blocks], partitions=3, spill=None)
@@ -332,7 +338,7 @@ def test_numbers_count_up(tmp_path):
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         (
             pipeline
-            | Numbers(5)
+            | SplitIndices(5)
             | beam.Map(lambda number, folder: (folder / str(number)).touch(), folder=tmp_path)
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == list("01234")

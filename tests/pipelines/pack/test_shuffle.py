@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from gristmill.corpus.shards import open_shard, shard_schema
 from gristmill.hashing import KEY_MASK
 from gristmill.runs.run import SPILL
-from pipelines.engine.exchange import Pieces, Run, pack, sort_rows
+from pipelines.engine.packed_rows import pack_rows, sort_rows
+from pipelines.engine.sorted_partition import SortedPartition, SortedRun
 from pipelines.pack import shuffle
 from pipelines.pack.shuffle import (
     EXCHANGE_WIDTH,
@@ -192,7 +193,9 @@ def test_an_output_shard_is_written_in_order_and_equal_for_any_memory(spilled, h
     monkeypatch.setattr(shuffle, "BATCH_ROWS", 4)
     folder, rows = spilled
     ordered = sort_rows(rows[rows[:, 0] >> 32 == 0])
-    pieces = Pieces([Run(EXCHANGE_WIDTH, pack(ordered))], limit=max(1, held // 100))
+    pieces = SortedPartition(
+        [SortedRun(EXCHANGE_WIDTH, pack_rows(ordered))], limit=max(1, held // 100)
+    )
     assert list(write_output(0, pieces, job=how(folder, held))) == []
     written = folder / "train/data-00000-of-00002.arrow"
     table = open_shard(written)
@@ -205,21 +208,33 @@ def test_an_output_shard_is_written_in_order_and_equal_for_any_memory(spilled, h
 def rewritten(folder, rows):
     """The bytes of an output shard that is written with all memory it could want."""
     (folder / "receipts/shards/00000.json").unlink()
-    list(write_output(0, Pieces([Run(EXCHANGE_WIDTH, pack(rows))], limit=10**6), job=how(folder)))
+    list(
+        write_output(
+            0,
+            SortedPartition([SortedRun(EXCHANGE_WIDTH, pack_rows(rows))], limit=10**6),
+            job=how(folder),
+        )
+    )
     return (folder / "train/data-00000-of-00002.arrow").read_bytes()
 
 
 def test_an_output_shard_that_is_done_is_left_alone(spilled):
     folder, rows = spilled
     ordered = sort_rows(rows[rows[:, 0] >> 32 == 0])
-    list(write_output(0, Pieces([Run(EXCHANGE_WIDTH, pack(ordered))], limit=100), job=how(folder)))
-    assert list(write_output(0, Pieces([], limit=100), job=how(folder))) == []
+    list(
+        write_output(
+            0,
+            SortedPartition([SortedRun(EXCHANGE_WIDTH, pack_rows(ordered))], limit=100),
+            job=how(folder),
+        )
+    )
+    assert list(write_output(0, SortedPartition([], limit=100), job=how(folder))) == []
     assert open_shard(folder / "train/data-00000-of-00002.arrow").num_rows == len(ordered)
 
 
 def test_an_output_shard_without_documents_is_written_too(spilled):
     folder, _ = spilled
-    list(write_output(3, Pieces([], limit=100), job=how(folder)))
+    list(write_output(3, SortedPartition([], limit=100), job=how(folder)))
     assert open_shard(folder / "test/data-00000-of-00001.arrow", rows=0).num_rows == 0
     assert list(iter_record_batches([], how(folder))) == []
 

@@ -1,16 +1,29 @@
 """Rules: each bound holds exactly where it is said, by language, and the bits are those of the legend."""
 
 import dataclasses
+import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from gristmill.errors import ConfigError
 from pipelines.annotate.signals.table import NUMBERS, SIGNAL_FIELDS, load_stop_words
+from pipelines.contract import (
+    CUSTOM,
+    FIXED_REASONS,
+    build_legend,
+    choose_rules,
+    find_outside,
+    judge_documents,
+    load_preset_rules,
+    read_rule,
+    round_to_column,
+)
 from pipelines.decide.config import PRESETS_OF, Bound, DecideConfig
-from pipelines.decide.rules import FIXED_REASONS, all_rules, chosen_rules, judge, legend
 
-RULES = {rule.name: rule for rule in all_rules()}
+RULES = {rule.name: rule for rule in load_preset_rules()}
 TYPES = {field.name: field.type.to_pandas_dtype() for field in SIGNAL_FIELDS[: len(NUMBERS)]}
 
 
@@ -69,12 +82,12 @@ def test_no_documents_are_judged_to_nothing():
     assert RULES["too_few_words"].applies(np.zeros(0), []).tolist() == []
     config = DecideConfig()
     empty = {name: np.zeros(0) for name in NUMBERS}
-    assert judge(empty, [], [], chosen_rules(config), config).tolist() == []
+    assert judge_documents(empty, [], [], choose_rules(config), config).tolist() == []
 
 
 def test_rules_have_names_of_their_own_and_possible_bounds():
-    assert len(RULES) == len(all_rules())
-    for rule in all_rules():
+    assert len(RULES) == len(load_preset_rules())
+    for rule in load_preset_rules():
         assert rule.signal in NUMBERS and rule.low <= rule.high
         assert not set(RULES) & set(FIXED_REASONS)
         assert np.isfinite([rule.low, rule.high, *sum(rule.by_language.values(), ())]).any()
@@ -98,8 +111,8 @@ def columns(**values):
 
 def test_bits_are_those_of_the_legend():
     config = DecideConfig()
-    rules = chosen_rules(config)
-    names = legend(rules)
+    rules = choose_rules(config)
+    names = build_legend(rules)
     assert (
         names[: len(FIXED_REASONS)] == list(FIXED_REASONS) and len(set(names)) == len(names) <= 63
     )
@@ -107,7 +120,9 @@ def test_bits_are_those_of_the_legend():
         side = rule.low - 1 if np.isfinite(rule.low) else rule.high + 1
         lang = rule.only_languages[0] if rule.only_languages else "en"
         kind = next(kind for kind, presets in config.presets.items() if rule.preset in presets)
-        word = int(judge(columns(**{rule.signal: [side]}), [kind], [lang], rules, config)[0])
+        word = int(
+            judge_documents(columns(**{rule.signal: [side]}), [kind], [lang], rules, config)[0]
+        )
         assert word >> place & 1, rule.name
         assert {names[i] for i in range(63) if word >> i & 1} <= {
             other.name for other in rules if other.signal == rule.signal
@@ -118,23 +133,23 @@ def test_a_good_document_has_no_bit_whatever_its_kind():
     config = DecideConfig()
     kinds = [*config.presets, "unheard of"]
     values = {name: np.repeat(value, len(kinds)) for name, value in columns().items()}
-    assert judge(values, kinds, ["en"] * len(kinds), chosen_rules(config), config).tolist() == [
-        0
-    ] * len(kinds)
+    assert judge_documents(
+        values, kinds, ["en"] * len(kinds), choose_rules(config), config
+    ).tolist() == [0] * len(kinds)
 
 
 def test_presets_are_chosen_by_kind_and_unknown_kinds_are_judged_as_other():
     config = DecideConfig()
-    rules = chosen_rules(config)
+    rules = choose_rules(config)
     few = columns(words=[10.0, 10.0, 10.0])
-    bits = judge(few, ["social", "wiki", "unheard of"], ["en"] * 3, rules, config)
-    bit = 1 << legend(rules).index("too_few_words")
+    bits = judge_documents(few, ["social", "wiki", "unheard of"], ["en"] * 3, rules, config)
+    bit = 1 << build_legend(rules).index("too_few_words")
     assert [bool(word & bit) for word in bits.tolist()] == [False, True, True]
 
 
 def test_a_threshold_of_the_configuration_holds_for_every_language():
     config = DecideConfig(thresholds={"word_length": Bound(min=2)})
-    [rule] = [rule for rule in chosen_rules(config) if rule.name == "word_length"]
+    [rule] = [rule for rule in choose_rules(config) if rule.name == "word_length"]
     assert (rule.low, rule.high, dict(rule.by_language)) == (2, 10, {})
     assert rule.applies(np.array([1.5, 2, 10, 11]), ["zh"] * 4).tolist() == [
         True,
@@ -146,14 +161,14 @@ def test_a_threshold_of_the_configuration_holds_for_every_language():
 
 def test_unchosen_presets_are_in_no_legend():
     config = DecideConfig(presets={"other": ("social",)})
-    assert {rule.preset for rule in chosen_rules(config)} == {"social"}
-    assert legend(chosen_rules(config)) == [
+    assert {rule.preset for rule in choose_rules(config)} == {"social"}
+    assert build_legend(choose_rules(config)) == [
         *FIXED_REASONS,
         "too_short",
         "post_not_alphabetic",
         "post_repeats",
     ]
-    assert DecideConfig(presets={}).presets == {} and chosen_rules(DecideConfig(presets={})) == ()
+    assert DecideConfig(presets={}).presets == {} and choose_rules(DecideConfig(presets={})) == ()
 
 
 @pytest.mark.parametrize(
@@ -169,7 +184,7 @@ def test_unchosen_presets_are_in_no_legend():
 )
 def test_unknown_names_are_the_users_error_and_the_known_ones_are_said(config, wanted):
     with pytest.raises(ConfigError, match=wanted) as caught:
-        chosen_rules(config)
+        choose_rules(config)
     assert caught.value.exit_code == 2 and "choose from" in str(caught.value)
 
 
@@ -181,29 +196,31 @@ def test_a_bound_that_nothing_can_meet_is_refused():
 def test_more_reasons_than_bits_are_refused():
     many = [dataclasses.replace(RULES["bullets"], name=f"r{i}") for i in range(60)]
     with pytest.raises(ConfigError, match="63"):
-        legend(many)
+        build_legend(many)
 
 
 @pytest.mark.parametrize("name", PRESETS_OF)
 def test_a_preset_for_all_kinds_is_spelled_out_as_the_presets_of_every_kind(name):
     config = DecideConfig(preset=name)
     assert config.presets == dict.fromkeys(DecideConfig().presets, PRESETS_OF[name])
-    assert {rule.preset for rule in chosen_rules(config)} == set(PRESETS_OF[name])
+    assert {rule.preset for rule in choose_rules(config)} == set(PRESETS_OF[name])
 
 
 def test_a_preset_for_all_kinds_judges_a_post_as_it_judges_a_page():
     config = DecideConfig(preset="gopher")
-    rules = chosen_rules(config)
-    bit = 1 << legend(rules).index("too_few_words")
-    bits = judge(columns(words=[10.0, 10.0]), ["social", "web"], ["en"] * 2, rules, config)
+    rules = choose_rules(config)
+    bit = 1 << build_legend(rules).index("too_few_words")
+    bits = judge_documents(
+        columns(words=[10.0, 10.0]), ["social", "web"], ["en"] * 2, rules, config
+    )
     assert [bool(word & bit) for word in bits.tolist()] == [True, True]
 
 
 def test_no_preset_judges_by_nothing():
     config = DecideConfig(preset="none")
-    assert judge(columns(words=[0.0]), ["web"], ["en"], chosen_rules(config), config).tolist() == [
-        0
-    ]
+    assert judge_documents(
+        columns(words=[0.0]), ["web"], ["en"], choose_rules(config), config
+    ).tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -274,13 +291,13 @@ def test_stop_words_are_lists_of_distinct_words_that_a_signal_can_count():
 
 def test_bounds_that_nothing_can_pass_are_refused_with_the_one_that_stays():
     with pytest.raises(ConfigError, match="no document can pass this rule") as caught:
-        chosen_rules(DecideConfig(thresholds={"too_few_words": Bound(max=3)}))
+        choose_rules(DecideConfig(thresholds={"too_few_words": Bound(max=3)}))
     assert caught.value.where == {
         "given": "decide.thresholds.too_few_words",
         "min": "50",
         "max": "3",
     }
-    both = chosen_rules(DecideConfig(thresholds={"too_few_words": Bound(min=1, max=3)}))
+    both = choose_rules(DecideConfig(thresholds={"too_few_words": Bound(min=1, max=3)}))
     assert next(rule for rule in both if rule.name == "too_few_words").bounds("en") == (1, 3)
 
 
@@ -291,9 +308,43 @@ def test_a_threshold_of_a_rule_of_ones_own_names_the_place_of_its_bounds():
     with pytest.raises(
         ConfigError, match=r"set decide\.rules\.arrows\.min or decide\.rules\.arrows\.max"
     ):
-        chosen_rules(config)
+        choose_rules(config)
 
 
-def test_presets_of_an_unknown_genre_are_refused_with_the_nearest_one():
-    with pytest.raises(ValueError, match="`wikis` is not a genre: did you mean `wiki`"):
-        DecideConfig(presets={"wikis": ("gopher",)})
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_comes_back_equal_from_its_record_as_json(name):
+    record = json.loads(json.dumps(RULES[name].record()))
+    assert read_rule(record) == RULES[name]
+    assert "kinds" not in record
+
+
+def test_a_user_defined_rule_comes_back_from_its_record_with_its_kinds():
+    section = {"signal": "words", "max": 3, "kinds": ["web"], "languages": ["en"]}
+    [rule] = choose_rules(DecideConfig.model_validate({"preset": "none", "rules": {"x": section}}))
+    record = rule.record()
+    assert record == {
+        "name": "x",
+        "preset": CUSTOM,
+        "signal": "words",
+        "min": None,
+        "max": 3,
+        "by_language": {},
+        "only_languages": ["en"],
+        "kinds": ["web"],
+    }
+    assert read_rule(record) == rule
+
+
+def test_bounds_are_compared_in_the_precision_of_the_column():
+    column = np.array([0.3], np.float32)
+    assert float(column[0]) > 0.3
+    assert find_outside(column, -np.inf, 0.3).tolist() == [False]
+    assert find_outside(column.astype(np.float64), -np.inf, 0.3).tolist() == [True]
+    assert round_to_column(0.3, np.dtype(np.float32)).dtype == np.float32
+    assert round_to_column(3, np.dtype(np.int32)).dtype == np.float64
+
+
+def test_the_contract_imports_neither_beam_nor_numba():
+    code = "import sys, pipelines.contract; print({'numba', 'apache_beam'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
