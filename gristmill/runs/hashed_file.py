@@ -36,12 +36,15 @@ class HashedFile(io.RawIOBase):
         return self._sha256
 
     def writable(self) -> bool:
+        """Always."""
         return True
 
     def seekable(self) -> bool:
+        """Always: zip writers need it."""
         return True
 
     def write(self, data: object) -> int:  # type: ignore[override]  # any buffer, as io has it
+        """Write to the file below, and hash what continues the hashed bytes."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         if self._file.tell() == self._hashed_bytes and not self._is_rewritten:
             self._hash.update(view)
@@ -52,16 +55,20 @@ class HashedFile(io.RawIOBase):
         return view.nbytes
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move in the file below."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
+        """The position in the file below."""
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
+        """Cut the file below; its hash is computed anew."""
         self._is_rewritten = True
         return self._file.truncate(size)
 
     def flush(self) -> None:
+        """Flush the file below."""
         # Closing flushes; the file below may have been closed by then.
         if not self._file.closed:
             self._file.flush()

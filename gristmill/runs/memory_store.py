@@ -45,14 +45,17 @@ class MemoryStore(RunStore):
 
     @property
     def uri(self) -> str:
+        """The address."""
         return self.address
 
     @property
     def location(self) -> str:
+        """The address."""
         return self.address
 
     @property
     def path(self) -> Path:
+        """Always RunError: there is no folder."""
         raise RunError(
             "this run has no local folder",
             {"run": self.address},
@@ -70,15 +73,19 @@ class MemoryStore(RunStore):
             return _MEMORY[self.address]
 
     def exists(self) -> bool:
+        """Whether it holds a file."""
         return bool(self._files.contents)
 
     def parent(self) -> "MemoryStore":
+        """The address without its last part."""
         return MemoryStore(self.address.rstrip("/").rpartition("/")[0])
 
     def child(self, name: str) -> "MemoryStore":
+        """The address with one part more."""
         return MemoryStore(f"{self.address.rstrip('/')}/{check_name(name)}")
 
     def children(self) -> Sequence[RunStore]:
+        """Stores of this process that hold files and whose address goes on from this one."""
         start = f"{self.address.rstrip('/')}/"
         with _MEMORY_GUARD:
             written = [uri for uri, files in _MEMORY.items() if files.contents]
@@ -87,13 +94,16 @@ class MemoryStore(RunStore):
         return [self.child(name) for name in names]
 
     def touch(self) -> None:
+        """Note the time."""
         self._files.touched = time.time_ns()
 
     def get_last_used(self) -> int:
+        """The newest time of a file, or of `touch`."""
         written = [file.written for file in self.list()]
         return max([self._files.touched, *written])
 
     def create(self, name: str, data: bytes) -> CreateOutcome:
+        """Under the lock of the store, so that exactly one creator wins."""
         files = self._files
         with files.guard:
             present = files.contents.get(check_name(name))
@@ -103,12 +113,14 @@ class MemoryStore(RunStore):
         return "same" if present[0] == data else "other"
 
     def put(self, name: str, data: bytes) -> None:
+        """Keep a copy of the bytes."""
         files = self._files
         with files.guard:
             files.contents[check_name(name)] = (bytes(data), time.time_ns())
 
     @contextlib.contextmanager
     def writer(self, name: str) -> Iterator[HashedFile]:
+        """A buffer, kept when the block ends well."""
         check_name(name)
         buffer = io.BytesIO()
         hashed = HashedFile(buffer)
@@ -117,13 +129,16 @@ class MemoryStore(RunStore):
         self.put(name, buffer.getvalue())
 
     def open(self, name: str) -> IO[bytes]:
+        """A copy of the bytes as a file."""
         return io.BytesIO(self._content_of(name))
 
     def get_size(self, name: str) -> int | None:
+        """The number of bytes."""
         present = self._files.contents.get(check_name(name))
         return None if present is None else len(present[0])
 
     def list(self, prefix: str = "") -> Sequence[StoredFile]:
+        """From the dictionary of files."""
         files = self._files
         with files.guard:
             return sorted(
@@ -133,6 +148,7 @@ class MemoryStore(RunStore):
             )
 
     def local(self, name: str) -> Path:
+        """A copy in a folder of this process, named by its content."""
         content = self._content_of(name)
         # The folder is named by the content, the file as in the run: libraries look at suffixes.
         path = _local_cache() / sha256_bytes(content) / PurePosixPath(name).name
@@ -141,15 +157,18 @@ class MemoryStore(RunStore):
         return path
 
     def remove(self, name: str) -> None:
+        """Forget the bytes."""
         files = self._files
         with files.guard:
             files.contents.pop(check_name(name), None)
 
     def sweep(self) -> int:
+        """Nothing is ever half-written: 0."""
         return 0
 
     @contextlib.contextmanager
     def hold_lock(self, lock: str) -> Iterator[None]:
+        """A lock of this process."""
         held = self._files.run_lock
         if not held.acquire(blocking=False):
             raise storage.refuse_locked(self.address)

@@ -36,6 +36,11 @@ MACHINERY: Mapping[str, str] = {
     "gristmill.runs.finished": "opens finished runs; their identity stands in the run's name",
     "gristmill.steps.code_identity": "names runs; what it decides is seen in the name itself",
     "gristmill.runs.storage": "reads and writes the bytes it is handed",
+    "gristmill.runs.store": "says what a store of runs does",
+    "gristmill.runs.store_uris": "opens a store by its name",
+    "gristmill.runs.local_store": "reads and writes the bytes it is handed",
+    "gristmill.runs.memory_store": "holds the bytes it is handed, for tests",
+    "gristmill.runs.hashed_file": "hashes the bytes it passes on",
     "pipelines.engine.launch": "starts workers; results do not depend on their number or kind",
     "pipelines.engine.release_memory": "returns memory to the system",
 }

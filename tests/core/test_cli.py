@@ -343,7 +343,7 @@ def test_doctor_tells_the_machine_and_ends_with_2_where_a_base_package_is_missin
     code, out, _ = ending(None, "doctor")
     assert (code, "pyarrow" in out, "cores" in out) == (0, True, True)
     monkeypatch.setattr(
-        doctor, "installed", lambda package: None if package == "pyarrow" else "1.0"
+        doctor, "find_version", lambda package: None if package == "pyarrow" else "1.0"
     )
     code, out, _ = ending(None, "doctor")
     assert code == 2
