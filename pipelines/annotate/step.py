@@ -13,7 +13,7 @@ from gristmill.runs import receipts
 from gristmill.runs.finished import FinishedRun, Input
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
-from pipelines.annotate import graph, splits
+from pipelines.annotate import graph, input_files, splits
 from pipelines.annotate.config import AnnotateConfig
 from pipelines.annotate.readers.records import Split
 from pipelines.annotate.signals.chosen import load_custom_columns, unload_models
@@ -57,7 +57,7 @@ class AnnotateStep(Step):
     def plan(self, run: Run) -> Mapping[str, int]:
         """Cut the inputs into work splits by their bytes; a plan that is there is kept."""
         patterns = [locate_captures(source) for source in self.sources]
-        self.files, self.passed_over = splits.choose_files(patterns)
+        self.files, self.passed_over = input_files.choose_files(patterns)
         report_passed_over(self.passed_over)
         if not (run.path / splits.PLAN).exists():
             splits.write_plan(run.path, splits.make_plan(self.files, self.config, run.path))
@@ -98,7 +98,7 @@ class AnnotateStep(Step):
             details={
                 "splits": len(self.work_splits),
                 "whole": sorted(unsplit),
-                "input_files": splits.list_inputs(self.files, self.work_splits, records_read),
+                "input_files": input_files.list_inputs(self.files, self.work_splits, records_read),
                 "passed_over": self.passed_over,
             },
         )

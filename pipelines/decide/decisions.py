@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.corpus.decision import DECISION_SCHEMA, NO_CLUSTER
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
@@ -19,7 +20,6 @@ from pipelines.contract import ReasonBits, build_legend, choose_rules
 from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup.graph import DecideJob
 from pipelines.decide.dedup.keys import join_id
-from pipelines.decide.dedup.repeated import CUTS
 from pipelines.decide.dedup.repeats_graph import compute_shard_cuts
 from pipelines.decide.dedup.signatures import (
     MEASURED_MEMBER,
@@ -36,53 +36,7 @@ from pipelines.signatures import PERMUTATIONS
 FINALIZE, STAGE = "settle", "decide"
 """Stages of receipts: the verdicts of a shard, and its decisions. The names are part of run folders."""
 
-NO_CLUSTER = -1
-
 COPY = BIT["exact_duplicate"] | BIT["url_duplicate"] | BIT["near_duplicate"]
-
-DECISION_SCHEMA = pa.schema(
-    [
-        pa.field("keep", pa.bool_(), nullable=False),
-        pa.field(
-            "reasons",
-            pa.uint64(),
-            nullable=False,
-            metadata={"is": "bit i = reason i of the run's legend"},
-        ),
-        pa.field(
-            "cluster",
-            pa.int64(),
-            nullable=False,
-            metadata={"is": "smallest node of the cluster of copies, or -1"},
-        ),
-        pa.field(
-            "cluster_size", pa.int32(), nullable=False, metadata={"is": "documents in the cluster"}
-        ),
-        pa.field(
-            "kept_id",
-            pa.string(),
-            metadata={"is": "the copy that survives; null where this one is kept"},
-        ),
-        pa.field(
-            "similarity",
-            pa.float32(),
-            metadata={"is": "estimated Jaccard similarity to the copy that survives"},
-        ),
-        pa.field(
-            "repeats",
-            pa.int32(),
-            nullable=False,
-            metadata={"is": "how many times pack writes the document"},
-        ),
-        pa.field(
-            "cuts",
-            CUTS,
-            nullable=False,
-            metadata={"is": "spans of UTF-8 bytes that pack leaves out"},
-        ),
-    ],
-    metadata={"gristmill.format": "decisions/2"},
-)
 
 
 def finalize_shard(job: DecideJob, shard: int, chunks: SortedPartition) -> Iterator[PackedRows]:

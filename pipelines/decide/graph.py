@@ -31,20 +31,6 @@ from pipelines.engine.packed_rows import pack_rows
 STAGES = (KEYS, FINALIZE, STAGE)
 """The stages of a run's receipts, in order."""
 
-CODE = [
-    "pipelines/decide",
-    "pipelines/contract.py",
-    "pipelines/config.py",
-    "pipelines/engine",
-    "pipelines/kernels",
-    "pipelines/document_shards.py",
-    "pipelines/annotate/signals/table.py",
-    "pipelines/annotate/signals/urls.py",
-    "gristmill/hashing.py",
-    "gristmill/rights",
-]
-LIBRARIES = ["numpy", "pyarrow"]
-
 
 def wire_decide(pipeline: beam.Pipeline, job: DecideJob, shard_rows: Sequence[int]) -> None:
     """The whole graph, its components by one union-find: `shard_rows` are the documents of each shard."""

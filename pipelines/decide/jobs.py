@@ -18,12 +18,14 @@ from gristmill.runs import receipts
 from gristmill.runs.run import SPILL
 from pipelines.decide import graph as deciding
 from pipelines.decide.config import DecideConfig
+from pipelines.decide.decisions import FINALIZE, STAGE
 from pipelines.decide.dedup.components import estimate_union_bytes
 from pipelines.decide.dedup.edge_files import EdgeFiles, wire_more_rounds
 from pipelines.decide.dedup.graph import EDGE, GIANT, DecideJob, PartitionPlan
 from pipelines.decide.dedup.groups import MAX_STAR
 from pipelines.decide.dedup.keys import BAND
 from pipelines.decide.dedup.repeats_graph import list_pending_graphs
+from pipelines.decide.shard_keys import KEYS
 from pipelines.engine import launch as engine
 from pipelines.engine.release_memory import release_to_os
 
@@ -73,11 +75,11 @@ def run_jobs(
             )
         )
 
-    written = {deciding.STAGE: len(shard_rows)}
+    written = {STAGE: len(shard_rows)}
     if not work.config.repeated.is_asked:
         _settle(work, shard_rows, memory, job, written)
     else:
-        if len(receipts.load_receipts(work.run, deciding.FINALIZE)) < len(shard_rows):
+        if len(receipts.load_receipts(work.run, FINALIZE)) < len(shard_rows):
             _settle(work, shard_rows, memory, job, {})
         for graph in list_pending_graphs(work):
             job(graph.build, graph.stage, **{graph.stage: graph.splits})
@@ -89,9 +91,9 @@ def _settle(
     work: DecideJob, shard_rows: Sequence[int], memory: int, job: Job, written: Mapping[str, int]
 ) -> None:
     """Find the copies and settle every shard: at once where a union-find takes less than half of the memory."""
-    settled = {deciding.FINALIZE: len(shard_rows), **written}
+    settled = {FINALIZE: len(shard_rows), **written}
     if estimate_union_bytes(sum(shard_rows)) <= memory // 2:
-        keys = {deciding.KEYS: len(shard_rows)}
+        keys = {KEYS: len(shard_rows)}
         job(
             lambda pipeline: deciding.wire_decide(pipeline, work, shard_rows),
             "decide",
@@ -112,7 +114,7 @@ def _stars(work: DecideJob, job: Job) -> tuple[EdgeFiles, EdgeFiles]:
     partitions = work.plan.partitions
     edges = EdgeFiles(work.folder, "edges", EDGE.width, partitions, work.plan.chunk_bytes)
     if not edges.is_done:
-        stages = {deciding.KEYS: work.plan.shards, edges.name: partitions}
+        stages = {KEYS: work.plan.shards, edges.name: partitions}
         job(lambda pipeline: deciding.wire_edge_files(pipeline, work, edges), "edges", **stages)
     before, number = edges, 0
     while True:
@@ -140,6 +142,6 @@ def _summed(jobs: Sequence[Mapping[str, int]]) -> dict[str, Any]:
 def sum_cuts(folder: Path) -> dict[str, int]:
     """How many documents of a run lose repeated text, and how many bytes for each reason."""
     found = Counter[str]()
-    for receipt in receipts.load_receipts(folder, deciding.STAGE).values():
+    for receipt in receipts.load_receipts(folder, STAGE).values():
         found.update({"documents": receipt.details["cut"], **receipt.details["cut_bytes"]})
     return dict(found)

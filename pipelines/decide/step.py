@@ -19,11 +19,12 @@ from pipelines.annotate.graph import HASHES_SCHEMA, SCHEMA
 from pipelines.compiling import compile_first
 from pipelines.config import PrepareConfig
 from pipelines.contract import Rule, build_legend, check_signals, choose_rules, list_numeric_columns
-from pipelines.decide import graph
 from pipelines.decide.config import DecideConfig
+from pipelines.decide.decisions import FINALIZE, STAGE
 from pipelines.decide.dedup.estimate import DecideEstimate, estimate_cost
 from pipelines.decide.dedup.graph import DecideJob
 from pipelines.decide.jobs import plan_partitions, run_jobs, sum_cuts
+from pipelines.decide.shard_keys import KEYS
 from pipelines.declarations import DECIDE
 from pipelines.document_shards import count_shards, shard_path, shard_rows
 from pipelines.engine.launch import Engine
@@ -76,7 +77,7 @@ class DecideStep(Step):
             self.job_config = self.config.model_copy(update={"takedown": str(copy)})
         self.shards, self.documents = count_shards(self.annotated, "documents")
         refuse_older_documents(self.annotated, self.documents, self.shards)
-        return dict.fromkeys((graph.KEYS, graph.FINALIZE, graph.STAGE), self.shards)
+        return dict.fromkeys((KEYS, FINALIZE, STAGE), self.shards)
 
     def build(self, run: Run) -> Mapping[str, Any]:
         """Run the Beam jobs of the graph of duplicates."""
@@ -89,7 +90,7 @@ class DecideStep(Step):
             workers=self.engine.workers,
             folder=run.path,
         )
-        compile_first(graph.STAGE)
+        compile_first(STAGE)
         work = DecideJob(str(run.path), self.documents, self.job_config, spread)
         return run_jobs(work, rows, self.engine, self.memory)
 
@@ -103,7 +104,7 @@ class DecideStep(Step):
         }
         if self.config.repeated.is_asked:
             details["repeated"] = sum_cuts(run.path)
-        return Sealing(ledger_stage=graph.STAGE, details=details)
+        return Sealing(ledger_stage=STAGE, details=details)
 
     def summarize(self, run: FinishedRun) -> list[str]:
         """Return takedowns that met nothing, what was cut, and documents kept by reason."""

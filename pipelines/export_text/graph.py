@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from gristmill.errors import ConfigError
 from gristmill.runs import receipts, storage
-from gristmill.runs.ledger import Tally
+from gristmill.runs.ledger import Fate, Tally
 from gristmill.runs.receipts import Receipt, describe_file
 from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import SplitIndices
@@ -90,7 +90,7 @@ def _tally_rows(tally: Tally, reason: str, table: pa.Table) -> None:
     """Count the rows of a table as kept, or dropped for `reason`; the bytes of kept ones."""
     sizes = table.select(["source", "lang"]).append_column("size", pc.binary_length(table["text"]))
     groups = sizes.group_by(["source", "lang"]).aggregate([("size", "count"), ("size", "sum")])
-    outcome = "dropped" if reason else "kept"
+    outcome: Fate = "dropped" if reason else "kept"
     for row in groups.to_pylist():
         tally.add(
             outcome,

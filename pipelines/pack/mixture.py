@@ -137,7 +137,7 @@ def group_keys(table: pa.Table, config: MixtureConfig) -> pa.Array:
 
 def list_group_columns(config: MixtureConfig) -> list[str]:
     """Return the columns of documents that tell their groups."""
-    columns = list(config.by)
+    columns: list[str] = list(config.by)
     if config.quality and "quality" in columns:
         columns[columns.index("quality")] = config.quality.signal
     return columns

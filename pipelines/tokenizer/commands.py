@@ -119,6 +119,6 @@ def report(
     reporting.write(made, page)
     cli.say(
         *as_lines([*made["rows"], *made["study"]]),
-        *(f"tokenizer  {line}" for line in reporting.told(made)),
+        *(f"tokenizer  {line}" for line in reporting.describe_measurement(made)),
     )
     typer.echo(page)

@@ -6,15 +6,14 @@ import re
 import tempfile
 from collections.abc import Sequence
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from gristmill import cli
 from gristmill.errors import ConfigError, InputError, RunError, UserError
+from gristmill.pages import load_page
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, all_entries, latest_of, open_parents
 from pipelines.tokenizer.config import TokenizerConfig
@@ -31,11 +30,8 @@ from pipelines.tokenizer.held_out import (
 from pipelines.tokenizer.sample import choose_training_nodes, iter_sample_texts
 from pipelines.tokenizer.training import SPECIAL, train
 from pipelines.tokenizer.training_process import train_apart
-from reports.drawing import charts
-from reports.drawing.charts import ChartLine, draw_line_chart
 
 PAGE = "tokenizers.html"
-LANGUAGES_SHOWN = 6
 LARGEST_SIZE = 1 << 20
 SIZE = re.compile(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)[kK]")
 
@@ -118,19 +114,20 @@ def _for_corpus(config: TokenizerConfig, decided: FinishedRun) -> TokenizerConfi
     )
 
 
-def told(made: dict[str, Any]) -> list[str]:
-    """What was measured on, how much of it is new to the tokenizers, and what was left out, in sentences."""
-    documents, new = made["documents"], made["new_documents"]
-    lines = [f"Measured on {documents:,} documents ({made['bytes']:,} bytes) of {made['decide']}."]
-    if new is not None:
-        lines.append(f"{new:,} of them were in no training sample.")
-        if new < documents:
+def describe_measurement(report: dict[str, Any]) -> list[str]:
+    """Say what was measured on, how much of it is new to the tokenizers, and what was left out."""
+    documents = report["documents"]
+    new_documents = report["new_documents"]
+    size = f"{report['bytes']:,} bytes"
+    lines = [f"Measured on {documents:,} documents ({size}) of {report['decide']}."]
+    if new_documents is not None:
+        lines.append(f"{new_documents:,} of them were in no training sample.")
+        if new_documents < documents:
             lines.append("On the others a tokenizer does better than on new text.")
-    if made["training_unknown"]:
-        lines.append(
-            f"What {', '.join(made['training_unknown'])} was trained on is not known here."
-        )
-    return [*lines, *(f"Size {line}." for line in made["left_out"])]
+    if report["training_unknown"]:
+        names = ", ".join(report["training_unknown"])
+        lines.append(f"What {names} was trained on is not known here.")
+    return [*lines, *(f"Size {line}." for line in report["left_out"])]
 
 
 def decided_of(given: Sequence[FinishedRun]) -> FinishedRun:
@@ -169,107 +166,9 @@ def place_of(out: Path | None, first: FinishedRun) -> Path:
     return place
 
 
-STYLE = """
-:root { color-scheme: light dark; --page: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; }
-@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; } }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; background: var(--page); color: var(--ink); font: 15px/1.5 system-ui, sans-serif;
-  overflow-wrap: anywhere; } h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 1.8rem; } p { color: var(--soft); }
-.scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 13px; } th, td { text-align: right; padding: 3px 12px 3px 0;
-  border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child, th:nth-child(2), td:nth-child(2),
-th:nth-child(3), td:nth-child(3) { text-align: left; }
-"""
-HEAD = (
-    "tokenizer",
-    "source",
-    "language",
-    "documents",
-    "tokens",
-    "tokens a word",
-    "tokens a character",
-    "bytes a token",
-    "bytes alone",
-)
-
-
-def page(made: dict[str, Any]) -> str:
-    """The page: the chart of the study, the table of fertility, the vocabularies; self-contained."""
-    chart = study_chart(made["study"]) if made["study"] else ""
-    body = [
-        "<h1>Tokenizers</h1>",
-        f"<p>{escape(' '.join(told(made)))}</p>",
-        chart,
-        "<h2>Fertility</h2><div class='scroll'><table><tr>"
-        + "".join(f"<th>{name}</th>" for name in HEAD)
-        + "</tr>",
-        *(_table_row(row) for row in made["rows"]),
-        "</table></div><h2>Vocabularies</h2>",
-        *(_vocabulary(one) for one in made["vocabularies"]),
-    ]
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Tokenizers</title>'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}{charts.CSS}</style></head>\n<body>\n'
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
-
-
-def study_chart(rows: Sequence[dict[str, Any]]) -> str:
-    """Bytes a token by size of the vocabulary, a line for each of the largest languages."""
-    mine = [row for row in rows if row["source"] == "all" and row["lang"] != "all"]
-    sizes = {
-        lang: sum(row["bytes"] for row in mine if row["lang"] == lang)
-        for lang in {row["lang"] for row in mine}
-    }
-    shown = sorted(sizes, key=lambda lang: (-sizes[lang], lang))[:LANGUAGES_SHOWN]
-    lines = [
-        ChartLine(
-            lang,
-            [
-                (float(np.log2(row["vocab_size"])), row["bytes_per_token"])
-                for row in mine
-                if row["lang"] == lang and row["bytes_per_token"]
-            ],
-        )
-        for lang in shown
-    ]
-    return draw_line_chart(
-        "Vocabulary size: bytes a token",
-        lines,
-        x_label="log2 of the vocabulary",
-        y_label="bytes a token",
-    )
-
-
-def _table_row(row: dict[str, Any]) -> str:
-    numbers = [row[name] for name in ("tokens_per_word", "tokens_per_character", "bytes_per_token")]
-    cells = [
-        row["tokenizer"],
-        row["source"],
-        row["lang"],
-        f"{row['documents']:,}",
-        f"{row['tokens']:,}",
-    ]
-    cells += ["-" if number is None else f"{number:.3f}" for number in numbers]
-    return (
-        "<tr>"
-        + "".join(
-            f"<td>{escape(str(cell))}</td>" for cell in [*cells, f"{row['byte_share'] or 0:.2%}"]
-        )
-        + "</tr>"
-    )
-
-
-def _vocabulary(one: dict[str, Any]) -> str:
-    pieces = " ".join(f"<code>{escape(piece)}</code>" for piece in one["longest"])
-    unused = (
-        f"{one['unused']:,} of {one['vocab_size']:,} pieces stand in no document of the sample."
-    )
-    return f"<h3>{escape(one['tokenizer'])}</h3><p>{unused} The longest: {pieces}</p>"
-
-
 def write(made: dict[str, Any], out: Path) -> None:
     """The page, and the same as JSON beside it."""
-    storage.commit_bytes(out, page(made).encode())
+    storage.commit_bytes(out, load_page("tokenizers")(made).encode())
     storage.commit_bytes(
         out.with_suffix(".json"), json.dumps(made, ensure_ascii=False, indent=1).encode()
     )

@@ -48,8 +48,9 @@ def list_candidates(documents: str, decisions: str, shard: int, seed: int) -> In
     # 64 bits without the lowest: Arrow and the exchange hold signed numbers
     keys = np.array([xxhash.xxh3_64_intdigest(id.encode(), seed) >> 1 for id in ids], np.int64)
     sizes = table["text_bytes"].to_numpy().astype(np.int64)
-    rows: Ints = np.column_stack([strata, keys, sizes, make_nodes(shard, table.num_rows)])
-    return rows[keep]
+    nodes = make_nodes(shard, table.num_rows)
+    candidates: Ints = np.column_stack([strata, keys, sizes, nodes])[keep]
+    return candidates
 
 
 def hash_stratum(source: str, lang: str) -> int:

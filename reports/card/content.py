@@ -63,7 +63,7 @@ class Card:
     files: tuple[DataFile, ...]
     losses: tuple[Loss, ...]
     audits: tuple[AuditSummary, ...]
-    ancestors: frozenset[str]
+    chain: frozenset[str]
     """The runs that lead to this one, those of a tokenizer from elsewhere too; the others lead to audits."""
     missing: tuple[str, ...]
     """Runs behind this one that do not lie beside it: nothing is told of them."""

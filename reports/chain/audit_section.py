@@ -110,14 +110,14 @@ def make_audit_view(audit: AuditSummary) -> AuditView:
     """What the section says of one audit."""
     links = [format_link(name, quote(link)) for name, link in audit.links]
     result = audit.result
-    has_rules = result is not None and result.rules is not None
+    rules = None if result is None else result.rules
     return AuditView(
         run=audit.run,
         headlines=[line.strip() for line in audit.headlines],
         links=join_markup(" · ", links),
         is_readable=result is not None,
         models=[] if result is None else [make_model_view(model) for model in result.models],
-        rules=make_rules_view(result.rules) if has_rules else None,
+        rules=None if rules is None else make_rules_view(rules),
         corpus=_make_corpus_view(result),
         limits=() if result is None else result.limits,
     )

@@ -9,7 +9,7 @@ where the last one of its kind ended or after a fixed length: time is linear.
 import numpy as np
 from numba import int64
 
-from pipelines.kernels.arrays import Bytes, Int64s, Integers
+from pipelines.kernels.arrays import Bytes, Int64s
 from pipelines.kernels.compile import compile_kernel, inline_kernel
 from pipelines.kernels.words import has_prefix
 
@@ -273,7 +273,7 @@ def _find_candidates(data: Bytes, offsets: Int64s, out: Int64s) -> int:
     return count
 
 
-def find_candidates(data: Bytes, offsets: Integers) -> Int64s:
+def find_candidates(data: Bytes, offsets: Int64s) -> Int64s:
     """int64 (n, 5): the COLUMNS of every place where personal data may be, document by document.
 
     The documents are UTF-8 in `data`, cut by `offsets`.

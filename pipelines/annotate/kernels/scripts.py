@@ -97,7 +97,7 @@ def choose_main_scripts(counts: Int64s) -> tuple[Int64s, Float64s]:
     together = phonetic + counts[:, han]
     mixed = (phonetic > 0) & (phonetic * KANA_SHARE >= together)
     counts[:, japanese] = np.where(mixed, together, 0)
-    counts[np.ix_(mixed, [han, hira, kana])] = 0
+    counts[np.ix_(mixed, np.array([han, hira, kana]))] = 0
     best = counts.argmax(axis=1)
     total = counts.sum(axis=1)
     largest = counts[np.arange(len(counts)), best]

@@ -346,7 +346,8 @@ def _tag_kinds(rows: PackedRows) -> PackedRows:
         tag=EDGE.column(rows, "kind"),
         value=EDGE.column(rows, "other"),
     )
-    return tagged[EDGE.column(rows, "kind") != NEAR]
+    verdicts: PackedRows = tagged[EDGE.column(rows, "kind") != NEAR]
+    return verdicts
 
 
 def _list_members(_: int, chunks: SortedPartition) -> Iterator[PackedRows]:

@@ -255,7 +255,8 @@ def merge_flags(rows: PackedRows) -> PackedRows:
         exact=exact,
         same_url=same_url,
     )
-    return flagged[TAGGED.column(heads, "tag") == COMPONENT]
+    components: PackedRows = flagged[TAGGED.column(heads, "tag") == COMPONENT]
+    return components
 
 
 def count_agreement(

@@ -34,8 +34,9 @@ from pipelines.tokenizer.held_out import (
     trained_keys,
     trainings,
 )
-from pipelines.tokenizer.report import page, place_of, report, sizes_of, study_chart, told
+from pipelines.tokenizer.report import describe_measurement, place_of, report, sizes_of
 from pipelines.tokenizer.training import train
+from reports.tokenizers.page import draw_page, draw_study
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +236,7 @@ def test_a_tokenizer_whose_corpus_is_gone_is_told_of(out, tmp_path):
     alone = open_run(moved)
     assert trainings([alone, alone]) == ([], [alone.id])
     made = report([alone], find_latest(out, "decide"), [], 12_000)
-    assert told(made)[1:] == [f"What {alone.id} was trained on is not known here."]
+    assert describe_measurement(made)[1:] == [f"What {alone.id} was trained on is not known here."]
 
 
 def test_words_are_those_of_the_text_that_is_left():
@@ -318,7 +319,7 @@ def test_the_report_is_one_page_with_one_chart_and_its_figures_beside_it(out, tm
         if (row["source"], row["lang"]) == ("all", "all")
     }
     assert all_of[500] <= all_of[400]
-    assert page(made) == page_
+    assert draw_page(made) == page_
 
 
 def test_sizes_that_cannot_be_are_left_out_and_told_of_with_what_can(out, tmp_path, capsys):
@@ -403,9 +404,13 @@ def test_names_from_the_web_are_escaped():
         "study": [],
         "vocabularies": [{"tokenizer": "t", "vocab_size": 1, "unused": 0, "longest": ["<i>"]}],
     }
-    assert "<u>" not in page(made) and "0 of them were in no training sample." in page(made)
+    assert "<u>" not in draw_page(made) and "0 of them were in no training sample." in draw_page(
+        made
+    )
     assert (
-        "<script>" not in page(made) and "<i>" not in page(made) and "&lt;script&gt;" in page(made)
+        "<script>" not in draw_page(made)
+        and "<i>" not in draw_page(made)
+        and "&lt;script&gt;" in draw_page(made)
     )
 
 
@@ -415,4 +420,4 @@ def test_the_chart_has_a_line_for_each_large_language():
         for lang in ("en", "zh", "all")
         for size in (1000, 2000)
     ]
-    assert study_chart(rows).count("last 3") == 2
+    assert draw_study(rows).count("last 3") == 2
