@@ -138,7 +138,7 @@ def _judge_rights(table: pa.Table, config: DecideConfig) -> ReasonBits:
     allowed = {name: policy.allows_licence(name) for name in pc.unique(licences).to_pylist()}
     barred = np.array([not allowed[name] for name in licences.to_pylist()], bool)
     opted_out = np.where(opt_outs & policy.honour_opt_outs, BIT["opt_out"], np.int64(0))
-    bits: ReasonBits = opted_out | np.where(barred, BIT["licence"], np.int64(0))
+    bits: ReasonBits = np.bitwise_or(opted_out, np.where(barred, BIT["licence"], np.int64(0)))
     return bits
 
 

@@ -28,7 +28,7 @@ def apply_edits(
     cuts: Int32s,
     edits: Int64s,
     replacements: Bytes,
-    replacement_cuts: Int64s,
+    replacement_cuts: Int32s,
     out: Bytes,
     offsets: Int32s,
 ) -> None:

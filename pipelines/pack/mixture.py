@@ -95,11 +95,11 @@ def solve_times(sizes: Floats, weights: Floats, config: MixtureConfig) -> Floats
         # the order of these operations decides the last bit of `times`
         granted = budget * targets[unsettled] / targets[unsettled].sum()
         times[unsettled] = granted / sizes[unsettled]
-        too_often = unsettled & (times > config.most)
+        too_often = unsettled & (times > config.max_repeats)
         if not too_often.any():
             break
-        times[too_often] = config.most
-        budget -= config.most * sizes[too_often].sum()
+        times[too_often] = config.max_repeats
+        budget -= config.max_repeats * sizes[too_often].sum()
         unsettled &= ~too_often
     return times
 
