@@ -1,10 +1,8 @@
-"""`gristmill rules`, `signals` and `explore`: what a document is judged by, what each column means, what a rule does."""
+"""`gristmill rules` and `signals`: what a document is judged by, and what each column means."""
 
 import json
 import math
 import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,9 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gristmill import cli
-from gristmill.errors import ConfigError, UserError
-from gristmill.runs import storage
-from gristmill.runs.finished import open_run
+from gristmill.errors import ConfigError
 
 if TYPE_CHECKING:
     from pipelines.decide.config import DecideConfig
@@ -29,27 +25,12 @@ LangOption = Annotated[
 ListJsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON list instead of a table.")
 ]
-RunArgument = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run.")
-]
-PageOption = Annotated[Path, typer.Option("--out", help="The HTML file to write.")]
-RuleOption = Annotated[str | None, typer.Option("--rule", help="Only this rule.")]
-OneLangOption = Annotated[
-    str | None, typer.Option("--lang", help="Only documents in this language, e.g. zh.")
-]
-OneKindOption = Annotated[
-    str | None, typer.Option("--kind", help="Only documents of this kind of source, e.g. web.")
-]
-SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, help="Which of equally near documents are shown.")
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(rules)
     app.command()(signals)
-    app.command()(explore)
 
 
 def rules(
@@ -97,48 +78,6 @@ def signals(
         row = {"signal": field.name, "is": about["is"], "source": about.get("source", "ours")}
         rows.append(row | {"type": str(field.type)})
     _print(rows, as_json)
-
-
-def explore(
-    run: RunArgument,
-    rule: RuleOption = None,
-    lang: OneLangOption = None,
-    kind: OneKindOption = None,
-    config: cli.ConfigOption = None,
-    overrides: cli.SetOption = None,
-    out: PageOption = Path("explore.html"),
-    seed: SeedOption = 0,
-) -> None:
-    """Write one HTML page about the rules of a run: what each drops, its signal's histogram, documents near its threshold.
-
-    An annotate run is shown with the rules that `decide` would apply by this configuration: a look before the decision.
-
-    Examples: gristmill explore runs/decide-03c95a7e1b2d --rule too_few_words --lang zh;
-    gristmill explore runs/annotate-7c1f2a90b3d4 --set decide.thresholds.too_few_words.min=30
-    """
-    from gristmill.config import load
-    from pipelines.config import PrepareConfig
-    from reports.explore.collect import ExploreChoice, collect_rules
-    from reports.explore.page import draw_page, write_headline
-    from reports.explore.source import open_source
-
-    if out.is_dir():
-        raise UserError(
-            "the page must be a file", {"out": out}, f"for example --out {out / 'explore.html'}"
-        )
-    started = time.monotonic()
-    chosen = load(PrepareConfig, config, overrides or []).decide if config or overrides else None
-    facts = collect_rules(
-        open_source(open_run(run), chosen),
-        ExploreChoice(rule=rule, lang=lang, kind=kind, seed=seed),
-    )
-    data = draw_page(facts).encode()
-    storage.commit_bytes(out, data)
-    cli.say(
-        f"explore  {write_headline(facts)}",
-        f"  {len(data) / 1e3:,.0f} kB, {time.monotonic() - started:.1f} s",
-    )
-    typer.echo(str(out))
 
 
 def rule_rows(

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gristmill.corpus.decision import DECISION_SCHEMA, NO_CLUSTER
+from gristmill.corpus.shard_pairs import make_pairing, shard_path
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Tally
 from gristmill.runs.receipts import Receipt, describe_file
@@ -28,7 +29,6 @@ from pipelines.decide.dedup.signatures import (
     measure_members,
 )
 from pipelines.decide.shard_keys import BIT, read_shard_keys
-from pipelines.document_shards import pairing, shard_path
 from pipelines.engine.sorted_partition import SortedPartition
 from pipelines.row_layout import PackedColumn, PackedRows
 from pipelines.signatures import PERMUTATIONS
@@ -73,7 +73,7 @@ def write_decisions(job: DecideJob, shard: int) -> None:
         position = decisions.schema.get_field_index("cuts")
         decisions = decisions.set_column(position, DECISION_SCHEMA.field("cuts"), cuts.as_column())
         details = {"cut": cuts.documents, "cut_bytes": cuts.bytes_of}
-    metadata = {**decisions.schema.metadata, **pairing(job.documents, shard)}
+    metadata = {**decisions.schema.metadata, **make_pairing(job.documents, shard)}
     decisions = decisions.replace_schema_metadata(metadata)
     name = f"decisions/part-{shard:05d}.parquet"
     with storage.open_for_commit(job.run / name) as file:

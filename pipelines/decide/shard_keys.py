@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.corpus.shard_pairs import shard_path
 from gristmill.rights.takedown import TakedownList, read_takedowns
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
@@ -30,7 +31,6 @@ from pipelines.decide.dedup.keys import (
     make_nodes,
 )
 from pipelines.decide.dedup.signatures import SIGNED_CHUNK_ROWS, get_shard_row
-from pipelines.document_shards import shard_path
 from pipelines.engine.sorted_partition import SortedPartition
 from pipelines.row_layout import PackedRows
 

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from gristmill.config import Config
 from gristmill.corpus.document import refuse_hashes_only
+from gristmill.corpus.shard_pairs import count_shards, list_shard_rows, shard_path
 from gristmill.errors import ConfigError, InputError, RunError
 from gristmill.hashing import digest
 from gristmill.rights.takedown import NAME as TAKEDOWNS
@@ -26,7 +27,6 @@ from pipelines.decide.dedup.graph import DecideJob
 from pipelines.decide.jobs import plan_partitions, run_jobs, sum_cuts
 from pipelines.decide.shard_keys import KEYS
 from pipelines.declarations import DECIDE
-from pipelines.document_shards import count_shards, shard_path, shard_rows
 from pipelines.engine.launch import Engine
 from pipelines.summaries import format_drop_reasons
 
@@ -81,7 +81,7 @@ class DecideStep(Step):
 
     def build(self, run: Run) -> Mapping[str, Any]:
         """Run the Beam jobs of the graph of duplicates."""
-        rows = shard_rows(self.annotated)
+        rows = list_shard_rows(self.annotated)
         spread = plan_partitions(
             sum(rows),
             self.shards,

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gristmill.corpus.shard_pairs import check_pair, shard_path
 from gristmill.errors import ConfigError
 from gristmill.runs import receipts, storage
 from gristmill.runs.ledger import Fate, Tally
 from gristmill.runs.receipts import Receipt, describe_file
-from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.exchange import SplitIndices
 from pipelines.export_text.config import ExportTextConfig
 from pipelines.export_text.writers import write_table

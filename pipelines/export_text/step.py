@@ -5,12 +5,13 @@ from typing import Any
 
 from gristmill.config import Config
 from gristmill.corpus.document import refuse_hashes_only
+from gristmill.corpus.shard_pairs import count_shards
+from gristmill.corpus.view import open_documents_run
 from gristmill.runs.finished import FinishedRun, Input
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
 from pipelines.compiling import compile_first
 from pipelines.declarations import EXPORT_TEXT
-from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.engine.launch import run_pipeline as run_beam
 from pipelines.export_text import graph
@@ -35,7 +36,7 @@ class ExportTextStep(Step):
 
     def list_inputs(self) -> Sequence[Input]:
         """Return the decide run; raise UserError where a column asked for is not there."""
-        annotated = documents_of(self.decided)
+        annotated = open_documents_run(self.decided)
         if self.config.mask_personal:
             refuse_hashes_only(
                 annotated, ["personal"], "export with export_text.mask_personal=false"

@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
+from gristmill.corpus.shard_pairs import check_pair, shard_path
 from gristmill.corpus.shards import shard_schema
 from gristmill.hashing import KEY_MASK
 from gristmill.runs import receipts
 from gristmill.runs.ledger import Fate, Tally
 from gristmill.runs.receipts import Receipt, describe_file
-from pipelines.document_shards import check_pair, shard_path
 from pipelines.final_text import combine_column, count_cut_bytes, final_texts
 from pipelines.pack.config import PackConfig
 from pipelines.pack.mixture import draw_repeats, group_keys, list_group_columns

@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.corpus.shard_pairs import shard_path
 from gristmill.corpus.shards import shard_schema
 from gristmill.progress import Progress, say
 from gristmill.runs.run import Run
 from pipelines.contract import list_numeric_columns
-from pipelines.document_shards import shard_path
 from pipelines.engine import launch as engine
 from pipelines.engine.release_memory import release_to_os
 from pipelines.pack import graph, mixture, shuffle

@@ -6,12 +6,13 @@ from typing import Any
 
 from gristmill.config import Config
 from gristmill.corpus.document import refuse_hashes_only
+from gristmill.corpus.shard_pairs import count_shards
+from gristmill.corpus.view import open_documents_run
 from gristmill.runs.finished import FinishedRun, Input
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
 from pipelines.compiling import compile_first
 from pipelines.declarations import PACK
-from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.pack import graph
 from pipelines.pack.config import MixtureConfig, PackConfig
@@ -121,7 +122,7 @@ def find_pack_job(
     decided: FinishedRun, tokenizer: FinishedRun, config: PackConfig, folder: Path
 ) -> tuple[PackJob, int]:
     """Return what `pack` reads, and the number of document shards."""
-    annotated = documents_of(decided)
+    annotated = open_documents_run(decided)
     if config.mask_personal:
         refuse_hashes_only(annotated, ["personal"], "pack with pack.mask_personal=false")
     shards, documents = count_shards(annotated, "documents")

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.corpus.document import refuse_hashes_only
+from gristmill.corpus.shard_pairs import shard_path
+from gristmill.corpus.view import open_documents_run
 from gristmill.errors import RunError
 from gristmill.runs.finished import FinishedRun, latest_of, open_parents
 from pipelines.annotate.signals.table import NUMBERS, compute_number_columns
-from pipelines.document_shards import documents_of, shard_path
 from pipelines.tokenizer.config import TokenizerConfig
 from pipelines.tokenizer.sample import (
     CANDIDATE_WIDTH,
@@ -41,7 +42,7 @@ def trainings(given: Sequence[FinishedRun]) -> tuple[list[Trained], list[str]]:
         try:
             decided = latest_of(open_parents(run), "decide")
             if decided:
-                documents_of(decided)
+                open_documents_run(decided)
         except RunError:
             decided = None
         if decided:
@@ -81,7 +82,7 @@ def candidates(decided: FinishedRun, seed: int) -> np.ndarray:
 
 def folders_of(decided: FinishedRun) -> tuple[str, str]:
     """The folders of a decide run's documents and decisions."""
-    return str(documents_of(decided).path / "documents"), str(decided.path / "decisions")
+    return str(open_documents_run(decided).path / "documents"), str(decided.path / "decisions")
 
 
 def held_out(
@@ -92,7 +93,7 @@ def held_out(
     Those first whose keys are not `trained`, then by the largest keys: training takes the smallest.
     """
     needed = "measure on documents that are annotated with all signals (--in)"
-    refuse_hashes_only(documents_of(decided), ["personal", "words"], needed)
+    refuse_hashes_only(open_documents_run(decided), ["personal", "words"], needed)
     rows = candidates(decided, seed)
     if not len(rows):
         raise RunError(

@@ -9,13 +9,13 @@ import tokenizers
 
 from gristmill import cli
 from gristmill.config import Config
+from gristmill.corpus.view import open_documents_run
 from gristmill.errors import ConfigError, InputError, RunError, UserError
 from gristmill.hashing import sha256_bytes
 from gristmill.runs import storage
 from gristmill.runs.finished import FinishedRun, Input, latest_of, open_parents, open_run
 from gristmill.runs.run import start_run
 from gristmill.steps.code_identity import digest_code
-from pipelines.document_shards import documents_of
 from pipelines.tokenizer.encoder import FAST, MODEL
 from pipelines.tokenizer.hugging_face import check_equal
 from pipelines.tokenizer.imports import (
@@ -159,7 +159,7 @@ def _documents(run: FinishedRun) -> list[str]:
         return []
     documents, decisions = (
         str(one.path / name)
-        for one, name in ((documents_of(decided), "documents"), (decided, "decisions"))
+        for one, name in ((open_documents_run(decided), "documents"), (decided, "decisions"))
     )
     nodes = []
     for shard in range(len(decided.files("decisions/"))):

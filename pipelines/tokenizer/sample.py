@@ -13,11 +13,11 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 import xxhash
 
+from gristmill.corpus.shard_pairs import check_pair, shard_path
 from gristmill.errors import InputError
 from gristmill.hashing import key64
 from gristmill.runs.finished import FinishedRun, all_entries
 from pipelines.decide.dedup.keys import make_nodes
-from pipelines.document_shards import check_pair, shard_path
 from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_text
 from pipelines.tokenizer.config import TokenizerConfig

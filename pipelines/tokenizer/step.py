@@ -6,6 +6,8 @@ from typing import Any
 
 from gristmill.config import Config
 from gristmill.corpus.document import refuse_hashes_only
+from gristmill.corpus.shard_pairs import count_shards
+from gristmill.corpus.view import open_documents_run
 from gristmill.errors import InputError
 from gristmill.progress import say
 from gristmill.runs.finished import FinishedRun, Input, list_runs, open_parents
@@ -13,7 +15,6 @@ from gristmill.runs.run import SPILL, Run
 from gristmill.steps.code_identity import digest_code
 from gristmill.steps.step import Sealing, Step
 from pipelines.declarations import TOKENIZER
-from pipelines.document_shards import count_shards, documents_of
 from pipelines.engine.launch import Engine
 from pipelines.engine.launch import run_pipeline as run_beam
 from pipelines.tokenizer import graph
@@ -41,7 +42,7 @@ class TokenizerStep(Step):
 
     def list_inputs(self) -> Sequence[Input]:
         """Return the decide run; its documents stand behind it."""
-        self.annotated = documents_of(self.decided)
+        self.annotated = open_documents_run(self.decided)
         refuse_hashes_only(
             self.annotated, ["personal"], "pack with the tokenizer of other documents (--tokenizer)"
         )

@@ -11,8 +11,7 @@ import pyarrow as pa
 from gristmill.errors import ConfigError
 from gristmill.formatting import shorten
 from gristmill.progress import Progress
-from pipelines.annotate.personal.spans import compute_spans_column
-from pipelines.contract import Rule
+from pipelines.contract import Rule, find_personal_spans
 from reports.chain.texts import RowLocation, mask_personal, read_rows
 from reports.explore.bins import HistogramAxis, make_axis
 from reports.explore.explore_report import (
@@ -151,7 +150,7 @@ class ExampleReader:
 def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
     """What of a document may stand on a page: no personal data, in the title neither."""
     title = row["title"] or ""
-    [spans] = compute_spans_column(pa.array([title], pa.string())).to_pylist()
+    [spans] = find_personal_spans(pa.array([title], pa.string())).to_pylist()
     text = shorten(mask_personal(row["text"], row["personal"] or ()).strip(), SHOWN)
     shown = {"title": shorten(mask_personal(title, spans or ()), 120), "text": text}
     return shown | {name: row[name] for name in ("id", "source", "lang")}

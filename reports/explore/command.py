@@ -12,7 +12,7 @@ from gristmill.runs import storage
 from gristmill.runs.finished import open_run
 
 if TYPE_CHECKING:
-    from pipelines.decide.config import DecideConfig
+    from pipelines.contract import DecideConfig
 
 RunArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A decide run, or an annotate run.")
@@ -74,9 +74,8 @@ def explore(
 
 def _load_rules(config: Path | None, overrides: list[str]) -> "DecideConfig | None":
     """The rules of the user's configuration; None where none was given."""
-    from gristmill.config import load
-    from pipelines.config import PrepareConfig
+    from pipelines.contract import load_decide_config
 
     if config is None and not overrides:
         return None
-    return load(PrepareConfig, config, overrides).decide
+    return load_decide_config(config, overrides)

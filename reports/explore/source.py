@@ -12,19 +12,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gristmill.corpus.document import refuse_hashes_only
-from gristmill.corpus.view import WITHHELD
+from gristmill.corpus.shard_pairs import check_pair
+from gristmill.corpus.view import WITHHELD, open_documents_run
 from gristmill.errors import ConfigError, RunError
 from gristmill.runs.finished import FinishedRun
 from pipelines.contract import (
     FIXED_REASONS,
+    DecideConfig,
     Rule,
     build_legend,
     check_signals,
     choose_rules,
     list_numeric_columns,
 )
-from pipelines.decide.config import DecideConfig
-from pipelines.document_shards import check_pair, documents_of
 
 BATCH = 1 << 16
 
@@ -129,11 +129,11 @@ def open_source(run: FinishedRun, config: DecideConfig | None = None) -> Explore
             fix,
         )
     if config is not None:
-        fix = f"try other rules on its documents: gristmill explore {documents_of(run).path} --config ... --set ..."
+        fix = f"try other rules on its documents: gristmill explore {open_documents_run(run).path} --config ... --set ..."
         raise ConfigError(
             "a decide run is shown with the rules it was decided by", {"run": run.path}, fix
         )
-    annotated = documents_of(run)
+    annotated = open_documents_run(run)
     _refuse_without_signals(annotated)
     documents, decisions = annotated.files("documents/"), run.files("decisions/")
     for shard in range(len(documents)):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gristmill import cli
 from gristmill.config import Config
 from gristmill.corpus.document import DOCUMENT_SCHEMA
+from gristmill.corpus.shard_pairs import DECIDED
 from gristmill.errors import ConfigError, RunError
 from gristmill.hashing import key64
 from gristmill.runs import storage
@@ -29,7 +30,6 @@ from pipelines.contract import (
 )
 from pipelines.decide.config import Bound, CustomRule, DecideConfig
 from pipelines.decide.graph import DECISION_SCHEMA
-from pipelines.document_shards import DECIDED
 from reports.explore import source as source_module
 from reports.explore.collect import SHOWN, ExploreChoice, collect_rules
 from reports.explore.nearest import MOST

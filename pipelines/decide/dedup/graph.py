@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 
+from gristmill.corpus.shard_pairs import shard_path
 from pipelines.decide.config import DecideConfig
 from pipelines.decide.dedup import components, groups
 from pipelines.decide.dedup.groups import (
@@ -43,7 +44,6 @@ from pipelines.decide.dedup.signatures import (
     split_chunks,
     unpack_signatures,
 )
-from pipelines.document_shards import shard_path
 from pipelines.engine.exchange import CHUNK_BYTES, Exchange, Reducer
 from pipelines.engine.packed_rows import PartitionBy, pack_rows, unpack_rows
 from pipelines.engine.sorted_partition import SortedPartition, iter_whole_groups

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gristmill.corpus.shard_pairs import shard_path
 from gristmill.errors import RunError
 from gristmill.runs import receipts, storage
 from gristmill.runs.receipts import Receipt, describe_file
@@ -45,7 +46,6 @@ from pipelines.decide.dedup.repeated import (
     sum_rows,
 )
 from pipelines.decide.dedup.signatures import get_shard_row
-from pipelines.document_shards import shard_path
 from pipelines.engine.exchange import SplitIndices
 from pipelines.engine.packed_rows import pack_rows, unpack_rows
 from pipelines.engine.sorted_partition import SortedPartition

@@ -11,11 +11,11 @@ from typing import overload
 import numpy as np
 import pyarrow.parquet as pq
 
+from gristmill.corpus.shard_pairs import shard_path
 from pipelines.annotate.signals.table import view_signature_matrix
 from pipelines.decide.dedup import groups
 from pipelines.decide.dedup.groups import MEMBER
 from pipelines.decide.dedup.keys import Signatures
-from pipelines.document_shards import shard_path
 from pipelines.engine.sorted_partition import SortedPartition
 from pipelines.row_layout import PackedColumn, PackedRows, RowLayout
 from pipelines.signatures import PERMUTATIONS

@@ -296,8 +296,8 @@ def test_a_path_too_long_for_one_job_goes_on_in_the_next_and_ends_in_one_star(tm
 
 
 def test_shards_are_counted_by_number_where_names_are_in_another_order(tmp_path):
+    from gristmill.corpus.shard_pairs import list_shard_rows
     from gristmill.runs.finished import FinishedRun
-    from pipelines.document_shards import shard_rows
 
     files = [
         {"path": f"documents/part-{n:05d}.parquet", "bytes": 1, "sha256": "", "rows": n}
@@ -309,7 +309,7 @@ def test_shards_are_counted_by_number_where_names_are_in_another_order(tmp_path)
         {**files[0], "path": f"documents/part-{n:05d}.parquet", "rows": n} for n in range(100_002)
     ]
     run = FinishedRun(tmp_path, {"files": sorted(ten, key=lambda file: file["path"])})
-    assert shard_rows(run) == list(range(100_002))
+    assert list_shard_rows(run) == list(range(100_002))
 
 
 def test_a_document_without_a_signature_that_shares_an_address_is_not_said_to_be_like_the_other(
