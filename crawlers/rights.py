@@ -35,7 +35,7 @@ TDM_SIGNALS = ("meta tdm-reservation", "tdmrep.json tdm-reservation")
 
 
 @dataclass(frozen=True, slots=True)
-class Signal:
+class RightsSignal:
     """One statement of a source: where it was read, and its value."""
 
     signal: str
@@ -56,14 +56,14 @@ class Verdict:
     licence: str
     opt_out: tuple[str, ...]
     refused: str | None
-    evidence: tuple[Signal, ...]
+    evidence: tuple[RightsSignal, ...]
 
 
 NO_VERDICT = Verdict(UNKNOWN, (), None, ())
 """The verdict on an answer that holds no documents."""
 
 
-def judge(signals: Sequence[Signal], policy: RightsPolicy) -> Verdict:
+def judge(signals: Sequence[RightsSignal], policy: RightsPolicy) -> Verdict:
     """Judge signals under a policy; refusals that it does not heed are recorded all the same."""
     refusals = set(_iter_refusals(signals))
     opt_out = tuple(name for name in OPT_OUTS if name in refusals)
@@ -71,7 +71,7 @@ def judge(signals: Sequence[Signal], policy: RightsPolicy) -> Verdict:
     return Verdict(licence, opt_out, why_refused(licence, opt_out, policy), tuple(signals))
 
 
-def _choose_licence(signals: Sequence[Signal]) -> str:
+def _choose_licence(signals: Sequence[RightsSignal]) -> str:
     """The licence of the strongest tier that names one; `unknown` if two of a tier disagree."""
     for tier in LICENCE_TIERS:
         licences = {parse_licence(signal.value) for signal in signals if signal.signal in tier}
@@ -89,7 +89,7 @@ def parse_licence(text: str) -> str:
     return normalize_licence(spdx_page[1] if spdx_page else text)
 
 
-def _iter_refusals(signals: Sequence[Signal]) -> Iterator[str]:
+def _iter_refusals(signals: Sequence[RightsSignal]) -> Iterator[str]:
     # TDMRep: the header overrides the page and the file of the site.
     has_tdm_header = any(signal.signal == "tdm-reservation header" for signal in signals)
     for signal in signals:
@@ -98,7 +98,7 @@ def _iter_refusals(signals: Sequence[Signal]) -> Iterator[str]:
         yield from _iter_signal_refusals(signal)
 
 
-def _iter_signal_refusals(signal: Signal) -> Iterator[str]:
+def _iter_signal_refusals(signal: RightsSignal) -> Iterator[str]:
     match signal.signal:
         case "X-Robots-Tag" | "meta robots":
             yield from _iter_directive_refusals(signal.value)
@@ -149,13 +149,15 @@ HEADER_SIGNALS = (
 """Headers in lower case, and the signals they are stored as."""
 
 
-def page_signals(headers: Mapping[str, Sequence[str]], page: Selector | None) -> tuple[Signal, ...]:
+def page_signals(
+    headers: Mapping[str, Sequence[str]], page: Selector | None
+) -> tuple[RightsSignal, ...]:
     """Return what a page says about its use, in its headers (lower case) and in its HTML; each once."""
-    signals: list[Signal] = []
+    signals: list[RightsSignal] = []
     for header, name in HEADER_SIGNALS:
-        signals += [Signal(name, value) for value in headers.get(header, ())]
+        signals += [RightsSignal(name, value) for value in headers.get(header, ())]
     for value in headers.get("link", ()):
-        signals += [Signal("rel=license", url) for url in _find_licence_links(value)]
+        signals += [RightsSignal("rel=license", url) for url in _find_licence_links(value)]
     if page is not None:
         signals += _iter_html_signals(page)
     return tuple(dict.fromkeys(signals))
@@ -168,23 +170,23 @@ def _find_licence_links(header: str) -> list[str]:
     )
 
 
-def _iter_html_signals(page: Selector) -> Iterator[Signal]:
+def _iter_html_signals(page: Selector) -> Iterator[RightsSignal]:
     for meta in page.css("meta[name][content]"):
         name = meta.attrib["name"].strip().lower()
         content = meta.attrib["content"]
         if name in ("robots", PRODUCT):
-            yield Signal("meta robots", content)
+            yield RightsSignal("meta robots", content)
         elif name in ("tdm-reservation", "tdm-policy"):
-            yield Signal(f"meta {name}", content)
+            yield RightsSignal(f"meta {name}", content)
     for link in page.css('[rel~="license"][href], [rel~="licence"][href]'):
-        yield Signal("rel=license", link.attrib["href"])
+        yield RightsSignal("rel=license", link.attrib["href"])
     for text in page.css('script[type^="application/ld+json"]::text').getall():
         yield from _iter_linked_data_signals(text)
     for href in page.css('footer a[href*="creativecommons.org/"]::attr(href)').getall():
-        yield Signal("footer link", href)
+        yield RightsSignal("footer link", href)
 
 
-def _iter_linked_data_signals(text: str) -> Iterator[Signal]:
+def _iter_linked_data_signals(text: str) -> Iterator[RightsSignal]:
     """Yield what a block of JSON-LD (schema.org) says about licence and paywall."""
     try:
         content = json.loads(text, strict=False)  # line breaks inside of strings are common
@@ -193,10 +195,10 @@ def _iter_linked_data_signals(text: str) -> Iterator[Signal]:
     for node in _iter_nodes(content):
         licence = node.get("license")
         if isinstance(licence, str):
-            yield Signal("json-ld license", licence)
+            yield RightsSignal("json-ld license", licence)
         is_free = node.get("isAccessibleForFree")
         if isinstance(is_free, bool | str) and not _is_venue(node):
-            yield Signal("json-ld isAccessibleForFree", str(is_free))
+            yield RightsSignal("json-ld isAccessibleForFree", str(is_free))
 
 
 def _is_venue(node: Mapping[str, object]) -> bool:
@@ -221,16 +223,16 @@ def _iter_nodes(content: object) -> Iterator[dict[str, object]]:
             yield from (part for part in graph if isinstance(part, dict))
 
 
-def status_signals(status: Mapping[str, object]) -> tuple[Signal, ...]:
+def status_signals(status: Mapping[str, object]) -> tuple[RightsSignal, ...]:
     """Return the refusals of a Mastodon status and its account, each once."""
     words: Iterable[str] = (refusal.word for refusal in status_refusals(status))
-    return tuple(Signal("mastodon", word) for word in dict.fromkeys(words))
+    return tuple(RightsSignal("mastodon", word) for word in dict.fromkeys(words))
 
 
-def rightsinfo_signals(query: Mapping[str, object]) -> tuple[Signal, ...]:
+def rightsinfo_signals(query: Mapping[str, object]) -> tuple[RightsSignal, ...]:
     """Return the licence of a wiki from siteinfo's rightsinfo: its address, or its name without one."""
     info = query.get("rightsinfo")
     if not isinstance(info, dict):
         return ()
     licence = str(info.get("url") or info.get("text") or "")
-    return (Signal("rightsinfo", licence),) if licence else ()
+    return (RightsSignal("rightsinfo", licence),) if licence else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crawlers.frontier.queue import QueuedRequest
-from crawlers.rights import NO_VERDICT, Signal, Verdict
+from crawlers.rights import NO_VERDICT, RightsSignal, Verdict
 from crawlers.spider_output import Validators
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class RequestMetadata:
     needs_robots: bool = True
     any_host: bool = False
     entry_point: str | None = None
-    rights_signals: tuple[Signal, ...] = ()
+    rights_signals: tuple[RightsSignal, ...] = ()
     captures: list[bytes] = field(default_factory=list)
-    site_signals: tuple[Signal, ...] = ()
+    site_signals: tuple[RightsSignal, ...] = ()
     verdict: Verdict = NO_VERDICT
     captured_as: str = "discovery"
     validators: Validators = NO_VALIDATORS

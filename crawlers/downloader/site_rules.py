@@ -26,7 +26,7 @@ from crawlers.downloader.robots import (
 )
 from crawlers.frontier.database import storable
 from crawlers.product import PRODUCT
-from crawlers.rights import Signal
+from crawlers.rights import RightsSignal
 
 ROBOTS_PATH = "/robots.txt"
 RESERVATIONS_PATH = "/.well-known/tdmrep.json"
@@ -61,24 +61,24 @@ class SiteRules:
     reservations: tuple[Reservation, ...] = ()
     ai: Robots = NOTHING_FORBIDDEN
 
-    def iter_signals(self, url: str) -> Iterator[Signal]:
+    def iter_signals(self, url: str) -> Iterator[RightsSignal]:
         """Yield what the site says about the use of one of its pages."""
         for usage in self.robots.usage(PRODUCT, url):
-            yield Signal("robots.txt use", usage)
+            yield RightsSignal("robots.txt use", usage)
         refused = self.robots.refused_agents(AI_AGENTS, url)
         if refused:
-            yield Signal("robots.txt for AI", ", ".join(refused))
+            yield RightsSignal("robots.txt for AI", ", ".join(refused))
         if self.ai.groups and not self.ai.permits(PRODUCT, url):
-            yield Signal("ai.txt", "Disallow")
+            yield RightsSignal("ai.txt", "Disallow")
         yield from self._iter_reservation_signals(encode_pattern(get_path(url)))
 
-    def _iter_reservation_signals(self, path: str) -> Iterator[Signal]:
+    def _iter_reservation_signals(self, path: str) -> Iterator[RightsSignal]:
         """Yield the first reservation that matches: it alone holds (TDMRep, 6.2)."""
         for reservation in self.reservations:
             if matches_path(encode_pattern(reservation.pattern), path):
-                yield Signal("tdmrep.json tdm-reservation", reservation.value)
+                yield RightsSignal("tdmrep.json tdm-reservation", reservation.value)
                 if reservation.policy:
-                    yield Signal("tdmrep.json tdm-policy", reservation.policy)
+                    yield RightsSignal("tdmrep.json tdm-policy", reservation.policy)
                 return
 
 

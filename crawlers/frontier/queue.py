@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from crawlers.frontier.database import FrontierDatabase, Row
 from crawlers.frontier.schema import DONE, QUEUED, FetchState
-from crawlers.rights import Signal
+from crawlers.rights import RightsSignal
 from crawlers.spider_output import (
     ENTRY_POINT,
     RIGHTS_SIGNALS,
@@ -58,12 +58,12 @@ class QueuedRequest:
         return None if name is None else str(name)
 
     @property
-    def rights_signals(self) -> tuple[Signal, ...]:
+    def rights_signals(self) -> tuple[RightsSignal, ...]:
         """What was said about the use of the answer before it was requested."""
         pairs = self.facts.get(RIGHTS_SIGNALS)
         if not isinstance(pairs, list):
             return ()
-        return tuple(Signal(*map(str, pair)) for pair in pairs if isinstance(pair, list))
+        return tuple(RightsSignal(*map(str, pair)) for pair in pairs if isinstance(pair, list))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ HIGH_BYTES = frozenset(byte_characters()[byte] for byte in range(0x80, 0x100))
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FertilityRow:
     """What one tokenizer makes of the sample's documents of one source and language ("all": of any)."""
 
     tokenizer: str
@@ -56,7 +56,7 @@ def _over(part: float, whole: float) -> float | None:
 
 def measure(
     name: str, encoder: Encoder, sample: pa.Table, byte_ids: np.ndarray
-) -> tuple[list[Row], np.ndarray]:
+) -> tuple[list[FertilityRow], np.ndarray]:
     """The rows of one tokenizer over a sample (text, source, lang, words), and how often each id was used."""
     found = encoder.encode(sample["text"].combine_chunks())
     is_byte = np.zeros(encoder.vocabulary, np.int64)
@@ -80,14 +80,14 @@ def measure(
     ], np.bincount(found.ids, minlength=encoder.vocabulary)
 
 
-def _rows(name: str, table: pa.Table, by: list[str]) -> list[Row]:
+def _rows(name: str, table: pa.Table, by: list[str]) -> list[FertilityRow]:
     """The sums of a table, by these columns."""
     sums = ("tokens", "words", "characters", "bytes", "byte_tokens")
     grouped = table.group_by(by, use_threads=False).aggregate(
         [([], "count_all"), *((column, "sum") for column in sums)]
     )
     return [
-        Row(
+        FertilityRow(
             name,
             row.get("source", "all"),
             row.get("lang", "all"),

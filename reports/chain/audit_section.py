@@ -79,7 +79,7 @@ class TermsView:
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusView:
+class AuditCorpusView:
     """The corpus: pronouns (None without any), and words beside groups."""
 
     pronouns: Markup | None
@@ -96,7 +96,7 @@ class AuditView:
     is_readable: bool
     models: list[ModelView]
     rules: RulesView | None
-    corpus: CorpusView | None
+    corpus: AuditCorpusView | None
     limits: tuple[str, ...]
 
 
@@ -226,14 +226,14 @@ def make_rules_view(rules: RuleAudit) -> RulesView:
     )
 
 
-def _make_corpus_view(result: AuditResult | None) -> CorpusView | None:
+def _make_corpus_view(result: AuditResult | None) -> AuditCorpusView | None:
     if result is None or result.corpus is None:
         return None
     corpus = result.corpus
     ratios = make_pronoun_intervals(corpus.slices)
     title = "log(female / male pronouns)"
     plot = draw_forest_plot(title, ratios, null=0.0, unit="log ratio") if ratios else None
-    return CorpusView(plot, list(_list_terms(corpus, corpus.association_totals)))
+    return AuditCorpusView(plot, list(_list_terms(corpus, corpus.association_totals)))
 
 
 def _list_terms(corpus: CorpusAudit, totals: Sequence[AssociationTotals]) -> Iterator[TermsView]:

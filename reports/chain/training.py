@@ -25,7 +25,7 @@ SAMPLES_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Continuation:
+class ContinuationView:
     """The beginning of a document, and the text by which a model went on."""
 
     prompt: str
@@ -41,7 +41,7 @@ class Guess:
 
 
 @dataclass(frozen=True, slots=True)
-class FilledMask:
+class FilledMaskView:
     """A text in which one piece is hidden, the piece, and the likeliest guesses."""
 
     before: str
@@ -59,8 +59,8 @@ class ModelSection:
     measures: Table
     note: str
     is_continuing: bool
-    continuations: list[Continuation]
-    filled_masks: list[FilledMask]
+    continuations: list[ContinuationView]
+    filled_masks: list[FilledMaskView]
 
 
 def draw_training_section(report: ReportData) -> Markup:
@@ -169,16 +169,16 @@ def _write_note(run: TrainingSummary) -> str:
     return note
 
 
-def _read_continuation(sample: Mapping[str, Any]) -> Continuation:
-    return Continuation(str(sample.get("prompt", "")), str(sample.get("text", "")))
+def _read_continuation(sample: Mapping[str, Any]) -> ContinuationView:
+    return ContinuationView(str(sample.get("prompt", "")), str(sample.get("text", "")))
 
 
-def _read_filled_mask(sample: Mapping[str, Any]) -> FilledMask:
+def _read_filled_mask(sample: Mapping[str, Any]) -> FilledMaskView:
     guesses = [
         Guess(str(guess["piece"]), f"{float(guess['probability']):.1%}")
         for guess in sample.get("guesses", ())
     ]
-    return FilledMask(
+    return FilledMaskView(
         before=str(sample.get("before", "")),
         answer=str(sample.get("answer", "")),
         after=str(sample.get("after", "")),

@@ -15,7 +15,7 @@ from reports.shards.lineage import DECIDED, stories
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DecodedRow:
     """A row of a shard: its place, its columns, its text, and its document's story."""
 
     split: str
@@ -26,7 +26,7 @@ class Row:
     story: dict[str, Any]
 
 
-def decode(run: FinishedRun, split: str, first: int, count: int) -> list[Row]:
+def decode(run: FinishedRun, split: str, first: int, count: int) -> list[DecodedRow]:
     """`count` rows of a split from `first` on, counted through its shards; raises InputError where there are not so many."""
     found = [(split, number, columns) for number, columns in _rows(run, split, first, count)]
     if not found:
@@ -39,7 +39,7 @@ def decode(run: FinishedRun, split: str, first: int, count: int) -> list[Row]:
     return _decoded(run, found)
 
 
-def find(run: FinishedRun, id: str) -> list[Row]:
+def find(run: FinishedRun, id: str) -> list[DecodedRow]:
     """Every row of a document, in any split; raises InputError where there is none."""
     found = list[Place]()
     for split in run.details["splits"]:
@@ -80,7 +80,7 @@ Place = tuple[str, int, dict[str, Any]]
 """A row's split, its number there, and its columns."""
 
 
-def _decoded(run: FinishedRun, found: Sequence[Place]) -> list[Row]:
+def _decoded(run: FinishedRun, found: Sequence[Place]) -> list[DecodedRow]:
     """Rows as text: all in one call of the tokenizer, their stories in one pass over the documents."""
     pieces = [_pieces(columns) for _, _, columns in found]
     texts = iter(texts_of(run.path / "tokenizer", [ids for row in pieces for ids in row]))
@@ -88,7 +88,7 @@ def _decoded(run: FinishedRun, found: Sequence[Place]) -> list[Row]:
     ids = [columns["id"] for _, _, columns in found]
     known = stories(run, {id: text for id, (text, _) in zip(ids, told, strict=True)})
     return [
-        Row(*place, text, sentences, known[id])
+        DecodedRow(*place, text, sentences, known[id])
         for place, (text, sentences), id in zip(found, told, ids, strict=True)
     ]
 
@@ -115,7 +115,7 @@ def texts_of(folder: Path, rows: Sequence[Sequence[int]]) -> list[str]:
     )
 
 
-def as_lines(row: Row) -> list[str]:
+def as_lines(row: DecodedRow) -> list[str]:
     """A row as lines for people: what it is, its story, its sentences."""
     apart = (*EDITS, *DECIDED)
     told = {
@@ -179,7 +179,7 @@ def _told(value: Any) -> str:
     )
 
 
-def as_json(row: Row) -> dict[str, Any]:
+def as_json(row: DecodedRow) -> dict[str, Any]:
     """A row as JSON."""
     return {
         "split": row.split,

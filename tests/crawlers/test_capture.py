@@ -21,7 +21,7 @@ from crawlers.downloader.capture import (
 from crawlers.downloader.request_metadata import META_KEY, RequestMetadata
 from crawlers.downloader.warc import EarlierCapture, capture_records, payload_digest
 from crawlers.frontier.queue import QueuedRequest
-from crawlers.rights import Signal
+from crawlers.rights import RightsSignal
 from crawlers.spider_output import Validators
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -191,7 +191,7 @@ def captured(make_context):
     spider = SimpleNamespace(context=context, source=context.config.sources[0])
     middleware = CaptureMiddleware.from_crawler(SimpleNamespace(spider=spider))
 
-    def send(found: QueuedRequest, answer: Response, *site: Signal) -> RequestMetadata:
+    def send(found: QueuedRequest, answer: Response, *site: RightsSignal) -> RequestMetadata:
         metadata = RequestMetadata(queued=found, format=found.format, site_signals=site)
         request = Request(answer.url, meta={META_KEY: metadata})
         assert middleware.process_response(request, answer) is answer
@@ -209,7 +209,7 @@ def kinds(meta: RequestMetadata) -> list[str]:
 
 def test_a_first_answer_travels_as_one_piece_with_its_verdict_and_validators(captured):
     meta = captured(
-        row(), response(**{"X-Robots-Tag": "noai"}), Signal("robots.txt use", "ai-train=no")
+        row(), response(**{"X-Robots-Tag": "noai"}), RightsSignal("robots.txt use", "ai-train=no")
     )
     assert len(meta.captures) == 1
     assert kinds(meta) == ["request", "response", "metadata"]
@@ -239,7 +239,7 @@ def test_a_revisit_hands_on_the_capture_that_has_the_payload_not_itself(captured
 
 @pytest.mark.parametrize(
     ("headers", "site"),
-    [({"X-Robots-Tag": "noai"}, ()), ({}, (Signal("robots.txt for AI", "gptbot"),))],
+    [({"X-Robots-Tag": "noai"}, ()), ({}, (RightsSignal("robots.txt for AI", "gptbot"),))],
     ids=["header", "site"],
 )
 def test_a_refusal_beside_a_304_is_heard_though_the_page_did_not_change(captured, headers, site):

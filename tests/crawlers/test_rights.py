@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from parsel import Selector
 
 from crawlers.rights import (
-    Signal,
+    RightsSignal,
     judge,
     page_signals,
     parse_licence,
@@ -104,7 +104,7 @@ ND = "https://creativecommons.org/licenses/by-nd/4.0/"
 def test_judge_says_what_the_licence_is_what_was_refused_and_whether_the_policy_heeds_it(
     signals, policy, licence, opt_out, refused
 ):
-    evidence = tuple(Signal(*pair) for pair in signals)
+    evidence = tuple(RightsSignal(*pair) for pair in signals)
     verdict = judge(evidence, policy)
     assert (verdict.licence, verdict.opt_out, verdict.refused) == (licence, opt_out, refused)
     assert verdict.evidence == evidence
@@ -113,7 +113,7 @@ def test_judge_says_what_the_licence_is_what_was_refused_and_whether_the_policy_
 @given(
     st.lists(
         st.builds(
-            Signal,
+            RightsSignal,
             st.sampled_from(
                 ["X-Robots-Tag", "meta robots", "mastodon", "rel=license", "footer link"]
             ),
@@ -161,8 +161,8 @@ def test_a_directive_with_a_value_is_not_taken_for_an_agent(saved):
 def test_headers_speak_where_there_is_no_page():
     headers = {"x-robots-tag": ["noai"], "content-usage": ["train-ai=n"]}
     assert page_signals(headers, None) == (
-        Signal("X-Robots-Tag", "noai"),
-        Signal("Content-Usage", "train-ai=n"),
+        RightsSignal("X-Robots-Tag", "noai"),
+        RightsSignal("Content-Usage", "train-ai=n"),
     )
     assert page_signals({}, None) == ()
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from parsel import Selector
 
-from crawlers.rights import Signal, judge, page_signals
+from crawlers.rights import RightsSignal, judge, page_signals
 from gristmill.rights.policy import POLICIES
 
 STRICT, RESEARCH, OPEN = (POLICIES[name] for name in ("strict-eu", "research", "open-licence-only"))
@@ -51,30 +51,30 @@ def spelled(draw: st.DrawFn, word: str) -> str:
 def test_a_refusal_is_found_in_any_spelling_and_place(data, words, where):
     text = ",".join(spelled(data.draw, word) for word in words)
     wanted = {REFUSALS[word] for word in words if word in REFUSALS}
-    assert set(judge([Signal(where, text)], STRICT).opt_out) == wanted
+    assert set(judge([RightsSignal(where, text)], STRICT).opt_out) == wanted
 
 
 @given(WORDS, st.sampled_from(["googlebot", "otherbot", "gpt-bot"]))
 def test_what_concerns_another_agent_does_not_concern_us(words, agent):
     assume(not any(":" in word for word in words))
     listed = ", ".join(words)
-    assert judge([Signal("X-Robots-Tag", f"{agent}: {listed}")], STRICT).opt_out == ()
+    assert judge([RightsSignal("X-Robots-Tag", f"{agent}: {listed}")], STRICT).opt_out == ()
     ours = judge(
-        [Signal("X-Robots-Tag", f"{agent}: {listed}, gristmill: {listed}")], STRICT
+        [RightsSignal("X-Robots-Tag", f"{agent}: {listed}, gristmill: {listed}")], STRICT
     ).opt_out
-    assert ours == judge([Signal("X-Robots-Tag", listed)], STRICT).opt_out
+    assert ours == judge([RightsSignal("X-Robots-Tag", listed)], STRICT).opt_out
 
 
 @given(WORDS, st.permutations(["X-Robots-Tag", "meta robots", "mastodon", "rel=license"]))
 def test_the_order_of_signals_changes_no_judgement(words, names):
-    signals = [Signal(name, ",".join(words)) for name in names]
+    signals = [RightsSignal(name, ",".join(words)) for name in names]
     one, other = judge(signals, STRICT), judge(signals[::-1], STRICT)
     assert (one.licence, one.opt_out, one.refused) == (other.licence, other.opt_out, other.refused)
 
 
 @given(WORDS)
 def test_a_policy_changes_what_is_refused_and_never_what_is_recorded(words):
-    signals = [Signal("X-Robots-Tag", ",".join(words))]
+    signals = [RightsSignal("X-Robots-Tag", ",".join(words))]
     strict, research, open_ = (judge(signals, policy) for policy in (STRICT, RESEARCH, OPEN))
     assert strict.opt_out == research.opt_out == open_.opt_out
     assert research.refused is None
@@ -85,7 +85,7 @@ def test_a_policy_changes_what_is_refused_and_never_what_is_recorded(words):
 @given(st.lists(st.sampled_from(sorted(LICENCES)), min_size=1, max_size=4))
 def test_statements_of_one_kind_must_agree(urls):
     named = {LICENCES[url] for url in urls} - {"unknown"}
-    verdict = judge([Signal("rel=license", url) for url in urls], STRICT)
+    verdict = judge([RightsSignal("rel=license", url) for url in urls], STRICT)
     assert verdict.licence == (named.pop() if len(named) == 1 else "unknown")
 
 
@@ -96,7 +96,7 @@ def test_statements_of_one_kind_must_agree(urls):
 )
 def test_a_stronger_kind_of_statement_wins(of_page, of_metadata, of_footer):
     tiers = [("footer link", of_footer), ("json-ld license", of_metadata), ("rel=license", of_page)]
-    found = judge([Signal(*pair) for pair in tiers], STRICT).licence
+    found = judge([RightsSignal(*pair) for pair in tiers], STRICT).licence
     named = [
         LICENCES[url] for url in (of_page, of_metadata, of_footer) if LICENCES[url] != "unknown"
     ]

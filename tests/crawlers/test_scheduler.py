@@ -16,7 +16,7 @@ from crawlers.frontier.queue import RequestQueue, RequestStatus
 from crawlers.frontier.schema import DONE, WAITING
 from crawlers.frontier.store import Frontier
 from crawlers.host_ledger import LONGEST_PAUSE
-from crawlers.rights import Signal
+from crawlers.rights import RightsSignal
 from crawlers.spider_output import CrawlRequest, FetchResult, Validators
 from gristmill.progress import Progress
 
@@ -342,7 +342,7 @@ def test_a_request_carries_its_row_its_door_and_its_signals(world):
     metadata = get_metadata(found.request)
     assert (metadata.format, metadata.needs_robots, metadata.captures) == ("html", True, [])
     assert (metadata.entry_point, metadata.any_host) == ("robots.txt", True)
-    assert metadata.rights_signals == (Signal("rightsinfo", "CC0"),)
+    assert metadata.rights_signals == (RightsSignal("rightsinfo", "CC0"),)
     assert metadata.queued_request.url == "https://a.example/x" and found.request.dont_filter
 
 

@@ -30,7 +30,7 @@ from crawlers.downloader.sites import DAY, HOUR, LONGEST_CRAWL_DELAY, SiteMiddle
 from crawlers.downloader.spider import FrontierSpider
 from crawlers.frontier.outbox import Outbox
 from crawlers.frontier.store import Frontier
-from crawlers.rights import Signal, judge
+from crawlers.rights import RightsSignal, judge
 from crawlers.sources.registry import make_spider
 from gristmill.progress import Progress
 from gristmill.rights.policy import POLICIES
@@ -173,7 +173,7 @@ def test_bad_entries_of_a_tdmrep_file_cost_no_good_ones():
 )
 def test_any_bytes_are_a_site_of_some_kind(body):
     site = read_files({ROBOTS: (200, body), TDM: (200, body), AI: (200, body)}, None)
-    assert all(isinstance(signal, Signal) for signal in site.iter_signals(PAGE))
+    assert all(isinstance(signal, RightsSignal) for signal in site.iter_signals(PAGE))
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_a_tdmrep_file_that_breaks_off_is_none_and_the_site_is_still_read(tmp_pa
     )
     request = Request(PAGE)
     asyncio.run(middleware(tmp_path, web, clock).process_request(request))
-    assert get_metadata(request).site_signals == (Signal("ai.txt", "Disallow"),)
+    assert get_metadata(request).site_signals == (RightsSignal("ai.txt", "Disallow"),)
 
 
 def test_robots_txt_may_lead_to_other_hosts_by_five_hops(tmp_path, clock):

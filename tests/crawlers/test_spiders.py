@@ -32,7 +32,7 @@ from crawlers.downloader.warc import payload_digest
 from crawlers.frontier.queue import QueuedRequest
 from crawlers.frontier.schema import DONE, FAILED, WAITING
 from crawlers.host_ledger import LONGEST_PAUSE
-from crawlers.rights import Signal
+from crawlers.rights import RightsSignal
 from crawlers.sources.base import SourceSpider
 from crawlers.sources.mastodon import MastodonSpider
 from crawlers.sources.mediawiki import LAG_SECONDS, MOST_LAGS, MediaWikiSpider
@@ -631,9 +631,9 @@ def test_a_stored_page_that_merely_fails_is_not_taken_down(known, status):
     [
         (200, "<p>news</p>", {"X_Robots_Tag": "noai"}, ()),
         (200, PAGE, {"X_Robots_Tag": "noai"}, ()),
-        (200, PAGE, {}, (Signal("robots.txt for AI", "gptbot"),)),
+        (200, PAGE, {}, (RightsSignal("robots.txt for AI", "gptbot"),)),
         (304, "", {"tdm_reservation": "1"}, ()),
-        (304, "", {}, (Signal("ai.txt", "Disallow"),)),
+        (304, "", {}, (RightsSignal("ai.txt", "Disallow"),)),
     ],
 )
 def test_a_stored_page_that_refuses_now_is_taken_down_changed_or_not(
@@ -697,7 +697,9 @@ def test_a_wiki_is_asked_for_its_licence_first_and_its_pages_carry_it(visit):
     assert [query["gcmtitle"] for query in queries] == [["Category:A"], ["Category:B"]]
     assert {query["gcmlimit"][0] for query in queries} == {"20"}
     signals = {get_metadata(make_request(row, found.spider)).rights_signals for row in found.rows()}
-    assert signals == {(Signal("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/"),)}
+    assert signals == {
+        (RightsSignal("rightsinfo", "https://creativecommons.org/licenses/by-sa/4.0/"),)
+    }
 
 
 def wiki_batch(first: int, count: int, **more: object) -> str:
