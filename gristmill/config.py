@@ -5,6 +5,7 @@ forbids unknown keys.
 import difflib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
@@ -57,6 +58,19 @@ def load(model: type[C], path: str | Path | None = None, overrides: Sequence[str
         return model.model_validate(table)
     except pydantic.ValidationError as error:
         raise _explain(model, error, "the defaults" if path is None else str(path)) from None
+
+
+def load_config_model(step: str) -> Any:
+    """Return the model that a step's configuration file is validated against.
+
+    Rooms name theirs by entry points of the group `gristmill.configs`. Raises ConfigError for an
+    unknown step.
+    """
+    models = {entry.name: entry for entry in entry_points(group="gristmill.configs")}
+    if step not in models:
+        choices = ", ".join(sorted(models))
+        raise ConfigError("no such step", {"given": step}, f"choose one of {choices}")
+    return models[step].load()
 
 
 def dump_toml(config: Config) -> str:

@@ -33,7 +33,6 @@ __all__ = [
     "find_personal_spans",
     "judge_documents",
     "list_numeric_columns",
-    "load_decide_config",
     "load_preset_rules",
     "read_rule",
     "round_to_column",
@@ -370,11 +369,3 @@ def find_personal_spans(texts: pa.Array) -> pa.Array:
     from pipelines.annotate.personal.spans import compute_spans_column
 
     return compute_spans_column(texts)
-
-
-def load_decide_config(path: Path | None, overrides: Sequence[str]) -> DecideConfig:
-    """Return the section `decide` of a preparation's configuration file, with `a.b=c` overrides."""
-    from gristmill.config import load
-    from pipelines.config import PrepareConfig
-
-    return load(PrepareConfig, path, overrides).decide

@@ -46,7 +46,11 @@ class StepOptions:
     def open_single_run(self, step: str) -> FinishedRun:
         """Open the run that --in names, or else the newest one of `step` below --out."""
         if len(self.inputs) > 1:
-            raise InputError("this step reads one run", {"given": ", ".join(self.inputs)})
+            raise InputError(
+                "this step reads one run",
+                {"given": ", ".join(self.inputs)},
+                "give --in once",
+            )
         if self.inputs:
             return open_run(self.inputs[0], step=step)
         return find_latest(self.out, step)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gristmill import cli
+from gristmill.config import load, load_config_model
 from gristmill.errors import UserError
 from gristmill.runs import storage
 from gristmill.runs.finished import open_run
@@ -74,8 +75,8 @@ def explore(
 
 def _load_rules(config: Path | None, overrides: list[str]) -> "DecideConfig | None":
     """The rules of the user's configuration; None where none was given."""
-    from pipelines.contract import load_decide_config
-
     if config is None and not overrides:
         return None
-    return load_decide_config(config, overrides)
+    settings = load(load_config_model("prepare"), config, overrides)
+    rules: DecideConfig = settings.decide
+    return rules

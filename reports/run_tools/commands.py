@@ -2,7 +2,6 @@
 
 import json
 import sys
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gristmill import cli
-from gristmill.config import dump_toml, load
-from gristmill.errors import ConfigError, RunError
+from gristmill.config import dump_toml, load, load_config_model
+from gristmill.errors import RunError
 from gristmill.runs.finished import REDO, open_run
 from reports.run_tools.listing import ListedRun, find_runs, shorten_name
 
@@ -108,10 +107,5 @@ def config_show(
 
     Example: gristmill config show prepare --config configs/prepare/demo.toml --set decide.near.min_similarity=0.8
     """
-    models = {entry.name: entry for entry in entry_points(group="gristmill.configs")}
-    if step not in models:
-        raise ConfigError(
-            "no such step", {"given": step}, f"choose one of {', '.join(sorted(models))}"
-        )
-    settings = load(models[step].load(), config, overrides or [])
+    settings = load(load_config_model(step), config, overrides or [])
     typer.echo(dump_toml(settings), nl=False)

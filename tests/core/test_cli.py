@@ -329,7 +329,7 @@ def test_config_show_prints_what_would_run_and_its_overrides(ending, tmp_path, m
         def load():
             return Settings
 
-    monkeypatch.setattr("reports.run_tools.commands.entry_points", lambda group: [Point])
+    monkeypatch.setattr("gristmill.config.entry_points", lambda group: [Point])
     assert ending(None, "config", "show", "work", "--set", "word=b") == (0, 'word = "b"\n', "")
     code, _, err = ending(None, "config", "show", "wrok")
     assert (code, err) == (2, "error: no such step\n  given   wrok\n  to fix  choose one of work\n")

@@ -189,7 +189,7 @@ def read_library_once() -> None:
     """The demo site's text is made of the standard library's docstrings: two seconds for each start of a site."""
     from crawlers.demo.text import library
 
-    for name in ("docstrings", "topics"):
+    for name in ("read_docstrings", "read_topics"):
         function = getattr(library, name)
         if not hasattr(function, "cache_info"):
             setattr(library, name, functools.cache(function))

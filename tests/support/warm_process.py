@@ -59,7 +59,10 @@ LOADED_BY_NAME = (
     "crawlers",
     "crawlers.sources",
     "training",
+    "training.tasks",
     "bias_audit",
+    "bias_audit.benchmarks",
+    "bias_audit.scorers",
     "scrapy.downloadermiddlewares",
     "scrapy.spidermiddlewares",
 )
@@ -216,7 +219,7 @@ def main() -> None:
     }
     processes.start_warm_elsewhere()
     processes.read_library_once()
-    library.docstrings()
+    library.read_docstrings()
     gc.freeze()  # the garbage collector of a fork would otherwise copy every page
     request, descriptors = serve(socket.socket(fileno=int(sys.argv[1])))
     if request["new_session"]:
