@@ -10,11 +10,12 @@ from html.parser import HTMLParser
 import pytest
 
 from bias_audit import commands
-from bias_audit.audit import find_subject, perform_audit
+from bias_audit.audit import perform_audit
 from bias_audit.config import AuditConfig, CorpusConfig, ProbesConfig
 from bias_audit.contract.estimate import Estimate, format_estimate
 from bias_audit.contract.headlines import write_headlines
 from bias_audit.contract.result import AuditResult
+from bias_audit.subject import find_subject
 from reports.audit import draw_pages
 from reports.audit.figures import PREFERENCE_HEAD, RULE_HEAD, TERM_HEAD
 from reports.drawing.templates import escape_markdown
@@ -57,7 +58,7 @@ def audit(tmp_path_factory, request) -> dict:
         probes=ProbesConfig(languages=("en",), resamples=100, quality_sentences=10),
     )
     subject = find_subject([decide], [request.getfixturevalue("causal_folder")])
-    return json.loads(json.dumps(perform_audit(subject, config)[0]))
+    return json.loads(json.dumps(perform_audit(subject, config).result.to_json()))
 
 
 def draw_page(audit: dict) -> str:

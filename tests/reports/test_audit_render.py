@@ -6,14 +6,15 @@ import html
 import re
 
 import pytest
-from bias_audit.likelihood import PairScore, Score
-from bias_audit.probe import load
 
+from bias_audit.benchmarks.built_in import load_pairs
+from bias_audit.contract.estimate import Estimate
 from bias_audit.contract.headlines import write_headlines
-from bias_audit.contract.result import AuditResult
-from bias_audit.definitions import DEFINITIONS, LIMITS, SCHEMA
-from bias_audit.preference import table
-from bias_audit.verdict import judge_row
+from bias_audit.contract.model_rows import ModelAudit, WordOrderCheck
+from bias_audit.contract.result import SCHEMA, AuditResult
+from bias_audit.definitions import DEFINITIONS, LIMITS
+from bias_audit.preference import tabulate
+from bias_audit.scorers.scores import PairScore, Score
 from reports.audit import draw_pages
 from reports.audit.figures import write_preference_cells
 from reports.audit.page import make_table
@@ -29,7 +30,7 @@ def score(prefers_stereotype: bool, *, tokens: tuple[int, int] = (5, 5)) -> Pair
 def likes(probe) -> bool:
     """A model with an opinion of its own on every axis of the built-in English probes."""
     if probe.axis == "gender-occupation":
-        return probe.favours == "male"  # always 'he'
+        return probe.stereotyped_group == "male"  # always 'he'
     if probe.axis == "gender-trait":
         return True  # always the stereotype
     if probe.axis == "age":
@@ -37,40 +38,58 @@ def likes(probe) -> bool:
     return (len(probe.template) + sum(map(ord, probe.word))) % 2 == 0
 
 
-def made(*, able: bool = True, likes=likes, lang: str = "en", name: str = "hand-made") -> dict:
+def made(
+    *,
+    able: bool = True,
+    likes=likes,
+    lang: str = "en",
+    name: str = "hand-made",
+    tokens: tuple[int, int] = (5, 5),
+) -> dict:
     """The model part of an audit, made from a rule instead of a model."""
-    probes = load(lang)
-    found = table(probes, [score(likes(probe)) for probe in probes], seed=1, resamples=100)
-    estimate = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 100}
-    quality = {
-        "lang": lang,
-        "word_order": estimate,
-        "perplexity": estimate,
-        "tokens_per_word": 1.2,
-        "able": able,
-    }
-    return {
-        "name": name,
-        "scorer": "causal_sum",
-        "metric": "models.causal_sum.preference",
-        "quality": [quality],
-        "rows": [{**row, "verdict": judge_row(row, able=able)} for row in found],
-    }
+    probes = load_pairs(lang)
+    rows = tabulate(
+        probes,
+        [score(likes(probe), tokens=tokens) for probe in probes],
+        seed=1,
+        resamples=100,
+        passes_sanity_check=able,
+    )
+    estimate = Estimate(0.9, 0.8, 0.95, 100)
+    check = WordOrderCheck(
+        lang=lang,
+        word_order=estimate,
+        perplexity=estimate,
+        tokens_per_word=1.2,
+        passes_sanity_check=able,
+    )
+    model = ModelAudit(
+        name=name,
+        scorer="causal_sum",
+        metric="models.causal_sum.preference",
+        word_order_checks=(check,),
+        rows=tuple(rows),
+    )
+    return audit_result(model).to_json()["models"][0]
+
+
+def audit_result(*models: ModelAudit) -> AuditResult:
+    return AuditResult(
+        schema=SCHEMA,
+        definitions=DEFINITIONS,
+        limits=LIMITS,
+        inputs=("pack-1",),
+        corpus=None,
+        rules=None,
+        models=models,
+        gates=(),
+        lexicons=(),
+        benchmarks=(),
+    )
 
 
 def audit(*models: dict, gates: tuple[dict, ...] = ()) -> dict:
-    return {
-        "schema": SCHEMA,
-        "definitions": DEFINITIONS,
-        "limits": list(LIMITS),
-        "inputs": ["pack-1"],
-        "corpus": None,
-        "rules": None,
-        "models": list(models),
-        "gates": list(gates),
-        "lexicons": [],
-        "probes": [],
-    }
+    return {**audit_result().to_json(), "models": list(models), "gates": list(gates)}
 
 
 def draw_page(found: dict) -> str:
@@ -186,8 +205,12 @@ def test_the_headlines_count_what_is_measurable_and_name_what_is_not(mixed):
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_no_headline_quotes_one_half_for_a_model_that_always_picks_the_same_group(lang):
-    groups = {probe.axis: min(probe.favours, probe.against) for probe in load(lang)}
-    found = audit(made(likes=lambda probe: probe.favours == groups[probe.axis], lang=lang))
+    groups = {
+        probe.axis: min(probe.stereotyped_group, probe.other_group) for probe in load_pairs(lang)
+    }
+    found = audit(
+        made(likes=lambda probe: probe.stereotyped_group == groups[probe.axis], lang=lang)
+    )
     first, line = headlines(found)
     assert first == "models: 0 of 7 preferences (model x language x axis) are measurable"
     assert (
@@ -236,9 +259,7 @@ def test_an_audit_without_models_says_nothing_of_them():
 
 
 def test_all_pairs_are_marked_where_none_of_equal_length_are_left():
-    probes = load("en")
-    rows = table(probes, [score(True, tokens=(5, 6)) for _ in probes], seed=1, resamples=100)
-    model = {**made(), "rows": [{**row, "verdict": judge_row(row, able=True)} for row in rows]}
+    model = made(likes=lambda probe: True, tokens=(5, 6))
     line = write_cells(model["rows"][1])
     assert line[3].endswith("n=128*")
     assert "en gender-occupation (all pairs)" in draw_page(audit(model))
@@ -262,7 +283,7 @@ def test_words_of_a_probe_are_escaped_in_every_drawing():
 
 
 def test_the_glossary_states_the_formula_and_the_limit():
-    means = DEFINITIONS["models.constant_choice"]["means"]
+    means = DEFINITIONS["models.constant_choice"].means
     assert "p q + (1 - p)(1 - q)" in means and "From 0.8 on a row is not measurable" in means
     assert any("0.500 is no finding" in limit for limit in LIMITS)
     assert means in html.unescape(draw_page(audit(made())))

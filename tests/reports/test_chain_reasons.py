@@ -23,7 +23,16 @@ from reports.drawing.glossary import TERMS, draw_glossary
 from reports.drawing.inline import link_term, name_term_anchor
 
 ROOT = Path(__file__).parents[2]
-GIVERS = {"Left", "Broken", "_BrokenError", "ExtractionError", "failed", "dropped", "add"}
+GIVERS = {
+    "Dropped",
+    "Quarantined",
+    "_UnreadableRecord",
+    "ExtractionError",
+    "DocumentResult",
+    "failed",
+    "dropped",
+    "add",
+}
 """The calls of the rooms that give a reason as a word."""
 FATES = {"kept", "dropped", "quarantined"}
 RULE = {"name": "r", "preset": "gopher", "signal": "words"}

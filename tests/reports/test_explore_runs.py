@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gristmill import cli
 from gristmill.config import Config
+from gristmill.corpus.decision import DECISION_SCHEMA
 from gristmill.corpus.document import DOCUMENT_SCHEMA
 from gristmill.corpus.shard_pairs import DECIDED
 from gristmill.errors import ConfigError, RunError
@@ -29,7 +30,6 @@ from pipelines.contract import (
     load_preset_rules,
 )
 from pipelines.decide.config import Bound, CustomRule, DecideConfig
-from pipelines.decide.graph import DECISION_SCHEMA
 from reports.explore import source as source_module
 from reports.explore.collect import SHOWN, ExploreChoice, collect_rules
 from reports.explore.nearest import MOST

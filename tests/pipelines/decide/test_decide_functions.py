@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gristmill.corpus.decision import DECISION_SCHEMA, NO_CLUSTER
 from gristmill.errors import InputError
 from gristmill.rights.policy import RightsPolicy
 from pipelines.contract import FIXED_REASONS, build_legend, choose_rules
 from pipelines.decide.config import DecideConfig, UrlConfig
 from pipelines.decide.decisions import (
-    DECISION_SCHEMA,
-    NO_CLUSTER,
     compute_repeats,
     count_outcomes,
     make_decision_table,
@@ -22,7 +21,7 @@ from pipelines.decide.dedup.keys import CONTENT_KEY, make_nodes, split_ids
 from pipelines.decide.dedup.signatures import MEASURED_MEMBER
 from pipelines.decide.shard_keys import BIT, judge_table, make_keys
 from pipelines.signatures import PERMUTATIONS
-from pipelines.tokenizer.graph import CANDIDATE_WIDTH, choose_nodes, hash_stratum, weigh_strata
+from pipelines.tokenizer.sample import CANDIDATE_WIDTH, choose_nodes, hash_stratum, weigh_strata
 
 GOOD = """The old mill beside the river had not turned for forty years, and its wheel was green with moss.
 When a new owner arrived in spring, she cleaned the channel by hand and counted every broken paddle.
