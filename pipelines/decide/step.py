@@ -193,7 +193,7 @@ def _list_missing_signals(rules: Sequence[Rule], config: DecideConfig) -> list[s
     """Return the columns that the configuration judges by and `only_hashes` leaves out."""
     signals = {rule.signal for rule in rules}
     if config.min_language_score:
-        signals.add("lang_score")
+        signals |= {"lang_score"}
     return sorted(signals - set(HASHES_SCHEMA.names))
 
 

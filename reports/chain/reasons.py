@@ -32,6 +32,7 @@ MEANINGS = {
     "empty_body": "the answer has no content",
     "not_text": "the answer is no text (an image, for example)",
     "no_text": "nothing is left once the markup is taken away",
+    "redirect_to_known": "it redirects to an address that the crawl reads anyway",
     "redirect": "a page that only points to another",
     "not_an_article": "a page of the wiki's own affairs, not an article",
     "revisit": "a repeated capture without content of its own",
