@@ -117,6 +117,16 @@ def test_what_a_program_starts_itself_may_be_a_fork_too_and_its_own_child():
     assert processes.run([sys.executable, "-c", code], **TEXT, timeout=60).stdout == "7 True\n"
 
 
+def test_signals_that_are_blocked_where_the_first_fork_is_asked_for_reach_every_fork():
+    program = (
+        "import signal, sys, processes; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]);"
+        "child = processes.Popen([sys.executable, '-c', 'input()'], stdin=-1); child.terminate(); print(child.wait(60))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(processes.__file__)}
+    fresh = subprocess.run([sys.executable, "-c", program], env=environment, **TEXT)
+    assert fresh.stdout == "-15\n", fresh.stderr
+
+
 def test_a_process_of_multiprocessing_answers_through_its_pipe_and_ends():
     context = processes._SpawnContext()
     mine, other = context.Pipe()

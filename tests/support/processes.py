@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
-from multiprocessing import popen_spawn_posix
+from multiprocessing import popen_spawn_posix, resource_tracker
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +143,8 @@ class _SpawnPopen(popen_spawn_posix.Popen):
     """Starts a process of multiprocessing as a fork of the warm one."""
 
     def _launch(self, process_obj: Any) -> None:
+        # It starts a process by the same function, with signals blocked, which our forks would inherit.
+        resource_tracker.ensure_running()
         with mock.patch.object(multiprocessing.util, "spawnv_passfds", _spawn_by_fork):
             super()._launch(process_obj)
 

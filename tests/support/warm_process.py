@@ -212,6 +212,9 @@ def run_program(flag: str, program: str, arguments: list[str]) -> None:
 
 def main() -> None:
     """Import, serve, and in a fork run the program that was asked for, to the end of an interpreter."""
+    signal.pthread_sigmask(
+        signal.SIG_SETMASK, []
+    )  # whoever started us may have blocked some for a moment
     before = dict(os.environ)
     import_heavy()
     set_by_imports = {

@@ -153,10 +153,22 @@ def test_menus_go_everywhere_runs_stay_in_the_first_and_dropped_documents_neithe
     assert lists[5:] == [[]] * 8
 
 
+HOWS = [{"partitions": 1}, {"partitions": 7}, {"spill": False}, {"piece": 64}]
+CUTS = [(5,), (1, 2, 2, 6), ()]
+CORNERS = [(0, 2), (1, 1), (1, 3), (2, 0)]
+"""Every way of cutting and every way of rows, as places in these lists."""
+
+
 @pytest.mark.parametrize(
-    "how", [{"partitions": 1}, {"partitions": 7}, {"spill": False}, {"piece": 64}]
+    ("cut", "how"),
+    [
+        pytest.param(
+            cut, how, marks=() if (i, j) in CORNERS else pytest.mark.slow, id=f"{cut}-{how}"
+        )
+        for i, cut in enumerate(CUTS)
+        for j, how in enumerate(HOWS)
+    ],
 )
-@pytest.mark.parametrize("cut", [(5,), (1, 2, 2, 6), ()])
 def test_no_cut_depends_on_shards_partitions_pieces_or_the_way_of_rows(how, cut, tmp_path):
     documents = corpus()
     edges = [0, *cut, len(documents)]
