@@ -78,7 +78,7 @@ def test_a_base_only_environment_imports_every_module_of_core_and_pipelines(
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_wheel_ships_the_five_packages_and_nothing_else(
+def test_the_wheel_ships_the_six_packages_and_nothing_else(
     tmp_path: Path, repository: Path
 ) -> None:
     import zipfile
@@ -96,6 +96,6 @@ def test_the_wheel_ships_the_five_packages_and_nothing_else(
     subprocess.run(build, check=True, cwd=repository, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     roots = {name.split("/")[0] for name in names if ".dist-info" not in name}
-    assert roots == {"gristmill", "crawlers", "pipelines", "training", "bias_audit"}
+    assert roots == {"gristmill", "crawlers", "pipelines", "training", "bias_audit", "reports"}
     assert any(name.endswith("presets.toml") for name in names)
     assert any(name.endswith("stop_words.toml") for name in names)

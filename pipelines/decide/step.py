@@ -16,7 +16,7 @@ from gristmill.rights.takedown import TakedownList, read_takedowns, why_never_me
 from gristmill.runs.finished import FinishedRun, Input, open_parents, sibling_sessions
 from gristmill.runs.run import Run
 from gristmill.steps.step import Sealing, Step
-from pipelines.annotate.graph import HASHES_SCHEMA, SCHEMA
+from pipelines.annotate import graph as annotate_graph
 from pipelines.compiling import compile_first
 from pipelines.config import PrepareConfig
 from pipelines.contract import Rule, build_legend, check_signals, choose_rules, list_numeric_columns
@@ -168,7 +168,7 @@ def _refuse_idle_rows(takedowns: TakedownList, path: str | None) -> None:
 def refuse_older_documents(annotated: FinishedRun, documents: str, shards: int) -> None:
     """Raise RunError where the documents lack a column that this version writes."""
     only_hashes = annotated.manifest["config"].get("only_hashes")
-    written = HASHES_SCHEMA if only_hashes else SCHEMA
+    written = annotate_graph.HASHES_SCHEMA if only_hashes else annotate_graph.SCHEMA
     names = pq.read_schema(shard_path(documents, 0)).names if shards else written.names
     lacking = sorted(set(written.names) - set(names))
     if lacking:
@@ -194,7 +194,7 @@ def _list_missing_signals(rules: Sequence[Rule], config: DecideConfig) -> list[s
     signals = {rule.signal for rule in rules}
     if config.min_language_score:
         signals |= {"lang_score"}
-    return sorted(signals - set(HASHES_SCHEMA.names))
+    return sorted(signals - set(annotate_graph.HASHES_SCHEMA.names))
 
 
 def check_only_hashes(config: PrepareConfig, *, has_tokenizer: bool) -> None:
@@ -219,7 +219,9 @@ def check_only_hashes(config: PrepareConfig, *, has_tokenizer: bool) -> None:
 
 def check_choices(config: DecideConfig, custom_columns: Collection[str]) -> None:
     """Raise ConfigError or InputError for unknown rules or an unusable list, before hours of work."""
-    check_signals(choose_rules(config), [*list_numeric_columns(SCHEMA), *custom_columns])
+    check_signals(
+        choose_rules(config), [*list_numeric_columns(annotate_graph.SCHEMA), *custom_columns]
+    )
     _refuse_idle_rows(read_takedowns(config.takedown), config.takedown)
 
 

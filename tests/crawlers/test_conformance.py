@@ -461,16 +461,18 @@ def crawled(gristmill, tmp_path_factory):
 def outcomes(crawled) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for entry in all_entries(crawled[1]):
-        found[entry.source][
-            f"{entry.outcome}:{entry.reason}" if entry.reason else entry.outcome
-        ] += entry.documents
+        found[entry.source][f"{entry.fate}:{entry.reason}" if entry.reason else entry.fate] += (
+            entry.documents
+        )
     return found
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_server_gets_what_it_asks_for_and_its_pages_the_fate_they_deserve(case, crawled, fates):
+def test_a_server_gets_what_it_asks_for_and_its_pages_the_fate_they_deserve(
+    case, crawled, outcomes
+):
     server = crawled[0][case.name]
-    assert dict(fates[case.name]) == dict(case.outcomes)
+    assert dict(outcomes[case.name]) == dict(case.fates)
     assert {path: len(server.asked[path]) for path in case.asked} == dict(case.asked)
     if case.gap:
         times = server.times if case.gap[0] == "pages" else server.asked[case.gap[0]]
@@ -481,8 +483,8 @@ def test_what_a_host_put_off_for_a_day_stays_queued(crawled):
     assert crawled[1].details["queued"] == 1
 
 
-def test_a_name_that_leads_to_a_private_address_is_never_asked(crawled, fates):
-    assert set(fates["a-name-that-is-private"]) == {"quarantined:private_address"}
+def test_a_name_that_leads_to_a_private_address_is_never_asked(crawled, outcomes):
+    assert set(outcomes["a-name-that-is-private"]) == {"quarantined:private_address"}
 
 
 def test_of_an_answer_that_claims_10_gigabytes_hardly_anything_is_taken(crawled):
@@ -509,7 +511,7 @@ def test_a_name_whose_answer_changes_gives_no_connection_a_private_address(monke
     checked, failed = [], []
     for address in answers:
         try:
-            checked.append(resolver._checked(address, "rebinding.example"))
+            checked.append(resolver._check_address(address, "rebinding.example"))
         except OSError as error:
             failed.append(str(error))
     assert checked == ["93.184.216.34"] * 2

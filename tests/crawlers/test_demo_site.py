@@ -404,7 +404,7 @@ def test_a_file_that_cannot_be_served_is_refused(tmp_path, content, message):
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="file not found"):
         DemoSite(text=tmp_path / "none.parquet")
 
 

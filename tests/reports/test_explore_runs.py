@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from gristmill import cli
 from gristmill.config import Config
-from gristmill.corpus.decision import DECISION_SCHEMA
+from gristmill.corpus.decision import DECISION_SCHEMA, DOCUMENT_SHARD_KEY
 from gristmill.corpus.document import DOCUMENT_SCHEMA
-from gristmill.corpus.shard_pairs import DECIDED
 from gristmill.errors import ConfigError, RunError
 from gristmill.hashing import key64
 from gristmill.runs import storage
@@ -120,7 +119,7 @@ def decided(out, shards, config=CONFIG, more=None):
                 }
                 for b in bits
             ]
-            own = {DECIDED: hashes[f"documents/part-{number:05d}.parquet"].encode()}
+            own = {DOCUMENT_SHARD_KEY: hashes[f"documents/part-{number:05d}.parquet"].encode()}
             write(run, "decisions", number, found, DECISION_SCHEMA.with_metadata(own))
         return run.finish(
             details={

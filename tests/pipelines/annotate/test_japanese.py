@@ -270,8 +270,8 @@ def test_a_batch_may_hold_japanese_beside_other_languages():
 @pytest.mark.parametrize(("lang", "loaded"), [("en", False), ("zh", False), ("ja", True)])
 def test_the_dictionary_is_loaded_only_where_there_is_japanese(lang, loaded):
     code = (
-        "import sys, pyarrow as pa; from pipelines.annotate.signals.table import signal_columns;"
-        f"signal_columns(pa.array(['古い水車小屋']), pa.array(['{lang}'])); print('sudachipy' in sys.modules)"
+        "import sys, pyarrow as pa; from pipelines.annotate.signals.table import compute_signal_columns;"
+        f"compute_signal_columns(pa.array(['古い水車小屋']), pa.array(['{lang}'])); print('sudachipy' in sys.modules)"
     )
     told = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -330,10 +330,10 @@ def test_pythainlps_code_is_never_imported_and_its_list_only_where_a_document_is
     code = """
 import sys, pyarrow as pa
 from pipelines.annotate.kernels.thai_tables import load_thai_words
-from pipelines.annotate.signals.table import signal_columns
-signal_columns(pa.array(["x", "我来到"]), pa.array(["en", "zh"]))
+from pipelines.annotate.signals.table import compute_signal_columns
+compute_signal_columns(pa.array(["x", "我来到"]), pa.array(["en", "zh"]))
 print(load_thai_words.cache_info().currsize)
-signal_columns(pa.array(["ภาษา"]), pa.array(["th"]))
+compute_signal_columns(pa.array(["ภาษา"]), pa.array(["th"]))
 print(load_thai_words.cache_info().currsize, 'pythainlp' in sys.modules)
 """
     told = subprocess.run(

@@ -151,7 +151,7 @@ def test_a_decision_by_what_was_left_out_is_refused_with_the_way_out(
     said = refused(
         capsys, "decide", "--in", str(folders[0][0].path), "--out", str(tmp_path), *options
     )
-    assert "annotated with annotate.only_hashes" in said or "is not there" in said
+    assert "annotated with annotate.only_hashes" in said or "not in the documents" in said
     assert lacking in said
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from gristmill.corpus.decision import CUTS as DECIDED
 from pipelines.annotate.signals.table import hash_lines
 from pipelines.decide.config import DecideConfig, RepeatedConfig
 from pipelines.decide.dedup import repeated
@@ -32,7 +33,6 @@ from pipelines.decide.dedup.repeated import (
     sum_groups,
     sum_rows,
 )
-from pipelines.decide.dedup.repeated import CUTS as DECIDED
 from pipelines.engine.packed_rows import sort_rows
 from pipelines.final_text import final_text
 from pipelines.kernels.buffers import get_text_buffers

@@ -6,9 +6,9 @@ import sys
 PROGRAM = """
 import sys, threading
 import numpy as np, psutil
-from pipelines.engine.release_memory import give_back
+from pipelines.engine.release_memory import release_to_os
 if sys.argv[1] == "yes":
-    give_back()
+    release_to_os()
 def work(seed):
     rng, kept = np.random.default_rng(seed), []
     for _ in range(60):

@@ -306,9 +306,7 @@ def test_the_report_is_one_page_with_one_chart_and_its_figures_beside_it(out, tm
     shown, page_ = capsys.readouterr(), (tmp_path / "t.html").read_text()
     assert shown.out.strip() == str(tmp_path / "t.html") and "tokens/word" in shown.err
     made = json.loads((tmp_path / "t.json").read_text())
-    assert page_.count('class="chart"') == 1 and "http" not in page_.replace(
-        "http://www.w3.org", ""
-    )
+    assert page_.count('class="chart"') == 1 and "://" not in page_.replace("http://www.w3.org", "")
     assert {row["vocab_size"] for row in made["study"]} == {
         400,
         500,
