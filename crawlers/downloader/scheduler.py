@@ -84,7 +84,7 @@ class FrontierScheduler(BaseScheduler):
         """Make one, as Scrapy asks for it."""
         return cls(crawler)
 
-    def open(self, spider: FrontierSpider) -> None:  # type: ignore[override]
+    def open(self, spider: FrontierSpider) -> None:
         """Queue the first requests of the source, those that were never queued before."""
         self.spider = spider
         self.source = spider.source.name

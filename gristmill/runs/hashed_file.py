@@ -43,7 +43,7 @@ class HashedFile(io.RawIOBase):
         """Always: zip writers need it."""
         return True
 
-    def write(self, data: object) -> int:  # type: ignore[override]  # any buffer, as io has it
+    def write(self, data: object) -> int:  # any buffer, as io has it
         """Write to the file below, and hash what continues the hashed bytes."""
         view = memoryview(data).cast("B")  # type: ignore[arg-type]
         if self._file.tell() == self._hashed_bytes and not self._is_rewritten:

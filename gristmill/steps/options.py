@@ -175,7 +175,7 @@ def takes_step_options(*names: str) -> Callable[[Callable[..., None]], Callable[
         signature = inspect.Signature(parameters)
         run_command.__signature__ = signature  # type: ignore[attr-defined]
         run_command.__annotations__ = {each.name: each.annotation for each in parameters}
-        del run_command.__wrapped__  # type: ignore[attr-defined]
+        del run_command.__wrapped__
         return run_command
 
     return decorate

@@ -81,7 +81,7 @@ def build_annotate(
     )
 
 
-class AnnotateSplit(beam.DoFn):  # type: ignore[misc]
+class AnnotateSplit(beam.DoFn):
     """One split = one element = one call = one file, closed and receipted before the call returns."""
 
     def __init__(self, folder: str, config: AnnotateConfig) -> None:

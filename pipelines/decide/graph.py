@@ -72,7 +72,7 @@ def wire_finalize(component_ids: beam.PCollection, edges: beam.PCollection, job:
     clusters.wire(component_ids, edges, job.plan, partial(finalize_shard, job))
 
 
-class WriteShardKeys(beam.DoFn):  # type: ignore[misc]
+class WriteShardKeys(beam.DoFn):
     """Judge one shard by rules, and send the content keys of what passes."""
 
     def __init__(self, job: DecideJob) -> None:
@@ -90,7 +90,7 @@ def wire_write_decisions(pipeline: beam.Pipeline, job: DecideJob) -> None:
     _ = shards | "write" >> beam.ParDo(_WriteDecisions(job))
 
 
-class _WriteDecisions(beam.DoFn):  # type: ignore[misc]
+class _WriteDecisions(beam.DoFn):
     def __init__(self, job: DecideJob) -> None:
         self.job = job
 

@@ -32,7 +32,7 @@ Reducer = Callable[[int, SortedPartition], Iterator[PackedRows]]
 """What is done with a partition: its number and its rows in, rows out."""
 
 
-class SplitIndices(beam.PTransform):  # type: ignore[misc]
+class SplitIndices(beam.PTransform):
     """The numbers 0 to count - 1, distributed over the workers, which look up in the plan what each stands for."""
 
     def __init__(self, count: int) -> None:
@@ -43,19 +43,19 @@ class SplitIndices(beam.PTransform):  # type: ignore[misc]
         return pipeline | beam.Create([self.count]) | beam.ParDo(_CountUp()) | beam.Reshuffle()
 
 
-class _CountUp(beam.DoFn):  # type: ignore[misc]
+class _CountUp(beam.DoFn):
     def process(self, count: int) -> Iterator[int]:
         yield from range(count)
 
 
-class EmptyPartitions(beam.DoFn):  # type: ignore[misc]
+class EmptyPartitions(beam.DoFn):
     """Every number as a key without rows, so that its group exists even if no mapper sends it anything."""
 
     def process(self, number: int) -> Iterator[tuple[int, bytes]]:
         yield number, b""
 
 
-class Exchange(beam.PTransform):  # type: ignore[misc]
+class Exchange(beam.PTransform):
     """Regroup the blocks of one collection or a tuple of them, and reduce the sorted rows of each partition to blocks.
 
     Several collections are partitioned separately: a Flatten in front would hold the rows themselves in memory.
@@ -114,7 +114,7 @@ class Exchange(beam.PTransform):  # type: ignore[misc]
         return numbers | "no rows" >> beam.ParDo(EmptyPartitions())
 
 
-class PartitionBlocks(beam.DoFn):  # type: ignore[misc]
+class PartitionBlocks(beam.DoFn):
     """Gather blocks, which may be small, up to `chunk_bytes` or the end of the bundle, then partition them."""
 
     def __init__(
@@ -157,7 +157,7 @@ class PartitionBlocks(beam.DoFn):  # type: ignore[misc]
             yield from write_spill(Path(self.spill), partitions)
 
 
-class ReducePartitions(beam.DoFn):  # type: ignore[misc]
+class ReducePartitions(beam.DoFn):
     """Reduce the partition that a group is, or one after the other the partitions of a group of spill files."""
 
     def __init__(self, width: int, reduce: Reducer, limit: int, every: int = 0) -> None:

@@ -47,7 +47,7 @@ def export(pipeline: beam.Pipeline, job: ExportJob, config: ExportTextConfig, sh
     numbers | "export" >> beam.ParDo(ExportShard(job, config))
 
 
-class ExportShard(beam.DoFn):  # type: ignore[misc]
+class ExportShard(beam.DoFn):
     """Write the final texts of one document shard and their receipt, unless it has one."""
 
     def __init__(self, job: ExportJob, config: ExportTextConfig) -> None:

@@ -37,7 +37,7 @@ def encode(pipeline: beam.Pipeline, job: PackJob, config: PackConfig, shards: in
     numbers | "encode" >> beam.ParDo(EncodeShard(job, config))
 
 
-class EncodeShard(beam.DoFn):  # type: ignore[misc]
+class EncodeShard(beam.DoFn):
     """Encode one document shard into a spill file, unless it has a receipt."""
 
     def __init__(self, job: PackJob, config: PackConfig) -> None:

@@ -207,7 +207,7 @@ def shuffle(pipeline: beam.Pipeline, job: ShuffleJob) -> None:
     places | "shuffle" >> exchange
 
 
-class _LocateRows(beam.DoFn):  # type: ignore[misc]
+class _LocateRows(beam.DoFn):
     """Emit the places of one spill file's rows."""
 
     def __init__(self, folder: str, outputs: Outputs) -> None:

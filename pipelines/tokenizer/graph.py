@@ -35,7 +35,7 @@ def collect_candidates(
     pipeline | "shards" >> SplitIndices(shards) | "candidates" >> beam.ParDo(write)
 
 
-class WriteCandidates(beam.DoFn):  # type: ignore[misc]
+class WriteCandidates(beam.DoFn):
     """Write the candidates of one shard and their receipt, unless it has one."""
 
     def __init__(self, folder: str, documents: str, decisions: str, seed: int) -> None:

@@ -280,7 +280,7 @@ def _unpack_zstd(window: Window, at: int, stop: int) -> Iterator[bytes]:
 def _unpack_lz4(window: Window, at: int, stop: int) -> Iterator[bytes]:
     """The blocks of the LZ4 frame at `at`, whose end is found by the lengths it states; afterwards the window is there."""
     end = _find_lz4_end(window, at, stop)
-    reader = Lz4Reader(Window(window.file, at, end))  # type: ignore[arg-type]
+    reader = Lz4Reader(Window(window.file, at, end))
     while block := reader.read(STEP):
         yield block
     window.seek(end - window.start)

@@ -113,7 +113,7 @@ class EdgeFiles:
             yield from iter(partial(file.read, limit), b"")
 
 
-class _Read(beam.DoFn):  # type: ignore[misc]
+class _Read(beam.DoFn):
     def __init__(self, files: EdgeFiles) -> None:
         self.files = files
 

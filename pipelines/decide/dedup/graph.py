@@ -111,7 +111,7 @@ class DecideJob:
         return Path(self.folder)
 
 
-class MapRows(beam.DoFn):  # type: ignore[misc]
+class MapRows(beam.DoFn):
     """Apply a pure function to the rows of every block; empty results send nothing on."""
 
     def __init__(self, width: int, function: Callable[[PackedRows], PackedRows]) -> None:

@@ -117,7 +117,7 @@ def wire_spans(pipeline: beam.Pipeline, work: DecideJob) -> None:
     _ = places | "by shard" >> work.plan.all_shards(PLACE, partial(write_places, work))
 
 
-class _Rows(beam.DoFn):  # type: ignore[misc]
+class _Rows(beam.DoFn):
     """The rows that a function makes of each shard, as blocks."""
 
     def __init__(
