@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 GRISTMILL := $(BIN)/gristmill
 INSTALLED := $(VENV)/.installed
 COMPILED := $(VENV)/.compiled
-KERNELS := $(shell grep -rlsE '^(from|import) numba' --include='*.py' pipelines bias_audit)
+KERNELS := $(wildcard pipelines/kernels/*.py pipelines/*/kernels/*.py) bias_audit/matcher.py
 
 # A misspelt variable would pass silently, and the default would run.
 VARIABLES := CONFIG IN OUT WORKERS TORCH_ARGS PYTHON VENV
